@@ -1,0 +1,176 @@
+"""What `train` may know of `curate`: the shard folder, checksums, atomic writes and the base of all errors.
+
+Standard library only, so that reading a shard folder needs nothing else of this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+SHARD_VERSION = 1
+SPLITS = ("train", "validation", "test")
+INDEX = "index.json"
+VOCABULARY = "tags.txt"
+
+
+class NurieError(Exception):
+    """A fault the user can mend. Its message is one line: what is wrong, and what to do next."""
+
+
+class DamagedError(NurieError):
+    """Stored data is not what its index says it is."""
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Yield a binary file that becomes `path` only when the block ends well: temp, fsync, rename, fsync the folder.
+
+    A reader sees the old file or the whole new one; a kill leaves at most a `.NAME.tmp`, written over next time.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Make renames inside `folder` survive a power cut (a rename is durable only once its folder is synced)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Write `value` as indented JSON with sorted keys, atomically: equal values give equal bytes."""
+    with atomic_write(path) as file:
+        file.write(canonical_json(value, indent=1) + b"\n")
+
+
+def canonical_json(value: object, indent: int | None = None) -> bytes:
+    """UTF-8 JSON with sorted keys, fit for hashing."""
+    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False).encode()
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Parse a JSON file. Raises DamagedError, naming the file, if it is not JSON in UTF-8."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is not valid JSON ({error}): restore it, or make its folder again") from None
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def options_hash(options: Mapping[str, object]) -> str:
+    """SHA-256 of the resolved options of a stage: equal options, equal hash."""
+    return hashlib.sha256(canonical_json(options)).hexdigest()
+
+
+def shard_name(split: str, number: int, total: int, suffix: str = "tfrecord") -> str:
+    """File name of shard `number` (from 0) of `total`, as TensorFlow Datasets spells it."""
+    return f"{split}-{number:05d}-of-{total:05d}.{suffix}"
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """One file of a shard folder. `records` is 0 for the vocabulary; `split` is empty there."""
+
+    split: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """`index.json`: the table of contents of a shard folder."""
+
+    size: int
+    """Side of the square pairs, in pixels."""
+    encoding: str
+    """`png` or `raw`: how `color` and `line_*` are stored in a tf.train.Example."""
+    lines: tuple[str, ...]
+    """Line-art methods stored; the feature of method M is `line_M`."""
+    pairs: Mapping[str, int]
+    """Pairs a split."""
+    tags: Mapping[str, Mapping[str, int]]
+    """Pairs that carry a tag, by split and tag."""
+    files: Mapping[str, ShardFile]
+    colors: Mapping[str, tuple[str, str]]
+    """Colour tags of the vocabulary as (colour, noun): blue_hair is (blue, hair), light_skin_tone (light, skin_tone)."""
+    licenses: Mapping[str, int]
+    """Pairs a licence; the key is empty where the source names none."""
+    attribution: tuple[str, ...]
+    options: Mapping[str, Any]
+    options_hash: str
+    version: int = SHARD_VERSION
+
+    def shards(self, split: str) -> list[str]:
+        """Names of the TFRecord files of a split, in order."""
+        return sorted(name for name, file in self.files.items() if file.split == split and name.endswith(".tfrecord"))
+
+
+def write_index(folder: str | os.PathLike[str], index: ShardIndex) -> None:
+    """Write `index.json`; the folder counts as complete from then on."""
+    write_json(Path(folder) / INDEX, asdict(index))
+
+
+def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
+    """Read and check `index.json`.
+
+    Raises NurieError if the folder holds none or one of another version, DamagedError if it is malformed.
+    """
+    path = Path(folder) / INDEX
+    if not path.is_file():
+        raise NurieError(f"{folder} is not a finished shard folder (no {INDEX}): run `curate shard DATASET {folder}`")
+    raw = read_json(path)
+    version = raw.get("version") if isinstance(raw, dict) else None
+    if version != SHARD_VERSION:
+        raise NurieError(
+            f"{path} has version {version!r}, this nurie reads {SHARD_VERSION}: make the shards again with `curate shard`"
+        )
+    try:
+        raw["files"] = {name: ShardFile(**file) for name, file in raw["files"].items()}
+        raw["colors"] = {tag: tuple(pair) for tag, pair in raw["colors"].items()}
+        raw["lines"], raw["attribution"] = tuple(raw["lines"]), tuple(raw["attribution"])
+        return ShardIndex(**raw)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DamagedError(f"{path} is damaged ({error}): make the shards again with `curate shard`") from None
+
+
+def read_vocabulary(folder: str | os.PathLike[str]) -> list[str]:
+    """Tags in the order of their indices, most frequent first."""
+    return (Path(folder) / VOCABULARY).read_text("utf-8").splitlines()
+
+
+def check_files(folder: str | os.PathLike[str], index: ShardIndex) -> list[str]:
+    """Compare every file of a shard folder with its index; one line a fault, none if all is well."""
+    faults = []
+    for name, expected in index.files.items():
+        path = Path(folder) / name
+        if not path.is_file():
+            faults.append(f"{path} is missing")
+        elif path.stat().st_size != expected.bytes:
+            faults.append(f"{path} has {path.stat().st_size} bytes, the index says {expected.bytes}")
+        elif sha256(path) != expected.sha256:
+            faults.append(f"{path} has other bytes than the index says (SHA-256 differs)")
+    known = {INDEX, *index.files}
+    faults += [f"{path} is not in the index" for path in sorted(Path(folder).iterdir()) if path.name not in known]
+    return faults

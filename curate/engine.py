@@ -1,0 +1,57 @@
+"""Run tasks: in this process, or in local worker processes; results come in the order of the tasks."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
+    """Yield `function(task)` for each task, in order, on `workers` processes (1 = in this one).
+
+    At most three tasks a worker are in flight, so memory does not grow with the number of tasks. `function` must be
+    importable by name; an error in it is raised here.
+    """
+    if workers <= 1:
+        yield from map(function, tasks)
+        return
+    with _pool(workers) as pool:
+        flying: deque[Future[Result]] = deque()
+        for task in tasks:
+            flying.append(pool.submit(function, task))
+            if len(flying) >= 3 * workers:
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    # spawn, not fork: OpenCV and Arrow hold threads, and a forked lock may never open
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_single_threaded)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _single_threaded() -> None:
+    """Parallelism is across pictures: threads inside each would only fight for the same cores."""
+    import cv2  # noqa: PLC0415  # only workers pay for it
+    import pyarrow  # noqa: PLC0415
+
+    cv2.setNumThreads(1)
+    pyarrow.set_cpu_count(1)

@@ -1,0 +1,30 @@
+"""What can go wrong while curating, as a tree under `NurieError`."""
+
+from __future__ import annotations
+
+from curate.contract import DamagedError, NurieError
+
+__all__ = ["DamagedError", "DatasetError", "DecodeError", "MissingExtraError", "NurieError", "SidecarError", "SourceError"]
+
+
+class SourceError(NurieError):
+    """A source folder cannot be used as asked."""
+
+
+class DatasetError(NurieError):
+    """A dataset folder is not in the state a stage needs."""
+
+
+class DecodeError(NurieError):
+    """A file's bytes are not a picture that can be read; costs that one file."""
+
+
+class SidecarError(NurieError):
+    """A tag file cannot be read; costs that picture its tags, nothing else."""
+
+
+class MissingExtraError(NurieError):
+    """A feature needs packages of an optional extra."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an extra: run `pip install 'nurie[{extra}]'`")

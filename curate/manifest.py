@@ -1,0 +1,176 @@
+"""The columns of records and manifest, and the layout of a dataset folder: the only file that touches its Parquet."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.contract import atomic_write, read_json, sha256, sync_folder, write_json
+from curate.errors import DamagedError, DatasetError
+
+SCHEMA_VERSION = 1
+# how the hashes and signatures are made; another recipe cannot be compared with this one
+HASH_RECIPE = "phash64/luma601/lanczos32; trim96; xdog256; outline128; lab8x8 of 64"
+TAGS = pa.list_(pa.string())
+
+# (name, type, meaning); manifests/columns.md is made from this table
+FOUND: tuple[tuple[str, pa.DataType, str], ...] = (
+    ("source", pa.string(), "source folder's name"),
+    ("path", pa.string(), "POSIX path below it, NFC"),
+    ("path_raw", pa.binary(), "the path's own bytes, where they are not those of `path`"),
+    ("id", pa.string(), "first 32 hex digits of the SHA-256 of the file's bytes; null if unreadable"),
+    ("bytes", pa.int64(), "file size"),
+    ("width", pa.int32(), "px, after EXIF rotation"),
+    ("height", pa.int32(), "px, after EXIF rotation"),
+    ("format", pa.string(), "file format found in the bytes, not in the name"),
+    ("mode", pa.string(), "Pillow's pixel mode as stored"),
+    ("frames", pa.int32(), "frames of an animation; the first one is used"),
+    ("phash", pa.string(), "16 hex digits, equal to `str(imagehash.phash(picture))`"),
+    ("search_hashes", TAGS, "hashes dedupe searches: of the picture without its white borders"),
+    ("line_hash", pa.string(), "hash of the line art, which a recolour leaves as it is"),
+    ("outline_hash", pa.string(), "hash of the silhouette; null where it fills the frame"),
+    ("color_grid", pa.list_(pa.float32()), "mean CIELAB over an 8x8 grid of the trimmed picture: 192 numbers"),
+    ("emptiness", pa.float32(), "1 = nothing drawn"),
+    ("line_ink", pa.float32(), "share of ink in the line art of the first style"),
+    ("line_faint", pa.float32(), "share of its ink that is faint"),
+    ("line_gaps", pa.float32(), "share of its ink pixels where a stroke ends"),
+    ("tags", TAGS, "what every stage reads: own tags and those merged from duplicates"),
+    ("own_tags", TAGS, "the sidecar's tags"),
+    ("rating", pa.string(), "as the sidecar says"),
+    ("score", pa.int32(), "as the sidecar says"),
+    ("license", pa.string(), "as the sidecar says"),
+    ("artist", pa.string(), "as the sidecar says"),
+    ("extra", pa.string(), "the rest of the sidecar, as JSON"),
+)
+DECIDED: tuple[tuple[str, pa.DataType, str], ...] = (
+    ("group", pa.string(), "id of the survivor whose star this picture belongs to"),
+    ("role", pa.string(), "unique, survivor, duplicate or alternate"),
+    ("duplicate_of", pa.string(), "the survivor's id; its own for a byte copy"),
+    ("distance", pa.int16(), "bits between a duplicate's hash and its survivor's"),
+    ("family", pa.string(), "first-added id of the connected look-alikes"),
+    ("split", pa.string(), "train, validation or test: one for a whole family"),
+    ("dropped", pa.string(), "reason code why it is left out; null = kept"),
+    ("error", pa.string(), "what could not be read: class and message"),
+)
+COLUMNS = (*FOUND, *DECIDED)
+SCHEMA = pa.schema([(name, kind) for name, kind, _ in COLUMNS]).with_metadata(
+    {"nurie.schema": str(SCHEMA_VERSION), "nurie.hashes": HASH_RECIPE}
+)
+EDGES = pa.schema(
+    [
+        ("a", pa.string()),
+        ("b", pa.string()),
+        ("kind", pa.string()),
+        ("distance", pa.int16()),
+        ("color_distance", pa.float32()),
+        ("line_difference", pa.float32()),
+    ]
+)
+STATE = "dataset.json"
+
+
+def pairs_schema(lines: Sequence[str]) -> pa.Schema:
+    """Columns of a pairs part: PNG squares of the colours and of each line style, and the ink mask dedupe looks at."""
+    pixels = [("color", pa.binary()), *((f"line_{method}", pa.binary()) for method in lines), ("sketch", pa.binary())]
+    return pa.schema([("id", pa.string()), *pixels, ("content_box", pa.list_(pa.int32(), 4))])
+
+
+def part(folder: Path, number: int) -> Path:
+    """Path of part `number` in a records, pairs, manifest or edges folder."""
+    return folder / f"part-{number:05d}.parquet"
+
+
+def parts(folder: Path) -> list[Path]:
+    """The parts of a folder in order; none if it does not exist."""
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write one Parquet file atomically; equal tables give equal bytes."""
+    with atomic_write(path) as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    """Write dictionaries as one Parquet file, atomically; a missing key is null."""
+    write_table(path, pa.Table.from_pylist(rows, schema=schema))
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read one Parquet file. Raises DamagedError, naming the file, if it is none."""
+    try:
+        return pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        message = str(error).splitlines()[0]
+        raise DamagedError(f"{path} cannot be read as Parquet ({message}): run `curate verify`") from None
+
+
+def read_parts(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """All parts of a folder as one table."""
+    tables = [read_table(path, columns) for path in parts(folder)]
+    return pa.concat_tables(tables) if tables else SCHEMA.empty_table().select(columns or SCHEMA.names)
+
+
+def iter_parts(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The parts of a folder, one table at a time: memory stays that of one part."""
+    for path in parts(folder):
+        yield read_table(path, columns)
+
+
+def read_state(dataset: Path) -> dict[str, Any]:
+    """`dataset.json`. Raises DatasetError if the folder is no dataset or of another version."""
+    path = dataset / STATE
+    if not path.is_file():
+        raise DatasetError(f"{dataset} is not a dataset folder (no {STATE}): run `curate extract SOURCE {dataset}`")
+    state = read_json(path)
+    version = state.get("version") if isinstance(state, dict) else None
+    if version != SCHEMA_VERSION:
+        raise DatasetError(
+            f"{path} has version {version!r}, this nurie reads {SCHEMA_VERSION}: run `curate extract` with --fresh"
+        )
+    return dict(state)
+
+
+def write_state(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
+    """Write `dataset.json` with the SHA-256 of every part; those below the folders named in `rehash` are read again."""
+    known = {
+        name: digest for name, digest in state.get("parts", {}).items() if name.partition("/")[0] not in rehash
+    }
+    files = [path for folder in ("records", "pairs", "edges", "manifest") for path in parts(dataset / folder)]
+    names = {path.relative_to(dataset).as_posix(): path for path in files}
+    state["parts"] = {name: known.get(name) or sha256(path) for name, path in names.items()}
+    write_json(dataset / STATE, state)
+
+
+def replace_manifest(dataset: Path, tables: Iterator[pa.Table]) -> None:
+    """Derive the manifest anew, part by part, beside the old one, and swap it in by rename."""
+    new, old = dataset / ".manifest.new", dataset / ".manifest.old"
+    for stale in (new, old):
+        shutil.rmtree(stale, ignore_errors=True)
+    new.mkdir()
+    for number, table in enumerate(tables):
+        write_table(part(new, number), table.select(SCHEMA.names).cast(SCHEMA))
+    if (dataset / "manifest").exists():
+        (dataset / "manifest").rename(old)
+    new.rename(dataset / "manifest")
+    sync_folder(dataset)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_manifest(dataset: Path) -> None:
+    """Finish a swap that was killed between its two renames: the new manifest is whole by then."""
+    if not (dataset / "manifest").exists() and (dataset / ".manifest.old").exists():
+        (dataset / ".manifest.new").rename(dataset / "manifest")
+
+
+def counts(table: pa.Table) -> dict[str, Any]:
+    """`in`, `kept` and `dropped` by reason of a manifest's `dropped` column; they always add up."""
+    reasons = table.column("dropped").value_counts().to_pylist()
+    dropped = {entry["values"]: entry["counts"] for entry in reasons if entry["values"] is not None}
+    kept = table.num_rows - sum(dropped.values())
+    return {"in": table.num_rows, "kept": kept, "dropped": dict(sorted(dropped.items()))}

@@ -1,0 +1,57 @@
+"""A progress bar on a terminal, a line now and then without one, nothing when quiet. Always on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from tqdm import tqdm
+
+QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+LINE_EVERY = 15.0  # seconds between lines where there is no terminal
+
+
+class Bar:
+    """Counts pictures done; `advance` may carry counts to show beside it, such as kept and dropped."""
+
+    def __init__(self, stage: str, total: int) -> None:
+        self.stage, self.total, self.done = stage, total, 0
+        self.started = self.told = time.monotonic()
+        on_terminal = sys.stderr.isatty() and not QUIET.get()
+        self.tqdm = tqdm(total=total, desc=stage, unit="", disable=not on_terminal, leave=False)
+        self.speaks = not on_terminal and not QUIET.get()
+
+    def advance(self, pictures: int, **counts: int) -> None:
+        """Count `pictures` more as done."""
+        self.done += pictures
+        self.tqdm.set_postfix(counts, refresh=False)
+        self.tqdm.update(pictures)
+        now = time.monotonic()
+        if self.speaks and now - self.told >= LINE_EVERY:
+            self.told = now
+            self._line(now, counts)
+
+    def _line(self, now: float, counts: dict[str, int]) -> None:
+        rate = self.done / max(now - self.started, 1e-9)
+        left = (self.total - self.done) / max(rate, 1e-9)
+        shown = "".join(f", {name} {count:,}" for name, count in counts.items())
+        say(f"{self.stage}: {self.done:,} of {self.total:,}, {rate:,.0f}/s, {left:,.0f} s left{shown}")
+
+
+def say(line: str) -> None:
+    """One line of talk on standard error, unless quiet."""
+    if not QUIET.get():
+        tqdm.write(line, file=sys.stderr)
+
+
+@contextmanager
+def bar(stage: str, total: int) -> Iterator[Bar]:
+    """A bar for `total` pictures, closed at the end whatever happens."""
+    one = Bar(stage, total)
+    try:
+        yield one
+    finally:
+        one.tqdm.close()

@@ -1,0 +1,86 @@
+"""Source folders -> files and their sidecars, in an order that depends on names alone."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.errors import SourceError
+
+SIDECAR_SUFFIXES = (".json", ".txt")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder to read, under the name its records carry."""
+
+    name: str
+    root: Path
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that becomes a record. `file` and `sidecars` are real paths; `path` is NFC and POSIX, below the root."""
+
+    source: str
+    path: str
+    path_raw: bytes | None
+    file: Path
+    sidecars: tuple[Path, ...]
+
+
+def parse_sources(arguments: Sequence[str]) -> list[Source]:
+    """Read `[NAME=]FOLDER` arguments; the name defaults to the folder's own.
+
+    Raises SourceError if a folder does not exist or two names are equal.
+    """
+    sources = [_parse(argument) for argument in arguments]
+    names = [source.name for source in sources]
+    for source in sources:
+        if not source.root.is_dir():
+            raise SourceError(f"{source.root} is not a folder: give the folder that holds the pictures")
+        if names.count(source.name) > 1:
+            raise SourceError(f"two sources are called {source.name!r}: write NAME={source.root} to tell them apart")
+    return sources
+
+
+def _parse(argument: str) -> Source:
+    name, equals, folder = argument.partition("=")
+    if not equals or Path(argument).is_dir():
+        name, folder = Path(argument).resolve().name, argument
+    return Source(unicodedata.normalize("NFC", name), Path(folder))
+
+
+def scan(sources: Sequence[Source]) -> Iterator[SourceFile]:
+    """Every file below each source but sidecars: sources as given, then folder by folder, by the bytes of the names."""
+    for source in sources:
+        for file, sidecars in _walk(source.root):
+            raw = os.fsencode(file.relative_to(source.root).as_posix())
+            path = unicodedata.normalize("NFC", raw.decode("utf-8", "backslashreplace"))
+            yield SourceFile(source.name, path, None if path.encode() == raw else raw, file, sidecars)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, tuple[Path, ...]]]:
+    """Links to folders are not followed: they may loop, and what they lead to can be named as a source itself."""
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+    files = {entry.name for entry in ordered if not entry.is_dir()}
+    sidecars = {name: _sidecars(name, files) for name in files}
+    taken = {sidecar for name in files for sidecar in sidecars[name]}
+    for entry in ordered:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
+        elif entry.name in files and entry.name not in taken:
+            yield Path(entry.path), tuple(folder / name for name in sidecars[entry.name])
+
+
+def _sidecars(name: str, files: set[str]) -> list[str]:
+    """`NAME.EXT.json` before `NAME.json` before the `.txt` of each; a lone `.json` or `.txt` is a file like others."""
+    if name.lower().endswith(SIDECAR_SUFFIXES):
+        return []
+    stem = name.rpartition(".")[0] or name
+    candidates = dict.fromkeys(base + suffix for suffix in SIDECAR_SUFFIXES for base in (name, stem))
+    return [candidate for candidate in candidates if candidate in files]

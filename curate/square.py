@@ -1,0 +1,42 @@
+"""Picture -> square of the model's size: shrunk by pixel area, padded with white."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+WHITE = 255
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where the picture lies inside its square, in px; outside is padding. Field order as stored: `content_box`."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def content_box(height: int, width: int, size: int) -> Box:
+    """The centred box of a `height` x `width` picture whose longer side fills a square of `size` px."""
+    scale = size / max(height, width)
+    inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
+    return Box((size - inner_height) // 2, (size - inner_width) // 2, inner_height, inner_width)
+
+
+def square(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """(height, width[, 3]) uint8 -> (size, size[, 3]): the whole picture, centred on white.
+
+    INTER_AREA averages every source pixel into exactly one place; cubic samples a few and turns lines into jaggies.
+    """
+    box = content_box(*pixels.shape[:2], size)
+    small = cv2.resize(pixels, (box.width, box.height), interpolation=cv2.INTER_AREA)
+    if (box.height, box.width) == (size, size):
+        return np.asarray(small, np.uint8)
+    padded = np.full((size, size, *pixels.shape[2:]), WHITE, np.uint8)
+    padded[box.top : box.top + box.height, box.left : box.left + box.width] = small
+    return padded
