@@ -1,0 +1,65 @@
+"""All pairs of 64-bit hashes within a Hamming radius, complete, without comparing every pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+Hashes = npt.NDArray[np.uint64]
+Pairs = npt.NDArray[np.int64]
+"""(n, 2) int64: indices a < b."""
+
+BITS = 64
+
+
+def parse(hashes: list[str]) -> Hashes:
+    """16 hex digits each -> (n,) uint64."""
+    return np.array([int(one, 16) for one in hashes], np.uint64)
+
+
+def distance(a: Hashes, b: Hashes) -> npt.NDArray[np.uint8]:
+    """Bits that differ, element by element."""
+    return np.bitwise_count(a ^ b)
+
+
+def near_pairs(hashes: Hashes, radius: int) -> Pairs:
+    """Every pair of `hashes` (n,) at most `radius` bits apart, as (m, 2) indices a < b in lexical order.
+
+    Pigeonhole (Norouzi, Punjani, Fleet, "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014): cut
+    64 bits into radius + 1 bands, and two hashes within `radius` agree in one band whole. Equal hashes are joined
+    once, by their distinct values.
+    """
+    values, inverse = np.unique(hashes, return_inverse=True)
+    found = [_within(values, pairs, radius) for pairs in _candidates(values, radius + 1)]
+    distinct = np.unique(np.concatenate(found), axis=0) if found else np.empty((0, 2), np.int64)
+    return _spread(distinct, inverse, len(values))
+
+
+def _candidates(values: Hashes, bands: int) -> Iterator[Pairs]:
+    edges = [BITS * band // bands for band in range(bands + 1)]
+    for low, high in zip(edges, edges[1:], strict=False):
+        mask = np.uint64((1 << (high - low)) - 1)
+        keys = (values >> np.uint64(low)) & mask
+        order = np.argsort(keys, kind="stable")
+        for bucket in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
+            if len(bucket) > 1:
+                a, b = np.triu_indices(len(bucket), 1)
+                yield np.stack([bucket[a], bucket[b]], axis=1)
+
+
+def _within(values: Hashes, pairs: Pairs, radius: int) -> Pairs:
+    near = distance(values[pairs[:, 0]], values[pairs[:, 1]]) <= radius
+    return np.sort(pairs[near], axis=1)
+
+
+def _spread(distinct: Pairs, inverse: npt.NDArray[np.intp], count: int) -> Pairs:
+    """Pairs of distinct values -> pairs of the hashes that have them, with all pairs of equal hashes."""
+    members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse, minlength=count))[:-1])
+    equal = [pair for group in members if len(group) > 1 for pair in combinations(group.tolist(), 2)]
+    across = [(a, b) for one, two in distinct.tolist() for a in members[one] for b in members[two]]
+    pairs = np.array([*equal, *across], np.int64).reshape(-1, 2)
+    pairs = np.sort(pairs, axis=1)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
