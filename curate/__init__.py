@@ -1,3 +1,14 @@
-"""Drawings in, shards out."""
+"""Drawings in, shards out. The road, a module a stage:
+
+    sample    real tagged art out of installed packages
+    extract   every file once: scan > tags > decode > lineart > square > phash -> records and pairs
+    dedupe    lookalikes (hamming, likeness) > split -> groups, roles, families, fates: the manifest
+    select    manifest -> a smaller manifest
+    shards    manifest and pairs -> TFRecord shards, vocabulary, index
+    why       one picture's fate
+    verify    every byte and count
+
+`manifest` alone touches Parquet, `contract` is all that `train` may know, `engine` runs the work.
+"""
 
 __version__ = "0.1.0"

@@ -23,7 +23,7 @@ import pyarrow as pa
 from curate import engine, lineart, manifest, phash, progress, tags
 from curate.contract import canonical_json, sync_folder
 from curate.decode import Header, Picture, TooLargeError, decode
-from curate.errors import DatasetError, DecodeError, SidecarError
+from curate.errors import DatasetError, DecodeError, NurieError, SidecarError
 from curate.scan import Source, SourceFile, scan
 from curate.square import content_box, square
 
@@ -43,6 +43,14 @@ class Options:
     """Larger pictures are dropped before they are decoded."""
     min_side: int = 0
     """Pictures with a shorter side are dropped, px."""
+
+
+def parse_lines(text: str) -> tuple[str, ...]:
+    """Read `dilate,xdog`. Raises NurieError for a method there is not."""
+    methods = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if unknown := [name for name in methods if name not in lineart.METHODS]:
+        raise NurieError(f"no line-art method {unknown[0]!r}: there are {', '.join(lineart.METHODS)}")
+    return methods
 
 
 @dataclass(frozen=True)

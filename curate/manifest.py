@@ -116,6 +116,20 @@ def read_parts(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table().select(columns or SCHEMA.names)
 
 
+def read_chosen(path: Path) -> pa.Table:
+    """A filtered manifest, as `curate select` or pandas wrote it, back in the manifest's own types.
+
+    Raises DatasetError if a column is missing or holds something else.
+    """
+    table = read_table(path)
+    if missing := [name for name in SCHEMA.names if name not in table.column_names]:
+        raise DatasetError(f"{path} lacks the column {missing[0]}: filter the rows of DATASET/manifest, keep its columns")
+    try:
+        return table.select(SCHEMA.names).cast(SCHEMA)
+    except (pa.ArrowException, ValueError) as error:
+        raise DatasetError(f"{path} does not have the manifest's types ({error}): keep the columns as they are") from None
+
+
 def iter_parts(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The parts of a folder, one table at a time: memory stays that of one part."""
     for path in parts(folder):

@@ -1,0 +1,81 @@
+"""Manifest -> a smaller manifest: by tags, and by an expression over the columns."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import manifest
+from curate.errors import NurieError
+from curate.tags import normalize
+
+# what an expression may be made of: comparisons of columns with constants, joined by and, or, not
+ALLOWED = (
+    *(ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.Compare, ast.Name, ast.Load),
+    *(ast.Constant, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
+    *(ast.In, ast.NotIn, ast.List, ast.Tuple),
+)
+
+
+def select(
+    dataset: Path, out: Path, include: Sequence[str] = (), exclude: Sequence[str] = (), where: str | None = None
+) -> dict[str, Any]:
+    """Write the kept rows that carry every `include` tag, no `exclude` tag, and satisfy `where`, as `out`.
+
+    Returns counts: `in` = `kept` + dropped by reason (`not_selected` beside the manifest's own). Raises NurieError if
+    the expression is not one over the manifest's columns.
+    """
+    manifest.read_state(dataset)
+    manifest.recover_manifest(dataset)
+    table = manifest.read_parts(dataset / "manifest")
+    kept = np.asarray(pc.is_null(table["dropped"]))
+    chosen = kept & _tagged(table, include, exclude)
+    if where is not None:
+        chosen &= _where(table, where)
+    manifest.write_table(out, table.filter(pa.array(chosen)))
+    counts = manifest.counts(table)
+    left_out = int((kept & ~chosen).sum())
+    return {"in": counts["in"], "kept": int(chosen.sum()), "dropped": {**counts["dropped"], "not_selected": left_out}}
+
+
+def _tagged(table: pa.Table, include: Iterable[str], exclude: Iterable[str]) -> npt.NDArray[np.bool_]:
+    wanted, unwanted = ({normalize(tag) for tag in tags} for tags in (include, exclude))
+    rows = (frozenset(tags or ()) for tags in table["tags"].to_pylist())
+    return np.fromiter((wanted <= tags and not unwanted & tags for tags in rows), np.bool_, table.num_rows)
+
+
+def _where(table: pa.Table, expression: str) -> npt.NDArray[np.bool_]:
+    columns = _names(expression)
+    frame: pd.DataFrame = table.select(columns).to_pandas()
+    try:
+        result = frame.query(expression, engine="python", parser="pandas").index
+    except (TypeError, ValueError) as error:
+        raise NurieError(f"--where {expression!r} cannot be computed ({error}): compare like with like") from None
+    chosen = np.zeros(table.num_rows, np.bool_)
+    chosen[result.to_numpy()] = True
+    return chosen
+
+
+def _names(expression: str) -> list[str]:
+    """Columns an expression names. It is checked as a tree before pandas sees it: nothing can be called or reached."""
+    try:
+        tree = ast.parse(expression, mode="eval")
+    except SyntaxError:
+        raise NurieError(f"--where {expression!r} is not an expression: write for example 'width >= 512'") from None
+    for node in ast.walk(tree):
+        if not isinstance(node, ALLOWED):
+            raise NurieError(f"--where {expression!r} uses {type(node).__name__}: only compare columns with values")
+    names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
+    if unknown := [name for name in names if name not in manifest.SCHEMA.names]:
+        raise NurieError(f"--where names no column {unknown[0]!r}: there are {', '.join(manifest.SCHEMA.names)}")
+    if not names:
+        raise NurieError(f"--where {expression!r} names no column: write for example 'width >= 512'")
+    return names
