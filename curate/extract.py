@@ -82,6 +82,7 @@ def extract(
     workers: int = 1,
     limit: int | None = None,
     fresh: bool = False,
+    part_size: int = PART,
 ) -> dict[str, Any]:
     """Make or go on with a dataset folder; files it already has are not read again.
 
@@ -93,7 +94,7 @@ def extract(
     total = sum(1 for _ in islice(scan(sources), limit))
     fresh_files = (file for file in islice(scan(sources), limit) if (file.source, file.path) not in known)
     first = len(manifest.parts(dataset / "records"))
-    tasks = _tasks(fresh_files, first, dataset, options)
+    tasks = _tasks(fresh_files, first, part_size, dataset, options)
     new = sidecar_errors = dropped = 0
     with progress.bar("extract", total) as bar:
         bar.advance(len(known))
@@ -138,10 +139,10 @@ def _known(dataset: Path) -> tuple[set[tuple[str, str]], set[str]]:
     return keys, ids
 
 
-def _tasks(files: Iterable[SourceFile], first: int, dataset: Path, options: Options) -> Iterator[Task]:
+def _tasks(files: Iterable[SourceFile], first: int, size: int, dataset: Path, options: Options) -> Iterator[Task]:
     files = iter(files)
     number = first
-    while chunk := tuple(islice(files, PART)):
+    while chunk := tuple(islice(files, size)):
         yield Task(number, chunk, dataset, options)
         number += 1
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from curate.decode import Rgb
 from curate.lineart import Gray
-from curate.phash import trim
+from curate.phash import drawn_box
 from curate.square import WHITE
 from curate.tags import split_color
 
@@ -25,6 +25,7 @@ SAME_DETAIL = 12.0
 SAME_LINES = 0.09
 
 THUMBNAIL = 32  # cells a side
+BORDER_SLACK = 2  # px
 UNTOUCHED = 0.3  # share of drawn pixels
 _NEAR = np.ones((3, 3), np.uint8)
 _THICK = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
@@ -37,15 +38,23 @@ def color_distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32])
     return np.asarray(np.linalg.norm(cells, axis=2).max(axis=1, initial=0), np.float32)
 
 
-def thumbnail(square_rgb: Rgb) -> npt.NDArray[np.float32]:
-    """(size, size, 3) pair colours -> (32, 32, 3) float32 CIELAB of what is drawn, borders trimmed."""
-    small = cv2.resize(trim(square_rgb), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+def detail_distance(one: Rgb, other: Rgb) -> float:
+    """Largest CIELAB difference between two pairs' colours (size, size, 3), cell by cell of a 32x32 grid.
+
+    Borders are trimmed, and edges may lie one cell off, as they do after a resize. Where the borders differ by a
+    pixel or two, which re-encoding does, both are trimmed alike.
+    """
+    boxes = np.array([drawn_box(one), drawn_box(other)])
+    if np.abs(boxes[0] - boxes[1]).max() <= BORDER_SLACK:
+        boxes[:] = [*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)]
+    a, b = (_thumbnail(square, box) for square, box in zip((one, other), boxes.tolist(), strict=True))
+    return max(_to_nearest(a, b), _to_nearest(b, a))
+
+
+def _thumbnail(square: Rgb, box: list[int]) -> npt.NDArray[np.float32]:
+    top, left, bottom, right = box
+    small = cv2.resize(square[top:bottom, left:right], (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(small.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), np.float32)
-
-
-def detail_distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
-    """Largest CIELAB difference between two thumbnails; edges may lie one cell off, as they do after a resize."""
-    return max(_to_nearest(one, other), _to_nearest(other, one))
 
 
 def _to_nearest(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:

@@ -128,14 +128,14 @@ def _second_look(block: hamming.Pairs, all_pictures: Pictures, squares: _Squares
 def _same(a: int, b: int, all_pictures: Pictures, squares: _Squares) -> bool:
     if likeness.colors_conflict(all_pictures.tags[a], all_pictures.tags[b]):
         return False
-    if likeness.detail_distance(squares.thumbnail(a), squares.thumbnail(b)) > likeness.SAME_DETAIL:
+    if likeness.detail_distance(squares.color(a), squares.color(b)) > likeness.SAME_DETAIL:
         return False
     comparable = all_pictures.lossless[a] is not None and all_pictures.lossless[a] == all_pictures.lossless[b]
     return not (comparable and likeness.edited(squares.color(a), squares.color(b)))
 
 
 class _Squares:
-    """Ink masks and thumbnails by picture. Parts are read as needed and a few kept, as are some thousand pictures."""
+    """Ink masks and colours by picture. Parts are read as needed and a few kept, as are some thousand masks."""
 
     def __init__(self, dataset: Path, ids: list[str]) -> None:
         self.ids = ids
@@ -145,7 +145,6 @@ class _Squares:
             self.place |= {key: (path, row) for row, key in enumerate(keys)}
         self._column = lru_cache(maxsize=64)(_column)
         self.sketch = lru_cache(maxsize=8192)(self._sketch)
-        self.thumbnail = lru_cache(maxsize=8192)(self._thumbnail)
 
     def _png(self, picture: int, name: str, flags: int) -> npt.NDArray[np.uint8]:
         path, row = self.place[self.ids[picture]]
@@ -154,9 +153,6 @@ class _Squares:
 
     def _sketch(self, picture: int) -> Gray:
         return self._png(picture, "sketch", cv2.IMREAD_GRAYSCALE)
-
-    def _thumbnail(self, picture: int) -> npt.NDArray[np.float32]:
-        return likeness.thumbnail(self.color(picture))
 
     def color(self, picture: int) -> Rgb:
         """(size, size, 3) colours of the pair."""

@@ -59,13 +59,19 @@ def outline_hash(trimmed: Rgb) -> str | None:
     return phash_gray(np.where(outside, 255, 0).astype(np.uint8))
 
 
-def trim(rgb: Rgb) -> Rgb:
-    """The picture without its white borders; all of it where nothing is drawn. A view, no copy."""
+def drawn_box(rgb: Rgb) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right of what is drawn, in px, the last two exclusive; all of it where nothing is."""
     drawn = gray(rgb) < 255 - BORDER_TOLERANCE
     rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
     if not rows.size:
-        return rgb
-    return rgb[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        return 0, 0, rgb.shape[0], rgb.shape[1]
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def trim(rgb: Rgb) -> Rgb:
+    """The picture without its white borders. A view, no copy."""
+    top, left, bottom, right = drawn_box(rgb)
+    return rgb[top:bottom, left:right]
 
 
 def color_grid(trimmed: Rgb) -> npt.NDArray[np.float32]:

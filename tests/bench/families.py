@@ -105,7 +105,7 @@ def _ink(art: Path, code: str) -> Any:
 
 
 @click.command()
-@click.argument("dataset", type=click.Path(path_type=Path, exists=True))
+@click.argument("dataset", type=click.Path(path_type=Path, exists=True), default="demo/dataset")
 @click.option("--art", type=click.Path(path_type=Path, exists=True), help="Judge joined names by ART.lines.")
 @click.option("--list", "listed", is_flag=True, help="Print every family with its members' fates.")
 @click.option("--json", "as_json", is_flag=True)

@@ -1,0 +1,74 @@
+# Needs Python 3.11 to 3.13, git and make. `make` alone lists the targets.
+PYTHON ?= python3
+MINUTES ?= 5
+UPGRADE ?=
+
+SHELL := /bin/bash
+
+VENV := .venv
+START := $(shell date +%s)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow bench format docs lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "$(PYTHON) is not Python 3.11 to 3.13: name one that is, as in: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "$(VENV): installing the pinned dependencies; the first time takes a minute or two"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements.lock
+	@touch $@
+
+$(VENV)/installed: $(VENV)/locked pyproject.toml
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv: $(VENV)/installed  ## the environment, from requirements.lock
+
+demo: $(VENV)/installed  ## the whole road on real art: demo/grid.png; MINUTES=5 of training
+	@mkdir -p demo
+	curate sample openmoji demo/art
+	curate extract openmoji=demo/art demo/dataset --lines dilate,xdog
+	curate dedupe demo/dataset
+	curate shard demo/dataset demo/shards --encoding png
+	train fit demo/shards demo/run --preset tags --minutes $(MINUTES)
+	train evaluate demo/run demo/shards --json > demo/evaluation.json.tmp
+	@mv demo/evaluation.json.tmp demo/evaluation.json
+	train colorize demo/run demo/shards demo/pictures --grid
+	@cp demo/pictures/grid.png demo/grid.png
+	@echo "$$(( $$(date +%s) - $(START) )) s in all"
+	@echo "pictures: demo/grid.png (line art | as tagged | another colour tag | truth), one by one in demo/pictures; figures: demo/evaluation.json"
+
+test: $(VENV)/installed  ## every check: format, lint, types, import contracts, tests and docs with coverage
+	ruff format --check
+	ruff check
+	mypy
+	lint-imports
+	pytest --cov --cov-report=term
+
+slow: $(VENV)/installed  ## the tests that take minutes
+	pytest -m slow
+
+bench: $(VENV)/installed  ## every benchmark, one JSON object each
+	@set -e; for file in tests/bench/[a-z]*.py; do \
+	  name=$$(basename $$file .py); echo "# $$name" >&2; python -m tests.bench.$$name --json; done
+
+format: $(VENV)/installed  ## format, and mend what lint can mend
+	ruff check --fix
+	ruff format
+
+docs: $(VENV)/installed  ## write README's generated blocks anew
+	COLUMNS=80 cog -r README.md
+
+lock: $(VENV)/installed  ## write requirements.lock anew from pyproject.toml; UPGRADE=--upgrade for newer versions
+	uv pip compile pyproject.toml --extra demo --extra dev --universal --python-version 3.11 --fork-strategy fewest \
+	  --generate-hashes --annotation-style line --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" $(UPGRADE) --quiet --output-file requirements.lock
+
+clean:  ## remove all that make made
+	rm -rf $(VENV) demo build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

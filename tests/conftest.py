@@ -1,0 +1,12 @@
+"""Settings for every test, set before anything imports TensorFlow."""
+
+import os
+
+from hypothesis import settings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up notes would hide what a failing test prints
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # equal runs are promised on the CPU
+
+# A shared machine may be slow for a moment, which is no failure; CI draws the same examples each time.
+settings.register_profile("nurie", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("nurie")

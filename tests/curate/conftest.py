@@ -1,0 +1,60 @@
+"""Real art for the tests of curate: a few OpenMoji families, drawn from the installed package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate import dedupe, extract, sample
+from curate.scan import Source
+from curate.split import Shares
+
+CODES = ("1F44B", "1F44D", "1F499", "1F49A", "1F49B", "2764", "1F600", "1F408", "1F34E", "1F4D5", "1F4D7", "1F4D8", "E041")
+SIZE = 256  # px
+
+
+@pytest.fixture(scope="session")
+def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tone families of six, hearts and books in several colours, four others: 25 pictures with sidecars."""
+    folder: Path = tmp_path_factory.mktemp("sample") / "art"
+    drawings = [one for one in sample._drawings() if sample.base(one.code) in CODES]
+    for path in (folder, sample.lines_of(folder)):
+        path.mkdir()
+    sample._draw_all((drawings, folder, SIZE))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The art, extracted and deduplicated, in parts of eight. Not to be changed."""
+    folder: Path = tmp_path_factory.mktemp("made") / "dataset"
+    extract.extract([Source("art", art)], folder, extract.Options(), part_size=8)
+    dedupe.dedupe(folder, dedupe.Options(shares=Shares(0.5, 0.25, 0.25)))
+    return folder
+
+
+@pytest.fixture
+def tree() -> Callable[[Path], dict[str, bytes]]:
+    """Every file below a folder with its bytes."""
+    return lambda folder: {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+@pytest.fixture
+def run() -> Callable[..., Any]:
+    """Call `curate` in this process; returns the parsed JSON of a command that succeeds."""
+    from click.testing import CliRunner
+
+    from curate.cli import main
+
+    def call(*arguments: object) -> Any:
+        result = CliRunner().invoke(main, [*map(str, arguments), "--json"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return call

@@ -1,0 +1,189 @@
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from curate import extract, manifest
+from curate.decode import decode
+from curate.errors import DatasetError
+from curate.lineart import METHODS
+from curate.scan import Source
+from curate.square import square
+
+Tree = Callable[[Path], dict[str, bytes]]
+OPTIONS = extract.Options()
+
+
+@pytest.fixture
+def messy(tmp_path: Path, art: Path) -> Path:
+    """Two good pictures and every other fate."""
+    folder = tmp_path / "messy"
+    folder.mkdir()
+    shutil.copy(art / "1F600.png", folder / "good.png")
+    shutil.copy(art / "1F600.png", folder / "copy.png")
+    (folder / "good.png.json").write_text('{"tags": "smile", "score": 3}')
+    (folder / "copy.png.json").write_text("{broken")
+    (folder / "torn.png").write_bytes((art / "1F44B.png").read_bytes()[:500])
+    (folder / "empty.jpg").touch()
+    (folder / "page.png").write_text("<html>not found</html>")
+    Image.new("RGB", (300, 300)).save(folder / "large.png")
+    Image.new("RGB", (300, 3)).save(folder / "small.png")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    return folder
+
+
+def test_every_file_is_a_row_and_in_is_kept_plus_dropped(messy: Path, tmp_path: Path) -> None:
+    options = extract.Options(max_pixels=80_000, min_side=10)
+    counts = extract.extract([Source("m", messy)], tmp_path / "d", options)
+    assert counts["in"] == 9 == counts["kept"] + sum(counts["dropped"].values())
+    assert counts["dropped"] == {"too_large": 1, "too_small": 1, "unreadable": 5}
+    assert counts["sidecar_errors"] == 1
+    rows = pd.read_parquet(tmp_path / "d" / "manifest").set_index("path")
+    assert rows.loc[["torn.png", "empty.jpg", "page.png", "pipe.png", "gone.png"], "error"].notna().all()
+    assert str(messy) not in rows.to_json()  # no machine path
+
+
+def test_a_broken_sidecar_costs_its_tags_only(messy: Path, tmp_path: Path) -> None:
+    extract.extract([Source("m", messy)], tmp_path / "d", OPTIONS)
+    rows = pd.read_parquet(tmp_path / "d" / "manifest").set_index("path")
+    assert pd.isna(rows.loc["copy.png", "dropped"])
+    assert rows.loc["copy.png", "error"].startswith("SidecarError: copy.png.json")
+    assert list(rows.loc["good.png", "tags"]) == ["smile"]
+    assert rows.loc["good.png", "score"] == 3
+
+
+def test_hashes_stay_strings_in_pandas_beside_an_unreadable_file(messy: Path, tmp_path: Path) -> None:
+    extract.extract([Source("m", messy)], tmp_path / "d", OPTIONS)
+    rows = pd.read_parquet(tmp_path / "d" / "manifest").set_index("path")
+    assert rows["phash"].isna().any()
+    assert len(rows.loc["good.png", "phash"]) == 16
+    rows.to_parquet(tmp_path / "again.parquet")
+    assert pd.read_parquet(tmp_path / "again.parquet")["phash"].equals(rows["phash"])
+
+
+def test_a_record_tells_what_the_file_is(art: Path, dataset: Path) -> None:
+    rows = pd.read_parquet(dataset / "records").set_index("path")
+    row, data = rows.loc["1F44B-1F3FD.png"], (art / "1F44B-1F3FD.png").read_bytes()
+    assert row["id"] == hashlib.sha256(data).hexdigest()[:32]
+    assert (row["bytes"], row["width"], row["height"], row["format"]) == (len(data), 256, 256, "png")
+    assert "medium_skin_tone" in row["tags"]
+    assert (row["license"], row["artist"]) == ("CC BY-SA 4.0", "OpenMoji")
+    assert json.loads(row["extra"])["id"] == "1F44B-1F3FD"
+
+
+def test_a_pair_is_the_picture_and_its_lines_in_squares(art: Path, dataset: Path) -> None:
+    rows = pd.read_parquet(dataset / "records").set_index("path")
+    pairs = pd.read_parquet(dataset / "pairs").set_index("id")
+    rgb = decode((art / "1F44D.png").read_bytes()).rgb
+    pair = pairs.loc[rows.loc["1F44D.png", "id"]]
+    np.testing.assert_array_equal(decode(pair["color"]).rgb, square(rgb, 128))
+    for method, draw in METHODS.items():
+        np.testing.assert_array_equal(decode(pair[f"line_{method}"]).rgb[..., 0], square(draw(rgb), 128))
+    assert list(pair["content_box"]) == [0, 0, 128, 128]
+
+
+def test_pairs_have_one_row_an_id_even_across_parts(messy: Path, tmp_path: Path) -> None:
+    extract.extract([Source("m", messy)], tmp_path / "d", OPTIONS, part_size=1)
+    ids = pd.read_parquet(tmp_path / "d" / "pairs")["id"]
+    assert ids.is_unique
+    assert set(ids) == set(pd.read_parquet(tmp_path / "d" / "records").query("dropped.isnull()")["id"])
+
+
+def test_before_dedupe_the_manifest_equals_the_records(messy: Path, tmp_path: Path) -> None:
+    extract.extract([Source("m", messy)], tmp_path / "d", OPTIONS)
+    assert pq.read_table(tmp_path / "d" / "manifest").equals(pq.read_table(tmp_path / "d" / "records"))
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_any_number_of_workers_gives_the_same_bytes(art: Path, tmp_path: Path, tree: Tree, workers: int) -> None:
+    for name, count in (("one", 1), ("many", workers)):
+        extract.extract([Source("art", art)], tmp_path / name, OPTIONS, workers=count, part_size=4)
+    assert tree(tmp_path / "one") == tree(tmp_path / "many")
+
+
+def test_a_second_run_reads_nothing_and_changes_nothing(art: Path, tmp_path: Path, tree: Tree) -> None:
+    extract.extract([Source("art", art)], tmp_path / "d", OPTIONS)
+    before = tree(tmp_path / "d")
+    assert extract.extract([Source("art", art)], tmp_path / "d", OPTIONS)["new"] == 0
+    assert tree(tmp_path / "d") == before
+
+
+def test_a_grown_set_holds_the_rows_of_one_made_afresh(art: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in art.glob("*.png"))
+    (tmp_path / "a").mkdir()
+    for name in names[:10]:
+        shutil.copy(art / name, tmp_path / "a")
+    extract.extract([Source("a", tmp_path / "a")], tmp_path / "grown", OPTIONS)
+    for name in names[10:]:
+        shutil.copy(art / name, tmp_path / "a")
+    assert extract.extract([Source("a", tmp_path / "a")], tmp_path / "grown", OPTIONS)["new"] == len(names) - 10
+    extract.extract([Source("a", tmp_path / "a")], tmp_path / "afresh", OPTIONS)
+    grown, afresh = (manifest.read_parts(tmp_path / d / "manifest").sort_by("path") for d in ("grown", "afresh"))
+    assert grown.equals(afresh)
+
+
+def test_other_options_are_refused_and_fresh_starts_over(art: Path, tmp_path: Path) -> None:
+    extract.extract([Source("art", art)], tmp_path / "d", OPTIONS, limit=2)
+    with pytest.raises(DatasetError, match=r"begun with lines=\['dilate', 'xdog'\]"):
+        extract.extract([Source("art", art)], tmp_path / "d", extract.Options(lines=("xdog",)))
+    counts = extract.extract([Source("art", art)], tmp_path / "d", extract.Options(lines=("xdog",)), limit=2, fresh=True)
+    assert counts["in"] == 2
+
+
+def test_a_folder_of_something_else_is_left_alone(art: Path, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    for fresh in (False, True):
+        with pytest.raises(DatasetError, match="holds other files"):
+            extract.extract([Source("art", art)], tmp_path, OPTIONS, fresh=fresh)
+    assert (tmp_path / "letter.txt").read_text() == "dear"
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from curate import extract
+from curate.scan import Source
+if __name__ == "__main__":
+    extract.extract([Source("art", Path(sys.argv[1]))], Path(sys.argv[2]), extract.Options(), workers=2, part_size=2)
+"""
+
+
+def kill_when(arguments: list[str], ready: Callable[[], bool]) -> int:
+    process: subprocess.Popen[Any] = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not ready() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+    return process.wait()
+
+
+@pytest.mark.parametrize("parts", [0, 3, 7])
+def test_killed_and_run_again_gives_the_bytes_of_an_unbroken_run(
+    art: Path, tmp_path: Path, tree: Tree, parts: int
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    target = tmp_path / "killed"
+    command = [sys.executable, str(script), str(art), str(target)]
+    assert kill_when(command, lambda: len(manifest.parts(target / "records")) > parts) == -signal.SIGKILL
+    done = len(manifest.parts(target / "records"))
+    assert parts < done < 13
+    extract.extract([Source("art", art)], target, OPTIONS, part_size=2)
+    extract.extract([Source("art", art)], tmp_path / "unbroken", OPTIONS, part_size=2)
+    assert tree(target) == tree(tmp_path / "unbroken")

@@ -1,0 +1,90 @@
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from curate import likeness, phash
+from curate.decode import decode
+from curate.square import square
+
+
+@pytest.fixture(scope="module")
+def pictures(art: Path) -> dict[str, np.ndarray]:
+    return {path.stem: decode(path.read_bytes()).rgb for path in sorted(art.glob("*.png"))}
+
+
+def sketch(rgb: np.ndarray) -> np.ndarray:
+    return phash.sketch(phash.trim(rgb))
+
+
+def test_a_recolour_has_the_same_lines(pictures: dict[str, np.ndarray]) -> None:
+    tones = [name for name in pictures if name.startswith("1F44B-")]
+    for one in tones:
+        for other in tones:
+            assert likeness.line_difference(sketch(pictures[one]), sketch(pictures[other])) <= likeness.SAME_LINES
+
+
+def test_other_drawings_have_other_lines(pictures: dict[str, np.ndarray]) -> None:
+    names = ["1F44B", "1F44D", "1F499", "1F600", "1F408", "1F34E"]
+    for one in names:
+        for other in names:
+            if one != other:
+                assert likeness.line_difference(sketch(pictures[one]), sketch(pictures[other])) > 0.3
+
+
+def test_the_line_difference_is_symmetric_and_zero_for_itself(pictures: dict[str, np.ndarray]) -> None:
+    a, b = sketch(pictures["1F44B"]), sketch(pictures["1F44D"])
+    assert likeness.line_difference(a, a) == 0
+    assert likeness.line_difference(a, b) == likeness.line_difference(b, a)
+
+
+def test_a_fill_that_the_other_outlines_is_no_difference_but_a_blot_is() -> None:
+    outline = np.full((128, 128), 255, np.uint8)
+    cv2.rectangle(outline, (10, 10), (118, 118), 0, 2)
+    hair = cv2.ellipse(outline.copy(), (64, 64), (25, 25), 0, 0, 360, 0, 2)
+    filled = cv2.ellipse(hair.copy(), (64, 64), (25, 25), 0, 0, 360, 0, -1)
+    blot = cv2.ellipse(outline.copy(), (64, 64), (25, 25), 0, 0, 360, 0, -1)
+    assert likeness.line_difference(hair, filled) <= likeness.SAME_LINES
+    assert likeness.line_difference(outline, blot) > likeness.SAME_LINES
+
+
+@pytest.mark.parametrize(("quality", "scale"), [(90, 1), (40, 1), (75, 0.5)])
+def test_a_copy_has_the_same_detail_and_a_recolour_has_not(
+    pictures: dict[str, np.ndarray], quality: int, scale: float
+) -> None:
+    rgb = pictures["1F44B-1F3FD"]
+    buffer = io.BytesIO()
+    image = Image.fromarray(rgb)
+    image.resize((int(image.width * scale),) * 2, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=quality)
+    squares = {
+        name: square(one, 128)
+        for name, one in {"it": rgb, "copy": decode(buffer.getvalue()).rgb, "other": pictures["1F44B-1F3FE"]}.items()
+    }
+    assert likeness.detail_distance(squares["it"], squares["copy"]) <= likeness.SAME_DETAIL
+    assert likeness.detail_distance(squares["it"], squares["other"]) > likeness.SAME_DETAIL
+
+
+def test_colour_distance_is_that_of_the_worst_cell() -> None:
+    one, other = np.zeros((1, 192), np.float32), np.zeros((1, 192), np.float32)
+    other[0, 3:6] = (2, 3, 6)  # norm 7
+    other[0, 9:12] = (1, 0, 0)
+    assert likeness.color_distance(one, other).tolist() == [7.0]
+
+
+def test_tags_conflict_where_one_noun_has_two_colours() -> None:
+    assert likeness.colors_conflict(["blue_hair"], ["red_hair", "smile"])
+    assert not likeness.colors_conflict(["blue_hair"], ["red_eyes"])
+    assert not likeness.colors_conflict(["blue_hair"], ["smile"])
+    assert not likeness.colors_conflict(["blue_hair", "red_hair"], ["red_hair"])
+
+
+def test_an_edit_is_told_from_a_copy() -> None:
+    one = np.full((128, 128, 3), 90, np.uint8)
+    touched, noisy = one.copy(), one + np.random.default_rng(0).integers(1, 4, one.shape, dtype=np.uint8)
+    touched[:9, :9] = 200
+    assert likeness.edited(one, touched)
+    assert not likeness.edited(one, noisy)
+    assert not likeness.edited(one, one)

@@ -1,0 +1,75 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from curate.decode import decode
+from curate.lineart import METHODS, dilate, gray, xdog
+from curate.square import content_box, square
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def read(name: str) -> np.ndarray:
+    return decode((GOLDEN / f"{name}.png").read_bytes()).rgb
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_line_art_of_a_real_drawing_is_as_it_was(method: str) -> None:
+    expected = gray(read(f"1F44B-1F3FD.{method}")).astype(int)
+    found = METHODS[method](read("1F44B-1F3FD")).astype(int)
+    assert np.abs(expected - found).max() <= 1  # another processor may round otherwise
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=sorted(METHODS))
+def test_blank_paper_has_no_lines(method: Callable[[np.ndarray], np.ndarray]) -> None:
+    lines = method(np.full((20, 30, 3), 255, np.uint8))
+    assert lines.shape == (20, 30)
+    assert lines.dtype == np.uint8
+    assert (lines == 255).all()
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=sorted(METHODS))
+def test_a_black_stroke_on_paper_is_ink(method: Callable[[np.ndarray], np.ndarray]) -> None:
+    picture = np.full((21, 21, 3), 255, np.uint8)
+    picture[:, 10] = 0
+    lines = method(picture)
+    assert (lines[:, 10] == 0).all()
+    assert (lines[:, [0, 20]] == 255).all()
+
+
+def test_dilate_takes_the_drop_from_the_brightest_of_5x5() -> None:
+    picture = np.full((7, 7, 3), 200, np.uint8)
+    picture[3, 3] = 150
+    # the maximum around the dark pixel is 200, so its line is 255 - (200 - 150); elsewhere 255 - (200 - 200)
+    assert dilate(picture)[3, 3] == 205
+    assert (np.delete(dilate(picture).ravel(), 24) == 255).all()
+
+
+def test_xdog_is_black_or_white_unless_softened() -> None:
+    picture = read("1F44B-1F3FD")
+    assert set(np.unique(xdog(picture))) == {0, 255}
+    assert len(np.unique(xdog(picture, phi=5))) > 2
+
+
+def test_shrinking_by_area_keeps_the_mean_where_cubic_makes_jaggies() -> None:
+    lines = xdog(read("1F44B-1F3FD"))
+    blocks = lines.reshape(64, 4, 64, 4).mean(axis=(1, 3))  # what an ideal sensor of 64 px sees
+    area = square(lines, 64).astype(float)
+    cubic = cv2.resize(lines, (64, 64), interpolation=cv2.INTER_CUBIC).astype(float)
+    assert np.abs(area - blocks).max() <= 1
+    assert np.abs(cubic - blocks).max() > 60
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (300, 100), (100, 300), (128, 128), (5, 1000), (40, 40)])
+def test_a_square_holds_the_whole_picture_centred_on_white(height: int, width: int) -> None:
+    picture = np.zeros((height, width, 3), np.uint8)
+    box = content_box(height, width, 128)
+    found = square(picture, 128)
+    assert found.shape == (128, 128, 3)
+    inside = np.zeros((128, 128), bool)
+    inside[box.top : box.top + box.height, box.left : box.left + box.width] = True
+    np.testing.assert_array_equal((found == 0).all(axis=2), inside)
+    assert max(box.height, box.width) == 128

@@ -1,0 +1,106 @@
+"""README says only what works: its commands exist, its Python runs, its generated blocks are fresh."""
+
+import contextlib
+import importlib
+import io
+import re
+import shlex
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+import cv2
+import numpy as np
+import pytest
+from cogapp import Cog
+
+ROOT = Path(__file__).parent.parent.parent
+README = ROOT / "README.md"
+TEXT = README.read_text("utf-8")
+
+
+def run(program: str, *arguments: str) -> str:
+    """Run `curate` or `train` in this process; its standard output."""
+    out = io.StringIO()
+    main = importlib.import_module(f"{program}.cli").main
+    with mock.patch.object(sys, "argv", [program, *arguments]), contextlib.redirect_stdout(out):
+        try:
+            main()
+        except SystemExit as end:
+            assert not end.code, f"{program} {' '.join(arguments)}: exit code {end.code}"  # noqa: PT017
+    return out.getvalue()
+
+
+@cache
+def help_of(program: str, *commands: str) -> str:
+    return run(program, *commands, "--help")
+
+
+def commands() -> Iterator[str]:
+    """Every command line in a bash block, its continuation lines joined and its comment cut off."""
+    for block in re.findall(r"^```(?:bash|sh|console)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words:
+                yield shlex.join(words)
+
+
+@pytest.mark.parametrize("line", sorted(set(commands())))
+def test_command_exists(line: str) -> None:
+    program, *arguments = shlex.split(line)
+    if program in {"curate", "train"}:
+        command = [] if not arguments or arguments[0].startswith("-") else arguments[:1]
+        known = set(re.findall(r"--[a-z][a-z-]*", help_of(program, *command)))
+        assert {word.split("=")[0] for word in arguments if word.startswith("--")} <= known
+    elif program == "make":
+        targets = set(re.findall(r"^([a-z.]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+        assert {word for word in arguments if "=" not in word and not word.startswith("-")} <= targets
+    elif "pip" in line:
+        known = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"])
+        assert {name for names in re.findall(r"\[([a-z,-]+)\]", line) for name in names.split(",")} <= known
+    else:
+        assert program in {"cd", "git", "source", "."}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with `art` and `dataset`, as they are after README's extract and dedupe."""
+    art = tmp_path / "art"
+    art.mkdir()
+    random = np.random.default_rng(5)
+    for number in range(12):
+        picture = np.full((192, 160, 3), 255, np.uint8)
+        for _ in range(6):
+            (x, y), color = random.integers(20, 140, 2), random.integers(0, 256, 3).tolist()
+            cv2.circle(picture, (int(x), int(y)), int(random.integers(10, 60)), color, -1)
+        cv2.imwrite(str(art / f"{number}.png"), picture)
+        hair = "blue_hair" if number % 2 else "red_hair"
+        (art / f"{number}.txt").write_text(f"{hair}, smile, 1girl\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    run("curate", "extract", "art", "dataset", "--lines", "dilate", "--workers", "1", "--quiet")
+    run("curate", "dedupe", "dataset", "--quiet")
+    return tmp_path
+
+
+def test_python_blocks_run_in_their_order(folder: Path) -> None:
+    """A block below the comment `<!-- test -->` is run; names carry over to the next."""
+    blocks = re.findall(r"<!-- test -->\n+```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    assert blocks, "README shows no tested Python"
+    names: dict[str, object] = {}
+    for number, block in enumerate(blocks, start=1):
+        exec(compile(block, f"README.md, tested block {number}", "exec"), names)
+
+
+def test_generated_blocks_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")  # click wraps its help to the terminal
+    assert Cog().main(["cog", "--check", "README.md"]) == 0, "run `make docs`"
+
+
+def test_links_and_pictures_lead_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)|src=\"([^\"]+)\"", TEXT)
+    local = [first or second for first, second in targets if "://" not in first + second]
+    assert not [target for target in local if not (ROOT / target).exists()]

@@ -1,0 +1,213 @@
+"""The wheel, the lock and the promises about imports: what a user meets before the first picture."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution, distributions, packages_distributions
+from pathlib import Path
+from shutil import copy2
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
+PROJECT = tomllib.loads(PYPROJECT)["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+PACKAGES = ("curate", "train")
+
+
+def output(*command: str | Path, cwd: Path = ROOT) -> str:
+    """Run a program to its end, with no terminal and nothing of ours on its path."""
+    env = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+    done = subprocess.run(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def project_files() -> list[Path]:
+    """What is committed or about to be."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    names = output("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    return [path for name in names if name and (path := ROOT / name).is_file()]
+
+
+def needed(requirements: list[str], found: dict[str, Path]) -> dict[str, Path]:
+    """Follow requirements to all that they bring: distribution name -> the folder that it is installed in."""
+    for requirement in map(Requirement, requirements):
+        name = canonicalize_name(requirement.name)
+        if name in found or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        dist = distribution(name)
+        found[name] = Path(str(dist.locate_file("")))
+        needed(dist.requires or [], found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy, so that a stale build folder can neither help nor be left behind."""
+    tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
+    for path in project_files():
+        copy = tree / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy2(path, copy)
+    output(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", out, tree)
+    [built] = out.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of an empty environment holding the wheel and links to what its own metadata asks for, no more."""
+    home = tmp_path_factory.mktemp("venv")
+    venv.create(home, with_pip=False)
+    python = home / "bin" / "python"
+    site = Path(output(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    output(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+    [nurie] = distributions(path=[str(site)])
+    for name, folder in needed(nurie.requires or [], {}).items():
+        tops = {file.parts[0] for file in distribution(name).files or []}
+        for top in tops - {"..", "__pycache__"}:
+            if not (site / top).exists() and not top.endswith(".pth"):
+                (site / top).symlink_to(folder / top)
+    return home / "bin"
+
+
+def test_wheel_holds_the_packages_and_their_types_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {*PACKAGES, f"nurie-{distribution('nurie').version}.dist-info"}
+    assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
+    sources = {str(path.relative_to(ROOT)) for path in project_files() if path.suffix == ".py"}
+    assert {name for name in names if name.endswith(".py")} == {s for s in sources if s.startswith(PACKAGES)}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_wheel_runs_in_an_empty_environment(installed: Path, package: str, tmp_path: Path) -> None:
+    home = output(installed / "python", "-c", f"import {package}; print({package}.__file__)", cwd=tmp_path).strip()
+    assert Path(home).is_relative_to(installed.parent)
+    by_script = output(installed / package, "--help", cwd=tmp_path)
+    by_module = output(installed / "python", "-m", package, "--help", cwd=tmp_path)
+    assert by_script.startswith(f"Usage: {package} ")
+    assert by_module.splitlines()[1:] == by_script.splitlines()[1:]
+
+
+def test_every_module_imports_with_the_base_dependencies(installed: Path, tmp_path: Path) -> None:
+    """An extra, or one of the development tools, may be imported only where it is used."""
+    modules = sorted(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for package in PACKAGES
+        for path in (ROOT / package).glob("*.py")
+        if path.name != "__main__.py"
+    )
+    output(installed / "python", "-c", "\n".join(f"import {module}" for module in modules), cwd=tmp_path)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("arguments", [[], ["--help"]], ids=["import", "help"])
+def test_starting_never_imports_tensorflow(package: str, arguments: list[str]) -> None:
+    code = f"import sys, {package}\n"
+    if arguments:
+        code += f"from {package}.cli import main\nsys.argv = {[package, *arguments]}\n"
+        code += "try: main()\nexcept SystemExit as end: assert not end.code\n"
+    code += "assert not {'tensorflow', 'keras', 'tensorboard'} & set(sys.modules)"
+    output(sys.executable, "-c", code)
+
+
+def test_pictures_need_no_libgl() -> None:
+    """What is mapped into the process is what was needed, even on a machine that has libGL."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("no /proc here")
+    code = "import cv2, PIL.Image, resvg_py, pathlib; print(pathlib.Path('/proc/self/maps').read_text())"
+    assert not re.findall(r"lib(?:GL|EGL|OpenGL)\b.*", output(sys.executable, "-c", code))
+
+
+def test_contract_needs_the_standard_library_only() -> None:
+    names = {name for name, _ in imports(ROOT / "curate" / "contract.py")}
+    assert names <= sys.stdlib_module_names
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.split(".")[0], node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0], node.lineno
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, "tests"])
+def test_what_is_imported_is_declared(package: str) -> None:
+    """That a library happens to come with another one is no ground to stand on."""
+    extras = [name for name in EXTRAS if name != "dev" or package == "tests"]
+    wanted = [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]
+    declared = {canonicalize_name(Requirement(line).name) for line in wanted}
+    providers = packages_distributions()
+    missing = [
+        f"{path.relative_to(ROOT)}:{line} {name}"
+        for path in (ROOT / package).rglob("*.py")
+        for name, line in imports(path)
+        if name not in sys.stdlib_module_names and name not in {*PACKAGES, "tests"}
+        if not declared & {canonicalize_name(provider) for provider in providers.get(name, [name])}
+    ]
+    assert not missing
+
+
+def test_every_dependency_has_its_reason_beside_it() -> None:
+    lines = [line.strip() for line in PYPROJECT.splitlines()]
+    declared = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
+    bare = [entry for entry in declared if not any(re.match(rf'"{re.escape(entry)}",\s+# \S', line) for line in lines)]
+    assert not bare
+
+
+def test_lock_pins_every_dependency_with_hashes() -> None:
+    blocks = re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text("utf-8"))
+    pins = [block for block in blocks if not block.startswith("#")]
+    assert all(re.match(r"[\w.-]+==\S+", pin) and "--hash=sha256:" in pin for pin in pins)
+    locked = {canonicalize_name(pin.split("==")[0]) for pin in pins}
+    declared = [*PROJECT["dependencies"], *EXTRAS["demo"], *EXTRAS["dev"]]
+    assert {canonicalize_name(Requirement(line).name) for line in declared} <= locked, "run `make lock`"
+
+
+def test_environment_is_what_the_lock_says() -> None:
+    text = (ROOT / "requirements.lock").read_text("utf-8")
+    differing = []
+    for name, version, marker in re.findall(r"^([\w.-]+)==(\S+)(?: ; (.*?))? \\$", text, re.MULTILINE):
+        if marker and not Requirement(f"{name} ; {marker}").marker.evaluate():  # type: ignore[union-attr]  # it has one
+            continue
+        try:
+            found = distribution(name).version
+        except PackageNotFoundError:
+            found = "absent"
+        if found != version:
+            differing.append(f"{name} {found}, locked {version}")
+    assert not differing
+
+
+def test_no_file_names_an_index_or_a_machine() -> None:
+    """Where packages come from, and where things lie, is each machine's own matter."""
+    index = r"py[p]i\.(?:org|python)|py[t]honhosted|np[m]js|index[-_]url\b|find[-_]links\b|/simpl[e]/|fil[e]:///"
+    machine = r"(?<![\w.])/(?:wor[k]|op[t]|roo[t]|hom[e]|User[s]|mn[t])/\w"
+    told = ("--no-emit-index-url", "--no-emit-find-links")  # make lock's own way to keep them out
+    found = []
+    for path in project_files():
+        data = path.read_bytes()
+        if b"\0" in data:
+            continue
+        for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
+            for flag in told:
+                line = line.replace(flag, "")  # noqa: PLW2901  # the line, less what it may say
+            if re.search(f"{index}|{machine}", line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
+    assert not found

@@ -1,0 +1,53 @@
+"""Tiny real training: 32 px pairs of a few OpenMoji families, one small model trained once for all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate import dedupe, extract, sample, shards
+from curate.scan import Source
+from curate.split import Shares
+
+CODES = ("1F44B", "1F44D", "1F499", "1F49A", "1F49B", "2764", "1F9E1", "1F49C", "270B", "1F4AA", "1F590", "1F448")
+SMALL = ("width=8", "levels=3", "tag_width=16", "discriminator_width=8", "batch_size=8", "jit=false", "log_every=2", "snapshot_every=2")
+
+
+@pytest.fixture(scope="session")
+def pairs32(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shard folder of 32 px pairs with all three splits, made by curate."""
+    folder: Path = tmp_path_factory.mktemp("pairs")
+    art = folder / "art"
+    drawings = [one for one in sample._drawings() if sample.base(one.code) in CODES]
+    for path in (art, sample.lines_of(art)):
+        path.mkdir()
+    sample._draw_all((drawings, art, 64))
+    extract.extract([Source("art", art)], folder / "dataset", extract.Options(size=32))
+    dedupe.dedupe(folder / "dataset", dedupe.Options(shares=Shares(0.5, 0.3, 0.2, seed=SEED)))
+    shards.shard(folder / "dataset", folder / "shards", shards.Options(shard_size=20, min_count=2))
+    return folder / "shards"
+
+
+SEED = 3  # of the splits: one in which every split has families of several members
+
+
+@pytest.fixture(scope="session")
+def small() -> Any:
+    """The default preset at the smallest size that still has all its parts."""
+    from train.config import override, preset
+
+    return override(preset("tags"), SMALL)
+
+
+@pytest.fixture(scope="session")
+def trained(pairs32: Path, small: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of ten steps, half of them with the adversary. Not to be changed."""
+    from dataclasses import replace
+
+    from train.run import Length, fit
+
+    run: Path = tmp_path_factory.mktemp("trained") / "run"
+    fit(pairs32, run, replace(small, adversary_from=0.5), Length(steps=10), tell=lambda *_: None)
+    return run

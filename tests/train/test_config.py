@@ -1,0 +1,48 @@
+import json
+from dataclasses import asdict
+
+import pytest
+
+from train.config import PRESETS, Config, from_json, override, preset
+from train.errors import ConfigError
+
+
+def test_every_preset_is_a_valid_config_and_names_its_source() -> None:
+    for name, one in PRESETS.items():
+        assert override(preset(name), []).preset == name
+        assert one.source
+
+
+def test_tags_means_the_width_for_the_device_found() -> None:
+    assert preset("tags", gpu=False).preset == "tags-cpu"
+    assert preset("tags", gpu=True).preset == "tags-gpu"
+
+
+def test_a_config_survives_json() -> None:
+    config = override(preset("unet-l1"), ["width=10", "flip=false", "learning_rate=1e-4"])
+    assert from_json(json.loads(json.dumps(asdict(config)))) == config
+    assert (config.width, config.flip, config.learning_rate) == (10, False, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("widht=3", "did you mean 'width'"),
+        ("width", "no such key"),
+        ("width=wide", "needs a int"),
+        ("width=0", "at least 1"),
+        ("tag_dropout=2", "0 to 1"),
+        ("learning_rate=nan", "finite"),
+        ("flip=perhaps", "true or false"),
+        ("snapshot_every=30", "multiple of log_every"),
+        ("preset=tags", "no such key"),
+    ],
+)
+def test_a_bad_setting_says_what_to_write(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        override(Config(), [setting])
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'unet-l1'"):
+        preset("unet-11")

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from train.data import Choices, Pairs, batch_numbers, content_mask, fixed_batch, training_batches, white_outside
+from train.errors import RunError
+
+
+@given(st.integers(0, 99), st.integers(1, 40), st.integers(1, 50))
+def test_each_epoch_is_a_permutation_of_all_pairs(seed: int, batch_size: int, count: int) -> None:
+    steps = -(-2 * count // batch_size)
+    seen = np.concatenate([batch_numbers(seed, step, batch_size, count) for step in range(steps)])
+    for epoch in (seen[:count], seen[count : 2 * count]):
+        assert sorted(epoch) == list(range(count))
+
+
+def test_batches_are_a_pure_function_of_seed_and_step(pairs32: Path) -> None:
+    pairs = Pairs(pairs32, "train")
+    choices = Choices(7, flip=True, tag_dropout=0.3, single_tag_dropout=0.3)
+    first = list(training_batches(pairs, 4, choices).take(5))
+    later = next(iter(training_batches(pairs, 4, choices, first_step=4)))
+    other = next(iter(training_batches(pairs, 4, Choices(8), first_step=4)))
+    for one, same in zip(first[4], later, strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(first[4].colors, other.colors)
+
+
+def test_a_batch_holds_the_pixels_and_tags_of_the_shards(pairs32: Path) -> None:
+    pairs = Pairs(pairs32, "train")
+    batch = fixed_batch(pairs, [0, 1])
+    example = tf.train.Example.FromString(pairs.read(1)).features.feature
+    color = tf.io.decode_png(example["color"].bytes_list.value[0]).numpy()
+    line = tf.io.decode_png(example["line_dilate"].bytes_list.value[0]).numpy()
+    np.testing.assert_allclose(batch.colors[1], color / 127.5 - 1, atol=1e-6)
+    np.testing.assert_allclose(batch.lines[1], line / 127.5 - 1, atol=1e-6)
+    assert np.flatnonzero(batch.tags[1]).tolist() == list(example["tags"].int64_list.value)
+    assert example["id"].bytes_list.value[0].decode() == pairs.ids[1]
+
+
+def test_every_line_style_is_drawn(pairs32: Path) -> None:
+    pairs = Pairs(pairs32, "train")
+    styles = [fixed_batch(pairs, list(range(len(pairs))), style).lines.numpy() for style in (0, 1)]
+    for batch in training_batches(pairs, 8, Choices(0)).take(3):
+        matches = [any((line == known).all(axis=(1, 2, 3)).any() for line in batch.lines.numpy()) for known in styles]
+        assert all(matches)
+
+
+def test_dropped_tags_are_a_share_and_never_added(pairs32: Path) -> None:
+    pairs = Pairs(pairs32, "train")
+    whole = training_batches(pairs, 8, Choices(0)).take(20)
+    less = training_batches(pairs, 8, Choices(0, tag_dropout=0.25, single_tag_dropout=0.2)).take(20)
+    before, after = (np.concatenate([batch.tags for batch in batches]) for batches in (whole, less))
+    assert (after <= before).all()
+    assert after.sum() / before.sum() == pytest.approx(0.75 * 0.8, abs=0.12)
+
+
+def test_a_flip_mirrors_lines_colours_and_mask_together(pairs32: Path) -> None:
+    pairs = Pairs(pairs32, "train")
+    plain = next(iter(training_batches(pairs, 8, Choices(0))))
+    flipped = next(iter(training_batches(pairs, 8, Choices(0, flip=True))))
+    mirrored = 0
+    for field in range(3):
+        for one, other in zip(plain[field].numpy(), flipped[field].numpy(), strict=True):
+            same, turned = np.array_equal(one, other), np.array_equal(one[:, ::-1], other)
+            assert same or turned
+            mirrored += turned and not same
+    assert 0 < mirrored < 24
+
+
+def test_the_mask_is_the_content_box() -> None:
+    mask = content_mask(tf.constant([[1, 0, 2, 3]], tf.int64), 4).numpy()[0, ..., 0]
+    assert mask.tolist() == [[0, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
+
+
+def test_outside_the_mask_everything_is_white() -> None:
+    mask = content_mask(tf.constant([[0, 0, 2, 4]], tf.int64), 4)
+    pixels = white_outside(-tf.ones((1, 4, 4, 3)), mask).numpy()
+    assert (pixels[0, :2] == -1).all()
+    assert (pixels[0, 2:] == 1).all()
+
+
+def test_an_empty_split_is_one_clear_error(pairs32: Path) -> None:
+    pairs = Pairs(pairs32, "nowhere")
+    with pytest.raises(RunError, match="no nowhere pairs"):
+        training_batches(pairs, 4, Choices(0))

@@ -1,0 +1,67 @@
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from train import networks
+from train.config import override, preset
+from train.layers import FiLM
+
+
+def random(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def test_film_begins_as_identity_and_then_scales_and_shifts() -> None:
+    layer = FiLM()
+    features, condition = random(2, 3, 3, 4), random(2, 5)
+    np.testing.assert_array_equal(layer([features, condition]), features)
+    kernel = np.zeros((5, 8), np.float32)
+    layer.map.set_weights([kernel, np.array([1, 1, 1, 1, 3, 3, 3, 3], np.float32)])
+    np.testing.assert_allclose(layer([features, condition]), features * 2 + 3, rtol=1e-6)  # scale 1, shift 3
+
+
+def test_colours_have_the_size_of_the_lines_and_lie_within_one(small: Any) -> None:
+    model = networks.generator(small, 32, 10)
+    colors = model([random(2, 32, 32, 1), random(2, 10)])
+    assert colors.shape == (2, 32, 32, 3)
+    assert np.abs(colors).max() <= 1
+
+
+def test_a_generator_without_tags_ignores_them(small: Any) -> None:
+    model = networks.generator(override(preset("unet-l1"), ["width=8", "levels=3"]), 32, 10)
+    lines = random(1, 32, 32, 1)
+    np.testing.assert_array_equal(model([lines, np.zeros((1, 10))]), model([lines, np.ones((1, 10))]))
+
+
+def test_a_picture_is_coloured_alike_alone_and_in_a_batch(small: Any) -> None:
+    model = networks.generator(small, 32, 10)
+    lines, tags = random(3, 32, 32, 1), random(3, 10)
+    np.testing.assert_allclose(model([lines, tags])[:1], model([lines[:1], tags[:1]]), atol=1e-5)
+
+
+def test_the_discriminator_judges_patches_and_hears_the_tags(small: Any) -> None:
+    model = networks.discriminator(small, 32, 10)
+    lines, colors = random(2, 32, 32, 1), random(2, 32, 32, 3)
+    one, other = (model([lines, colors, tags], training=False) for tags in (np.zeros((2, 10)), np.ones((2, 10))))
+    assert one.shape == (2, 4, 4, 1)
+    assert not np.allclose(one, other)
+
+
+@pytest.mark.parametrize("build", [networks.generator, networks.discriminator])
+def test_eager_and_graph_agree(small: Any, build: Any) -> None:
+    import tensorflow as tf
+
+    model = build(small, 32, 10)
+    inputs = [random(1, *one.shape[1:]) for one in model.inputs]
+    eager, graph = model(inputs, training=False), tf.function(lambda x: model(x, training=False))(inputs)
+    np.testing.assert_allclose(eager, graph, atol=1e-5)
+
+
+def test_a_generator_survives_saving_in_safe_mode(small: Any, tmp_path: Any) -> None:
+    model = networks.generator(small, 32, 10)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    inputs = [random(1, 32, 32, 1), random(1, 10)]
+    np.testing.assert_array_equal(model(inputs), again(inputs))

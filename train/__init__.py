@@ -1,0 +1,13 @@
+"""Shards in, model and pictures out. The road, a module a stage:
+
+    config      what decides a training; presets as data
+    data        shards -> batches, a pure function of (seed, step)
+    networks    generator and discriminator, of layers
+    losses      pure functions; a preset names one
+    gan         the two updates of a step
+    run         config -> data -> model -> fit -> run folder; snapshots, callbacks
+    evaluate    a run's figures, and how far the tags decide; metrics
+    colorize    line drawings and tags -> colours; tags, grids
+
+Of `curate` it knows the contract alone: the shard folder.
+"""

@@ -1,0 +1,23 @@
+"""What can go wrong while training, under `NurieError`."""
+
+from __future__ import annotations
+
+from curate.contract import NurieError
+
+__all__ = ["ConfigError", "NurieError", "PictureError", "RunError", "TagError"]
+
+
+class ConfigError(NurieError):
+    """A setting that is not one, or does not fit."""
+
+
+class RunError(NurieError):
+    """A run folder is not in the state a command needs."""
+
+
+class TagError(NurieError):
+    """A tag the model never learned."""
+
+
+class PictureError(NurieError):
+    """A line drawing that cannot be read."""

@@ -1,0 +1,122 @@
+"""Figures of one coloured picture against its truth: pure functions of RGB in [0, 1], padding cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.metrics import structural_similarity
+
+Rgb = npt.NDArray[np.float32]
+"""(height, width, 3) float in [0, 1]."""
+INK = 0.9  # line art darker than this counts as ink
+DIFFERENT = 5.0  # CIELAB units: truths of a family differ visibly there
+
+
+def l1(fake: Rgb, truth: Rgb) -> float:
+    """Mean absolute error on a scale of 0 to 1."""
+    return float(np.abs(fake - truth).mean())
+
+
+def psnr(fake: Rgb, truth: Rgb) -> float:
+    """Peak signal-to-noise ratio in dB; equal pictures give 100."""
+    error = float(np.square(fake - truth).mean())
+    return 100.0 if error < 1e-10 else -10 * float(np.log10(error))
+
+
+def ssim(fake: Rgb, truth: Rgb) -> float:
+    """Structural similarity, windows of 7 px. Source: Wang et al. (2004). 1 for equal pictures, however small."""
+    window = min(7, *truth.shape[:2])
+    window -= 1 - window % 2
+    if window < 3:
+        return float(np.allclose(fake, truth))
+    return float(structural_similarity(fake, truth, channel_axis=2, data_range=1.0, win_size=window))
+
+
+def ciede2000(fake: Rgb, truth: Rgb) -> float:
+    """Mean CIEDE2000. Source: Sharma, Wu, Dalal (2005)."""
+    return float(deltaE_ciede2000(rgb2lab(truth), rgb2lab(fake)).mean())
+
+
+def chroma(rgb: Rgb) -> float:
+    """Mean CIELAB chroma: sepia has little."""
+    lab = rgb2lab(rgb)
+    return float(np.hypot(lab[..., 1], lab[..., 2]).mean())
+
+
+def lines_again(rgb: Rgb) -> npt.NDArray[np.bool_]:
+    """Ink of the line art drawn of a coloured picture: gray, 5x5 dilate, absdiff, invert, threshold. (height, width)."""
+    gray = cv2.cvtColor(np.rint(rgb * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
+    line = 255 - cv2.absdiff(cv2.dilate(gray, np.ones((5, 5), np.uint8)), gray)
+    return np.asarray(line < 255 * INK, np.bool_)
+
+
+def line_f1(fake: Rgb, truth: Rgb) -> float:
+    """F1 of the lines drawn again of a fake against those of the truth, a pixel of tolerance; 1 where both have none."""
+    found, wanted = lines_again(fake), lines_again(truth)
+    if not found.any() and not wanted.any():
+        return 1.0
+    precision = _covered(found, wanted)
+    recall = _covered(wanted, found)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _covered(ink: npt.NDArray[np.bool_], by: npt.NDArray[np.bool_]) -> float:
+    near = cv2.dilate(by.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    return float((ink & near).sum() / ink.sum()) if ink.any() else 0.0
+
+
+FIGURES: dict[str, Callable[[Rgb, Rgb], float]] = {
+    "l1": l1, "psnr": psnr, "ssim": ssim, "ciede2000": ciede2000, "line_f1": line_f1,
+}  # fmt: skip
+
+
+def obeys(fakes: Sequence[Rgb], truths: Sequence[Rgb]) -> list[bool] | None:
+    """For each fake of a family, whether it is nearer to its own truth than to any other's.
+
+    Nearness is the mean CIELAB difference (CIE 1976) over the pixels where the family's truths differ; pictures are
+    compared at the first one's size. None where the truths do not differ.
+    """
+    height, width = truths[0].shape[:2]
+    labs = np.stack([_lab(truth, height, width) for truth in truths])
+    region = (np.linalg.norm(labs[:, None] - labs[None], axis=-1) > DIFFERENT).any(axis=(0, 1))
+    if not region.any():
+        return None
+    made = [_lab(fake, height, width)[region] for fake in fakes]
+    distances = [[float(np.linalg.norm(one - lab[region], axis=-1).mean()) for lab in labs] for one in made]
+    return [int(np.argmin(row)) == place for place, row in enumerate(distances)]
+
+
+def _lab(rgb: Rgb, height: int, width: int) -> npt.NDArray[np.float64]:
+    return np.asarray(rgb2lab(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)))
+
+
+def derangement(families: Sequence[str], seed: int) -> npt.NDArray[np.int64] | None:
+    """A seeded order in which every picture meets one of another family; None if one family is more than half.
+
+    Families are laid end to end in random order and shifted by the size of the largest, which leaves none on itself.
+    """
+    rng = np.random.default_rng(seed)
+    names, inverse = np.unique(np.array(families), return_inverse=True)
+    largest = int(np.bincount(inverse).max())
+    if 2 * largest > len(families):
+        return None
+    shuffled = rng.permutation(len(families))
+    laid = shuffled[np.argsort(rng.permutation(len(names))[inverse[shuffled]], kind="stable")]
+    order = np.empty(len(families), np.int64)
+    order[laid] = np.roll(laid, -largest)
+    return order
+
+
+def bootstrap(values: Sequence[float], families: Sequence[str], seed: int, draws: int = 2000) -> dict[str, float]:
+    """Mean and 95 % percentile interval, families drawn with replacement: look-alikes are not independent."""
+    _, inverse = np.unique(np.array(families), return_inverse=True)
+    sums = np.bincount(inverse, np.array(values, np.float64))
+    sizes = np.bincount(inverse)
+    picks = np.random.default_rng(seed).integers(0, len(sizes), (draws, len(sizes)))
+    means = sums[picks].sum(axis=1) / sizes[picks].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return {"mean": float(np.mean(values)), "low": float(low), "high": float(high)}

@@ -1,0 +1,190 @@
+"""Config -> data -> model -> fit -> run folder."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from curate.contract import VOCABULARY, atomic_write, check_files, read_index, read_json, read_vocabulary, write_json
+from train import networks, snapshots
+from train.callbacks import Board, Samples, Stats
+from train.config import Config, from_json
+from train.data import Choices, Pairs, training_batches
+from train.errors import RunError
+from train.gan import Gan
+from train.snapshots import Clock
+
+RUN_VERSION = 1
+CONFIG = "config.json"
+MODEL = "model.keras"
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long to train: a number of steps, or minutes of wall time over all sittings."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def progress(self, clock: Clock) -> float:
+        """Share of the training that is done, 0 to 1."""
+        if self.steps is not None:
+            return min(1.0, clock.step / self.steps)
+        return min(1.0, clock.elapsed / (60 * (self.minutes or math.inf)))
+
+
+def devices() -> list[str]:
+    """GPUs by name, or the CPU."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus] or ["CPU"]
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow finds a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def check_shards(shards: Path) -> None:
+    """Compare every byte with the index, before an hour is spent on damaged data. Raises RunError."""
+    faults = check_files(shards, read_index(shards))
+    if faults:
+        raise RunError(f"{faults[0]}{f' and {len(faults) - 1} more faults' if faults[1:] else ''}: run `curate shard` again")
+
+
+def build(config: Config, shards: Path) -> Gan:
+    """Both networks and their optimizers, initialised by the config's seed."""
+    keras.utils.set_random_seed(config.seed)
+    size, vocabulary = read_index(shards).size, len(read_vocabulary(shards))
+    if size % 2**config.levels or size % 8:
+        raise RunError(f"pairs of {size} px cannot be halved {config.levels} times: --set levels=N or extract with --size")
+    generator = networks.generator(config, size, vocabulary)
+    judge = None if config.adversary == "none" else networks.discriminator(config, size, vocabulary)
+    return Gan(config, generator, judge)
+
+
+def describe(config: Config, shards: Path) -> dict[str, Any]:
+    """What a training would be: devices, resolved config, parameters, pairs."""
+    gan, index = build(config, shards), read_index(shards)
+    judge = gan.discriminator.count_params() if gan.discriminator is not None else 0
+    parameters = {"generator": gan.generator.count_params(), "discriminator": judge}
+    return {"devices": devices(), "config": asdict(config), "parameters": parameters, "pairs": dict(index.pairs)}
+
+
+def fit(
+    shards: Path, run: Path, config: Config, length: Length, *, fresh: bool = False, tell: Callable[..., None]
+) -> dict[str, Any]:
+    """Train until `length`, going on from the last snapshot; returns the last figures.
+
+    `tell(progress, clock, figures)` is called once an interval. Raises RunError if the run folder is of another
+    config, or of other shards.
+    """
+    tf.config.experimental.enable_op_determinism()
+    _prepare(shards, run, config, fresh)
+    gan = build(config, shards)
+    clock = _resume(run, gan)
+    pairs = Pairs(shards, "train")
+    choices = Choices(config.seed, config.flip, config.tag_dropout, config.single_tag_dropout)
+    fixed = Pairs(shards, "validation")
+    index = read_index(shards)
+    samples = Samples(run, fixed if len(fixed) else pairs, index.colors)
+    stats, board = Stats(run, clock.step), Board(run, asdict(config))
+    figures: dict[str, float] = {}
+    last = time.monotonic()
+    for batch in training_batches(pairs, config.batch_size, choices, clock.step):
+        done = length.progress(clock)
+        if done >= 1:
+            break
+        stats.add(gan.step(batch, rate(config, clock.step, done), decay(config, clock.step), _adversarial(config, done)))
+        now = time.monotonic()
+        clock = Clock(clock.step + 1, clock.images_seen + config.batch_size, clock.elapsed + now - last)
+        last = now
+        if clock.step % config.log_every == 0:
+            figures = stats.write(clock, rate=rate(config, clock.step, done))
+            board.scalars(clock, figures)
+            tell(length.progress(clock), clock, figures)
+        if clock.step % config.snapshot_every == 0:
+            snapshots.save(run, clock, gan.state())
+            board.image(clock, "samples", samples.draw(gan.average, clock))
+    snapshots.save(run, clock, gan.state())
+    board.image(clock, "samples", samples.draw(gan.average, clock))
+    save_model(run, gan.average)
+    return {"step": clock.step, "images_seen": clock.images_seen, "elapsed": round(clock.elapsed, 1), **figures}
+
+
+def rate(config: Config, step: int, progress: float) -> float:
+    """Learning rate as a share of its peak: a linear warm-up, then half a cosine down to zero at the end."""
+    return min(1.0, (step + 1) / max(1, config.warm_up_steps)) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def decay(config: Config, step: int) -> float:
+    """Of the moving average: short at first, so that it does not remember the initial weights."""
+    return min(config.average_decay, (1 + step) / (10 + step))
+
+
+def _adversarial(config: Config, progress: float) -> bool:
+    return config.adversary != "none" and progress >= config.adversary_from
+
+
+def _prepare(shards: Path, run: Path, config: Config, fresh: bool) -> None:
+    index = read_index(shards)
+    wanted = {
+        "version": RUN_VERSION,
+        "config": asdict(config),
+        "shards": index.options_hash,
+        "size": index.size,
+        "lines": list(index.lines),
+        "colors": {tag: list(pair) for tag, pair in index.colors.items()},
+    }
+    if fresh and (run / CONFIG).exists():
+        shutil.rmtree(run)
+    if (run / CONFIG).exists():
+        _same(run, read_json(run / CONFIG), wanted)
+        return
+    if run.exists() and any(run.iterdir()):
+        raise RunError(f"{run} holds other files: give a new or empty folder for the run")
+    run.mkdir(parents=True, exist_ok=True)
+    with atomic_write(run / "vocabulary.txt") as file:
+        file.write((shards / VOCABULARY).read_bytes())
+    write_json(run / CONFIG, wanted)
+
+
+def _same(run: Path, held: dict[str, Any], wanted: dict[str, Any]) -> None:
+    if held.get("shards") != wanted["shards"]:
+        raise RunError(f"{run} was trained on other shards: give another run folder, or --fresh to start over")
+    mine, yours = held.get("config", {}), wanted["config"]
+    if different := [key for key in yours if mine.get(key) != yours[key]]:
+        was = ", ".join(f"{key}={mine.get(key)}" for key in different)
+        raise RunError(f"{run} was begun with {was}: use the same settings, or --fresh to start over")
+
+
+def _resume(run: Path, gan: Gan) -> Clock:
+    found = snapshots.found(run)
+    return snapshots.load(found[-1], gan.state()) if found else Clock()
+
+
+def save_model(run: Path, model: keras.Model) -> None:
+    """RUN/model.keras, by rename, so that no reader meets half of it."""
+    temporary = run / f".tmp.{MODEL}"
+    model.save(temporary)
+    temporary.rename(run / MODEL)
+
+
+def load_model(run: Path) -> tuple[keras.Model, dict[str, Any], list[str]]:
+    """Generator, config.json and vocabulary of a run. Raises RunError if it has not got that far."""
+    if not (run / MODEL).is_file() or not (run / CONFIG).is_file():
+        raise RunError(f"{run} holds no trained model: run `train fit SHARDS {run}` to its end")
+    described = read_json(run / CONFIG)
+    from_json(described["config"])
+    try:
+        model = keras.saving.load_model(run / MODEL, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError) as error:
+        raise RunError(f"{run / MODEL} cannot be loaded ({str(error).splitlines()[0]}): train again") from None
+    return model, described, (run / "vocabulary.txt").read_text("utf-8").splitlines()

@@ -1,0 +1,61 @@
+"""Tags as a user writes them -> multi-hot; and the same tags in another colour."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from train.errors import TagError
+
+Colors = Mapping[str, Sequence[str]]
+"""Colour tags of the vocabulary as (colour, noun), from the shards' index."""
+
+
+def parse(text: str) -> list[str]:
+    """Read `"blue_hair, smile"`; spaces inside a tag become `_`."""
+    return [tag for part in text.split(",") if (tag := "_".join(part.lower().split()))]
+
+
+def multi_hot(tags: Iterable[str], vocabulary: Sequence[str]) -> npt.NDArray[np.float32]:
+    """(vocabulary,) float32 with 1 for each tag. Raises TagError naming an unknown tag and the nearest known ones."""
+    places = {tag: place for place, tag in enumerate(vocabulary)}
+    encoded = np.zeros(len(vocabulary), np.float32)
+    for tag in tags:
+        if tag not in places:
+            near = difflib.get_close_matches(tag, vocabulary, n=3, cutoff=0.5)
+            hint = f"did you mean {', '.join(near)}?" if near else "RUN/vocabulary.txt lists the known ones"
+            raise TagError(f"the model knows no tag {tag!r}: {hint}")
+        encoded[places[tag]] = 1
+    return encoded
+
+
+def names(encoded: npt.NDArray[np.float32], vocabulary: Sequence[str]) -> list[str]:
+    """Tags of a multi-hot row, most frequent first."""
+    return [vocabulary[place] for place in np.flatnonzero(encoded)]
+
+
+def swap_color(tags: Sequence[str], colors: Colors) -> tuple[list[str], tuple[str, str] | None]:
+    """The tags with one colour exchanged for another, and (old, new); None where no tag names a colour.
+
+    The colour on most of the tags is exchanged. The new one is that which keeps most of its nouns, then the first in
+    the order of the vocabulary: blue_heart, blue -> red_heart, red. A noun the new colour does not have is left out.
+    """
+    worn = Counter(colors[tag][0] for tag in tags if tag in colors)
+    tag_of = {tuple(pair): tag for tag, pair in colors.items()}
+    for old, _ in worn.most_common():
+        nouns = [colors[tag][1] for tag in tags if tag in colors and colors[tag][0] == old]
+        kept = Counter(color for color, noun in tag_of if noun in nouns and color not in worn)
+        if kept:
+            new = kept.most_common(1)[0][0]
+            return [one for tag in tags if (one := _exchanged(tag, old, new, colors, tag_of))], (old, new)
+    return list(tags), None
+
+
+def _exchanged(tag: str, old: str, new: str, colors: Colors, tag_of: Mapping[tuple[str, ...], str]) -> str | None:
+    if tag not in colors or colors[tag][0] != old:
+        return tag
+    return tag_of.get((new, colors[tag][1]))
