@@ -140,7 +140,9 @@ def _survivors(
 def _columns(records: pa.Table, pictures: Pictures, verdicts: list[Verdict]) -> dict[str, list[Any]]:
     """Verdicts on pictures -> the decided columns, one value a record."""
     own = records["own_tags"].to_pylist()
-    columns = {name: [None] * records.num_rows for name in ("group", "role", "duplicate_of", "distance", "family", "split")}
+    columns = {
+        name: [None] * records.num_rows for name in ("group", "role", "duplicate_of", "distance", "family", "split")
+    }
     columns |= {"dropped": records["dropped"].to_pylist(), "tags": list(own)}
     merged = _merged_tags(pictures, verdicts)
     for picture, verdict in enumerate(verdicts):
@@ -177,7 +179,9 @@ def _parts(dataset: Path, columns: dict[str, list[Any]]) -> Iterator[pa.Table]:
         stop = start + table.num_rows
         for name, values in columns.items():
             field = manifest.SCHEMA.field(name)
-            table = table.set_column(table.schema.get_field_index(name), field, pa.array(values[start:stop], field.type))
+            table = table.set_column(
+                table.schema.get_field_index(name), field, pa.array(values[start:stop], field.type)
+            )
         yield table
         start = stop
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from curate.contract import DamagedError, NurieError
 
-__all__ = ["DamagedError", "DatasetError", "DecodeError", "MissingExtraError", "NurieError", "SidecarError", "SourceError"]
+__all__ = [
+    "DamagedError",
+    "DatasetError",
+    "DecodeError",
+    "MissingExtraError",
+    "NurieError",
+    "SidecarError",
+    "SourceError",
+]
 
 
 class SourceError(NurieError):

@@ -123,11 +123,15 @@ def read_chosen(path: Path) -> pa.Table:
     """
     table = read_table(path)
     if missing := [name for name in SCHEMA.names if name not in table.column_names]:
-        raise DatasetError(f"{path} lacks the column {missing[0]}: filter the rows of DATASET/manifest, keep its columns")
+        raise DatasetError(
+            f"{path} lacks the column {missing[0]}: filter the rows of DATASET/manifest, keep its columns"
+        )
     try:
         return table.select(SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowException, ValueError) as error:
-        raise DatasetError(f"{path} does not have the manifest's types ({error}): keep the columns as they are") from None
+        raise DatasetError(
+            f"{path} does not have the manifest's types ({error}): keep the columns as they are"
+        ) from None
 
 
 def iter_parts(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -152,9 +156,7 @@ def read_state(dataset: Path) -> dict[str, Any]:
 
 def write_state(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
     """Write `dataset.json` with the SHA-256 of every part; those below the folders named in `rehash` are read again."""
-    known = {
-        name: digest for name, digest in state.get("parts", {}).items() if name.partition("/")[0] not in rehash
-    }
+    known = {name: digest for name, digest in state.get("parts", {}).items() if name.partition("/")[0] not in rehash}
     files = [path for folder in ("records", "pairs", "edges", "manifest") for path in parts(dataset / folder)]
     names = {path.relative_to(dataset).as_posix(): path for path in files}
     state["parts"] = {name: known.get(name) or sha256(path) for name, path in names.items()}

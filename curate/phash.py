@@ -51,7 +51,9 @@ def outline_hash(trimmed: Rgb) -> str | None:
     """
     box = content_box(*trimmed.shape[:2], SKETCH)
     luma = square(gray(trimmed), SKETCH)
-    paper = cv2.copyMakeBorder((luma >= 255 - EMPTY_TOLERANCE).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    paper = cv2.copyMakeBorder(
+        (luma >= 255 - EMPTY_TOLERANCE).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1
+    )
     cv2.floodFill(paper, None, (0, 0), 2)
     outside = paper[1:-1, 1:-1] == 2  # noqa: PLR2004  # the fill's mark
     if float((~outside).sum()) > 0.95 * box.height * box.width:

@@ -186,7 +186,9 @@ def _write(dataset: Path, shards: Path, plan: Plan, options: Options, workers: i
             missing.difference_update(written)
             bar.advance(len(written))
         if missing:
-            raise DatasetError(f"{dataset} has no pair of {len(missing)} chosen pictures ({min(missing)}): choose from its own manifest")
+            raise DatasetError(
+                f"{dataset} has no pair of {len(missing)} chosen pictures ({min(missing)}): choose from its own manifest"
+            )
         tasks = [ShardTask(n, split, name, spills, shards) for n, (split, name) in enumerate(plan.shards)]
         for made in engine.run(_assemble, tasks, workers):
             files |= made

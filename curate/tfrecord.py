@@ -27,9 +27,7 @@ def example(features: Mapping[str, Feature]) -> bytes:
     Equal to TensorFlow's `Example.SerializeToString(deterministic=True)`: map entries are sorted by name.
     Source: tensorflow/core/example/example.proto and feature.proto.
     """
-    entries = (
-        _field(1, _field(1, name.encode()) + _field(2, _feature(features[name]))) for name in sorted(features)
-    )
+    entries = (_field(1, _field(1, name.encode()) + _field(2, _feature(features[name]))) for name in sorted(features))
     return _field(1, b"".join(entries))
 
 

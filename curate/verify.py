@@ -31,7 +31,9 @@ def _dataset(dataset: Path) -> list[str]:
         elif sha256(path) != digest:
             faults.append(f"{path} has other bytes than {manifest.STATE} says")
     found = {p.relative_to(dataset).as_posix() for p in dataset.rglob("*") if p.is_file()}
-    faults += [f"{dataset / name} is not in {manifest.STATE}" for name in sorted(found - {manifest.STATE, *state["parts"]})]
+    faults += [
+        f"{dataset / name} is not in {manifest.STATE}" for name in sorted(found - {manifest.STATE, *state["parts"]})
+    ]
     if faults:
         return faults  # contents of damaged files say nothing more
     try:
@@ -50,7 +52,9 @@ def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
         faults.append(f"{dataset}/manifest has other rows than the records: run `curate dedupe` again")
     if manifest.counts(rows) != counts:
         faults.append(f"{dataset}/manifest counts {manifest.counts(rows)}, {manifest.STATE} says {counts}")
-    kept = {key for key, dropped in zip(rows["id"].to_pylist(), rows["dropped"].to_pylist(), strict=True) if not dropped}
+    kept = {
+        key for key, dropped in zip(rows["id"].to_pylist(), rows["dropped"].to_pylist(), strict=True) if not dropped
+    }
     faults += [f"kept picture {key} has no pair" for key in sorted(kept - pairs.keys())]
     faults += [f"pair {key} belongs to no record" for key in sorted(pairs.keys() - set(rows["id"].to_pylist()))]
     return faults + [f"pair {key} is stored {count} times" for key, count in pairs.items() if count > 1]

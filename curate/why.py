@@ -57,7 +57,9 @@ def _story(row: dict[str, Any], paths: dict[str, str], chosen: Path | None, shar
 def _extracted(row: dict[str, Any]) -> str:
     if row["error"] and row["dropped"]:
         return f"{row['path']} of {row['source']} could not be read ({row['error']})"
-    said = f"{row['path']} of {row['source']}, {row['format']} {row['width']}x{row['height']}, {len(row['own_tags'])} tags"
+    said = (
+        f"{row['path']} of {row['source']}, {row['format']} {row['width']}x{row['height']}, {len(row['own_tags'])} tags"
+    )
     return f"{said}; sidecar left out ({row['error']})" if row["error"] else said
 
 

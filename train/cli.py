@@ -163,8 +163,12 @@ def presets() -> dict[str, Any]:
 @click.argument("out", type=FOLDER)
 @click.option("--tags", "wanted", default="", metavar="TEXT", help='As in "blue_hair, smile".')
 @click.option("--negative", default="", metavar="TEXT", help="Tags to move away from.")
-@click.option("--guidance", type=click.FloatRange(0, 10), default=1.0, show_default=True, help="How strongly tags pull.")
-@click.option("--count", type=click.IntRange(1), default=8, show_default=True, help="Pairs of a shard folder to colour.")
+@click.option(
+    "--guidance", type=click.FloatRange(0, 10), default=1.0, show_default=True, help="How strongly tags pull."
+)
+@click.option(
+    "--count", type=click.IntRange(1), default=8, show_default=True, help="Pairs of a shard folder to colour."
+)
 @click.option("--grid", is_flag=True, help="Also write OUT/grid.png.")
 @stage(table)
 def colorize(

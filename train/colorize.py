@@ -80,7 +80,9 @@ class Painter:
         """Colour `count` validation pairs as tagged and in another colour."""
         found = Pairs(shards, "validation")
         if not len(found) or found.vocabulary != self.vocabulary:
-            raise RunError(f"{shards} has no validation pairs of this run's vocabulary: give the shards it was trained on")
+            raise RunError(
+                f"{shards} has no validation pairs of this run's vocabulary: give the shards it was trained on"
+            )
         numbers = chosen(found, self.colors, count)
         batch = fixed_batch(found, numbers)
         asked = [tags.names(row, self.vocabulary) for row in np.asarray(batch.tags)]
@@ -185,6 +187,7 @@ def _expanded(drawings: Sequence[Path]) -> list[Path]:
 
 def _sheet(out: Path, drawings: Sequence[Path], written: Sequence[Path]) -> Path:
     """Line art beside its colours, each at 128 px."""
+
     def square(path: Path) -> npt.NDArray[np.float32]:
         pixels = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         return np.stack([fit(np.ascontiguousarray(pixels[..., channel]), 128)[0] for channel in range(3)], axis=-1)

@@ -118,7 +118,9 @@ def from_json(values: Mapping[str, Any]) -> Config:
     """Config out of a run folder's config.json. Raises ConfigError if its keys are not those of this version."""
     if set(values) != set(asdict(Config())):
         odd = sorted(set(values) ^ set(asdict(Config())))
-        raise ConfigError(f"the run's config.json has other keys than this version ({odd[0]}): train again with --fresh")
+        raise ConfigError(
+            f"the run's config.json has other keys than this version ({odd[0]}): train again with --fresh"
+        )
     return check(Config(**values))
 
 

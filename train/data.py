@@ -111,7 +111,9 @@ def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int |
     index, size = pairs.index, pairs.index.size
     features = {f"line_{method}": tf.io.FixedLenFeature((), tf.string) for method in index.lines}
     features |= {"color": tf.io.FixedLenFeature((), tf.string), "content_box": tf.io.FixedLenFeature((4,), tf.int64)}
-    parsed = tf.io.parse_example(records, {**features, "tags": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)})
+    parsed = tf.io.parse_example(
+        records, {**features, "tags": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)}
+    )
     count = tf.shape(records)[0]
     seed = tf.stack([tf.cast(choices.seed, tf.int64), step])
     styles = tf.stack([parsed[f"line_{method}"] for method in index.lines], axis=1)

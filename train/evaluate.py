@@ -64,7 +64,9 @@ def _steered(model: Any, pairs: Pairs, rows: Any, true: Coloured, seed: int) -> 
     order = metrics.derangement(pairs.families, seed)
     if order is not None:
         errors["shuffled"] = [metrics.ciede2000(f, t) for f, t in _both(_color(model, pairs, rows[order]))]
-    result: dict[str, Any] = {f"ciede2000_{name}": _mean(errors[name]) if name in errors else None for name in ("true", "shuffled", "none")}
+    result: dict[str, Any] = {
+        f"ciede2000_{name}": _mean(errors[name]) if name in errors else None for name in ("true", "shuffled", "none")
+    }
     for name in ("shuffled", "none"):
         result[f"{name}_minus_true"] = None
         if name in errors:
@@ -82,7 +84,9 @@ def _obedience(pairs: Pairs, true: Coloured) -> dict[str, Any] | None:
     chances: list[float] = []
     sets = 0
     for numbers in members.values():
-        judged = metrics.obeys([true.fakes[n] for n in numbers], [true.truths[n] for n in numbers]) if numbers[1:] else None
+        judged = (
+            metrics.obeys([true.fakes[n] for n in numbers], [true.truths[n] for n in numbers]) if numbers[1:] else None
+        )
         if judged is not None:
             sets += 1
             hits += judged

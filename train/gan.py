@@ -67,7 +67,11 @@ class Gan:
             fake_logits = self.discriminator([batch.lines, fakes, batch.tags], training=True)
             loss = self.loss.discriminator(real_logits, fake_logits)
         self._apply(self.d_optimizer, tape, loss, self.discriminator)
-        return {"discriminator": loss, "real_logits": tf.reduce_mean(real_logits), "fake_logits": tf.reduce_mean(fake_logits)}
+        return {
+            "discriminator": loss,
+            "real_logits": tf.reduce_mean(real_logits),
+            "fake_logits": tf.reduce_mean(fake_logits),
+        }
 
     def state(self) -> dict[str, Any]:
         """Every variable that decides the next step, by a name that is the same in every run."""

@@ -42,9 +42,7 @@ def norm(channels: int) -> layers.Layer:
 
 def conv(channels: int, *, stride: int = 1, bias: bool = False) -> layers.Layer:
     """3x3 convolution, "same" padding; He's initialisation (2015), fit for rectifiers."""
-    return layers.Conv2D(
-        channels, 3, strides=stride, padding="same", use_bias=bias, kernel_initializer="he_normal"
-    )
+    return layers.Conv2D(channels, 3, strides=stride, padding="same", use_bias=bias, kernel_initializer="he_normal")
 
 
 def down(x: Any, channels: int) -> Any:

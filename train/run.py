@@ -56,7 +56,9 @@ def check_shards(shards: Path) -> None:
     """Compare every byte with the index, before an hour is spent on damaged data. Raises RunError."""
     faults = check_files(shards, read_index(shards))
     if faults:
-        raise RunError(f"{faults[0]}{f' and {len(faults) - 1} more faults' if faults[1:] else ''}: run `curate shard` again")
+        raise RunError(
+            f"{faults[0]}{f' and {len(faults) - 1} more faults' if faults[1:] else ''}: run `curate shard` again"
+        )
 
 
 def build(config: Config, shards: Path) -> Gan:
@@ -64,7 +66,9 @@ def build(config: Config, shards: Path) -> Gan:
     keras.utils.set_random_seed(config.seed)
     size, vocabulary = read_index(shards).size, len(read_vocabulary(shards))
     if size % 2**config.levels or size % 8:
-        raise RunError(f"pairs of {size} px cannot be halved {config.levels} times: --set levels=N or extract with --size")
+        raise RunError(
+            f"pairs of {size} px cannot be halved {config.levels} times: --set levels=N or extract with --size"
+        )
     generator = networks.generator(config, size, vocabulary)
     judge = None if config.adversary == "none" else networks.discriminator(config, size, vocabulary)
     return Gan(config, generator, judge)
@@ -102,7 +106,9 @@ def fit(
         done = length.progress(clock)
         if done >= 1:
             break
-        stats.add(gan.step(batch, rate(config, clock.step, done), decay(config, clock.step), _adversarial(config, done)))
+        stats.add(
+            gan.step(batch, rate(config, clock.step, done), decay(config, clock.step), _adversarial(config, done))
+        )
         now = time.monotonic()
         clock = Clock(clock.step + 1, clock.images_seen + config.batch_size, clock.elapsed + now - last)
         last = now

@@ -41,7 +41,9 @@ def report(manifest: pd.DataFrame, art: Path | None) -> dict[str, Any]:
     """Counts of families found whole or split, members dropped, strangers joined."""
     families = true_families(manifest)
     kinds = {kind: {k: rows for k, rows in families.items() if k.startswith(kind)} for kind in ("tone", "color")}
-    return {kind: _against(manifest, members) for kind, members in kinds.items()} | _strangers(manifest, kinds["tone"], art)
+    return {kind: _against(manifest, members) for kind, members in kinds.items()} | _strangers(
+        manifest, kinds["tone"], art
+    )
 
 
 def _against(manifest: pd.DataFrame, families: Mapping[str, list[int]]) -> dict[str, Any]:
@@ -49,7 +51,10 @@ def _against(manifest: pd.DataFrame, families: Mapping[str, list[int]]) -> dict[
     whole = [name for name, rows in families.items() if found.iloc[rows].nunique(dropna=False) == 1]
     rows = [row for members in families.values() for row in members]
     twins = manifest["duplicate_of"].iloc[rows] == manifest["id"].iloc[rows]
-    splits = [manifest.iloc[members].query("dropped.isnull()", engine="python")["split"].nunique() for members in families.values()]
+    splits = [
+        manifest.iloc[members].query("dropped.isnull()", engine="python")["split"].nunique()
+        for members in families.values()
+    ]
     return {
         "families": len(families),
         "pictures": len(rows),
@@ -114,7 +119,9 @@ def main(dataset: Path, art: Path | None, listed: bool, as_json: bool) -> None:
     manifest = pd.read_parquet(dataset / "manifest")
     if listed:
         for name, rows in true_families(manifest).items():
-            click.echo(f"{name}: " + ", ".join(f"{manifest['path'][row]} {manifest['dropped'][row] or 'kept'}" for row in rows))
+            click.echo(
+                f"{name}: " + ", ".join(f"{manifest['path'][row]} {manifest['dropped'][row] or 'kept'}" for row in rows)
+            )
     result = report(manifest, art)
     click.echo(json.dumps(result) if as_json else json.dumps(result, indent=1))
 

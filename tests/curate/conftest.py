@@ -13,7 +13,21 @@ from curate import dedupe, extract, sample
 from curate.scan import Source
 from curate.split import Shares
 
-CODES = ("1F44B", "1F44D", "1F499", "1F49A", "1F49B", "2764", "1F600", "1F408", "1F34E", "1F4D5", "1F4D7", "1F4D8", "E041")
+CODES = (
+    "1F44B",
+    "1F44D",
+    "1F499",
+    "1F49A",
+    "1F49B",
+    "2764",
+    "1F600",
+    "1F408",
+    "1F34E",
+    "1F4D5",
+    "1F4D7",
+    "1F4D8",
+    "E041",
+)
 SIZE = 256  # px
 
 

@@ -140,7 +140,9 @@ def test_other_options_are_refused_and_fresh_starts_over(art: Path, tmp_path: Pa
     extract.extract([Source("art", art)], tmp_path / "d", OPTIONS, limit=2)
     with pytest.raises(DatasetError, match=r"begun with lines=\['dilate', 'xdog'\]"):
         extract.extract([Source("art", art)], tmp_path / "d", extract.Options(lines=("xdog",)))
-    counts = extract.extract([Source("art", art)], tmp_path / "d", extract.Options(lines=("xdog",)), limit=2, fresh=True)
+    counts = extract.extract(
+        [Source("art", art)], tmp_path / "d", extract.Options(lines=("xdog",)), limit=2, fresh=True
+    )
     assert counts["in"] == 2
 
 

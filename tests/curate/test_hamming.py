@@ -8,16 +8,13 @@ from curate.hamming import near_pairs, parse
 
 
 def oracle(hashes: list[int], radius: int) -> list[list[int]]:
-    return [
-        [a, b]
-        for a, b in combinations(range(len(hashes)), 2)
-        if (hashes[a] ^ hashes[b]).bit_count() <= radius
-    ]
+    return [[a, b] for a, b in combinations(range(len(hashes)), 2) if (hashes[a] ^ hashes[b]).bit_count() <= radius]
 
 
 near = st.integers(0, 2**64 - 1).flatmap(
     lambda center: st.lists(
-        st.lists(st.integers(0, 63), max_size=5).map(lambda bits: center ^ sum(1 << bit for bit in set(bits))), max_size=12
+        st.lists(st.integers(0, 63), max_size=5).map(lambda bits: center ^ sum(1 << bit for bit in set(bits))),
+        max_size=12,
     )
 )
 

@@ -50,9 +50,7 @@ def test_a_full_bleed_picture_has_no_outline() -> None:
 
 
 def test_the_outline_survives_a_recolour(art: Path) -> None:
-    hashes = {
-        phash.outline_hash(phash.trim(decode(path.read_bytes()).rgb)) for path in sorted(art.glob("1F44B-*.png"))
-    }
+    hashes = {phash.outline_hash(phash.trim(decode(path.read_bytes()).rgb)) for path in sorted(art.glob("1F44B-*.png"))}
     assert len(hashes) == 1
 
 

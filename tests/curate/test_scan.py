@@ -15,7 +15,9 @@ def touch(root: Path, *names: str) -> None:
 
 
 def test_every_file_is_found_once_but_sidecars_in_the_order_of_names(tmp_path: Path) -> None:
-    touch(tmp_path, "b.png", "a/z.jpg", "a/z.jpg.json", "a/z.txt", "a.png", "notes.txt", "lone.json", "c.png.txt", "c.png")
+    touch(
+        tmp_path, "b.png", "a/z.jpg", "a/z.jpg.json", "a/z.txt", "a.png", "notes.txt", "lone.json", "c.png.txt", "c.png"
+    )
     found = list(scan([Source("s", tmp_path)]))
     assert [file.path for file in found] == ["a/z.jpg", "a.png", "b.png", "c.png", "lone.json", "notes.txt"]
     assert [path.name for path in found[0].sidecars] == ["z.jpg.json", "z.txt"]

@@ -63,8 +63,19 @@ def test_no_bytes_make_a_sidecar_reader_fail_otherwise(data: bytes) -> None:
             pass
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(
-    st.sampled_from(["tags", "tag_string", "tags_general", "score", "rating", "artist", "license"]) | st.text(), v)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda v: (
+            st.lists(v)
+            | st.dictionaries(
+                st.sampled_from(["tags", "tag_string", "tags_general", "score", "rating", "artist", "license"])
+                | st.text(),
+                v,
+            )
+        ),
+    )
+)
 def test_json_of_any_shape_is_read_or_refused(value: object) -> None:
     try:
         sidecar = read_sidecar("a.json", json.dumps(value).encode())

@@ -12,7 +12,16 @@ from curate.scan import Source
 from curate.split import Shares
 
 CODES = ("1F44B", "1F44D", "1F499", "1F49A", "1F49B", "2764", "1F9E1", "1F49C", "270B", "1F4AA", "1F590", "1F448")
-SMALL = ("width=8", "levels=3", "tag_width=16", "discriminator_width=8", "batch_size=8", "jit=false", "log_every=2", "snapshot_every=2")
+SMALL = (
+    "width=8",
+    "levels=3",
+    "tag_width=16",
+    "discriminator_width=8",
+    "batch_size=8",
+    "jit=false",
+    "log_every=2",
+    "snapshot_every=2",
+)
 
 
 @pytest.fixture(scope="session")
