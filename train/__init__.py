@@ -1,4 +1,6 @@
-"""Shards in, model and pictures out. The road, a module a stage:
+"""Shards in, model and pictures out.
+
+The road, a module a stage:
 
     config      what decides a training; presets as data
     data        shards -> batches, a pure function of (seed, step)

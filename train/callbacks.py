@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from curate.contract import atomic_write, canonical_json
 from train import grids, tags
-from train.data import Batch, Pairs, fixed_batch
+from train.data import Pairs, fixed_batch
 from train.snapshots import Clock
+from train.trained import colored
 
 FIXED = 6  # pictures in a sample grid
 TITLES = ("lines", "no tags", "true tags", "swapped tags", "truth")
@@ -80,12 +81,6 @@ def swapped(row: Any, vocabulary: list[str], colors: tags.Colors) -> Any:
     return tags.multi_hot(tags.swap_color(tags.names(row, vocabulary), colors)[0], vocabulary)
 
 
-def colored(generator: Any, batch: Batch, tag_rows: Any) -> Any:
-    """(b, size, size, 3) in [-1, 1], white outside the content box."""
-    fakes = generator([batch.lines, tag_rows], training=False)
-    return np.asarray(fakes * batch.mask + (1 - batch.mask))
-
-
 class Board:
     """TensorBoard: scalars over images_seen, sample grids, the text of the config."""
 
@@ -105,3 +100,27 @@ class Board:
         with self.writer.as_default(step=clock.images_seen):
             tf.summary.image(name, rgb[None])
         self.writer.flush()
+
+
+class Watch:
+    """All that a training leaves to look at, fed from one place."""
+
+    def __init__(self, run: Path, clock: Clock, config: Mapping[str, Any], fixed: Pairs) -> None:
+        self.stats, self.board = Stats(run, clock.step), Board(run, config)
+        self.samples = Samples(run, fixed, fixed.index.colors)
+        self.latest: dict[str, float] = {}
+        """Figures of the last whole interval."""
+
+    def add(self, figures: Mapping[str, Any]) -> None:
+        """Count one step's figures in."""
+        self.stats.add(figures)
+
+    def interval(self, clock: Clock, **more: float) -> dict[str, float]:
+        """End an interval: its means, written to stats.jsonl and TensorBoard."""
+        self.latest = self.stats.write(clock, **more)
+        self.board.scalars(clock, self.latest)
+        return self.latest
+
+    def draw(self, clock: Clock, generator: Any) -> None:
+        """Colour the fixed pictures, into RUN/samples and TensorBoard."""
+        self.board.image(clock, "samples", self.samples.draw(generator, clock))

@@ -34,7 +34,7 @@ class Road(click.Group):
 @click.group(cls=Road, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="nurie", prog_name="train")
 def main() -> None:
-    """Shards in, model and pictures out: a network that colours line art as its tags ask.
+    r"""Shards in, model and pictures out: a network that colours line art as its tags ask.
 
     \b
     train fit SHARDS RUN                             train; goes on where it stopped
@@ -44,10 +44,10 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would hide our own lines
 
 
-def stage(show: Callable[[dict[str, Any]], None]) -> Callable[[Command], Command]:
+def stage(show: Callable[[dict[str, Any]], None]) -> Callable[[Command], Callable[..., None]]:
     """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1."""
 
-    def decorate(command: Command) -> Command:
+    def decorate(command: Command) -> Callable[..., None]:
         @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
         @click.option("--quiet", is_flag=True, help="No progress, no talk.")
         @functools.wraps(command)
@@ -177,7 +177,7 @@ def colorize(
     out: Path,
     wanted: str,
     negative: str,
-    guidance: float,
+    guidance: float | None,
     count: int,
     grid: bool,
 ) -> dict[str, Any]:
@@ -185,7 +185,9 @@ def colorize(
     from train.colorize import Wish  # noqa: PLC0415
     from train.colorize import colorize as stage_colorize  # noqa: PLC0415
 
-    wish = Wish(tuple(parse(wanted)), tuple(parse(negative)), guidance)
+    wish = Wish(
+        tuple(parse(wanted)), tuple(parse(negative)), guidance if guidance is not None else 2.0 if negative else 1.0
+    )
     return stage_colorize(run, drawings, out, wish, count=count, grid=grid)
 
 

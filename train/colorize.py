@@ -14,24 +14,28 @@ import numpy.typing as npt
 
 from curate.contract import INDEX
 from train import grids, tags
-from train.callbacks import colored
 from train.data import Batch, Pairs, fixed_batch
-from train.errors import PictureError, RunError
-from train.run import load_model
+from train.errors import PictureError, RunError, TagError
+from train.trained import Trained, colored, load
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+GRID = "grid.png"
 TITLES = ("line art", "as tagged", "other colour", "truth")
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What to colour with."""
+    """What to colour with. Raises TagError for negative tags without a guidance that uses them."""
 
     tags: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
-    """Tags to move away from; with a guidance above 1."""
+    """Tags to move away from; they work by a guidance above 1."""
     guidance: float = 1.0
     """1 = the tags as they are; above, further from the picture without them (or with the negative ones)."""
+
+    def __post_init__(self) -> None:
+        if self.negative and self.guidance <= 1:
+            raise TagError(f"negative tags need a guidance above 1 (2, say), not {self.guidance:g}")
 
 
 def colorize(run: Path, drawings: Sequence[Path], out: Path, wish: Wish, *, count: int, grid: bool) -> dict[str, Any]:
@@ -41,77 +45,83 @@ def colorize(run: Path, drawings: Sequence[Path], out: Path, wish: Wish, *, coun
     split, those with the least SHA-256 of their id among those with a colour tag, are coloured as tagged and in
     another colour. Raises TagError for unknown tags, PictureError for unreadable files.
     """
-    model, described, vocabulary = load_model(run)
+    painter = Painter(load(run))
     out.mkdir(parents=True, exist_ok=True)
-    painter = Painter(model, described, vocabulary)
-    written = []
-    for drawing in _expanded(drawings):
-        if (drawing / INDEX).is_file():
-            written += painter.pairs(drawing, out, wish, count=count, grid=grid)
-        else:
-            written.append(painter.file(drawing, out, wish))
-    if grid and not (out / "grid.png") in written:
-        written.append(_sheet(out, _expanded(drawings), written))
-    return {"pictures": [str(path) for path in written]}
+    folders = [drawing for drawing in drawings if (drawing / INDEX).is_file()]
+    files = _expanded([drawing for drawing in drawings if drawing not in folders])
+    if folders and (files or folders[1:]):
+        raise PictureError(f"{folders[0]} is a shard folder: colour it in a call of its own")
+    if folders:
+        return {"pictures": painter.pairs(folders[0], out, wish, count=count, grid=grid)}
+    targets = _targets(files, out)
+    for drawing, target in zip(files, targets, strict=True):
+        painter.file(drawing, target, wish)
+    sheet = [_sheet(out, files, targets)] if grid else []
+    return {"pictures": [str(path) for path in (*targets, *sheet)]}
+
+
+def _targets(files: Sequence[Path], out: Path) -> list[Path]:
+    """OUT/NAME.png for each file. Raises PictureError if one would overwrite another, or a drawing."""
+    targets = [out / f"{file.stem}.png" for file in files]
+    taken = {file.resolve(): file for file in files}
+    for file, target in zip(files, targets, strict=True):
+        if other := taken.get(target.resolve()):
+            raise PictureError(f"{target} of {file} would overwrite {other}: give another folder, or other names")
+        taken[target.resolve()] = file
+    return targets
 
 
 class Painter:
     """A loaded model, ready to colour."""
 
-    def __init__(self, model: Any, described: dict[str, Any], vocabulary: list[str]) -> None:
-        self.model, self.vocabulary = model, vocabulary
-        self.size: int = described["size"]
-        self.colors: dict[str, list[str]] = described["colors"]
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
 
-    def file(self, drawing: Path, out: Path, wish: Wish) -> Path:
-        """Colour one file; the result has its size."""
+    def file(self, drawing: Path, target: Path, wish: Wish) -> None:
+        """Colour one file into another of its size."""
         gray = read_drawing(drawing)
-        lines, box = fit(gray, self.size)
-        batch = Batch(lines[None, ..., None], None, _mask(box, self.size), None)
-        encoded = tags.multi_hot(wish.tags, self.vocabulary)[None]
-        pixels = self._guided(batch, encoded, wish)[0]
-        inside = grids.to_uint8(pixels)[box]
+        lines, box = fit(gray, self.trained.size)
+        batch = Batch(lines[None, ..., None], None, _mask(box, self.trained.size), None)
+        wanted = tags.multi_hot(wish.tags, self.trained.vocabulary)[None]
+        inside = grids.to_uint8(self.paint(batch, wanted, wish)[0])[box]
         large = cv2.resize(inside, gray.shape[::-1], interpolation=cv2.INTER_CUBIC)
-        path = out / f"{drawing.stem}.png"
-        grids.save_png(path, np.asarray(large, np.uint8))
-        return path
+        grids.save_png(target, np.asarray(large, np.uint8))
 
-    def pairs(self, shards: Path, out: Path, wish: Wish, *, count: int, grid: bool) -> list[Path]:
-        """Colour `count` validation pairs as tagged and in another colour."""
+    def pairs(self, shards: Path, out: Path, wish: Wish, *, count: int, grid: bool) -> list[str]:
+        """Colour `count` validation pairs as tagged and in another colour; paths of the pictures."""
+        colors, vocabulary = self.trained.colors, self.trained.vocabulary
         found = Pairs(shards, "validation")
-        if not len(found) or found.vocabulary != self.vocabulary:
-            raise RunError(
-                f"{shards} has no validation pairs of this run's vocabulary: give the shards it was trained on"
-            )
-        numbers = chosen(found, self.colors, count)
+        if not len(found) or found.vocabulary != vocabulary:
+            raise RunError(f"{shards} has no validation pairs of this run's vocabulary: give the run's own shards")
+        numbers = chosen(found, colors, count)
         batch = fixed_batch(found, numbers)
-        asked = [tags.names(row, self.vocabulary) for row in np.asarray(batch.tags)]
-        others = [tags.swap_color(one, self.colors) for one in asked]
-        swapped = np.stack([tags.multi_hot(one, self.vocabulary) for one, _ in others])
-        made = [self._guided(batch, np.asarray(batch.tags), wish), self._guided(batch, swapped, wish)]
-        names = [found.ids[number] for number in numbers]
-        written = [out / f"{name}.{kind}.png" for kind in ("tagged", "swapped") for name in names]
-        for path, picture in zip(written, np.concatenate(made), strict=True):
-            grids.save_png(path, grids.to_uint8(picture))
+        asked = [tags.names(row, vocabulary) for row in np.asarray(batch.tags)]
+        others, exchanges = zip(*(tags.swap_color(one, colors) for one in asked), strict=True)
+        rows = {"tagged": batch.tags, "swapped": np.stack([tags.multi_hot(one, vocabulary) for one in others])}
+        made = {kind: self.paint(batch, wanted, wish) for kind, wanted in rows.items()}
+        written = []
+        for kind, pictures in made.items():
+            for number, picture in zip(numbers, pictures, strict=True):
+                written.append(out / f"{found.ids[number]}.{kind}.png")
+                grids.save_png(written[-1], grids.to_uint8(picture))
         if grid:
-            captions = [_caption(one, exchange) for one, (_, exchange) in zip(asked, others, strict=True)]
-            columns = [np.asarray(batch.lines), *made, np.asarray(batch.colors)]
-            grids.save_png(out / "grid.png", grids.grid(columns, TITLES, captions))
-            written.append(out / "grid.png")
-        return written
+            captions = [_caption(one, exchange) for one, exchange in zip(asked, exchanges, strict=True)]
+            columns = [np.asarray(batch.lines), *made.values(), np.asarray(batch.colors)]
+            written.append(out / GRID)
+            grids.save_png(written[-1], grids.grid(columns, TITLES, captions))
+        return [str(path) for path in written]
 
-    def _guided(self, batch: Batch, wanted: Any, wish: Wish) -> npt.NDArray[np.float32]:
-        """Colours for the wanted tags, moved away from those for the negative ones (or none) by the guidance.
+    def paint(self, batch: Batch, wanted: Any, wish: Wish) -> npt.NDArray[np.float32]:
+        """Colours (b, size, size, 3) for tags (b, vocabulary), led away from the negative or no tags by the guidance.
 
-        Source: Ho and Salimans, "Classifier-free guidance" (2022), arXiv:2207.12598, here on pixels.
+        Source: Ho and Salimans, "Classifier-free guidance" (2022), arXiv:2207.12598, eq. 6, here on pixels.
         """
-        colors = colored(self.model, batch, wanted)
-        if wish.guidance != 1.0 or wish.negative:
-            negative = np.repeat(tags.multi_hot(wish.negative, self.vocabulary)[None], len(wanted), axis=0)
-            away = colored(self.model, batch, negative)
-            strength = wish.guidance if wish.guidance != 1.0 else 1.5
-            colors = np.clip(away + strength * (colors - away), -1, 1)
-        return colors.astype(np.float32)
+        colors = colored(self.trained.model, batch, wanted)
+        if wish.guidance == 1.0:
+            return colors
+        away = np.broadcast_to(tags.multi_hot(wish.negative, self.trained.vocabulary), np.shape(wanted))
+        against = colored(self.trained.model, batch, away)
+        return np.clip(against + np.float32(wish.guidance) * (colors - against), -1, 1)
 
 
 def chosen(pairs: Pairs, colors: tags.Colors, count: int) -> list[int]:
@@ -128,8 +138,8 @@ def _names(pairs: Pairs, number: int) -> list[str]:
 
 
 def _caption(asked: Sequence[str], exchange: tuple[str, str] | None) -> str:
-    title = next((tag for tag in asked if ":" not in tag), "")
-    return f"{title}: {exchange[0]} > {exchange[1]}" if exchange else title
+    rarest = next((tag for tag in reversed(asked) if ":" not in tag), "")
+    return f"{rarest}: {exchange[0]} > {exchange[1]}" if exchange else rarest
 
 
 def read_drawing(path: Path) -> npt.NDArray[np.uint8]:
@@ -152,9 +162,9 @@ def read_drawing(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def fit(gray: npt.NDArray[np.uint8], size: int) -> tuple[npt.NDArray[np.float32], tuple[slice, slice]]:
-    """Shrink (height, width) into a white square of `size` px as the training pairs were: lines in [-1, 1], and the box.
+    """Shrink (height, width) into a white square of `size` px, as the training pairs were.
 
-    INTER_AREA, whole picture, centred; a smaller drawing is enlarged.
+    Returns lines (size, size) in [-1, 1] and the box that they fill: INTER_AREA, centred; a smaller one is enlarged.
     """
     scale = size / max(gray.shape)
     height, width = (max(1, round(side * scale)) for side in gray.shape)
@@ -189,9 +199,9 @@ def _sheet(out: Path, drawings: Sequence[Path], written: Sequence[Path]) -> Path
     """Line art beside its colours, each at 128 px."""
 
     def square(path: Path) -> npt.NDArray[np.float32]:
-        pixels = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        return np.stack([fit(np.ascontiguousarray(pixels[..., channel]), 128)[0] for channel in range(3)], axis=-1)
+        rgb = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+        return np.stack([fit(channel, 128)[0] for channel in np.moveaxis(np.asarray(rgb, np.uint8), -1, 0)], axis=-1)
 
     columns = [np.stack([square(path) for path in paths]) for paths in (drawings, written)]
-    grids.save_png(out / "grid.png", grids.grid(columns, TITLES[:2], [path.name for path in drawings]))
-    return out / "grid.png"
+    grids.save_png(out / GRID, grids.grid(columns, TITLES[:2], [path.name for path in drawings]))
+    return out / GRID

@@ -67,7 +67,7 @@ class Pairs:
     def read(self, number: int) -> bytes:
         """Serialised tf.train.Example of pair `number`."""
         start = self.offset[number]
-        return self.files[self.shard[number]][start : start + self.length[number]].tobytes()
+        return bytes(self.files[self.shard[number]][start : start + self.length[number]])
 
 
 def batch_numbers(seed: int, step: int, batch_size: int, count: int) -> npt.NDArray[np.int64]:
@@ -155,19 +155,24 @@ def _pixels(encoded: Any, size: int, channels: int, encoding: str) -> Any:
 
 
 def _multi_hot(tags: Any, vocabulary: int) -> Any:
-    rows, values = tags.value_rowids(), tags.values
+    rows, values = tags.value_rowids(), tags.flat_values
     shape = (tags.nrows(), vocabulary)
     return tf.scatter_nd(tf.stack([rows, values], axis=1), tf.ones_like(values, tf.float32), shape)
 
 
+def _other(seed: Any, number: int) -> Any:
+    """A step's seed for another of its random choices."""
+    return seed + tf.constant([number, 0], tf.int64)
+
+
 def _drop_tags(tags: Any, seed: Any, choices: Choices) -> Any:
     shape = tf.shape(tags)
-    kept = tf.random.stateless_uniform((shape[0], 1), seed + (1, 0)) >= choices.tag_dropout
-    each = tf.random.stateless_uniform(shape, seed + (2, 0)) >= choices.single_tag_dropout
+    kept = tf.random.stateless_uniform((shape[0], 1), _other(seed, 1)) >= choices.tag_dropout
+    each = tf.random.stateless_uniform(shape, _other(seed, 2)) >= choices.single_tag_dropout
     return tags * tf.cast(kept & each, tf.float32)
 
 
 def _flip(batch: Batch, seed: Any) -> Batch:
-    mirrored = tf.random.stateless_uniform((tf.shape(batch.tags)[0], 1, 1, 1), seed + (3, 0)) < 0.5
-    pixels = (tf.where(mirrored, tf.reverse(one, [2]), one) for one in batch[:3])
-    return Batch(*pixels, batch.tags)
+    mirrored = tf.random.stateless_uniform((tf.shape(batch.tags)[0], 1, 1, 1), _other(seed, 3)) < 0.5
+    lines, colors, mask = (tf.where(mirrored, tf.reverse(one, [2]), one) for one in batch[:3])
+    return Batch(lines, colors, mask, batch.tags)

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from train import metrics
-from train.callbacks import colored
 from train.data import Pairs, fixed_batch
 from train.errors import RunError
-from train.run import load_model
 from train.snapshots import found
+from train.trained import colored, load
 
 BATCH = 32
 
@@ -35,18 +34,17 @@ def evaluate(run: Path, shards: Path, split: str = "validation", *, seed: int = 
     The line style is the first one stored. Differences carry 95 % bootstrap intervals over families. A figure that
     does not apply is None. Raises RunError if the split is empty or the shards have another vocabulary.
     """
-    model, described, vocabulary = load_model(run)
+    trained = load(run)
     pairs = Pairs(shards, split)
     if not len(pairs):
         raise RunError(f"{shards} has no {split} pairs: choose another --split")
-    if pairs.vocabulary != vocabulary or pairs.index.size != described["size"]:
+    if pairs.vocabulary != trained.vocabulary or pairs.index.size != trained.size:
         raise RunError(f"{shards} has other tags or another size than {run} was trained on: evaluate on its own shards")
-    with_tags = described["config"]["tags"]
     rows = _tag_rows(pairs)
-    true = _color(model, pairs, rows)
+    true = _color(trained.model, pairs, rows)
     figures = {name: _mean([one(f, t) for f, t in _both(true)]) for name, one in metrics.FIGURES.items()}
     ratio = _mean([metrics.chroma(f) for f in true.fakes]) / max(1e-9, _mean([metrics.chroma(t) for t in true.truths]))
-    steered = _steered(model, pairs, rows, true, seed) if with_tags else None
+    steered = _steered(trained.model, pairs, rows, true, seed) if trained.config.tags else None
     return {
         "split": split,
         "pairs": len(pairs),

@@ -18,7 +18,8 @@ class Gan:
     """Generator, its moving average, discriminator and their optimizers, for one config."""
 
     def __init__(self, config: Config, generator: keras.Model, discriminator: keras.Model | None) -> None:
-        self.config, self.generator, self.discriminator = config, generator, discriminator
+        self.config, self.generator = config, generator
+        self.discriminator: Any = discriminator  # like its loss, None without an adversary: then no step asks for it
         self.average = keras.models.clone_model(generator)
         self.average.set_weights(generator.get_weights())
         self.g_optimizer = keras.optimizers.Adam(config.learning_rate, config.beta_1, config.beta_2)
@@ -26,7 +27,7 @@ class Gan:
         self.d_optimizer = keras.optimizers.Adam(config.discriminator_rate, config.beta_1, config.beta_2)
         if discriminator is not None:
             self.d_optimizer.build(discriminator.trainable_variables)
-        self.loss = losses.ADVERSARIES.get(config.adversary)
+        self.loss: Any = losses.ADVERSARIES.get(config.adversary)
         self.steps = {
             adversarial: tf.function(step, jit_compile=config.jit)
             for adversarial, step in ((False, self.plain_step), (True, self.adversarial_step))

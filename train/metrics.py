@@ -48,14 +48,14 @@ def chroma(rgb: Rgb) -> float:
 
 
 def lines_again(rgb: Rgb) -> npt.NDArray[np.bool_]:
-    """Ink of the line art drawn of a coloured picture: gray, 5x5 dilate, absdiff, invert, threshold. (height, width)."""
+    """Ink (height, width) of the line art drawn of a coloured picture: gray, 5x5 dilate, absdiff, invert, threshold."""
     gray = cv2.cvtColor(np.rint(rgb * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
     line = 255 - cv2.absdiff(cv2.dilate(gray, np.ones((5, 5), np.uint8)), gray)
     return np.asarray(line < 255 * INK, np.bool_)
 
 
 def line_f1(fake: Rgb, truth: Rgb) -> float:
-    """F1 of the lines drawn again of a fake against those of the truth, a pixel of tolerance; 1 where both have none."""
+    """F1 of a fake's lines, drawn again, against the truth's, a pixel of tolerance; 1 where both have none."""
     found, wanted = lines_again(fake), lines_again(truth)
     if not found.any() and not wanted.any():
         return 1.0

@@ -80,7 +80,7 @@ def _spectral(layer: layers.Layer) -> layers.Layer:
 
 @keras.saving.register_keras_serializable(package="nurie")
 class Agreement(layers.Layer):
-    """Logits (b, h, w, 1), features (b, h, w, c), vectors (b, c) -> logits + <features, vector> / sqrt(c): (b, h, w, 1)."""
+    """Logits (b, h, w, 1), features (b, h, w, c), vectors (b, c) -> logits + <features, vector> / sqrt(c)."""
 
     def call(self, inputs: Any) -> Any:
         """Add to each patch's logit how its features agree with the tags' vector."""

@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,17 @@ import keras
 import tensorflow as tf
 
 from curate.contract import VOCABULARY, atomic_write, check_files, read_index, read_json, read_vocabulary, write_json
-from train import networks, snapshots
-from train.callbacks import Board, Samples, Stats
-from train.config import Config, from_json
+from train import networks, snapshots, trained
+from train.callbacks import Watch
+from train.config import Config
 from train.data import Choices, Pairs, training_batches
-from train.errors import RunError
+from train.errors import ConfigError, RunError
 from train.gan import Gan
+from train.losses import ADVERSARIES
 from train.snapshots import Clock
+from train.trained import CONFIG, TAGS
 
 RUN_VERSION = 1
-CONFIG = "config.json"
-MODEL = "model.keras"
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ def build(config: Config, shards: Path) -> Gan:
         raise RunError(
             f"pairs of {size} px cannot be halved {config.levels} times: --set levels=N or extract with --size"
         )
+    if config.adversary not in {"none", *ADVERSARIES}:
+        raise ConfigError(f"no adversary {config.adversary!r}: --set adversary=none, {', '.join(ADVERSARIES)}")
     generator = networks.generator(config, size, vocabulary)
     judge = None if config.adversary == "none" else networks.discriminator(config, size, vocabulary)
     return Gan(config, generator, judge)
@@ -92,37 +94,30 @@ def fit(
     """
     tf.config.experimental.enable_op_determinism()
     _prepare(shards, run, config, fresh)
-    gan = build(config, shards)
+    gan, pairs = build(config, shards), Pairs(shards, "train")
     clock = _resume(run, gan)
-    pairs = Pairs(shards, "train")
+    watch = Watch(run, clock, asdict(config), Pairs(shards, "validation") or pairs)
     choices = Choices(config.seed, config.flip, config.tag_dropout, config.single_tag_dropout)
-    fixed = Pairs(shards, "validation")
-    index = read_index(shards)
-    samples = Samples(run, fixed if len(fixed) else pairs, index.colors)
-    stats, board = Stats(run, clock.step), Board(run, asdict(config))
-    figures: dict[str, float] = {}
-    last = time.monotonic()
+    began = time.monotonic() - clock.elapsed
     for batch in training_batches(pairs, config.batch_size, choices, clock.step):
         done = length.progress(clock)
         if done >= 1:
             break
-        stats.add(
-            gan.step(batch, rate(config, clock.step, done), decay(config, clock.step), _adversarial(config, done))
-        )
-        now = time.monotonic()
-        clock = Clock(clock.step + 1, clock.images_seen + config.batch_size, clock.elapsed + now - last)
-        last = now
+        pace = rate(config, clock.step, done)
+        watch.add(gan.step(batch, pace, decay(config, clock.step), _adversarial(config, done)))
+        clock = Clock(clock.step + 1, clock.images_seen + config.batch_size, time.monotonic() - began)
         if clock.step % config.log_every == 0:
-            figures = stats.write(clock, rate=rate(config, clock.step, done))
-            board.scalars(clock, figures)
-            tell(length.progress(clock), clock, figures)
+            tell(length.progress(clock), clock, watch.interval(clock, rate=pace))
         if clock.step % config.snapshot_every == 0:
-            snapshots.save(run, clock, gan.state())
-            board.image(clock, "samples", samples.draw(gan.average, clock))
+            _keep(run, clock, gan, watch)
+    _keep(run, clock, gan, watch)
+    trained.save(run, gan.average)
+    return {"step": clock.step, "images_seen": clock.images_seen, "elapsed": round(clock.elapsed, 1), **watch.latest}
+
+
+def _keep(run: Path, clock: Clock, gan: Gan, watch: Watch) -> None:
     snapshots.save(run, clock, gan.state())
-    board.image(clock, "samples", samples.draw(gan.average, clock))
-    save_model(run, gan.average)
-    return {"step": clock.step, "images_seen": clock.images_seen, "elapsed": round(clock.elapsed, 1), **figures}
+    watch.draw(clock, gan.average)
 
 
 def rate(config: Config, step: int, progress: float) -> float:
@@ -157,7 +152,7 @@ def _prepare(shards: Path, run: Path, config: Config, fresh: bool) -> None:
     if run.exists() and any(run.iterdir()):
         raise RunError(f"{run} holds other files: give a new or empty folder for the run")
     run.mkdir(parents=True, exist_ok=True)
-    with atomic_write(run / "vocabulary.txt") as file:
+    with atomic_write(run / TAGS) as file:
         file.write((shards / VOCABULARY).read_bytes())
     write_json(run / CONFIG, wanted)
 
@@ -174,23 +169,3 @@ def _same(run: Path, held: dict[str, Any], wanted: dict[str, Any]) -> None:
 def _resume(run: Path, gan: Gan) -> Clock:
     found = snapshots.found(run)
     return snapshots.load(found[-1], gan.state()) if found else Clock()
-
-
-def save_model(run: Path, model: keras.Model) -> None:
-    """RUN/model.keras, by rename, so that no reader meets half of it."""
-    temporary = run / f".tmp.{MODEL}"
-    model.save(temporary)
-    temporary.rename(run / MODEL)
-
-
-def load_model(run: Path) -> tuple[keras.Model, dict[str, Any], list[str]]:
-    """Generator, config.json and vocabulary of a run. Raises RunError if it has not got that far."""
-    if not (run / MODEL).is_file() or not (run / CONFIG).is_file():
-        raise RunError(f"{run} holds no trained model: run `train fit SHARDS {run}` to its end")
-    described = read_json(run / CONFIG)
-    from_json(described["config"])
-    try:
-        model = keras.saving.load_model(run / MODEL, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError) as error:
-        raise RunError(f"{run / MODEL} cannot be loaded ({str(error).splitlines()[0]}): train again") from None
-    return model, described, (run / "vocabulary.txt").read_text("utf-8").splitlines()

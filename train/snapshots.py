@@ -46,7 +46,7 @@ def found(run: Path) -> list[Path]:
 
 
 def load(path: Path, state: Mapping[str, Any]) -> Clock:
-    """Assign the variables of `state` from a snapshot. Raises RunError unless it holds exactly these, in these shapes."""
+    """Assign the variables of `state` from a snapshot. Raises RunError unless it holds just these, shapes and all."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -56,7 +56,7 @@ def load(path: Path, state: Mapping[str, Any]) -> Clock:
     wanted = {name: tuple(variable.shape) for name, variable in state.items()}
     held = {name: array.shape for name, array in arrays.items()}
     if wanted != held:
-        odd = sorted(dict(wanted.items() ^ held.items()))[0]
+        odd = min(name for name, _ in wanted.items() ^ held.items())
         raise RunError(f"{path} does not fit this model (at {odd}): use the same config and shards, or --fresh")
     for name, variable in state.items():
         variable.assign(arrays[name])

@@ -35,7 +35,7 @@ def multi_hot(tags: Iterable[str], vocabulary: Sequence[str]) -> npt.NDArray[np.
 
 def names(encoded: npt.NDArray[np.float32], vocabulary: Sequence[str]) -> list[str]:
     """Tags of a multi-hot row, most frequent first."""
-    return [vocabulary[place] for place in np.flatnonzero(encoded)]
+    return [vocabulary[place] for place in np.flatnonzero(encoded).tolist()]
 
 
 def swap_color(tags: Sequence[str], colors: Colors) -> tuple[list[str], tuple[str, str] | None]:

@@ -25,7 +25,8 @@ def test_hinge_against_numbers_worked_by_hand() -> None:
 
 
 def test_cross_entropy_against_numbers_worked_by_hand() -> None:
-    # log(1 + e^-2) = 0.126928, log(1 + e^0) = 0.693147, mean 0.410038; fakes: 0.126928 and log(1 + e) = 1.313262, mean 0.720095
+    # log(1 + e^-2) = 0.126928, log(1 + e^0) = 0.693147, mean 0.410038
+    # fakes: 0.126928 and log(1 + e) = 1.313262, mean 0.720095
     assert float(losses.cross_entropy_discriminator(REALS, FAKES)) == pytest.approx(0.410038 + 0.720095, abs=1e-5)
     # -log D(fake): log(1 + e^2) = 2.126928 and log(1 + e^-1) = 0.313262, mean 1.220095
     assert float(losses.nonsaturating_generator(FAKES)) == pytest.approx(1.220095, abs=1e-5)

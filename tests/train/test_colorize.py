@@ -1,0 +1,176 @@
+"""Line art of any size and tags in, pictures out: the tags decide."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from train import tags
+from train.colorize import Wish, chosen, colorize, fit, read_drawing
+from train.data import Pairs, fixed_batch
+from train.errors import PictureError, RunError, TagError
+
+Draw = Callable[[str, tuple[int, int]], Path]
+
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Draw:
+    """Write a circle as line art of (height, width) pixels."""
+
+    def drawn(name: str, shape: tuple[int, int]) -> Path:
+        picture = np.full(shape, 255, np.uint8)
+        cv2.circle(picture, (shape[1] // 2, shape[0] // 2), min(shape) // 3, 0, max(1, min(shape) // 50))
+        cv2.imwrite(str(tmp_path / name), picture)
+        return tmp_path / name
+
+    return drawn
+
+
+def rgb(path: Path) -> Any:
+    return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (600, 400), (7, 500), (1, 1), (90, 1000)])
+def test_a_drawing_of_any_size_is_coloured_at_its_size(shape: tuple[int, int], draw: Draw, trained: Path) -> None:
+    drawing = draw("drawing.png", shape)
+    result = colorize(trained, [drawing], drawing.parent / "out", Wish(), count=1, grid=False)
+    assert result["pictures"] == [str(drawing.parent / "out" / "drawing.png")]
+    assert rgb(drawing.parent / "out" / "drawing.png").shape == (*shape, 3)
+
+
+def test_changing_the_colour_tag_changes_the_output_towards_that_colour(trained: Path, pairs32: Path) -> None:
+    """Of a real heart's lines, asked for in blue and in red: the blue one is bluer, the red one redder."""
+    from train.colorize import Painter
+    from train.trained import load
+
+    pairs = Pairs(pairs32, "train")
+    asked = [tags.names(row, pairs.vocabulary) for row in fixed_batch(pairs, list(range(len(pairs)))).tags.numpy()]
+    heart = next(number for number, one in enumerate(asked) if "heart" in one)
+    batch, painter = fixed_batch(pairs, [heart]), Painter(load(trained))
+    shape = [tag for tag in asked[heart] if tag not in pairs.index.colors]
+    made = {
+        color: painter.paint(batch, tags.multi_hot([*shape, color, f"{color}_heart"], pairs.vocabulary)[None], Wish())
+        for color in ("red", "blue")
+    }
+    inside = np.asarray(batch.colors).min(axis=-1) < 0.5
+    red, blue = (made[color][inside].mean(axis=0) for color in ("red", "blue"))
+    assert blue[2] - blue[0] > red[2] - red[0] + 0.1
+
+
+def test_a_guidance_of_one_is_the_tags_and_zero_is_without(trained: Path, draw: Draw, tmp_path: Path) -> None:
+    drawing = draw("drawing.png", (64, 64))
+    wishes = {
+        "none": Wish(),
+        "one": Wish(("heart",)),
+        "zero": Wish(("heart",), guidance=0.0),
+        "far": Wish(("heart",), guidance=4.0),
+    }
+    made = {}
+    for name, wish in wishes.items():
+        colorize(trained, [drawing], tmp_path / name, wish, count=1, grid=False)
+        made[name] = rgb(tmp_path / name / "drawing.png").astype(int)
+    np.testing.assert_array_equal(made["zero"], made["none"])
+    assert np.abs(made["far"] - made["none"]).mean() > np.abs(made["one"] - made["none"]).mean() > 0
+
+
+def test_negative_tags_push_away(trained: Path, draw: Draw, tmp_path: Path) -> None:
+    drawing = draw("drawing.png", (64, 64))
+    for name, wish in {"plain": Wish(("red",)), "away": Wish(("red",), ("blue",), 2.0)}.items():
+        colorize(trained, [drawing], tmp_path / name, wish, count=1, grid=False)
+    assert not np.array_equal(rgb(tmp_path / "plain" / "drawing.png"), rgb(tmp_path / "away" / "drawing.png"))
+
+
+def test_negative_tags_without_guidance_are_refused() -> None:
+    with pytest.raises(TagError, match="above 1"):
+        Wish(("red",), ("blue",))
+
+
+def test_an_unknown_tag_names_the_nearest_known_ones(trained: Path, draw: Draw, tmp_path: Path) -> None:
+    with pytest.raises(TagError, match=r"no tag 'blue_haert': did you mean blue_heart"):
+        colorize(trained, [draw("a.png", (9, 9))], tmp_path, Wish(("blue_haert",)), count=1, grid=False)
+    with pytest.raises(TagError, match=r"vocabulary\.txt"):
+        colorize(trained, [draw("a.png", (9, 9))], tmp_path, Wish(("xyzzyqqq",)), count=1, grid=False)
+
+
+def test_tags_are_read_as_people_write_them() -> None:
+    assert tags.parse("Blue Heart, smile,,  ") == ["blue_heart", "smile"]
+
+
+def test_pairs_are_chosen_by_the_hash_of_their_id_and_not_by_their_order(pairs32: Path) -> None:
+    pairs = Pairs(pairs32, "train")
+    first = [pairs.ids[number] for number in chosen(pairs, pairs.index.colors, 4)]
+    turned = Pairs(pairs32, "train")
+    for name in ("offset", "length", "shard", "ids", "families"):
+        setattr(turned, name, getattr(turned, name)[::-1])
+    assert [turned.ids[number] for number in chosen(turned, turned.index.colors, 4)] == first
+    assert len({pairs.families[number] for number in chosen(pairs, pairs.index.colors, 4)}) == 4
+
+
+def test_a_shard_folder_gives_a_grid_of_validation_pairs(trained: Path, pairs32: Path, tmp_path: Path) -> None:
+    result = colorize(trained, [pairs32], tmp_path / "out", Wish(), count=3, grid=True)
+    validation = set(Pairs(pairs32, "validation").ids)
+    pictures = [Path(path).name for path in result["pictures"]]
+    assert {name.split(".")[0] for name in pictures} - {"grid"} <= validation
+    assert sum(name.endswith("tagged.png") for name in pictures) == 3
+    grid = rgb(tmp_path / "out" / "grid.png")
+    assert grid.shape[1] > 4 * 32
+    assert len(np.unique(grid.reshape(-1, 3), axis=0)) > 100
+
+
+def test_a_grid_of_files_shows_each_beside_its_colours(trained: Path, draw: Draw, tmp_path: Path) -> None:
+    folder = tmp_path / "lines"
+    folder.mkdir()
+    for name in ("a.png", "b.jpg"):
+        draw(name, (50, 40)).rename(folder / name)
+    result = colorize(trained, [folder], tmp_path / "out", Wish(), count=1, grid=True)
+    assert [Path(path).name for path in result["pictures"]] == ["a.png", "b.png", "grid.png"]
+
+
+def test_two_drawings_of_one_name_do_not_overwrite_each_other(trained: Path, draw: Draw, tmp_path: Path) -> None:
+    drawings = [draw("a.png", (50, 40)), draw("a.jpg", (40, 50))]
+    with pytest.raises(PictureError, match=r"a\.png"):
+        colorize(trained, drawings, tmp_path / "out", Wish(), count=1, grid=False)
+
+
+def test_out_never_overwrites_a_drawing(trained: Path, draw: Draw) -> None:
+    drawing = draw("a.png", (50, 40))
+    before = drawing.read_bytes()
+    with pytest.raises(PictureError, match="another folder"):
+        colorize(trained, [drawing], drawing.parent, Wish(), count=1, grid=False)
+    assert drawing.read_bytes() == before
+
+
+@pytest.mark.parametrize("data", [b"", b"not a picture", None])
+def test_what_is_no_picture_is_named(data: bytes | None, trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.png"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(PictureError, match=r"bad\.png"):
+        colorize(trained, [path], tmp_path / "out", Wish(), count=1, grid=False)
+
+
+def test_transparent_paper_is_white_and_sixteen_bits_are_read(tmp_path: Path) -> None:
+    clear = np.zeros((4, 4, 4), np.uint8)
+    clear[0, 0, 3] = 255
+    deep = np.full((4, 4), 65535, np.uint16)
+    cv2.imwrite(str(tmp_path / "clear.png"), clear)
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    assert read_drawing(tmp_path / "clear.png").ravel().tolist() == [0, *[255] * 15]
+    assert read_drawing(tmp_path / "deep.png").min() == 255
+
+
+def test_a_drawing_is_fitted_as_the_training_pairs_were() -> None:
+    """Same picture, same 128 px square as curate made it."""
+    from curate.square import square
+
+    gray = np.random.default_rng(1).integers(0, 256, (300, 200), np.uint8)
+    lines, _ = fit(gray, 128)
+    np.testing.assert_array_equal(np.rint((lines + 1) * 127.5), square(gray, 128))
+
+
+def test_no_model_yet_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="train fit"):
+        colorize(tmp_path, [tmp_path], tmp_path / "out", Wish(), count=1, grid=False)

@@ -1,0 +1,75 @@
+"""The figures of a run, and that they tell a network that obeys its tags from one that does not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from train import evaluate as evaluation
+from train.data import Pairs
+from train.errors import RunError
+from train.evaluate import evaluate
+from train.trained import colored
+
+
+@pytest.fixture(scope="module")
+def figures(trained: Path, pairs32: Path) -> dict[str, Any]:
+    return evaluate(trained, pairs32, "train")
+
+
+def test_figures_have_the_names_that_programs_rely_on(figures: dict[str, Any], pairs32: Path) -> None:
+    assert list(figures) == [
+        "split", "pairs", "images_seen", "l1", "psnr", "ssim", "ciede2000", "chroma_ratio", "line_f1", "kid", "tags",
+    ]  # fmt: skip
+    assert {"ciede2000_true", "ciede2000_shuffled", "ciede2000_none", "obedience", "swap"} <= figures["tags"].keys()
+    assert figures["tags"]["obedience"].keys() == {"accuracy", "chance", "sets"}
+    assert figures["pairs"] == len(Pairs(pairs32, "train"))
+    assert json.loads(json.dumps(figures)) == figures
+
+
+def test_on_what_it_learned_by_heart_true_tags_beat_shuffled_and_none(figures: dict[str, Any]) -> None:
+    tags = figures["tags"]
+    assert tags["ciede2000_true"] == pytest.approx(figures["ciede2000"])
+    for worse in ("shuffled", "none"):
+        assert tags[f"{worse}_minus_true"]["mean"] == pytest.approx(tags[f"ciede2000_{worse}"] - tags["ciede2000_true"])
+        assert tags[f"{worse}_minus_true"]["low"] > 0
+    assert tags["obedience"]["accuracy"] > 2 * tags["obedience"]["chance"]
+
+
+def test_equal_calls_give_equal_figures(trained: Path, pairs32: Path, figures: dict[str, Any]) -> None:
+    assert evaluate(trained, pairs32, "train") == figures
+
+
+def test_a_generator_that_copies_the_truth_has_perfect_figures(
+    trained: Path, pairs32: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "colored", lambda *given: np.asarray(given[1].colors))
+    perfect = evaluate(trained, pairs32, "train")
+    assert (perfect["l1"], perfect["ciede2000"], perfect["line_f1"]) == (0, 0, 1)
+    assert perfect["chroma_ratio"] == pytest.approx(1)
+    assert perfect["tags"]["obedience"]["accuracy"] == 1
+    assert perfect["tags"]["none_minus_true"] == {"mean": 0, "low": 0, "high": 0}
+
+
+def test_padding_counts_for_nothing(
+    trained: Path, pairs32: Path, monkeypatch: pytest.MonkeyPatch, figures: Any
+) -> None:
+    plain = colored
+    monkeypatch.setattr(
+        evaluation, "colored", lambda model, batch, rows: plain(model, batch, rows) * batch.mask - (1 - batch.mask)
+    )
+    assert evaluate(trained, pairs32, "train") == figures
+
+
+def test_an_empty_split_and_foreign_shards_are_refused(trained: Path, pairs32: Path, tmp_path: Path) -> None:
+    from shutil import copytree
+
+    with pytest.raises(RunError, match="no nowhere pairs"):
+        evaluate(trained, pairs32, "nowhere")
+    other = Path(copytree(pairs32, tmp_path / "shards"))
+    words = (other / "tags.txt").read_text("utf-8").splitlines()
+    (other / "tags.txt").write_text("\n".join(words[::-1]) + "\n", "utf-8")
+    with pytest.raises(RunError, match="other tags"):
+        evaluate(trained, other)

@@ -1,0 +1,90 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from train import metrics
+
+Rgb = metrics.Rgb
+
+
+def flat(r: float, g: float, b: float, size: int = 16) -> Rgb:
+    return np.full((size, size, 3), (r, g, b), np.float32)
+
+
+def square(r: float, g: float, b: float) -> Rgb:
+    """A coloured square with a black outline on white, 32 px."""
+    picture = flat(1, 1, 1, 32)
+    picture[6:26, 6:26] = 0
+    picture[8:24, 8:24] = (r, g, b)
+    return picture
+
+
+def test_l1_and_psnr_against_numbers_worked_by_hand() -> None:
+    assert metrics.l1(flat(0.5, 0.5, 0.5), flat(0.5, 0.2, 0.5)) == pytest.approx(0.1)
+    assert metrics.psnr(flat(0, 0, 0), flat(0.1, 0.1, 0.1)) == pytest.approx(20, abs=1e-4)  # -10 log10(0.01)
+    assert metrics.psnr(flat(1, 0, 0), flat(1, 0, 0)) == 100
+
+
+def test_ssim_is_one_for_equal_pictures_and_lower_for_noise() -> None:
+    noise = np.random.default_rng(0).random((16, 16, 3)).astype(np.float32)
+    assert metrics.ssim(noise, noise) == pytest.approx(1)
+    assert metrics.ssim(noise, noise[::-1]) < 0.5
+    assert metrics.ssim(noise[:2], noise[:2]) == 1
+
+
+def test_ciede2000_against_published_colours() -> None:
+    assert metrics.ciede2000(flat(0, 0, 0), flat(1, 1, 1)) == pytest.approx(100, abs=0.1)  # black to white
+    assert metrics.ciede2000(flat(1, 0, 0), flat(1, 0, 0)) == 0
+
+
+def test_gray_has_no_chroma_and_sepia_less_than_red() -> None:
+    assert metrics.chroma(flat(0.5, 0.5, 0.5)) == pytest.approx(0, abs=0.1)
+    assert 5 < metrics.chroma(flat(0.5, 0.4, 0.3)) < metrics.chroma(flat(1, 0, 0))
+
+
+def test_lines_survive_a_change_of_colour_but_not_a_blur() -> None:
+    assert metrics.line_f1(square(1, 0.8, 0.2), square(0.4, 0.9, 1)) > 0.95
+    assert metrics.line_f1(flat(0.5, 0.5, 0.5, 32), square(1, 0, 0)) == 0
+    assert metrics.line_f1(flat(1, 1, 1, 32), flat(0, 0, 1, 32)) == 1
+
+
+def test_a_fake_obeys_if_it_is_nearest_to_the_truth_asked_for() -> None:
+    red, blue = square(1, 0, 0), square(0, 0, 1)
+    assert metrics.obeys([red, blue], [red, blue]) == [True, True]
+    assert metrics.obeys([blue, red], [red, blue]) == [False, False]
+    assert metrics.obeys([square(0.8, 0.1, 0.2), square(0.8, 0.1, 0.2)], [red, blue]) == [True, False]
+    assert metrics.obeys([red, red], [red, red]) is None
+
+
+def test_obedience_looks_only_where_the_truths_differ() -> None:
+    red, blue = square(1, 0, 0), square(0, 0, 1)
+    mostly_wrong = flat(0, 0, 1, 32)
+    mostly_wrong[8:24, 8:24] = (1, 0, 0)
+    assert metrics.obeys([mostly_wrong, blue], [red, blue]) == [True, True]
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=2, max_size=40), st.integers(0, 5))
+def test_a_derangement_moves_every_picture_to_another_family(families: list[str], seed: int) -> None:
+    order = metrics.derangement(families, seed)
+    if 2 * max(map(families.count, families)) > len(families):
+        assert order is None
+    else:
+        assert order is not None
+        assert sorted(order) == list(range(len(families)))
+        assert all(families[at] != families[came_from] for at, came_from in enumerate(order))
+        np.testing.assert_array_equal(order, metrics.derangement(families, seed))
+
+
+def test_a_bootstrap_interval_holds_the_mean_and_narrows_with_families() -> None:
+    values = np.random.default_rng(0).normal(1.0, 1.0, 400)
+    many = metrics.bootstrap(values.tolist(), [str(n) for n in range(400)], seed=0)
+    few = metrics.bootstrap(values.tolist(), [str(n // 40) for n in range(400)], seed=0)
+    one = metrics.bootstrap([2.0] * 8, list("aabbccdd"), seed=0)
+    assert many["low"] < many["mean"] < many["high"]
+    # the mean of 400 standard normals has a standard error of 0.05: an interval of about 0.2
+    assert many["high"] - many["low"] == pytest.approx(2 * 1.96 / math.sqrt(400), rel=0.15)
+    assert few["high"] - few["low"] > 0.5 * (many["high"] - many["low"])
+    assert (one["low"], one["mean"], one["high"]) == (2.0, 2.0, 2.0)
