@@ -48,7 +48,7 @@ def found(run: Path) -> list[Path]:
 def load(path: Path, state: Mapping[str, Any]) -> Clock:
     """Assign the variables of `state` from a snapshot. Raises RunError unless it holds just these, shapes and all."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as bytes_, np.load(bytes_, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} cannot be read ({error}): delete it to go on from the one before") from None

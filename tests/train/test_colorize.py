@@ -90,9 +90,9 @@ def test_negative_tags_without_guidance_are_refused() -> None:
 
 def test_an_unknown_tag_names_the_nearest_known_ones(trained: Path, draw: Draw, tmp_path: Path) -> None:
     with pytest.raises(TagError, match=r"no tag 'blue_haert': did you mean blue_heart"):
-        colorize(trained, [draw("a.png", (9, 9))], tmp_path, Wish(("blue_haert",)), count=1, grid=False)
+        colorize(trained, [draw("a.png", (9, 9))], tmp_path / "out", Wish(("blue_haert",)), count=1, grid=False)
     with pytest.raises(TagError, match=r"vocabulary\.txt"):
-        colorize(trained, [draw("a.png", (9, 9))], tmp_path, Wish(("xyzzyqqq",)), count=1, grid=False)
+        colorize(trained, [draw("a.png", (9, 9))], tmp_path / "out", Wish(("xyzzyqqq",)), count=1, grid=False)
 
 
 def test_tags_are_read_as_people_write_them() -> None:
@@ -106,7 +106,7 @@ def test_pairs_are_chosen_by_the_hash_of_their_id_and_not_by_their_order(pairs32
     for name in ("offset", "length", "shard", "ids", "families"):
         setattr(turned, name, getattr(turned, name)[::-1])
     assert [turned.ids[number] for number in chosen(turned, turned.index.colors, 4)] == first
-    assert len({pairs.families[number] for number in chosen(pairs, pairs.index.colors, 4)}) == 4
+    assert len({pairs.families[number] for number in chosen(pairs, pairs.index.colors, 3)}) == 3
 
 
 def test_a_shard_folder_gives_a_grid_of_validation_pairs(trained: Path, pairs32: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def figures(trained: Path, pairs32: Path) -> dict[str, Any]:
 
 def test_figures_have_the_names_that_programs_rely_on(figures: dict[str, Any], pairs32: Path) -> None:
     assert list(figures) == [
-        "split", "pairs", "images_seen", "l1", "psnr", "ssim", "ciede2000", "chroma_ratio", "line_f1", "kid", "tags",
+        "split", "pairs", "images_seen", "l1", "psnr", "ssim", "ciede2000", "line_f1", "chroma_ratio", "kid", "tags",
     ]  # fmt: skip
     assert {"ciede2000_true", "ciede2000_shuffled", "ciede2000_none", "obedience", "swap"} <= figures["tags"].keys()
     assert figures["tags"]["obedience"].keys() == {"accuracy", "chance", "sets"}
