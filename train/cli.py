@@ -34,13 +34,13 @@ class Road(click.Group):
 @click.group(cls=Road, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="nurie", prog_name="train")
 def main() -> None:
-    r"""Shards in, model and pictures out: a network that colours line art as its tags ask.
+    """Shards in, model and pictures out: a network that colours line art as its tags ask.
 
     \b
     train fit SHARDS RUN                             train; goes on where it stopped
     train evaluate RUN SHARDS                        how well, and how far the tags decide
     train colorize RUN LINE.png OUT --tags "..."     colour your own line art
-    """
+    """  # noqa: D301  # click reads a real backspace: what follows is not wrapped
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would hide our own lines
 
 
@@ -163,9 +163,7 @@ def presets() -> dict[str, Any]:
 @click.argument("out", type=FOLDER)
 @click.option("--tags", "wanted", default="", metavar="TEXT", help='As in "blue_hair, smile".')
 @click.option("--negative", default="", metavar="TEXT", help="Tags to move away from.")
-@click.option(
-    "--guidance", type=click.FloatRange(0, 10), default=1.0, show_default=True, help="How strongly tags pull."
-)
+@click.option("--guidance", type=click.FloatRange(0, 10), help="How strongly tags pull: 1, or 2 with --negative.")
 @click.option(
     "--count", type=click.IntRange(1), default=8, show_default=True, help="Pairs of a shard folder to colour."
 )
@@ -185,9 +183,8 @@ def colorize(
     from train.colorize import Wish  # noqa: PLC0415
     from train.colorize import colorize as stage_colorize  # noqa: PLC0415
 
-    wish = Wish(
-        tuple(parse(wanted)), tuple(parse(negative)), guidance if guidance is not None else 2.0 if negative else 1.0
-    )
+    usual = 2.0 if negative else 1.0
+    wish = Wish(tuple(parse(wanted)), tuple(parse(negative)), usual if guidance is None else guidance)
     return stage_colorize(run, drawings, out, wish, count=count, grid=grid)
 
 
