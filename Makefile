@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow bench format docs lock clean
+.PHONY: help demo picture test slow bench format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,14 @@ demo: $(VENV)/installed  ## the whole road on real art: demo/grid.png; MINUTES=5
 	@echo "$$(( $$(date +%s) - $(START) )) s in all"
 	@echo "pictures: demo/grid.png (line art | as tagged | another colour tag | truth), one by one in demo/pictures; figures: demo/evaluation.json"
 
+picture:  ## README's picture and figures, from the last demo
+	@test -f demo/evaluation.json || { echo "no demo yet: run make demo" >&2; exit 1; }
+	train colorize demo/run demo/shards demo/strip --grid --count 5 --quiet
+	@mkdir -p docs
+	@cp demo/strip/grid.png docs/strip.png
+	@cp demo/evaluation.json docs/evaluation.json
+	@$(MAKE) --no-print-directory docs
+
 test: $(VENV)/installed  ## every check: format, lint, types, import contracts, tests and docs with coverage
 	ruff format --check
 	ruff check
@@ -63,7 +71,7 @@ format: $(VENV)/installed  ## format, and mend what lint can mend
 	ruff format
 
 docs: $(VENV)/installed  ## write README's generated blocks anew
-	COLUMNS=80 cog -r README.md
+	COLUMNS=80 cog -r README.md manifests/columns.md
 
 lock: $(VENV)/installed  ## write requirements.lock anew from pyproject.toml; UPGRADE=--upgrade for newer versions
 	uv pip compile pyproject.toml --extra demo --extra dev --universal --python-version 3.11 --fork-strategy fewest \

@@ -41,7 +41,7 @@ class Config:
     """Share of the training after which the adversary joins: its steps cost nearly double."""
     tag_dropout: float = 0.1
     """Share of pairs shown without any tag, so that the generator can also be asked without."""
-    single_tag_dropout: float = 0.1
+    single_tag_dropout: float = 0.2
     """Share of the other pairs' single tags left out: a missing tag is not a negative tag."""
     flip: bool = True
     """Mirror half of the pairs."""
