@@ -1,4 +1,6 @@
-"""Drawings in, shards out. The road, a module a stage:
+"""Drawings in, shards out.
+
+The road, a module a stage:
 
     sample    real tagged art out of installed packages
     extract   every file once: scan > tags > decode > lineart > square > phash -> records and pairs

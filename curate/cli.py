@@ -30,7 +30,7 @@ class Road(click.Group):
 @click.group(cls=Road, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="nurie", prog_name="curate")
 def main() -> None:
-    """Drawings in, shards out: colour art and tags become line-art/colour pairs for training.
+    r"""Drawings in, shards out: colour art and tags become line-art/colour pairs for training.
 
     \b
     curate extract ART DATASET     decode, draw lines, hash, shrink to pairs
@@ -39,10 +39,10 @@ def main() -> None:
     """
 
 
-def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Command]:
+def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Callable[..., None]]:
     """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1."""
 
-    def decorate(command: Command) -> Command:
+    def decorate(command: Command) -> Callable[..., None]:
         @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
         @click.option("--quiet", is_flag=True, help="No progress, no talk.")
         @functools.wraps(command)
@@ -65,7 +65,7 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Co
 
 
 def summary(name: str, result: dict[str, Any]) -> None:
-    """in = kept + dropped, the seconds, then whatever else the stage counted."""
+    """Print in = kept + dropped, the seconds, then whatever else the stage counted."""
     seconds = result.pop("seconds")
     if "in" in result:
         total, kept, dropped = result.pop("in"), result.pop("kept"), result.pop("dropped")
@@ -85,20 +85,20 @@ def _shown(value: object) -> str:
 
 
 def listing(_name: str, result: dict[str, Any]) -> None:
-    """Tags with their counts, one a line."""
+    """Print tags with their counts, one a line."""
     for tag, count in result["tags"].items():
         click.echo(f"{count:>9,}  {tag}{'  (colour)' if tag in result['colors'] else ''}")
     click.echo(f"{result['distinct']:>9,}  distinct tags on {result['pictures']:,} kept pictures")
 
 
 def stories(_name: str, result: dict[str, Any]) -> None:
-    """The story of each record, a line a stage."""
+    """Print the story of each record, a line a stage."""
     for record in result["records"]:
         click.echo("\n".join(record["story"]))
 
 
 def faults(_name: str, result: dict[str, Any]) -> None:
-    """Every fault on a line of its own."""
+    """Print every fault on a line of its own."""
     for fault in result["faults"]:
         click.echo(fault)
     click.echo(f"{result['folder']}: {len(result['faults']) or 'no'} faults, {result['seconds']:.1f} s")
@@ -176,7 +176,7 @@ def dedupe(dataset: Path, max_distance: int, drop_alternates: bool, split: str, 
 @stage(listing)
 def tags(dataset: Path, top: int, aliases: Path | None) -> dict[str, Any]:
     """Count the tags of the kept pictures; colour tags are marked."""
-    from curate.tags import tally  # noqa: PLC0415
+    from curate.tally import tally  # noqa: PLC0415
 
     return tally(dataset, top, aliases)
 

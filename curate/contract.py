@@ -114,7 +114,7 @@ class ShardIndex:
     """Pairs that carry a tag, by split and tag."""
     files: Mapping[str, ShardFile]
     colors: Mapping[str, tuple[str, str]]
-    """Colour tags of the vocabulary as (colour, noun): blue_hair is (blue, hair), light_skin_tone (light, skin_tone)."""
+    """Colour tags of the vocabulary as (colour, noun): blue_hair is (blue, hair)."""
     licenses: Mapping[str, int]
     """Pairs a licence; the key is empty where the source names none."""
     attribution: tuple[str, ...]
@@ -143,9 +143,8 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
     raw = read_json(path)
     version = raw.get("version") if isinstance(raw, dict) else None
     if version != SHARD_VERSION:
-        raise NurieError(
-            f"{path} has version {version!r}, this nurie reads {SHARD_VERSION}: make the shards again with `curate shard`"
-        )
+        remedy = "make the shards again with `curate shard`"
+        raise NurieError(f"{path} has version {version!r}, this nurie reads {SHARD_VERSION}: {remedy}")
     try:
         raw["files"] = {name: ShardFile(**file) for name, file in raw["files"].items()}
         raw["colors"] = {tag: tuple(pair) for tag, pair in raw["colors"].items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Options:
     """Bits within which two pictures may be duplicates."""
     drop_alternates: bool = False
     """Keep one picture a family."""
-    shares: Shares = Shares()
+    shares: Shares = field(default_factory=Shares)
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,8 @@ def _survivors(
 def _columns(records: pa.Table, pictures: Pictures, verdicts: list[Verdict]) -> dict[str, list[Any]]:
     """Verdicts on pictures -> the decided columns, one value a record."""
     own = records["own_tags"].to_pylist()
-    columns = {
-        name: [None] * records.num_rows for name in ("group", "role", "duplicate_of", "distance", "family", "split")
-    }
+    decided = ("group", "role", "duplicate_of", "distance", "family", "split")
+    columns: dict[str, list[Any]] = {name: [None] * records.num_rows for name in decided}
     columns |= {"dropped": records["dropped"].to_pylist(), "tags": list(own)}
     merged = _merged_tags(pictures, verdicts)
     for picture, verdict in enumerate(verdicts):
@@ -176,13 +175,11 @@ def _parts(dataset: Path, columns: dict[str, list[Any]]) -> Iterator[pa.Table]:
     """The records with the decided columns put in, part by part."""
     start = 0
     for table in manifest.iter_parts(dataset / "records"):
-        stop = start + table.num_rows
+        part, stop = table, start + table.num_rows
         for name, values in columns.items():
-            field = manifest.SCHEMA.field(name)
-            table = table.set_column(
-                table.schema.get_field_index(name), field, pa.array(values[start:stop], field.type)
-            )
-        yield table
+            column = pa.array(values[start:stop], manifest.SCHEMA.field(name).type)
+            part = part.set_column(part.schema.get_field_index(name), manifest.SCHEMA.field(name), column)
+        yield part
         start = stop
 
 

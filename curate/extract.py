@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate import engine, lineart, manifest, phash, progress, tags
+from curate import engine, lineart, manifest, phash, progress, sidecar
 from curate.contract import canonical_json, sync_folder
 from curate.decode import Header, Picture, TooLargeError, decode
 from curate.errors import DatasetError, DecodeError, NurieError, SidecarError
@@ -115,13 +115,15 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fr
             raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
         for folder in ("records", "pairs"):
             (dataset / folder).mkdir(parents=True, exist_ok=True)
-        state = {"version": manifest.SCHEMA_VERSION, "options": wanted, "sources": [source.name for source in sources]}
-        manifest.write_state(dataset, state)
-        return state
+        names = [source.name for source in sources]
+        new: dict[str, Any] = {"version": manifest.SCHEMA_VERSION, "options": wanted, "sources": names}
+        manifest.write_state(dataset, new)
+        return new
     state = manifest.read_state(dataset)
-    different = [name for name, value in wanted.items() if state["options"].get(name) != value]
+    begun = state["options"]
+    different = [name for name, value in wanted.items() if begun.get(name) != value]
     if different:
-        was = ", ".join(f"{name}={state['options'].get(name)}" for name in different)
+        was = ", ".join(f"{name}={begun.get(name)}" for name in different)
         raise DatasetError(f"{dataset} was begun with {was}: use the same options, or --fresh to start over")
     state["sources"] = list(dict.fromkeys([*state["sources"], *(source.name for source in sources)]))
     return state
@@ -226,13 +228,13 @@ def _sidecar(file: SourceFile) -> dict[str, Any]:
     found, error = [], None
     for path in file.sidecars:
         try:
-            found.append(tags.read_sidecar(path.name, _read(path)))
+            found.append(sidecar.read_sidecar(path.name, _read(path)))
         except (OSError, SidecarError) as fault:
             error = _message(fault)
-    sidecar = tags.merge(found)
-    extra = canonical_json(sidecar.extra).decode() if sidecar.extra else None
-    known = {"rating": sidecar.rating, "score": sidecar.score, "license": sidecar.license, "artist": sidecar.artist}
-    return {"tags": sidecar.tags, "own_tags": sidecar.tags, "extra": extra, "error": error, **known}
+    merged = sidecar.merge(found)
+    extra = canonical_json(merged.extra).decode() if merged.extra else None
+    known = {"rating": merged.rating, "score": merged.score, "license": merged.license, "artist": merged.artist}
+    return {"tags": merged.tags, "own_tags": merged.tags, "extra": extra, "error": error, **known}
 
 
 def _header(header: Header) -> dict[str, Any]:
@@ -266,8 +268,8 @@ def _line_quality(line: lineart.Gray) -> dict[str, float]:
 def _pair(
     key: str, picture: Picture, drawn: dict[str, npt.NDArray[np.uint8]], sketch: lineart.Gray, size: int
 ) -> dict[str, Any]:
-    box = content_box(*picture.rgb.shape[:2], size)
-    color = cv2.cvtColor(square(picture.rgb, size), cv2.COLOR_RGB2BGR)
+    box = content_box(picture.rgb.shape[0], picture.rgb.shape[1], size)
+    color = np.asarray(cv2.cvtColor(square(picture.rgb, size), cv2.COLOR_RGB2BGR), np.uint8)
     pixels = {"color": png(color), **{f"line_{method}": png(line) for method, line in drawn.items()}}
     mask = png(sketch, bilevel=True)
     return {"id": key, **pixels, "sketch": mask, "content_box": [box.top, box.left, box.height, box.width]}

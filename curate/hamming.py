@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ def parse(hashes: list[str]) -> Hashes:
 
 def distance(a: Hashes, b: Hashes) -> npt.NDArray[np.uint8]:
     """Bits that differ, element by element."""
-    return np.bitwise_count(a ^ b)
+    return np.asarray(np.bitwise_count(a ^ b), np.uint8)
 
 
 def near_pairs(hashes: Hashes, radius: int) -> Pairs:
@@ -40,7 +40,7 @@ def near_pairs(hashes: Hashes, radius: int) -> Pairs:
 
 def _candidates(values: Hashes, bands: int) -> Iterator[Pairs]:
     edges = [BITS * band // bands for band in range(bands + 1)]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         mask = np.uint64((1 << (high - low)) - 1)
         keys = (values >> np.uint64(low)) & mask
         order = np.argsort(keys, kind="stable")

@@ -99,10 +99,10 @@ def _undrawn(ink: npt.NDArray[np.uint8], other: npt.ArrayLike) -> int:
     regions, labels = cv2.connectedComponents(thick)
     for region in range(1, regions):
         inside = (labels == region).astype(np.uint8)
-        rim = cv2.dilate(inside, _RING) & (1 - inside)
+        rim = np.asarray(cv2.dilate(inside, _RING), np.uint8) & (1 - inside)
         if 2 * int((rim & near).sum()) >= int(rim.sum()):
             outlined |= inside
-    return int((extra & (1 - cv2.dilate(outlined, _THICK))).sum())
+    return int((extra & (1 - np.asarray(cv2.dilate(outlined, _THICK), np.uint8))).sum())
 
 
 def colors_conflict(one: Iterable[str], other: Iterable[str]) -> bool:

@@ -46,7 +46,7 @@ def xdog(
     wide = cv2.GaussianBlur(luma, (0, 0), k * sigma)
     step = (1 + sharpness) * narrow - sharpness * wide - epsilon
     ink = np.tanh(phi * np.minimum(step, 0))  # -1 where black
-    return np.rint(255 * (1 + ink)).astype(np.uint8)
+    return np.asarray(np.rint(255 * (1 + ink)), np.uint8)
 
 
 METHODS: dict[str, Callable[[Rgb], Gray]] = {"dilate": dilate, "xdog": xdog}

@@ -1,4 +1,7 @@
-"""Records -> verified pairs of look-alikes: three searches propose (picture, line art, silhouette), a second look decides."""
+"""Records -> verified pairs of look-alikes.
+
+Three searches propose (picture, line art, silhouette), a second look decides.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ LOSSLESS = frozenset({"png", "bmp", "tiff", "gif"})
 
 
 class Edge(NamedTuple):
-    """Two pictures that look alike, by index a < b. `kind` is duplicate (same colours) or alternate (same lines only)."""
+    """Two pictures that look alike, by index a < b; `kind` is duplicate (same colours) or alternate (same lines)."""
 
     a: int
     b: int

@@ -49,13 +49,13 @@ def outline_hash(trimmed: Rgb) -> str | None:
 
     None where the silhouette fills its box (a full-bleed picture, a flag): it would say the same of all of them.
     """
-    box = content_box(*trimmed.shape[:2], SKETCH)
+    box = content_box(trimmed.shape[0], trimmed.shape[1], SKETCH)
     luma = square(gray(trimmed), SKETCH)
     paper = cv2.copyMakeBorder(
         (luma >= 255 - EMPTY_TOLERANCE).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1
     )
     cv2.floodFill(paper, None, (0, 0), 2)
-    outside = paper[1:-1, 1:-1] == 2  # noqa: PLR2004  # the fill's mark
+    outside = paper[1:-1, 1:-1] == 2
     if float((~outside).sum()) > 0.95 * box.height * box.width:
         return None
     return phash_gray(np.where(outside, 255, 0).astype(np.uint8))

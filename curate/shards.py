@@ -186,9 +186,8 @@ def _write(dataset: Path, shards: Path, plan: Plan, options: Options, workers: i
             missing.difference_update(written)
             bar.advance(len(written))
         if missing:
-            raise DatasetError(
-                f"{dataset} has no pair of {len(missing)} chosen pictures ({min(missing)}): choose from its own manifest"
-            )
+            lacking = f"{dataset} has no pair of {len(missing)} chosen pictures ({min(missing)})"
+            raise DatasetError(f"{lacking}: choose from its own manifest")
         tasks = [ShardTask(n, split, name, spills, shards) for n, (split, name) in enumerate(plan.shards)]
         for made in engine.run(_assemble, tasks, workers):
             files |= made
@@ -225,8 +224,8 @@ def _example(pair: dict[str, Any], slot: Slot, encoding: str) -> bytes:
 
 def _raw(png_bytes: bytes) -> bytes:
     """PNG -> pixels in rows, RGB or gray."""
-    pixels = cv2.imdecode(np.frombuffer(png_bytes, np.uint8), cv2.IMREAD_UNCHANGED)
-    return (cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim > 2 else pixels).tobytes()  # noqa: PLR2004
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(png_bytes, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
+    return (pixels[..., ::-1] if pixels.ndim > 2 else pixels).tobytes()
 
 
 def _assemble(task: ShardTask) -> dict[str, ShardFile]:

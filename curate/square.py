@@ -33,7 +33,7 @@ def square(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
 
     INTER_AREA averages every source pixel into exactly one place; cubic samples a few and turns lines into jaggies.
     """
-    box = content_box(*pixels.shape[:2], size)
+    box = content_box(pixels.shape[0], pixels.shape[1], size)
     small = cv2.resize(pixels, (box.width, box.height), interpolation=cv2.INTER_AREA)
     if (box.height, box.width) == (size, size):
         return np.asarray(small, np.uint8)

@@ -61,7 +61,7 @@ def _field(number: int, content: bytes) -> bytes:
 def _varint(number: int) -> bytes:
     number &= (1 << 64) - 1  # negative numbers take ten bytes, as two's complement
     encoded = bytearray()
-    while number > 0x7F:  # noqa: PLR2004  # seven bits a byte
+    while number > 0x7F:  # seven bits a byte
         encoded.append(number & 0x7F | 0x80)
         number >>= 7
     encoded.append(number)

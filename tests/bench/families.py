@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from curate.decode import decode
+from curate.lineart import gray
 from curate.sample import base, lines_of
 from curate.tags import COLORS, split_color
 
@@ -48,7 +50,7 @@ def report(manifest: pd.DataFrame, art: Path | None) -> dict[str, Any]:
 
 def _against(manifest: pd.DataFrame, families: Mapping[str, list[int]]) -> dict[str, Any]:
     found, dropped = manifest["family"], manifest["dropped"]
-    whole = [name for name, rows in families.items() if found.iloc[rows].nunique(dropna=False) == 1]
+    whole = [name for name, rows in families.items() if len(found.iloc[rows].unique()) == 1]
     rows = [row for members in families.values() for row in members]
     twins = manifest["duplicate_of"].iloc[rows] == manifest["id"].iloc[rows]
     splits = [
@@ -101,7 +103,7 @@ def _drawings(folder: Path) -> dict[str, Path]:
 def _ink(art: Path, code: str) -> Any:
     """Artists' lines of the first tone of a family, trimmed to a 128 px square so that size and place do not matter."""
     path = _drawings(lines_of(art))[code]
-    ink = (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) < 128).astype(np.uint8)
+    ink = (gray(decode(path.read_bytes()).rgb) < 128).astype(np.uint8)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     if not rows.size:
         return np.zeros((128, 128), np.uint8)

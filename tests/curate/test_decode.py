@@ -105,24 +105,29 @@ PNG = saved(halves(), format="PNG")
 JPEG = saved(halves(), format="JPEG")
 
 
+def outcome(data: bytes) -> tuple[tuple[int, ...], str]:
+    """Shape of the picture, or what the error says of it."""
+    try:
+        return decode(data, max_pixels=1_000_000).rgb.shape, ""
+    except DecodeError as error:
+        return (), str(error)
+
+
 @pytest.mark.parametrize("data", [PNG, JPEG])
 def test_a_file_cut_anywhere_is_an_error_or_a_picture(data: bytes) -> None:
     for length in range(len(data)):
-        try:
-            assert decode(data[:length]).rgb.shape == (4, 8, 3)
-        except DecodeError as error:
-            assert "0x" not in str(error)
-            assert "\n" not in str(error)
+        shape, told = outcome(data[:length])
+        assert shape == (4, 8, 3) or told
+        assert "0x" not in told
+        assert "\n" not in told
 
 
 @given(st.sampled_from([PNG, JPEG]), st.integers(min_value=0), st.integers(0, 255))
 def test_a_flipped_byte_is_an_error_or_a_picture(data: bytes, place: int, value: int) -> None:
     damaged = bytearray(data)
     damaged[place % len(data)] = value
-    try:
-        assert decode(bytes(damaged), max_pixels=1_000_000).rgb.ndim == 3
-    except DecodeError:
-        pass
+    shape, told = outcome(bytes(damaged))
+    assert len(shape) == 3 or told
 
 
 @given(st.binary(max_size=100))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -46,38 +47,42 @@ def messy(tmp_path: Path, art: Path) -> Path:
     return folder
 
 
+def by_path(folder: Path) -> dict[str, dict[str, Any]]:
+    """The rows of a records or manifest folder."""
+    return {row["path"]: row for row in manifest.read_parts(folder).to_pylist()}
+
+
 def test_every_file_is_a_row_and_in_is_kept_plus_dropped(messy: Path, tmp_path: Path) -> None:
     options = extract.Options(max_pixels=80_000, min_side=10)
     counts = extract.extract([Source("m", messy)], tmp_path / "d", options)
     assert counts["in"] == 9 == counts["kept"] + sum(counts["dropped"].values())
     assert counts["dropped"] == {"too_large": 1, "too_small": 1, "unreadable": 5}
     assert counts["sidecar_errors"] == 1
-    rows = pd.read_parquet(tmp_path / "d" / "manifest").set_index("path")
-    assert rows.loc[["torn.png", "empty.jpg", "page.png", "pipe.png", "gone.png"], "error"].notna().all()
-    assert str(messy) not in rows.to_json()  # no machine path
+    rows = by_path(tmp_path / "d" / "manifest")
+    assert all(rows[name]["error"] for name in ("torn.png", "empty.jpg", "page.png", "pipe.png", "gone.png"))
+    assert str(messy) not in repr(rows)  # no machine path
 
 
 def test_a_broken_sidecar_costs_its_tags_only(messy: Path, tmp_path: Path) -> None:
     extract.extract([Source("m", messy)], tmp_path / "d", OPTIONS)
-    rows = pd.read_parquet(tmp_path / "d" / "manifest").set_index("path")
-    assert pd.isna(rows.loc["copy.png", "dropped"])
-    assert rows.loc["copy.png", "error"].startswith("SidecarError: copy.png.json")
-    assert list(rows.loc["good.png", "tags"]) == ["smile"]
-    assert rows.loc["good.png", "score"] == 3
+    rows = by_path(tmp_path / "d" / "manifest")
+    assert rows["copy.png"]["dropped"] is None
+    assert rows["copy.png"]["error"].startswith("SidecarError: copy.png.json")
+    assert rows["good.png"]["tags"] == ["smile"]
+    assert rows["good.png"]["score"] == 3
 
 
 def test_hashes_stay_strings_in_pandas_beside_an_unreadable_file(messy: Path, tmp_path: Path) -> None:
     extract.extract([Source("m", messy)], tmp_path / "d", OPTIONS)
     rows = pd.read_parquet(tmp_path / "d" / "manifest").set_index("path")
     assert rows["phash"].isna().any()
-    assert len(rows.loc["good.png", "phash"]) == 16
+    assert rows["phash"].dropna().str.fullmatch("[0-9a-f]{16}").all()
     rows.to_parquet(tmp_path / "again.parquet")
     assert pd.read_parquet(tmp_path / "again.parquet")["phash"].equals(rows["phash"])
 
 
 def test_a_record_tells_what_the_file_is(art: Path, dataset: Path) -> None:
-    rows = pd.read_parquet(dataset / "records").set_index("path")
-    row, data = rows.loc["1F44B-1F3FD.png"], (art / "1F44B-1F3FD.png").read_bytes()
+    row, data = by_path(dataset / "records")["1F44B-1F3FD.png"], (art / "1F44B-1F3FD.png").read_bytes()
     assert row["id"] == hashlib.sha256(data).hexdigest()[:32]
     assert (row["bytes"], row["width"], row["height"], row["format"]) == (len(data), 256, 256, "png")
     assert "medium_skin_tone" in row["tags"]
@@ -86,14 +91,13 @@ def test_a_record_tells_what_the_file_is(art: Path, dataset: Path) -> None:
 
 
 def test_a_pair_is_the_picture_and_its_lines_in_squares(art: Path, dataset: Path) -> None:
-    rows = pd.read_parquet(dataset / "records").set_index("path")
-    pairs = pd.read_parquet(dataset / "pairs").set_index("id")
+    key = by_path(dataset / "records")["1F44D.png"]["id"]
+    [pair] = manifest.read_parts(dataset / "pairs").filter(pc.field("id") == key).to_pylist()
     rgb = decode((art / "1F44D.png").read_bytes()).rgb
-    pair = pairs.loc[rows.loc["1F44D.png", "id"]]
     np.testing.assert_array_equal(decode(pair["color"]).rgb, square(rgb, 128))
     for method, draw in METHODS.items():
         np.testing.assert_array_equal(decode(pair[f"line_{method}"]).rgb[..., 0], square(draw(rgb), 128))
-    assert list(pair["content_box"]) == [0, 0, 128, 128]
+    assert pair["content_box"] == [0, 0, 128, 128]
 
 
 def test_pairs_have_one_row_an_id_even_across_parts(messy: Path, tmp_path: Path) -> None:

@@ -44,9 +44,11 @@ def test_the_line_difference_is_symmetric_and_zero_for_itself(pictures: dict[str
 def test_a_fill_that_the_other_outlines_is_no_difference_but_a_blot_is() -> None:
     outline = np.full((128, 128), 255, np.uint8)
     cv2.rectangle(outline, (10, 10), (118, 118), 0, 2)
-    hair = cv2.ellipse(outline.copy(), (64, 64), (25, 25), 0, 0, 360, 0, 2)
-    filled = cv2.ellipse(hair.copy(), (64, 64), (25, 25), 0, 0, 360, 0, -1)
-    blot = cv2.ellipse(outline.copy(), (64, 64), (25, 25), 0, 0, 360, 0, -1)
+    hair, filled, blot = outline.copy(), outline.copy(), outline.copy()
+    cv2.ellipse(hair, (64, 64), (25, 25), 0, 0, 360, 0, 2)
+    cv2.ellipse(filled, (64, 64), (25, 25), 0, 0, 360, 0, 2)
+    cv2.ellipse(filled, (64, 64), (25, 25), 0, 0, 360, 0, -1)
+    cv2.ellipse(blot, (64, 64), (25, 25), 0, 0, 360, 0, -1)
     assert likeness.line_difference(hair, filled) <= likeness.SAME_LINES
     assert likeness.line_difference(outline, blot) > likeness.SAME_LINES
 
