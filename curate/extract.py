@@ -6,51 +6,24 @@ parts as in an unbroken run.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from curate import engine, lineart, manifest, phash, progress, sidecar
-from curate.contract import canonical_json, sync_folder
-from curate.decode import Header, Picture, TooLargeError, decode
-from curate.errors import DatasetError, DecodeError, NurieError, SidecarError
+from curate import engine, manifest, progress
+from curate.contract import sync_folder
+from curate.errors import DatasetError
+from curate.record import Options, parse_lines, read_file
 from curate.scan import Source, SourceFile, scan
-from curate.square import content_box, square
+
+__all__ = ["Options", "Part", "Task", "extract", "extract_part", "parse_lines"]  # options lie with what they decide
 
 PART = 512  # source files a part: small enough to lose little at a kill, large enough to keep folders short
-FAINT = 128  # ink lighter than this is faint
-
-
-@dataclass(frozen=True)
-class Options:
-    """What decides the bytes of records and pairs; a dataset keeps the options it was begun with."""
-
-    lines: tuple[str, ...] = ("dilate", "xdog")
-    """Line-art methods to store; the first is the default style."""
-    size: int = 128
-    """Side of the pairs, px."""
-    max_pixels: int = 200_000_000
-    """Larger pictures are dropped before they are decoded."""
-    min_side: int = 0
-    """Pictures with a shorter side are dropped, px."""
-
-
-def parse_lines(text: str) -> tuple[str, ...]:
-    """Read `dilate,xdog`. Raises NurieError for a method there is not."""
-    methods = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    if unknown := [name for name in methods if name not in lineart.METHODS]:
-        raise NurieError(f"no line-art method {unknown[0]!r}: there are {', '.join(lineart.METHODS)}")
-    return methods
 
 
 @dataclass(frozen=True)
@@ -188,97 +161,3 @@ def _finish(dataset: Path, state: dict[str, Any], new: int) -> dict[str, Any]:
     state["counts"] = counted
     manifest.write_state(dataset, state, rehash=("manifest",))
     return counted
-
-
-def read_file(file: SourceFile, options: Options) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """One file -> its record, and its pair unless it was dropped. Never raises for what a file holds."""
-    row: dict[str, Any] = {"source": file.source, "path": file.path, "path_raw": file.path_raw}
-    row |= {"dropped": None, "error": None, **_sidecar(file)}
-    try:
-        data = _read(file.file)
-        row |= {"bytes": len(data), "id": hashlib.sha256(data).hexdigest()[:32]}
-        picture = decode(data, options.max_pixels)
-    except TooLargeError as error:
-        return row | _header(error.header) | {"dropped": "too_large"}, None
-    except (OSError, DecodeError) as error:
-        return row | {"id": None, "dropped": "unreadable", "error": _message(error)}, None
-    height, width = picture.rgb.shape[:2]
-    row |= _header(picture.header) | {"height": height, "width": width}
-    if min(height, width) < options.min_side:
-        return row | {"dropped": "too_small"}, None
-    drawn = {method: square(lineart.METHODS[method](picture.rgb), options.size) for method in options.lines}
-    sketch, found = _signatures(picture)
-    row |= found | _line_quality(drawn[options.lines[0]])
-    return row, _pair(row["id"], picture, drawn, sketch, options.size)
-
-
-def _read(path: Path) -> bytes:
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a FIFO would wait for ever
-        raise OSError("not a regular file")
-    return path.read_bytes()
-
-
-def _message(error: Exception) -> str:
-    """Without the file's full path, which differs from machine to machine."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"{type(error).__name__}: {text}"
-
-
-def _sidecar(file: SourceFile) -> dict[str, Any]:
-    found, error = [], None
-    for path in file.sidecars:
-        try:
-            found.append(sidecar.read_sidecar(path.name, _read(path)))
-        except (OSError, SidecarError) as fault:
-            error = _message(fault)
-    merged = sidecar.merge(found)
-    extra = canonical_json(merged.extra).decode() if merged.extra else None
-    known = {"rating": merged.rating, "score": merged.score, "license": merged.license, "artist": merged.artist}
-    return {"tags": merged.tags, "own_tags": merged.tags, "extra": extra, "error": error, **known}
-
-
-def _header(header: Header) -> dict[str, Any]:
-    return asdict(header)
-
-
-def _signatures(picture: Picture) -> tuple[lineart.Gray, dict[str, Any]]:
-    """The ink mask, and the columns dedupe compares."""
-    trimmed = phash.trim(picture.rgb)
-    sketch = phash.sketch(trimmed)
-    return sketch, {
-        "phash": phash.phash(picture.rgb),
-        "search_hashes": [phash.phash(trimmed)],
-        "line_hash": phash.phash_gray(sketch),
-        "outline_hash": phash.outline_hash(trimmed),
-        "color_grid": phash.color_grid(trimmed),
-        "emptiness": phash.emptiness(picture.rgb),
-    }
-
-
-def _line_quality(line: lineart.Gray) -> dict[str, float]:
-    """Ink share; faint share of the ink; share of ink pixels with at most one inked neighbour (stroke ends, specks)."""
-    ink = (line < 255 - phash.EMPTY_TOLERANCE).astype(np.uint8)
-    neighbours = cv2.filter2D(ink, cv2.CV_8U, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT) - ink
-    total = max(1, int(ink.sum()))
-    faint = int((ink.astype(bool) & (line >= FAINT)).sum())
-    ends = int((ink.astype(bool) & (neighbours <= 1)).sum())
-    return {"line_ink": float(ink.mean()), "line_faint": faint / total, "line_gaps": ends / total}
-
-
-def _pair(
-    key: str, picture: Picture, drawn: dict[str, npt.NDArray[np.uint8]], sketch: lineart.Gray, size: int
-) -> dict[str, Any]:
-    box = content_box(picture.rgb.shape[0], picture.rgb.shape[1], size)
-    color = np.asarray(cv2.cvtColor(square(picture.rgb, size), cv2.COLOR_RGB2BGR), np.uint8)
-    pixels = {"color": png(color), **{f"line_{method}": png(line) for method, line in drawn.items()}}
-    mask = png(sketch, bilevel=True)
-    return {"id": key, **pixels, "sketch": mask, "content_box": [box.top, box.left, box.height, box.width]}
-
-
-def png(pixels: npt.NDArray[np.uint8], *, bilevel: bool = False) -> bytes:
-    """PNG bytes of a BGR or gray picture; one bit a pixel if `bilevel`."""
-    flags = [cv2.IMWRITE_PNG_BILEVEL, 1] if bilevel else []
-    done, encoded = cv2.imencode(".png", pixels, flags)
-    if not done:
-        raise MemoryError("OpenCV could not encode a PNG")
-    return encoded.tobytes()
