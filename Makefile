@@ -8,7 +8,6 @@ SHELL := /bin/bash
 VENV := .venv
 START := $(shell date +%s)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo picture test slow bench format docs lock clean

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,10 +42,35 @@ def main() -> None:
     train evaluate RUN SHARDS                        how well, and how far the tags decide
     train colorize RUN LINE.png OUT --tags "..."     colour your own line art
     """  # noqa: D301  # click reads a real backspace: what follows is not wrapped
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would hide our own lines
 
 
-def stage(show: Callable[[dict[str, Any]], None]) -> Callable[[Command], Callable[..., None]]:
+def load_tensorflow() -> None:
+    """Import TensorFlow and look for a GPU, keeping back what its C++ side says of that unless it fails.
+
+    Set TF_CPP_MIN_LOG_LEVEL, to 0 say, to hear it.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            import tensorflow as tf  # noqa: PLC0415  # costs seconds
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def stage(
+    show: Callable[[dict[str, Any]], None], *, tensorflow: bool = True
+) -> Callable[[Command], Callable[..., None]]:
     """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1."""
 
     def decorate(command: Command) -> Callable[..., None]:
@@ -54,6 +80,8 @@ def stage(show: Callable[[dict[str, Any]], None]) -> Callable[[Command], Callabl
         def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
             click.get_current_context().obj = quiet or as_json
             started = time.monotonic()
+            if tensorflow:
+                load_tensorflow()
             try:
                 result = command(**options)
             except NurieError as error:
@@ -74,6 +102,12 @@ def table(result: Mapping[str, Any], indent: str = "") -> None:
             table(value, indent + "  ")
         else:
             click.echo(f"{indent}{key}: {_shown(value)}")
+
+
+def pictures(result: Mapping[str, Any]) -> None:
+    """How many pictures, and where the last one is: the grid, if there is one."""
+    paths = result["pictures"]
+    table({"pictures": len(paths), "last": paths[-1], "seconds": result["seconds"]})
 
 
 def _shown(value: object) -> str:
@@ -143,12 +177,14 @@ def fit(
         training.check_shards(shards)
     if dry_run:
         return training.describe(config, shards)
+    if not click.get_current_context().obj:
+        click.echo(f"fit: on {', '.join(training.devices())}", err=True)
     with progress() as tell:
         return training.fit(shards, run, config, training.Length(steps, minutes), fresh=fresh, tell=tell)
 
 
 @main.command()
-@stage(table)
+@stage(table, tensorflow=False)
 def presets() -> dict[str, Any]:
     """List the presets, each with its source."""
     from train.config import PRESETS  # noqa: PLC0415
@@ -168,7 +204,7 @@ def presets() -> dict[str, Any]:
     "--count", type=click.IntRange(1), default=8, show_default=True, help="Pairs of a shard folder to colour."
 )
 @click.option("--grid", is_flag=True, help="Also write OUT/grid.png.")
-@stage(table)
+@stage(pictures)
 def colorize(
     run: Path,
     drawings: tuple[Path, ...],

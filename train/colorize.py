@@ -105,7 +105,7 @@ class Painter:
                 written.append(out / f"{found.ids[number]}.{kind}.png")
                 grids.save_png(written[-1], grids.to_uint8(picture))
         if grid:
-            captions = [_caption(one, exchange) for one, exchange in zip(asked, exchanges, strict=True)]
+            captions = [" > ".join(exchange or ()) for exchange in exchanges]
             columns = [np.asarray(batch.lines), *made.values(), np.asarray(batch.colors)]
             written.append(out / GRID)
             grids.save_png(written[-1], grids.grid(columns, TITLES, captions))
@@ -135,11 +135,6 @@ def chosen(pairs: Pairs, colors: tags.Colors, count: int) -> list[int]:
 
 def _names(pairs: Pairs, number: int) -> list[str]:
     return tags.names(np.asarray(fixed_batch(pairs, [number]).tags)[0], pairs.vocabulary)
-
-
-def _caption(asked: Sequence[str], exchange: tuple[str, str] | None) -> str:
-    rarest = next((tag for tag in reversed(asked) if ":" not in tag), "")
-    return f"{rarest}: {exchange[0]} > {exchange[1]}" if exchange else rarest
 
 
 def read_drawing(path: Path) -> npt.NDArray[np.uint8]:

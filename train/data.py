@@ -5,7 +5,6 @@ So a training goes on after a kill from the step number alone: there is no itera
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -95,9 +94,8 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
 
     signature = (tf.TensorSpec((batch_size,), tf.string), tf.TensorSpec((), tf.int64))
     source = tf.data.Dataset.from_generator(steps, output_signature=signature)
-    parallel = max(1, (os.cpu_count() or 2) // 2)
-    decoded = source.map(lambda records, step: decode(records, step, pairs, choices), parallel, deterministic=True)
-    return decoded.prefetch(2)
+    # one batch at a time: in deterministic mode TensorFlow would undo parallel calls; the prefetch hides the work
+    return source.map(lambda records, step: decode(records, step, pairs, choices)).prefetch(2)
 
 
 def fixed_batch(pairs: Pairs, numbers: list[int], style: int = 0) -> Batch:
