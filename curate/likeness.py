@@ -34,7 +34,7 @@ _RING = np.ones((5, 5), np.uint8)
 
 def color_distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Largest CIELAB difference (CIE 1976) between colour signatures (n, 192), cell by cell: (n,)."""
-    cells = (one - other).reshape(len(one), -1, 3)
+    cells = (one - other).reshape(len(one), one.shape[1] // 3, 3)
     return np.asarray(np.linalg.norm(cells, axis=2).max(axis=1, initial=0), np.float32)
 
 

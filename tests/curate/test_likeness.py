@@ -90,3 +90,8 @@ def test_an_edit_is_told_from_a_copy() -> None:
     assert likeness.edited(one, touched)
     assert not likeness.edited(one, noisy)
     assert not likeness.edited(one, one)
+
+
+def test_no_pair_at_all_is_no_fault() -> None:
+    nothing = np.zeros((0, 192), np.float32)
+    assert likeness.color_distance(nothing, nothing).shape == (0,)
