@@ -32,15 +32,20 @@ class DamagedError(NurieError):
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Yield a binary file that becomes `path` only when the block ends well: temp, fsync, rename, fsync the folder.
 
-    A reader sees the old file or the whole new one; a kill leaves at most a `.NAME.tmp`, written over next time.
+    A reader sees the old file or the whole new one; an error leaves nothing behind, and a kill at most a `.NAME.tmp`,
+    written over next time.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 
@@ -150,7 +155,7 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
         raw["colors"] = {tag: tuple(pair) for tag, pair in raw["colors"].items()}
         raw["lines"], raw["attribution"] = tuple(raw["lines"]), tuple(raw["attribution"])
         return ShardIndex(**raw)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DamagedError(f"{path} is damaged ({error}): make the shards again with `curate shard`") from None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from curate import dedupe, extract, sample
+from curate import dedupe, extract, sample, shards
 from curate.scan import Source
 from curate.split import Shares
 
@@ -48,6 +48,14 @@ def dataset(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("made") / "dataset"
     extract.extract([Source("art", art)], folder, extract.Options(), part_size=8)
     dedupe.dedupe(folder, dedupe.Options(shares=Shares(0.5, 0.25, 0.25)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shard_folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset as shards of at most four pairs. Not to be changed."""
+    folder: Path = tmp_path_factory.mktemp("packed") / "shards"
+    shards.shard(dataset, folder, shards.Options(shard_size=4, min_count=1))
     return folder
 
 
