@@ -7,9 +7,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
+
+from curate.errors import NurieError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -24,12 +27,12 @@ def run(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int)
     """Yield `function(task)` for each task, in order, on `workers` processes (1 = in this one).
 
     At most three tasks a worker are in flight, so memory does not grow with the number of tasks. `function` must be
-    importable by name; an error in it is raised here.
+    importable by name; an error in it is raised here. Raises NurieError if a worker dies.
     """
     if workers <= 1:
         yield from map(function, tasks)
         return
-    with _pool(workers) as pool:
+    with _pool(workers) as pool, _deaths_told():
         flying: deque[Future[Result]] = deque()
         for task in tasks:
             flying.append(pool.submit(function, task))
@@ -37,6 +40,14 @@ def run(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int)
                 yield flying.popleft().result()
         while flying:
             yield flying.popleft().result()
+
+
+@contextmanager
+def _deaths_told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool:
+        raise NurieError("a worker process was killed, perhaps for memory: run it again with fewer --workers") from None
 
 
 @contextmanager

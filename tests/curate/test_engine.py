@@ -1,0 +1,55 @@
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from curate import engine
+from curate.contract import NurieError
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def fall(number: int) -> int:
+    if number == 3:
+        raise ValueError(f"task {number}")
+    return number
+
+
+def die(_number: int) -> int:
+    os._exit(9)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_tasks(workers: int) -> None:
+    assert list(engine.run(square, iter(range(20)), workers)) == [n * n for n in range(20)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_task_is_raised_here_after_the_results_before_it(workers: int) -> None:
+    results = engine.run(fall, range(10), workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="task 3"):
+        next(results)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_tasks_are_taken_as_they_are_needed(workers: int) -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = engine.run(square, tasks(), workers)
+    next(results)
+    assert len(taken) <= 3 * workers
+    assert isinstance(results, Generator)
+    results.close()
+
+
+def test_a_worker_that_dies_is_told_in_a_line() -> None:
+    with pytest.raises(NurieError, match="fewer --workers"):
+        list(engine.run(die, range(4), 2))
