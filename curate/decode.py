@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from curate.errors import DecodeError
 
 Rgb = npt.NDArray[np.uint8]
 """(height, width, 3) uint8 RGB."""
+
+# Pillow knows more, and hands some of them (EPS) to other programs; JPEG covers the MPO of stereo cameras
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 # Pillow's plugins let these through on damaged files; anything else is a bug and may be seen
 FAULTS = (
@@ -64,13 +68,15 @@ class TooLargeError(DecodeError):
 
 
 def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
-    """Decode a JPEG, PNG, WebP, GIF or any other file Pillow reads; the first frame of an animation.
+    """Decode a JPEG, PNG, WebP, GIF, BMP or TIFF, whatever its name; the first frame of an animation.
 
-    EXIF orientation is applied and transparency laid on white. Raises TooLargeError, before decoding, if the header
-    promises more than `max_pixels`, and DecodeError if the bytes are no picture or a damaged one.
+    EXIF orientation is applied, transparency laid on white, 16-bit gray brought to 8.
+
+    Raises TooLargeError, before decoding, if the header promises more than `max_pixels`, and DecodeError if the bytes
+    are no picture or a damaged one.
     """
     try:
-        with _open(data) as image:
+        with warnings.catch_warnings(action="ignore"), _open(data) as image:  # of flaws in files that can be read
             header = _header(image)
             if header.width * header.height > max_pixels:
                 raise TooLargeError(header, max_pixels)
@@ -84,7 +90,7 @@ def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
 def _open(data: bytes) -> Image.Image:
     # decode() has a limit of its own, which the caller can raise; Pillow's would refuse honest large scans
     Image.MAX_IMAGE_PIXELS = None
-    return Image.open(io.BytesIO(data))
+    return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def _header(image: Image.Image) -> Header:
@@ -94,6 +100,8 @@ def _header(image: Image.Image) -> Header:
 
 def _on_white(image: Image.Image) -> Image.Image:
     """Composite rather than `convert("RGB")`, which would show the colours hidden under transparent pixels."""
+    if image.mode.startswith("I;16"):  # convert() would clip all but the darkest 256th to white
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if not image.has_transparency_data:
         return image.convert("RGB")
     image = image.convert("RGBA")

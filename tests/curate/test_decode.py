@@ -78,6 +78,21 @@ def test_half_transparent_ink_is_half_way_to_white() -> None:
     np.testing.assert_allclose(picture.rgb, 127, atol=1)
 
 
+def test_sixteen_bit_gray_keeps_its_shades() -> None:
+    shades = np.array([[0, 0x4000, 0x8000, 0xFFFF]], np.uint16)
+    for name in ("PNG", "TIFF"):
+        picture = decode(saved(Image.fromarray(shades), format=name))
+        assert picture.rgb[0, :, 0].tolist() == [0, 0x40, 0x80, 0xFF]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr"])
+def test_every_mode_comes_out_in_rgb(mode: str) -> None:
+    name = {"CMYK": "TIFF", "YCbCr": "TIFF"}.get(mode, "PNG")
+    pixels = decode(saved(halves("L").convert("RGB").convert(mode), format=name)).rgb
+    assert pixels.shape == (4, 8, 3)
+    np.testing.assert_allclose(pixels, np.asarray(halves("L").convert("RGB").convert(mode).convert("RGB")), atol=1)
+
+
 @pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP"])
 def test_an_animation_gives_its_first_frame(name: str) -> None:
     frames = [Image.new("RGB", (4, 4), color) for color in (RED, BLUE)]
@@ -103,6 +118,18 @@ def test_a_file_is_what_its_bytes_are() -> None:
 
 PNG = saved(halves(), format="PNG")
 JPEG = saved(halves(), format="JPEG")
+
+
+def test_a_format_that_another_program_would_draw_is_refused() -> None:
+    data = saved(halves(), format="EPS")
+    with pytest.raises(DecodeError, match="not a known picture format"):
+        decode(data)
+
+
+def test_a_flaw_beside_the_pixels_costs_nothing_and_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    data = saved(halves(), format="JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x09")
+    assert decode(data).rgb.shape == (4, 8, 3)  # Pillow warns of corrupt EXIF data
+    assert capfd.readouterr() == ("", "")
 
 
 def outcome(data: bytes) -> tuple[tuple[int, ...], str]:
