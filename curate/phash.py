@@ -26,11 +26,11 @@ def phash(rgb: Rgb) -> str:
     Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), section 3.2: signs of the
     lowest 8x8 DCT coefficients of the 32x32 luma against their median.
     """
-    return phash_gray(gray(rgb))
+    return str(imagehash.phash(Image.fromarray(rgb)))  # Pillow's luma: OpenCV's differs by 1 in a colour of a thousand
 
 
 def phash_gray(luma: Gray) -> str:
-    """`phash` of a picture whose luma (height, width) is known already."""
+    """`phash` of a drawing (height, width)."""
     return str(imagehash.phash(Image.fromarray(luma)))
 
 

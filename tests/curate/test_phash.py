@@ -10,6 +10,7 @@ from PIL import Image
 
 from curate import phash
 from curate.decode import decode
+from curate.lineart import gray
 
 
 def test_the_hash_of_every_test_picture_is_that_of_imagehash(art: Path) -> None:
@@ -21,6 +22,15 @@ def test_the_hash_of_every_test_picture_is_that_of_imagehash(art: Path) -> None:
 @given(arrays(np.uint8, st.tuples(st.integers(1, 70), st.integers(1, 70), st.just(3))))
 def test_the_hash_of_any_picture_is_that_of_imagehash(rgb: np.ndarray) -> None:
     assert phash.phash(rgb) == str(imagehash.phash(Image.fromarray(rgb)))
+
+
+def test_the_hash_is_imagehashs_in_colours_whose_gray_opencv_rounds_otherwise() -> None:
+    green, blue = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    colors = np.stack([np.zeros_like(green), green, blue], axis=-1)
+    odd = colors[gray(colors) != np.asarray(Image.fromarray(colors).convert("L"))]
+    for seed in range(20):
+        rgb = odd[np.random.default_rng(seed).integers(0, len(odd), (32, 32))]
+        assert phash.phash(rgb) == str(imagehash.phash(Image.fromarray(rgb)))
 
 
 def test_white_borders_do_not_change_the_search_hash(art: Path) -> None:
