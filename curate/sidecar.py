@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from curate.contract import canonical_json
 from curate.errors import SidecarError
 from curate.tags import NAMESPACES, normalize, unique
 
@@ -35,7 +36,8 @@ def read_sidecar(name: str, data: bytes) -> Sidecar:
     if name.lower().endswith(".txt"):
         return Sidecar(tags=_text_tags(text))
     try:
-        post = json.loads(text)
+        post = json.loads(text, parse_constant=lambda _: None)  # NaN is no JSON
+        canonical_json(post)  # refuses half a surrogate pair, which no text column can hold
     except (ValueError, RecursionError) as error:
         raise SidecarError(f"{name} is not JSON ({error}): download or write it again") from None
     if not isinstance(post, dict):

@@ -29,7 +29,9 @@ def test_text_sidecars_are_comma_or_newline_lists() -> None:
     assert read_sidecar("a.txt", b"blue hair\nhat, red\n").tags == ("blue_hair", "hat,_red")
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"{", b"[1]", b'"x"', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfe\x00", b"{", b"[1]", b'"x"', b"[" * 100_000, rb'{"tags": ["\ud800"]}', rb'{"x": "\udfff"}']
+)
 def test_a_malformed_sidecar_is_one_clear_error(data: bytes) -> None:
     with pytest.raises(SidecarError, match=r"a\.json"):
         read_sidecar("a.json", data)
@@ -69,3 +71,13 @@ def test_merging_unites_tags_and_prefers_the_first() -> None:
     other = read_sidecar("a.txt", b"b, c")
     assert merge([one, other]).tags == ("a", "b", "c")
     assert merge([other, one]).rating == "g"
+
+
+def test_what_is_no_json_number_is_nothing() -> None:
+    assert dict(read_sidecar("a.json", b'{"x": NaN, "y": 1}').extra) == {"x": None, "y": 1}
+
+
+def test_e621s_nested_tags_and_score_are_read() -> None:
+    post = {"tags": {"general": ["smile"], "species": ["cat"]}, "score": {"up": 5, "down": -2, "total": 3}}
+    sidecar = read_sidecar("a.json", json.dumps(post).encode())
+    assert (sidecar.tags, sidecar.score) == (("smile", "cat"), 3)
