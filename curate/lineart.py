@@ -51,7 +51,7 @@ def xdog(
 def reach(rgb: Rgb) -> int:
     """Radius in px of a filter that takes in a stroke: 2 (a 5x5 square) up to 256 px a side, then growing with it."""
     height, width, _ = rgb.shape
-    return max(2, round(max(height, width) / 128))
+    return int(max(2, round(max(height, width) / 128)))
 
 
 def dodge(rgb: Rgb) -> Gray:

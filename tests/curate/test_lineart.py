@@ -72,7 +72,7 @@ def test_contour_draws_the_border_of_two_colours_of_equal_luma() -> None:
 @pytest.mark.parametrize("method", ["dodge", "contour", "adaptive", "canny"])
 def test_the_size_of_a_picture_does_not_thin_its_lines(method: str) -> None:
     small = read("1F44B-1F3FD")
-    large = cv2.resize(small, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    large = np.asarray(cv2.resize(small, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC), np.uint8)
     ink = [255 - square(METHODS[method](picture), 128).astype(float).mean() for picture in (small, large)]
     assert ink[1] == pytest.approx(ink[0], rel=0.25)
 
