@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ Pairs = npt.NDArray[np.int64]
 """(n, 2) int64: indices a < b."""
 
 BITS = 64
+BLOCK = 1 << 22  # pairs compared at once: bounds memory where many hashes share a band
 
 
 def parse(hashes: list[str]) -> Hashes:
@@ -45,9 +46,10 @@ def _candidates(values: Hashes, bands: int) -> Iterator[Pairs]:
         keys = (values >> np.uint64(low)) & mask
         order = np.argsort(keys, kind="stable")
         for bucket in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
-            if len(bucket) > 1:
-                a, b = np.triu_indices(len(bucket), 1)
-                yield np.stack([bucket[a], bucket[b]], axis=1)
+            rows = BLOCK // max(1, len(bucket)) + 1
+            for start in range(0, len(bucket) - 1, rows):
+                a, b = np.triu_indices(min(rows, len(bucket) - start), 1, len(bucket) - start)
+                yield np.stack([bucket[start + a], bucket[start + b]], axis=1)
 
 
 def _within(values: Hashes, pairs: Pairs, radius: int) -> Pairs:
@@ -58,8 +60,7 @@ def _within(values: Hashes, pairs: Pairs, radius: int) -> Pairs:
 def _spread(distinct: Pairs, inverse: npt.NDArray[np.intp], count: int) -> Pairs:
     """Pairs of distinct values -> pairs of the hashes that have them, with all pairs of equal hashes."""
     members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse, minlength=count))[:-1])
-    equal = [pair for group in members if len(group) > 1 for pair in combinations(group.tolist(), 2)]
-    across = [(a, b) for one, two in distinct.tolist() for a in members[one] for b in members[two]]
-    pairs = np.array([*equal, *across], np.int64).reshape(-1, 2)
-    pairs = np.sort(pairs, axis=1)
+    equal = [group[np.stack(np.triu_indices(len(group), 1), axis=1)] for group in members if len(group) > 1]
+    across = [np.stack(np.meshgrid(members[a], members[b]), axis=-1).reshape(-1, 2) for a, b in distinct.tolist()]
+    pairs = np.sort(np.concatenate([np.empty((0, 2), np.int64), *equal, *across]), axis=1)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
