@@ -48,13 +48,15 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Ca
         @functools.wraps(command)
         def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
             QUIET.set(quiet or as_json)
+            name = click.get_current_context().info_name or ""
             started = time.monotonic()
             try:
                 result = command(**options)
             except NurieError as error:
                 raise click.ClickException(str(error)) from None
+            except OSError as error:  # a full disk, a folder that may not be read
+                raise click.ClickException(f"{error.filename or name}: {error.strerror or error}") from None
             result["seconds"] = round(time.monotonic() - started, 3)
-            name = click.get_current_context().info_name or ""
             click.echo(json.dumps(result, ensure_ascii=False)) if as_json else show(name, result)
             if result.get("faults"):
                 raise SystemExit(1)
@@ -204,7 +206,7 @@ def select(
 @click.option("--shard-size", type=click.IntRange(1), default=4096, show_default=True, help="Most pairs a shard.")
 @click.option("--encoding", type=click.Choice(["png", "raw"]), default="png", show_default=True, help="Of the pixels.")
 @click.option("--min-count", type=click.IntRange(1), default=5, show_default=True, help="Least pairs a known tag has.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the shuffle.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
 @workers_option
 @stage(summary)
 def shard(

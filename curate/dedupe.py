@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,6 @@ def dedupe(dataset: Path, options: Options) -> dict[str, Any]:
     Raises DatasetError if the folder is no dataset.
     """
     state = manifest.read_state(dataset)
-    manifest.recover_manifest(dataset)
     records = manifest.read_parts(dataset / "records")
     pictures = lookalikes.pictures(records)
     edges = lookalikes.find(dataset, pictures, options.max_distance)
@@ -148,10 +147,20 @@ def _columns(records: pa.Table, pictures: Pictures, verdicts: list[Verdict]) -> 
         best, *copies = pictures.copies[picture]
         _set(columns, best, asdict(verdict))
         columns["tags"][best] = merged.get(pictures.ids[picture], pictures.tags[picture])
-        twin = asdict(verdict) | {"role": "duplicate", "dropped": "duplicate", "distance": 0}
         for row in copies:
-            _set(columns, row, twin | {"duplicate_of": pictures.ids[picture]})
+            _set(columns, row, asdict(_twin(verdict)))
     return columns
+
+
+def _twin(verdict: Verdict) -> Verdict:
+    """What becomes of a byte copy: it goes the way of a straddler, and else is one more duplicate of the survivor."""
+    return replace(
+        verdict,
+        role="duplicate",
+        dropped="straddles" if verdict.dropped == "straddles" else "duplicate",
+        duplicate_of=verdict.group,
+        distance=verdict.distance or 0,
+    )
 
 
 def _set(columns: dict[str, list[Any]], row: int, values: dict[str, Any]) -> None:

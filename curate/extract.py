@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from curate import engine, manifest, progress
 from curate.contract import sync_folder
-from curate.errors import DatasetError
+from curate.errors import DatasetError, SourceError
 from curate.record import Options, parse_lines, read_file
 from curate.scan import Source, SourceFile, scan
 
@@ -62,12 +62,13 @@ def extract(
     Returns counts of the whole dataset (`in`, `kept`, `dropped`) and `new`, the records added now. Raises DatasetError
     if the folder was begun with other options.
     """
+    _check_apart(sources, dataset)
     state = _open_dataset(dataset, sources, options, fresh)
     known, ids = _known(dataset)
     total = sum(1 for _ in islice(scan(sources), limit))
-    fresh_files = (file for file in islice(scan(sources), limit) if (file.source, file.path) not in known)
+    files = (file for file in islice(scan(sources), limit) if (file.source, file.path, file.path_raw) not in known)
     first = len(manifest.parts(dataset / "records"))
-    tasks = _tasks(fresh_files, first, part_size, dataset, options)
+    tasks = _tasks(files, first, part_size, dataset, options)
     new = sidecar_errors = dropped = 0
     with progress.bar("extract", total) as bar:
         bar.advance(len(known))
@@ -76,37 +77,41 @@ def extract(
             new, dropped = new + part.files, dropped + part.dropped
             sidecar_errors += part.sidecar_errors
             bar.advance(part.files, dropped=dropped)
-    return {**_finish(dataset, state, new), "new": new, "sidecar_errors": sidecar_errors}
+    return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors}
+
+
+def _check_apart(sources: Sequence[Source], dataset: Path) -> None:
+    """A dataset among the pictures would be read as pictures at the next run."""
+    for source in sources:
+        if dataset.resolve().is_relative_to(source.root.resolve()):
+            raise SourceError(f"{dataset} lies inside the source {source.root}: give a folder elsewhere")
 
 
 def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fresh: bool) -> dict[str, Any]:
+    """The state of a dataset that may be written to: begun now, or begun before with the same options."""
     wanted = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(options).items()}
-    if fresh and (dataset / manifest.STATE).exists():
-        shutil.rmtree(dataset)
+    ours = (fresh and manifest.clear(dataset)) or (dataset / manifest.STATE).exists()
+    if not ours and dataset.exists() and any(path.name != f".{manifest.STATE}.tmp" for path in dataset.iterdir()):
+        raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
     if not (dataset / manifest.STATE).exists():
-        if dataset.exists() and any(dataset.iterdir()):
-            raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
-        for folder in ("records", "pairs"):
-            (dataset / folder).mkdir(parents=True, exist_ok=True)
-        names = [source.name for source in sources]
-        new: dict[str, Any] = {"version": manifest.SCHEMA_VERSION, "options": wanted, "sources": names}
-        manifest.write_state(dataset, new)
-        return new
+        dataset.mkdir(parents=True, exist_ok=True)
+        manifest.write_state(dataset, {"version": manifest.SCHEMA_VERSION, "options": wanted, "sources": []})
     state = manifest.read_state(dataset)
     begun = state["options"]
-    different = [name for name, value in wanted.items() if begun.get(name) != value]
-    if different:
-        was = ", ".join(f"{name}={begun.get(name)}" for name in different)
+    if different := [f"{name}={begun.get(name)}" for name, value in wanted.items() if begun.get(name) != value]:
+        was = ", ".join(different)
         raise DatasetError(f"{dataset} was begun with {was}: use the same options, or --fresh to start over")
+    manifest.clear_torn(dataset)
+    for folder in ("records", "pairs"):
+        (dataset / folder).mkdir(exist_ok=True)
     state["sources"] = list(dict.fromkeys([*state["sources"], *(source.name for source in sources)]))
     return state
 
 
-def _known(dataset: Path) -> tuple[set[tuple[str, str]], set[str]]:
+def _known(dataset: Path) -> tuple[set[tuple[str, str, bytes | None]], set[str]]:
     """Keys of the files already recorded, and ids of the pairs already stored."""
-    manifest.recover_manifest(dataset)
-    table = manifest.read_parts(dataset / "records", ["source", "path"])
-    keys = set(zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True))
+    table = manifest.read_parts(dataset / "records", manifest.KEY)
+    keys = set(zip(*(table[name].to_pylist() for name in manifest.KEY), strict=True))
     count = len(manifest.parts(dataset / "records"))
     ids: set[str] = set()
     for path in manifest.parts(dataset / "pairs")[:count]:  # a pairs part without its records is made again
@@ -152,11 +157,11 @@ def _commit(dataset: Path, part: Part, ids: set[str]) -> None:
         sync_folder(folder)
 
 
-def _finish(dataset: Path, state: dict[str, Any], new: int) -> dict[str, Any]:
+def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
     """Before dedupe the manifest equals the records; new records put it back to that."""
-    if new or not (dataset / "manifest").exists():
-        manifest.replace_manifest(dataset, manifest.iter_parts(dataset / "records"))
+    if manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records"):
         shutil.rmtree(dataset / "edges", ignore_errors=True)
+        manifest.replace_manifest(dataset, manifest.iter_parts(dataset / "records"))
     counted = manifest.counts(manifest.read_parts(dataset / "manifest", ["dropped"]))
     state["counts"] = counted
     manifest.write_state(dataset, state, rehash=("manifest",))

@@ -18,11 +18,13 @@ import pyarrow as pa
 from curate import hamming, likeness, manifest, progress
 from curate.decode import Rgb
 from curate.lineart import Gray
+from curate.phash import GRID
 from curate.tags import unique
 
 # bits; on OpenMoji the silhouette alone proposes 99.9 % of a tone family's pairs within it, the line art 82 %
 LINE_RADIUS = 6
 EMPTY = 0.995  # a hash of a picture emptier than this says nothing
+GRID_NUMBERS = 3 * GRID * GRID
 BLOCK = 4096  # candidate pairs looked at between two steps of the progress bar
 COLUMNS = (
     *("id", "source", "path", "tags", "width", "height", "search_hashes", "line_hash", "outline_hash"),
@@ -90,7 +92,7 @@ def pictures(records: pa.Table) -> Pictures:
         worth=[(-row["width"] * row["height"], -len(row["tags"]), (row["source"], row["path"])) for row in best],
         lossless=[(row["width"], row["height"]) if row["format"] in LOSSLESS else None for row in best],
         hashes={name: [h if t else None for h, t in zip(column, told, strict=True)] for name, column in found.items()},
-        colors=flat.reshape(len(best), -1).astype(np.float32),
+        colors=flat.reshape(len(best), GRID_NUMBERS).astype(np.float32),
     )
 
 
@@ -115,26 +117,34 @@ def _search(hashes: list[str | None], radius: int) -> hamming.Pairs:
 
 
 def _second_look(block: hamming.Pairs, all_pictures: Pictures, squares: _Squares, max_distance: int) -> list[Edge]:
-    """Colour signatures of a block of candidates at once, then lines and detail pair by pair."""
+    """Colour signatures of a block of candidates at once, then lines and detail pair by pair.
+
+    Whether two pictures are look-alikes hangs on their pixels alone: tags, which may be added to later, decide only
+    of which kind. Else a family could part as the dataset grows.
+    """
     colors = likeness.color_distance(all_pictures.colors[block[:, 0]], all_pictures.colors[block[:, 1]])
     edges = []
     for (a, b), color in zip(block.tolist(), colors.tolist(), strict=True):
         bits = all_pictures.bits(a, b)
         lines = likeness.line_difference(squares.sketch(a), squares.sketch(b))
-        if bits <= max_distance and color <= likeness.SAME_COLORS and _same(a, b, all_pictures, squares):
+        alike = bits <= max_distance and color <= likeness.SAME_COLORS and _same_detail(a, b, squares)
+        if alike and not _told_apart(a, b, all_pictures, squares):
             edges.append(Edge(a, b, "duplicate", bits, color, lines))
-        elif lines <= likeness.SAME_LINES:
+        elif alike or lines <= likeness.SAME_LINES:
             edges.append(Edge(a, b, "alternate", bits, color, lines))
     return edges
 
 
-def _same(a: int, b: int, all_pictures: Pictures, squares: _Squares) -> bool:
+def _same_detail(a: int, b: int, squares: _Squares) -> bool:
+    return likeness.detail_distance(squares.color(a), squares.color(b)) <= likeness.SAME_DETAIL
+
+
+def _told_apart(a: int, b: int, all_pictures: Pictures, squares: _Squares) -> bool:
+    """Whether tags or a small edit make two pictures of the same look two pictures nevertheless."""
     if likeness.colors_conflict(all_pictures.tags[a], all_pictures.tags[b]):
-        return False
-    if likeness.detail_distance(squares.color(a), squares.color(b)) > likeness.SAME_DETAIL:
-        return False
+        return True
     comparable = all_pictures.lossless[a] is not None and all_pictures.lossless[a] == all_pictures.lossless[b]
-    return not (comparable and likeness.edited(squares.color(a), squares.color(b)))
+    return comparable and likeness.edited(squares.color(a), squares.color(b))
 
 
 class _Squares:

@@ -71,7 +71,10 @@ EDGES = pa.schema(
         ("line_difference", pa.float32()),
     ]
 )
+KEY = ("source", "path", "path_raw")
 STATE = "dataset.json"
+FOLDERS = ("records", "pairs", "edges", "manifest")
+NEW, OLD = ".manifest.new", ".manifest.old"
 
 
 def pairs_schema(lines: Sequence[str]) -> pa.Schema:
@@ -119,8 +122,10 @@ def read_parts(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def read_chosen(path: Path) -> pa.Table:
     """A filtered manifest, as `curate select` or pandas wrote it, back in the manifest's own types.
 
-    Raises DatasetError if a column is missing or holds something else.
+    Raises DatasetError if there is no such file, or a column is missing or holds something else.
     """
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist: write it with `curate select` or pandas")
     table = read_table(path)
     if missing := [name for name in SCHEMA.names if name not in table.column_names]:
         raise DatasetError(
@@ -140,24 +145,57 @@ def iter_parts(folder: Path, columns: Sequence[str] | None = None) -> Iterator[p
         yield read_table(path, columns)
 
 
+def rows(folder: Path) -> int:
+    """Rows of all parts of a folder, by their footers; -1 if it does not exist."""
+    return sum(pq.read_metadata(path).num_rows for path in parts(folder)) if folder.exists() else -1
+
+
+def clear(dataset: Path) -> bool:
+    """Delete what this package made in a dataset folder, and nothing else that may lie there; False if it made none."""
+    if not (dataset / STATE).is_file():
+        return False
+    write_json(dataset / STATE, {**_state(dataset), "parts": {}})  # a kill below must leave no digest of what is gone
+    for name in (*FOLDERS, NEW, OLD):
+        shutil.rmtree(dataset / name, ignore_errors=True)
+    (dataset / STATE).unlink()
+    return True
+
+
+def clear_torn(dataset: Path) -> None:
+    """Delete what a killed stage left half written; only for a stage that writes, as another may be at work."""
+    for path in [*dataset.glob("*/.*.parquet"), *dataset.glob(".*.tmp"), *dataset.glob("*/.*.tmp")]:
+        path.unlink()
+    for name in (NEW, OLD):
+        shutil.rmtree(dataset / name, ignore_errors=True)
+
+
 def read_state(dataset: Path) -> dict[str, Any]:
-    """`dataset.json`. Raises DatasetError if the folder is no dataset or of another version."""
-    path = dataset / STATE
-    if not path.is_file():
+    """`dataset.json`, after finishing a manifest's swap that was killed between its two renames.
+
+    Raises DatasetError if the folder is no dataset or of another version, DamagedError if the file is malformed.
+    """
+    if not (dataset / STATE).is_file():
         raise DatasetError(f"{dataset} is not a dataset folder (no {STATE}): run `curate extract SOURCE {dataset}`")
-    state = read_json(path)
-    version = state.get("version") if isinstance(state, dict) else None
-    if version != SCHEMA_VERSION:
-        raise DatasetError(
-            f"{path} has version {version!r}, this nurie reads {SCHEMA_VERSION}: run `curate extract` with --fresh"
-        )
-    return dict(state)
+    state = _state(dataset)
+    if state["version"] != SCHEMA_VERSION:
+        differ = f"{dataset / STATE} has version {state['version']!r}, this nurie reads {SCHEMA_VERSION}"
+        raise DatasetError(f"{differ}: run `curate extract` with --fresh")
+    if not (dataset / "manifest").exists() and (dataset / OLD).exists():
+        (dataset / NEW).rename(dataset / "manifest")  # whole by then
+    return state
+
+
+def _state(dataset: Path) -> dict[str, Any]:
+    state = read_json(dataset / STATE)
+    if not isinstance(state, dict) or not {"version", "options", "parts"} <= state.keys():
+        raise DatasetError(f"{dataset / STATE} was not written by `curate`: give another folder for the dataset")
+    return state
 
 
 def write_state(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
     """Write `dataset.json` with the SHA-256 of every part; those below the folders named in `rehash` are read again."""
     known = {name: digest for name, digest in state.get("parts", {}).items() if name.partition("/")[0] not in rehash}
-    files = [path for folder in ("records", "pairs", "edges", "manifest") for path in parts(dataset / folder)]
+    files = [path for folder in FOLDERS for path in parts(dataset / folder)]
     names = {path.relative_to(dataset).as_posix(): path for path in files}
     state["parts"] = {name: known.get(name) or sha256(path) for name, path in names.items()}
     write_json(dataset / STATE, state)
@@ -165,10 +203,11 @@ def write_state(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] =
 
 def replace_manifest(dataset: Path, tables: Iterator[pa.Table]) -> None:
     """Derive the manifest anew, part by part, beside the old one, and swap it in by rename."""
-    new, old = dataset / ".manifest.new", dataset / ".manifest.old"
+    new, old = dataset / NEW, dataset / OLD
     for stale in (new, old):
         shutil.rmtree(stale, ignore_errors=True)
     new.mkdir()
+    write_table(part(new, 0), SCHEMA.empty_table())  # an empty manifest has its columns too
     for number, table in enumerate(tables):
         write_table(part(new, number), table.select(SCHEMA.names).cast(SCHEMA))
     if (dataset / "manifest").exists():
@@ -176,12 +215,6 @@ def replace_manifest(dataset: Path, tables: Iterator[pa.Table]) -> None:
     new.rename(dataset / "manifest")
     sync_folder(dataset)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def recover_manifest(dataset: Path) -> None:
-    """Finish a swap that was killed between its two renames: the new manifest is whole by then."""
-    if not (dataset / "manifest").exists() and (dataset / ".manifest.old").exists():
-        (dataset / ".manifest.new").rename(dataset / "manifest")
 
 
 def counts(table: pa.Table) -> dict[str, Any]:

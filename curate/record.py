@@ -73,9 +73,9 @@ def _read(path: Path) -> bytes:
 
 
 def _message(error: Exception) -> str:
-    """Without the file's full path, which differs from machine to machine."""
+    """Without the file's full path, which differs from machine to machine, as text that Parquet can hold."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"{type(error).__name__}: {text}"
+    return f"{type(error).__name__}: {text}".encode("utf-8", "backslashreplace").decode()
 
 
 def _sidecar(file: SourceFile) -> dict[str, Any]:

@@ -23,7 +23,10 @@ class Source:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that becomes a record. `file` and `sidecars` are real paths; `path` is NFC and POSIX, below the root."""
+    """A file that becomes a record. `file` and `sidecars` are real paths; `path` is NFC and POSIX, below the root.
+
+    Two names may be one in NFC; `path_raw` then tells the files apart.
+    """
 
     source: str
     path: str
@@ -51,7 +54,9 @@ def _parse(argument: str) -> Source:
     name, equals, folder = argument.partition("=")
     if not equals or Path(argument).is_dir():
         name, folder = Path(argument).resolve().name, argument
-    return Source(unicodedata.normalize("NFC", name), Path(folder))
+    if not name or not folder:
+        raise SourceError(f"{argument!r} names no source: write NAME=FOLDER")
+    return Source(_text(os.fsencode(name)), Path(folder))
 
 
 def scan(sources: Sequence[Source]) -> Iterator[SourceFile]:
@@ -59,8 +64,12 @@ def scan(sources: Sequence[Source]) -> Iterator[SourceFile]:
     for source in sources:
         for file, sidecars in _walk(source.root):
             raw = os.fsencode(file.relative_to(source.root).as_posix())
-            path = unicodedata.normalize("NFC", raw.decode("utf-8", "backslashreplace"))
+            path = _text(raw)
             yield SourceFile(source.name, path, None if path.encode() == raw else raw, file, sidecars)
+
+
+def _text(raw: bytes) -> str:
+    return unicodedata.normalize("NFC", raw.decode("utf-8", "backslashreplace"))
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, tuple[Path, ...]]]:

@@ -18,24 +18,14 @@ from curate.errors import NurieError
 from curate.tags import normalize
 
 # what an expression may be made of: comparisons of columns with constants, joined by and, or, not
-ALLOWED = (
-    *(ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.Compare, ast.Name, ast.Load),
-    *(
-        ast.Constant,
-        ast.BinOp,
-        ast.Add,
-        ast.Sub,
-        ast.Mult,
-        ast.Div,
-        ast.Eq,
-        ast.NotEq,
-        ast.Lt,
-        ast.LtE,
-        ast.Gt,
-        ast.GtE,
-    ),
-    *(ast.In, ast.NotIn, ast.List, ast.Tuple),
-)
+LOGIC = (ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.Compare)
+COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn)
+ARITHMETIC = (ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div)
+VALUES = (ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple)
+ALLOWED = (ast.Expression, *LOGIC, *COMPARISONS, *ARITHMETIC, *VALUES)
+# pandas' own ways to say that an expression makes no sense: unlike types, unknown operations, whole-number truth
+FAULTS = (TypeError, ValueError, NotImplementedError, AttributeError, KeyError, ArithmeticError, RecursionError)
+TABULAR = [field.name for field in manifest.SCHEMA if not pa.types.is_list(field.type)]
 
 
 def select(
@@ -47,7 +37,6 @@ def select(
     the expression is not one over the manifest's columns.
     """
     manifest.read_state(dataset)
-    manifest.recover_manifest(dataset)
     table = manifest.read_parts(dataset / "manifest")
     kept = np.asarray(pc.is_null(table["dropped"]))
     chosen = kept & _tagged(table, include, exclude)
@@ -66,29 +55,31 @@ def _tagged(table: pa.Table, include: Iterable[str], exclude: Iterable[str]) -> 
 
 
 def _where(table: pa.Table, expression: str) -> npt.NDArray[np.bool_]:
-    columns = _names(expression)
-    frame: pd.DataFrame = table.select(columns).to_pandas()
+    """Rows for which `expression` is true: (n,) bool. A comparison with null is false."""
+    frame: pd.DataFrame = table.select(_names(expression)).to_pandas()
     try:
-        result = frame.query(expression, engine="python", parser="pandas").index
-    except (TypeError, ValueError) as error:
+        told: Any = frame.eval(expression, engine="python", parser="pandas")
+    except FAULTS as error:
         raise NurieError(f"--where {expression!r} cannot be computed ({error}): compare like with like") from None
-    chosen = np.zeros(table.num_rows, np.bool_)
-    chosen[result.to_numpy()] = True
-    return chosen
+    if not isinstance(told, pd.Series) or not pd.api.types.is_bool_dtype(told.dtype):
+        raise NurieError(f"--where {expression!r} is not true or false: compare, as in 'width >= 512'")
+    return told.fillna(value=False).to_numpy(np.bool_)
 
 
 def _names(expression: str) -> list[str]:
     """Columns an expression names. It is checked as a tree before pandas sees it: nothing can be called or reached."""
     try:
-        tree = ast.parse(expression, mode="eval")
-    except SyntaxError:
+        tree = ast.parse(expression.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise NurieError(f"--where {expression!r} is not an expression: write for example 'width >= 512'") from None
     for node in ast.walk(tree):
         if not isinstance(node, ALLOWED):
             raise NurieError(f"--where {expression!r} uses {type(node).__name__}: only compare columns with values")
     names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
-    if unknown := [name for name in names if name not in manifest.SCHEMA.names]:
-        raise NurieError(f"--where names no column {unknown[0]!r}: there are {', '.join(manifest.SCHEMA.names)}")
+    if lists := [name for name in names if name in manifest.SCHEMA.names and name not in TABULAR]:
+        raise NurieError(f"--where cannot compare the lists of {lists[0]}: use --include and --exclude for tags")
+    if unknown := [name for name in names if name not in TABULAR]:
+        raise NurieError(f"--where names no column {unknown[0]!r}: there are {', '.join(TABULAR)}")
     if not names:
         raise NurieError(f"--where {expression!r} names no column: write for example 'width >= 512'")
     return names

@@ -23,7 +23,7 @@ from curate.contract import (
     shard_name,
     write_index,
 )
-from curate.errors import DatasetError
+from curate.errors import DatasetError, NurieError
 from curate.pack import SPILLS, Plan, Slot, described, pack
 
 # what a shard folder may hold, so that a torn one can be cleared and a stranger's cannot
@@ -55,8 +55,8 @@ def shard(
     state = manifest.read_state(dataset)
     rows, counted = _rows(dataset, chosen)
     resolved = {"extract": state["options"], "shard": asdict(options), "rows": _rows_hash(rows)}
-    if _finished(shards, resolved):
-        return {**counted, **_summary(read_index(shards))}
+    if index := _finished(shards, resolved):
+        return {**counted, **_summary(index)}
     _prepare(shards)
     plan = _plan(rows, options)
     files = pack(dataset, shards, plan, options.encoding, workers)
@@ -68,8 +68,6 @@ def shard(
 
 def _rows(dataset: Path, chosen: Path | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Kept rows in the order of their ids, so that neither parts nor the order of a filter matter; and the counts."""
-    if chosen is None:
-        manifest.recover_manifest(dataset)
     table = manifest.read_chosen(chosen) if chosen else manifest.read_parts(dataset / "manifest", COLUMNS)
     rows = [row for row in table.select(COLUMNS).to_pylist() if row["dropped"] is None]
     what = chosen or dataset / "manifest"
@@ -86,8 +84,15 @@ def _rows_hash(rows: list[dict[str, Any]]) -> str:
     return options_hash({"rows": rows})
 
 
-def _finished(shards: Path, resolved: dict[str, Any]) -> bool:
-    return (shards / INDEX).is_file() and read_index(shards).options_hash == options_hash(resolved)
+def _finished(shards: Path, resolved: dict[str, Any]) -> ShardIndex | None:
+    """The index of shards that are those asked for, None where they have to be made."""
+    try:
+        index = read_index(shards)
+    except NurieError:
+        return None
+    sizes = {path.name: path.stat().st_size for path in shards.iterdir()}
+    whole = all(sizes.get(name) == file.bytes for name, file in index.files.items())
+    return index if whole and index.options_hash == options_hash(resolved) else None
 
 
 def _prepare(shards: Path) -> None:

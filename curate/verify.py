@@ -9,8 +9,6 @@ from curate import manifest
 from curate.contract import INDEX, check_files, read_index, read_vocabulary, sha256
 from curate.errors import DamagedError, NurieError
 
-KEY = ("source", "path")
-
 
 def verify(folder: Path) -> list[str]:
     """Faults of a dataset or shard folder, one line each; none if all is well. Raises NurieError if it is neither."""
@@ -36,6 +34,8 @@ def _dataset(dataset: Path) -> list[str]:
     ]
     if faults:
         return faults  # contents of damaged files say nothing more
+    if "counts" not in state:
+        return [f"{dataset} is not finished: run `curate extract` again"]
     try:
         return _contents(dataset, state["counts"])
     except DamagedError as error:
@@ -43,12 +43,12 @@ def _dataset(dataset: Path) -> list[str]:
 
 
 def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
-    rows = manifest.read_parts(dataset / "manifest", [*KEY, "id", "dropped"])
-    records = manifest.read_parts(dataset / "records", KEY)
+    rows = manifest.read_parts(dataset / "manifest", [*manifest.KEY, "id", "dropped"])
+    records = manifest.read_parts(dataset / "records", manifest.KEY)
     pairs = Counter(key for table in manifest.iter_parts(dataset / "pairs", ["id"]) for key in table["id"].to_pylist())
-    keys = Counter(zip(*(rows[name].to_pylist() for name in KEY), strict=True))
-    faults = [f"{key} is in the manifest {count} times" for key, count in keys.items() if count > 1]
-    if rows.select(KEY) != records:
+    keys = Counter(zip(*(rows[name].to_pylist() for name in manifest.KEY), strict=True))
+    faults = [f"{key[1]} of {key[0]} is in the manifest {count} times" for key, count in keys.items() if count > 1]
+    if rows.select(manifest.KEY) != records:
         faults.append(f"{dataset}/manifest has other rows than the records: run `curate dedupe` again")
     if manifest.counts(rows) != counts:
         faults.append(f"{dataset}/manifest counts {manifest.counts(rows)}, {manifest.STATE} says {counts}")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import manifest
 from curate.contract import read_index
 from curate.errors import NurieError
 
+SHOWN = [name for name in manifest.SCHEMA.names if name not in {"path_raw", "color_grid"}]  # bytes; 192 numbers
 REASONS = {
     "unreadable": "it could not be read",
     "too_large": "it has more pixels than --max-pixels",
@@ -28,18 +31,14 @@ def why(dataset: Path, key: str, *, chosen: Path | None = None, shards: Path | N
     Raises NurieError if no record has that path or id.
     """
     manifest.read_state(dataset)
-    manifest.recover_manifest(dataset)
-    table = manifest.read_parts(dataset / "manifest")
-    rows = table.filter(pc.or_kleene(pc.equal(table["id"], key), pc.equal(table["path"], key))).to_pylist()
+    table = manifest.read_parts(dataset / "manifest", SHOWN)
+    path = unicodedata.normalize("NFC", key)
+    rows = table.filter(pc.or_kleene(pc.equal(table["id"], key), pc.equal(table["path"], path))).to_pylist()
     if not rows:
         raise NurieError(f"no record has the path or id {key!r}: paths are relative to their source folder")
-    paths = dict(zip(table["id"].to_pylist(), table["path"].to_pylist(), strict=True))
-    return [{**_plain(row), "story": list(_story(row, paths, chosen, shards))} for row in rows]
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Without what JSON or a reader cannot use."""
-    return {name: value for name, value in row.items() if name not in {"path_raw", "color_grid"}}
+    survivors = table.filter(pc.is_in(table["role"], pa.array(["survivor", "alternate"])))
+    paths = dict(zip(survivors["id"].to_pylist(), survivors["path"].to_pylist(), strict=True))
+    return [{**row, "story": list(_story(row, paths, chosen, shards))} for row in rows]
 
 
 def _story(row: dict[str, Any], paths: dict[str, str], chosen: Path | None, shards: Path | None) -> Iterator[str]:
@@ -66,7 +65,7 @@ def _extracted(row: dict[str, Any]) -> str:
 def _deduped(row: dict[str, Any], paths: dict[str, str]) -> str:
     others = ""
     if row["duplicate_of"] == row["id"]:
-        others = " of the same bytes"
+        others = f" of {paths[row['id']]}, byte for byte"
     elif row["duplicate_of"]:
         others = f" of {paths[row['duplicate_of']]} ({row['duplicate_of']}), {row['distance']} bits away"
     return f"{row['role']}{others}, family {row['family']}, split {row['split']}"

@@ -19,7 +19,7 @@ from PIL import Image
 
 from curate import extract, manifest
 from curate.decode import decode
-from curate.errors import DatasetError
+from curate.errors import DatasetError, SourceError
 from curate.lineart import METHODS
 from curate.scan import Source
 from curate.square import square
@@ -95,8 +95,8 @@ def test_a_pair_is_the_picture_and_its_lines_in_squares(art: Path, dataset: Path
     [pair] = manifest.read_parts(dataset / "pairs").filter(pc.field("id") == key).to_pylist()
     rgb = decode((art / "1F44D.png").read_bytes()).rgb
     np.testing.assert_array_equal(decode(pair["color"]).rgb, square(rgb, 128))
-    for method, draw in METHODS.items():
-        np.testing.assert_array_equal(decode(pair[f"line_{method}"]).rgb[..., 0], square(draw(rgb), 128))
+    for method in OPTIONS.lines:
+        np.testing.assert_array_equal(decode(pair[f"line_{method}"]).rgb[..., 0], square(METHODS[method](rgb), 128))
     assert pair["content_box"] == [0, 0, 128, 128]
 
 
@@ -193,3 +193,78 @@ def test_killed_and_run_again_gives_the_bytes_of_an_unbroken_run(
     extract.extract([Source("art", art)], target, OPTIONS, part_size=2)
     extract.extract([Source("art", art)], tmp_path / "unbroken", OPTIONS, part_size=2)
     assert tree(target) == tree(tmp_path / "unbroken")
+
+
+def test_a_manifest_that_a_kill_left_behind_its_records_is_made_again(art: Path, tmp_path: Path) -> None:
+    target = tmp_path / "d"
+    extract.extract([Source("art", art)], target, OPTIONS, limit=4, part_size=2)
+    old = shutil.copytree(target / "manifest", tmp_path / "old")
+    extract.extract([Source("art", art)], target, OPTIONS, limit=8, part_size=2)
+    shutil.rmtree(target / "manifest")
+    shutil.copytree(old, target / "manifest")  # as if killed between the last part's records and the swap
+    assert extract.extract([Source("art", art)], target, OPTIONS, limit=8, part_size=2)["in"] == 8
+    assert pq.read_table(target / "manifest").equals(pq.read_table(target / "records"))
+
+
+def test_names_that_are_one_in_nfc_are_two_records_also_on_a_second_run(art: Path, tmp_path: Path) -> None:
+    source = tmp_path / "s"
+    source.mkdir()
+    shutil.copy(art / "1F600.png", source / "e\u0301.png")
+    for expected in (1, 2, 2):
+        counts = extract.extract([Source("s", source)], tmp_path / "d", OPTIONS)
+        assert counts["in"] == expected
+        shutil.copy(art / "1F408.png", source / "\u00e9.png")
+    assert len(set(pd.read_parquet(tmp_path / "d" / "records")["id"])) == 2
+
+
+def test_an_error_about_a_name_that_is_not_utf_8_can_be_stored(art: Path, tmp_path: Path) -> None:
+    source = tmp_path / "s"
+    source.mkdir()
+    name = os.fsdecode(b"\xff.png")
+    shutil.copy(art / "1F600.png", source / name)
+    (source / f"{name}.json").write_bytes(b"{")
+    extract.extract([Source("s", source)], tmp_path / "d", OPTIONS)
+    [row] = by_path(tmp_path / "d" / "manifest").values()
+    assert row["path_raw"] == b"\xff.png"
+    assert "is not JSON" in row["error"]
+
+
+def test_a_dataset_among_its_own_pictures_is_refused(art: Path) -> None:
+    with pytest.raises(SourceError, match="lies inside the source"):
+        extract.extract([Source("art", art)], art / "dataset", OPTIONS)
+    assert not (art / "dataset").exists()
+
+
+def test_starting_over_spares_what_others_keep_in_the_folder(art: Path, tmp_path: Path) -> None:
+    target = tmp_path / "d"
+    extract.extract([Source("art", art)], target, OPTIONS, limit=2)
+    (target / "notes.txt").write_text("mine")
+    assert extract.extract([Source("art", art)], target, OPTIONS, limit=1, fresh=True)["in"] == 1
+    assert (target / "notes.txt").read_text() == "mine"
+
+
+def test_a_strangers_dataset_json_is_never_deleted(art: Path, tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text('{"labels": [["a.png", 3]]}')  # as StyleGAN's tools write it
+    (tmp_path / "a.png").touch()
+    for fresh in (False, True):
+        with pytest.raises(DatasetError, match="was not written by `curate`"):
+            extract.extract([Source("art", art)], tmp_path, OPTIONS, fresh=fresh)
+    assert (tmp_path / "a.png").exists()
+
+
+def test_folders_without_a_picture_give_a_dataset_without_rows(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    counts = extract.extract([Source("empty", tmp_path / "empty")], tmp_path / "d", OPTIONS)
+    assert (counts["in"], counts["kept"], counts["dropped"]) == (0, 0, {})
+    assert list(pd.read_parquet(tmp_path / "d" / "manifest").columns) == manifest.SCHEMA.names
+
+
+def test_lines_are_drawn_at_full_size_and_shrunk_afterwards(art: Path, tmp_path: Path) -> None:
+    extract.extract([Source("art", art)], tmp_path / "d", extract.Options(lines=tuple(METHODS), size=32), limit=1)
+    [pair] = manifest.read_parts(tmp_path / "d" / "pairs").to_pylist()
+    [path] = by_path(tmp_path / "d" / "records")
+    rgb = decode((art / path).read_bytes()).rgb
+    for method, draw in METHODS.items():
+        stored = decode(pair[f"line_{method}"]).rgb[..., 0]
+        np.testing.assert_array_equal(stored, square(draw(rgb), 32))
+        assert not np.array_equal(stored, draw(square(rgb, 32)))

@@ -30,6 +30,13 @@ def test_names_that_are_not_utf_8_keep_their_bytes(tmp_path: Path) -> None:
     assert found == {"\\xff.png": b"\xff.png", "\u00e9.png": "e\u0301.png".encode()}
 
 
+def test_names_that_are_one_in_nfc_are_two_files(tmp_path: Path) -> None:
+    (tmp_path / "e\u0301.png").touch()
+    (tmp_path / "\u00e9.png").touch()
+    found = [(file.path, file.path_raw) for file in scan([Source("s", tmp_path)])]
+    assert found == [("\u00e9.png", "e\u0301.png".encode()), ("\u00e9.png", None)]
+
+
 def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
     touch(tmp_path, "a/b.png")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
@@ -46,3 +53,6 @@ def test_sources_are_named_and_names_are_unique(tmp_path: Path) -> None:
         parse_sources([f"{tmp_path}/one", f"{tmp_path}/two/one"])
     with pytest.raises(SourceError, match="not a folder"):
         parse_sources([f"{tmp_path}/missing"])
+    for nameless in ("/", f"={tmp_path}", "x="):
+        with pytest.raises(SourceError, match="write NAME=FOLDER"):
+            parse_sources([nameless])

@@ -1,0 +1,79 @@
+"""A stage killed at any rename, then run again, leaves the bytes of an unbroken run: a rename is what commits."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Tree = Callable[[Path], dict[str, bytes]]
+
+# argv: the rename at which to die (0: live), then curate's own; tells on standard error how many renames there were
+SCRIPT = """
+import os, signal, sys
+from curate.cli import main
+
+fatal, done = int(sys.argv[1]), 0
+
+def dying(real):
+    def rename(*arguments, **options):
+        global done
+        done += 1
+        if done == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+    return rename
+
+os.rename, os.replace = dying(os.rename), dying(os.replace)
+main(sys.argv[2:], standalone_mode=False)
+print(done, file=sys.stderr)
+"""
+
+
+def curate(fatal: int, *arguments: object) -> int:
+    """Number of renames of a run that lived."""
+    command = [sys.executable, "-c", SCRIPT, str(fatal), *map(str, arguments), "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if fatal:
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        return 0
+    assert done.returncode == 0, done.stderr
+    return int(done.stderr)
+
+
+@pytest.fixture
+def begun(art: Path, tmp_path: Path, run: Callable[..., Any]) -> Callable[[str, str], list[object]]:
+    """Make what a stage starts from below a folder; returns the stage's command line."""
+
+    def begin(stage: str, name: str) -> list[object]:
+        home = tmp_path / name
+        home.mkdir()
+        dataset, shards = home / "dataset", home / "shards"
+        extract = ["extract", f"art={art}", dataset, "--lines", "dilate", "--workers", 1]
+        if stage == "extract":
+            return extract
+        run(*extract)
+        if stage == "dedupe":
+            return ["dedupe", dataset]
+        run("dedupe", dataset)
+        return ["shard", dataset, shards, "--shard-size", 8, "--min-count", 1, "--workers", 1]
+
+    return begin
+
+
+@pytest.mark.parametrize("stage", ["extract", "dedupe", "shard"])
+def test_killed_at_a_rename_and_run_again_gives_the_bytes_of_an_unbroken_run(
+    tmp_path: Path, tree: Tree, run: Callable[..., Any], begun: Callable[[str, str], list[object]], stage: str
+) -> None:
+    renames = curate(0, *begun(stage, "unbroken"))
+    expected = tree(tmp_path / "unbroken")
+    for fatal in sorted({1, 2, 3, renames // 2, renames - 1, renames}):
+        command = begun(stage, "killed")
+        curate(fatal, *command)
+        run(*command)
+        assert tree(tmp_path / "killed") == expected, f"killed at rename {fatal} of {renames}"
+        shutil.rmtree(tmp_path / "killed")
