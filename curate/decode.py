@@ -8,10 +8,11 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from curate.errors import DecodeError
 
@@ -19,7 +20,9 @@ Rgb = npt.NDArray[np.uint8]
 """(height, width, 3) uint8 RGB."""
 
 # Pillow knows more, and hands some of them (EPS) to other programs; JPEG covers the MPO of stereo cameras
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+PROFILED = {"L": "GRAY", "RGB": "RGB ", "CMYK": "CMYK"}
+"""Modes that an ICC profile can belong to, with the profile's name for their colour space."""
 
 # Pillow's plugins let these through on damaged files; anything else is a bug and may be seen
 FAULTS = (
@@ -68,9 +71,10 @@ class TooLargeError(DecodeError):
 
 
 def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
-    """Decode a JPEG, PNG, WebP, GIF, BMP or TIFF, whatever its name; the first frame of an animation.
+    """Decode a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, whatever its name; the first frame of an animation.
 
-    EXIF orientation is applied, transparency laid on white, 16-bit gray brought to 8.
+    EXIF orientation is applied, transparency laid on white, an ICC profile brought to sRGB, deep gray to 8 bits. CMYK
+    without a profile is converted as Pillow does: R = (255 - C)(255 - K) / 255.
 
     Raises TooLargeError, before decoding, if the header promises more than `max_pixels`, and DecodeError if the bytes
     are no picture or a damaged one.
@@ -100,13 +104,54 @@ def _header(image: Image.Image) -> Header:
 
 def _on_white(image: Image.Image) -> Image.Image:
     """Composite rather than `convert("RGB")`, which would show the colours hidden under transparent pixels."""
-    if image.mode.startswith("I;16"):  # convert() would clip all but the darkest 256th to white
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
+    image = _eight_bits(image)
+    if image.has_transparency_data:
+        image = _srgb(image.convert("RGBA"))
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return _srgb(image if image.mode in PROFILED else image.convert("RGB")).convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The deep gray modes, which `convert` would clip at 255, and the keys of transparency that Pillow leaves deep."""
+    key = image.info.get("transparency")
+    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:  # of a 16-bit PNG, whose pixels are cut to 8
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    peak = float(values.max()) if image.mode in {"I", "F"} else 65535.0
+    scale = 255.0 if peak <= 1 else 1.0 if peak <= 255 else 1 / 256  # floats run to 1, or to 255 as bytes do
+    gray = Image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8))
+    if isinstance(key, int):
+        gray.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    gray.info |= {name: value for name, value in image.info.items() if name == "icc_profile"}
+    return gray
+
+
+def _srgb(image: Image.Image) -> Image.Image:
+    """Colours brought to sRGB by the embedded ICC profile, if it fits the mode; a broken profile is left aside."""
+    profile = image.info.get("icc_profile")
+    bands = image.mode.removesuffix("A")
+    transform = _transform(profile, bands) if profile else None
+    if transform is None:
+        return image
+    opaque = image.convert(bands)
+    opaque = ImageCms.applyTransform(opaque, transform) or opaque
+    if bands != image.mode:
+        opaque.putalpha(image.getchannel("A"))
+    return opaque
+
+
+@lru_cache(maxsize=32)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From an ICC profile to sRGB; None if it is sRGB, of other bands, or broken. Building one costs milliseconds."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if PROFILED.get(mode) != source.profile.xcolor_space or "sRGB" in ImageCms.getProfileDescription(source):
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
 
 
 def _one_line(error: BaseException) -> str:

@@ -3,11 +3,12 @@ import struct
 import zlib
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from curate.decode import TooLargeError, decode
 from curate.errors import DecodeError
@@ -28,9 +29,10 @@ def halves(mode: str = "RGB") -> Image.Image:
     return image.convert(mode)
 
 
-@pytest.mark.parametrize("name", ["PNG", "WEBP", "GIF", "JPEG"])
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "GIF", "JPEG", "BMP", "TIFF", "AVIF"])
 def test_every_format_gives_its_pixels_in_rgb_order(name: str) -> None:
-    options = {"quality": 95, "subsampling": 0} if name == "JPEG" else {"lossless": True} if name == "WEBP" else {}
+    special: dict[str, dict[str, object]] = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}}
+    options = special.get(name, {"quality": 100} if name == "AVIF" else {})
     picture = decode(saved(halves(), format=name, **options))
     assert picture.rgb.shape == (4, 8, 3)
     assert picture.header.format == name.lower()
@@ -83,6 +85,112 @@ def test_sixteen_bit_gray_keeps_its_shades() -> None:
     for name in ("PNG", "TIFF"):
         picture = decode(saved(Image.fromarray(shades), format=name))
         assert picture.rgb[0, :, 0].tolist() == [0, 0x40, 0x80, 0xFF]
+
+
+def deep_png(pixels: np.ndarray, color_type: int, key: bytes = b"") -> bytes:
+    """PNG of 16 bits a channel: (height, width, channels) uint16, with a tRNS chunk if there is a key."""
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"tRNS", key), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    parts = [(name + data, len(data)) for name, data in chunks if data or name != b"tRNS"]
+    body = b"".join(struct.pack(">I", size) + part + struct.pack(">I", zlib.crc32(part)) for part, size in parts)
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize(
+    ("pixel", "color_type", "key", "expected"),
+    [
+        ((0xFFFF, 0, 0x8000), 2, b"", (255, 0, 128)),
+        ((0xFFFF, 0, 0x8000), 2, struct.pack(">HHH", 0xFFFF, 0, 0x8000), (255, 255, 255)),
+        ((0x4000,), 0, b"", (64, 64, 64)),
+        ((0x4000,), 0, struct.pack(">H", 0x4000), (255, 255, 255)),
+        ((0x4000,), 0, struct.pack(">H", 0x4001), (64, 64, 64)),
+        ((0x4000, 0), 4, b"", (255, 255, 255)),
+        ((0, 0xFFFF, 0, 0), 6, b"", (255, 255, 255)),
+        ((0, 0xFFFF, 0, 0xFFFF), 6, b"", (0, 255, 0)),
+    ],
+)
+def test_every_kind_of_sixteen_bit_png(
+    pixel: tuple[int, ...], color_type: int, key: bytes, expected: tuple[int, ...]
+) -> None:
+    pixels = np.full((2, 3, len(pixel)), pixel, np.uint16)
+    found = decode(deep_png(pixels, color_type, key)).rgb
+    np.testing.assert_array_equal(found, np.broadcast_to(expected, (2, 3, 3)))
+
+
+def test_a_deep_tiff_keeps_its_shades() -> None:
+    for pixels in (
+        np.full((2, 2), 0.5, np.float32),
+        np.full((2, 2), 127.5, np.float32),
+        np.full((2, 2), 32640, np.int32),
+    ):
+        assert decode(saved(Image.fromarray(pixels), format="TIFF")).rgb[0, 0].tolist() == [127] * 3
+    assert decode(cv2.imencode(".tiff", np.full((2, 2, 3), 40000, np.uint16))[1].tobytes()).rgb[0, 0, 0] == 156
+
+
+def test_the_key_colour_of_an_rgb_png_is_paper() -> None:
+    picture = decode(saved(halves(), format="PNG", transparency=RED))
+    np.testing.assert_array_equal(picture.rgb[0, 0], (255, 255, 255))
+    np.testing.assert_array_equal(picture.rgb[0, -1], BLUE)
+
+
+def swapped_profile() -> bytes:
+    """An ICC profile of RGB whose red primary is blue and whose blue is red, with a linear curve."""
+    source = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    table = {
+        bytes(source[at : at + 4]): at for at in range(132, 132 + 12 * struct.unpack(">I", source[128:132])[0], 12)
+    }
+    red, blue = table[b"rXYZ"], table[b"bXYZ"]
+    source[red : red + 4], source[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(source).replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be")).replace(b"sRGB", b"swap")
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_an_icc_profile_is_brought_to_srgb(name: str) -> None:
+    options = {"quality": 100, "subsampling": 0} if name == "JPEG" else {"lossless": True} if name == "WEBP" else {}
+    picture = decode(saved(Image.new("RGB", (8, 8), RED), format=name, icc_profile=swapped_profile(), **options))
+    np.testing.assert_allclose(picture.rgb[0, 0], BLUE, atol=3)
+
+
+def test_a_profile_moves_colours_and_leaves_transparency() -> None:
+    image = Image.new("RGBA", (4, 4), (*RED, 0))
+    image.paste((*RED, 255), (0, 0, 2, 4))
+    picture = decode(saved(image, format="PNG", icc_profile=swapped_profile()))
+    np.testing.assert_allclose(picture.rgb[0, 0], BLUE, atol=3)
+    np.testing.assert_array_equal(picture.rgb[0, 3], (255, 255, 255))
+
+
+@pytest.mark.parametrize("profile", [b"not a profile", bytes(200)])
+def test_a_broken_profile_or_one_of_other_bands_is_left_aside(profile: bytes) -> None:
+    assert decode(saved(halves(), format="PNG", icc_profile=profile)).rgb[0, 0].tolist() == list(RED)
+    gray = decode(saved(Image.new("L", (4, 4), 100), format="PNG", icc_profile=swapped_profile()))
+    assert gray.rgb[0, 0].tolist() == [100] * 3
+
+
+def test_an_srgb_profile_changes_no_byte() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    np.testing.assert_array_equal(decode(saved(Image.fromarray(pixels), format="PNG", icc_profile=profile)).rgb, pixels)
+
+
+def cmyk_jpeg(*, ycck: bool) -> bytes:
+    """A red of pure inks as Adobe writes it, inverted; `ycck` turns the first three channels into luma and chroma."""
+    inks = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    if ycck:
+        # a decoder gives back C = R(y, cb, cr) after undoing the inversion; Pillow inverts all that it writes
+        luma = Image.new("RGB", (1, 1), (0, 255, 255)).convert("YCbCr").getpixel((0, 0))
+        inks = Image.new("CMYK", (8, 8), (*(255 - value for value in luma), 0))  # type: ignore[union-attr]
+    data = bytearray(saved(inks, format="JPEG", quality=100))
+    data[data.index(b"Adobe") + 11] = 2 if ycck else 0  # the transform byte of the Adobe marker
+    return bytes(data)
+
+
+@pytest.mark.parametrize("ycck", [False, True])
+def test_cmyk_and_ycck_jpegs_come_out_in_rgb(ycck: bool) -> None:
+    picture = decode(cmyk_jpeg(ycck=ycck))
+    assert picture.header.mode == "CMYK"
+    np.testing.assert_allclose(picture.rgb[4, 4], RED, atol=6)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr"])
