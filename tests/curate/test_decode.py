@@ -210,6 +210,37 @@ def test_an_animation_gives_its_first_frame(name: str) -> None:
     np.testing.assert_array_equal(picture.rgb[0, 0], RED)
 
 
+SVG = b'<?xml version="1.0"?>\n<!-- a flag -->\n<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 10">%s</svg>'
+
+
+def test_an_svg_is_drawn_on_white_at_its_own_aspect() -> None:
+    picture = decode(SVG % b'<rect width="10" height="10" fill="red"/>')
+    assert picture.header.format == "svg"
+    assert picture.rgb.shape == (512, 1024, 3)
+    np.testing.assert_array_equal(picture.rgb[256, [100, 900]], [RED, (255, 255, 255)])
+
+
+@pytest.mark.parametrize(
+    ("inside", "told"),
+    [
+        (b'<image href="secret.png"/>', "another file"),
+        (b"<image xlink:href = ' http://example.org/a.png'/>", "another file"),
+        (b"<style>@import 'a.css';</style>", "another file"),
+        (b'<rect fill="url(other.svg#a)"/>', "another file"),
+        (b"<rect", "cannot be drawn"),
+        (b"<!ENTITY a 'b'>", "entities"),
+    ],
+)
+def test_an_svg_that_reaches_out_or_is_damaged_is_refused(inside: bytes, told: str) -> None:
+    with pytest.raises(DecodeError, match=told):
+        decode(SVG % inside)
+
+
+def test_references_inside_an_svg_are_followed() -> None:
+    picture = decode(SVG % b'<defs><g id="a"><rect width="20" height="10" fill="red"/></g></defs><use href="#a"/>')
+    np.testing.assert_array_equal(picture.rgb[5, 5], RED)
+
+
 def test_a_picture_over_the_limit_is_refused_before_it_is_decoded() -> None:
     data = bytearray(saved(halves(), format="PNG"))
     data[16:24] = struct.pack(">II", 60_000, 60_000)  # width and height in the header chunk, which begins at byte 12
