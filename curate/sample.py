@@ -11,10 +11,10 @@ import json
 import re
 import unicodedata
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from curate import engine, progress
 from curate.contract import atomic_write, canonical_json
@@ -76,7 +76,7 @@ def base(code: str) -> str:
     return "-".join(point for point in code.split("-") if point not in TONES)
 
 
-def families(codes: Any) -> dict[str, int]:
+def families(codes: Iterable[str]) -> dict[str, int]:
     """Members of each tone family by its base code; 1 where a picture has no other tone."""
     counts: dict[str, int] = {}
     for code in codes:
