@@ -32,7 +32,7 @@ $(VENV)/installed: $(VENV)/locked pyproject.toml
 demo: $(VENV)/installed  ## the whole road on real art: demo/grid.png; MINUTES=5 of training
 	@mkdir -p demo
 	curate sample openmoji demo/art
-	curate extract openmoji=demo/art demo/dataset --lines dilate,xdog
+	curate extract openmoji=demo/art demo/dataset --keep-monochrome
 	curate dedupe demo/dataset
 	curate shard demo/dataset demo/shards --encoding png
 	train fit demo/shards demo/run --preset tags --minutes $(MINUTES)

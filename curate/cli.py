@@ -128,10 +128,14 @@ def sample(package: str, art: Path, size: int, limit: int | None, workers: int) 
 @main.command()
 @click.argument("sources", metavar="[NAME=]SOURCE...", nargs=-1, required=True)
 @click.argument("dataset", type=FOLDER)
-@click.option("--lines", default="dilate,xdog", show_default=True, help="Line-art methods to store; first = default.")
+@click.option(
+    "--lines", default="contour,dilate,xdog", show_default=True, help="Line-art methods to store; first = default."
+)
 @click.option("--size", type=click.IntRange(8, 1024), default=128, show_default=True, help="Side of the pairs in px.")
 @click.option("--max-pixels", type=click.IntRange(1), default=200_000_000, show_default=True, help="Larger is dropped.")
 @click.option("--min-side", type=click.IntRange(0), default=0, show_default=True, help="Smaller is dropped; px.")
+@click.option("--max-aspect", type=click.FloatRange(1), help="Longer than this many times its width is dropped.")
+@click.option("--keep-monochrome", is_flag=True, help="Keep line art, manga pages and shades of gray.")
 @click.option("--limit", type=click.IntRange(1), help="Read only the first N files.")
 @click.option("--fresh", is_flag=True, help="Start over instead of going on.")
 @workers_option
@@ -143,6 +147,8 @@ def extract(
     size: int,
     max_pixels: int,
     min_side: int,
+    max_aspect: float | None,
+    keep_monochrome: bool,
     limit: int | None,
     fresh: bool,
     workers: int,
@@ -151,7 +157,8 @@ def extract(
     from curate import extract as stage_extract  # noqa: PLC0415
     from curate.scan import parse_sources  # noqa: PLC0415
 
-    options = stage_extract.Options(stage_extract.parse_lines(lines), size, max_pixels, min_side)
+    methods = stage_extract.parse_lines(lines)
+    options = stage_extract.Options(methods, size, max_pixels, min_side, max_aspect or 0, keep_monochrome)
     return stage_extract.extract(parse_sources(sources), dataset, options, workers=workers, limit=limit, fresh=fresh)
 
 

@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate import lineart, phash, sidecar
+from curate import lineart, monochrome, phash, sidecar
 from curate.contract import canonical_json
 from curate.decode import Picture, TooLargeError, decode
 from curate.errors import DecodeError, NurieError, SidecarError
 from curate.scan import SourceFile
 from curate.square import content_box, square
+from curate.tags import unique
 
 FAINT = 128  # ink lighter than this is faint
 
@@ -26,7 +27,7 @@ FAINT = 128  # ink lighter than this is faint
 class Options:
     """What decides the bytes of records and pairs; a dataset keeps the options it was begun with."""
 
-    lines: tuple[str, ...] = ("dilate", "xdog")
+    lines: tuple[str, ...] = ("contour", "dilate", "xdog")
     """Line-art methods to store; the first is the default style."""
     size: int = 128
     """Side of the pairs, px."""
@@ -34,6 +35,10 @@ class Options:
     """Larger pictures are dropped before they are decoded."""
     min_side: int = 0
     """Pictures with a shorter side are dropped, px."""
+    max_aspect: float = 0.0
+    """Pictures longer than this many times their width, or wider, are dropped; 0 keeps them."""
+    keep_monochrome: bool = False
+    """Keep pictures without colour: line art, manga pages, shades of gray."""
 
 
 def parse_lines(text: str) -> tuple[str, ...]:
@@ -58,12 +63,28 @@ def read_file(file: SourceFile, options: Options) -> tuple[dict[str, Any], dict[
         return row | {"id": None, "dropped": "unreadable", "error": _message(error)}, None
     height, width = picture.rgb.shape[:2]
     row |= asdict(picture.header) | {"height": height, "width": width}
-    if min(height, width) < options.min_side:
-        return row | {"dropped": "too_small"}, None
+    color, box = square(picture.rgb, options.size), content_box(height, width, options.size)
+    gray = monochrome.kind(picture.rgb, color[box.rows, box.columns])
+    if gray:
+        row |= {name: unique((*row[name], f"meta:{gray}")) for name in ("tags", "own_tags")}
+    if reason := _unfit(height, width, gray, options):
+        return row | {"dropped": reason}, None
     drawn = {method: square(lineart.METHODS[method](picture.rgb), options.size) for method in options.lines}
     sketch, found = _signatures(picture)
     row |= found | _line_quality(drawn[options.lines[0]])
-    return row, _pair(row["id"], picture, drawn, sketch, options.size)
+    pixels = {"color": png(color[..., ::-1]), **{f"line_{method}": png(line) for method, line in drawn.items()}}
+    mask = png(sketch, bilevel=True)
+    place = [box.top, box.left, box.height, box.width]
+    return row, {"id": row["id"], **pixels, "sketch": mask, "content_box": place}
+
+
+def _unfit(height: int, width: int, gray: str | None, options: Options) -> str | None:
+    """Why a picture that was read is no good for training, if so."""
+    if min(height, width) < options.min_side:
+        return "too_small"
+    if options.max_aspect and max(height, width) > options.max_aspect * min(height, width):
+        return "too_long"
+    return "monochrome" if gray and not options.keep_monochrome else None
 
 
 def _read(path: Path) -> bytes:
@@ -113,16 +134,6 @@ def _line_quality(line: lineart.Gray) -> dict[str, float]:
     faint = int((ink.astype(bool) & (line >= FAINT)).sum())
     ends = int((ink.astype(bool) & (neighbours <= 1)).sum())
     return {"line_ink": float(ink.mean()), "line_faint": faint / total, "line_gaps": ends / total}
-
-
-def _pair(
-    key: str, picture: Picture, drawn: dict[str, npt.NDArray[np.uint8]], sketch: lineart.Gray, size: int
-) -> dict[str, Any]:
-    box = content_box(picture.rgb.shape[0], picture.rgb.shape[1], size)
-    color = np.asarray(cv2.cvtColor(square(picture.rgb, size), cv2.COLOR_RGB2BGR), np.uint8)
-    pixels = {"color": png(color), **{f"line_{method}": png(line) for method, line in drawn.items()}}
-    mask = png(sketch, bilevel=True)
-    return {"id": key, **pixels, "sketch": mask, "content_box": [box.top, box.left, box.height, box.width]}
 
 
 def png(pixels: npt.NDArray[np.uint8], *, bilevel: bool = False) -> bytes:

@@ -20,6 +20,16 @@ class Box:
     height: int
     width: int
 
+    @property
+    def rows(self) -> slice:
+        """Rows inside, for indexing."""
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        """Columns inside, for indexing."""
+        return slice(self.left, self.left + self.width)
+
 
 def content_box(height: int, width: int, size: int) -> Box:
     """The centred box of a `height` x `width` picture whose longer side fills a square of `size` px."""
@@ -38,5 +48,5 @@ def square(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     if (box.height, box.width) == (size, size):
         return np.asarray(small, np.uint8)
     padded = np.full((size, size, *pixels.shape[2:]), WHITE, np.uint8)
-    padded[box.top : box.top + box.height, box.left : box.left + box.width] = small
+    padded[box.rows, box.columns] = small
     return padded

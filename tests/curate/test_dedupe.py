@@ -26,7 +26,9 @@ def rows(dataset: Path) -> dict[str, Row]:
 
 
 def made(source: Path, dataset: Path, options: dedupe.Options = OPTIONS) -> dict[str, Row]:
-    extract.extract([Source("s", source)], dataset, extract.Options(lines=("dilate",)), part_size=8)
+    extract.extract(
+        [Source("s", source)], dataset, extract.Options(lines=("dilate",), keep_monochrome=True), part_size=8
+    )
     dedupe.dedupe(dataset, options)
     return rows(dataset)
 

@@ -142,7 +142,7 @@ def test_a_grown_set_holds_the_rows_of_one_made_afresh(art: Path, tmp_path: Path
 
 def test_other_options_are_refused_and_fresh_starts_over(art: Path, tmp_path: Path) -> None:
     extract.extract([Source("art", art)], tmp_path / "d", OPTIONS, limit=2)
-    with pytest.raises(DatasetError, match=r"begun with lines=\['dilate', 'xdog'\]"):
+    with pytest.raises(DatasetError, match=r"begun with lines=\['contour', 'dilate', 'xdog'\]"):
         extract.extract([Source("art", art)], tmp_path / "d", extract.Options(lines=("xdog",)))
     counts = extract.extract(
         [Source("art", art)], tmp_path / "d", extract.Options(lines=("xdog",)), limit=2, fresh=True

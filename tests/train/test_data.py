@@ -34,7 +34,7 @@ def test_a_batch_holds_the_pixels_and_tags_of_the_shards(pairs32: Path) -> None:
     batch = fixed_batch(pairs, [0, 1])
     example = tf.train.Example.FromString(pairs.read(1)).features.feature
     color = tf.io.decode_png(example["color"].bytes_list.value[0]).numpy()
-    line = tf.io.decode_png(example["line_dilate"].bytes_list.value[0]).numpy()
+    line = tf.io.decode_png(example["line_contour"].bytes_list.value[0]).numpy()
     np.testing.assert_allclose(batch.colors[1], color / 127.5 - 1, atol=1e-6)
     np.testing.assert_allclose(batch.lines[1], line / 127.5 - 1, atol=1e-6)
     assert np.flatnonzero(batch.tags[1]).tolist() == list(example["tags"].int64_list.value)
@@ -43,7 +43,7 @@ def test_a_batch_holds_the_pixels_and_tags_of_the_shards(pairs32: Path) -> None:
 
 def test_every_line_style_is_drawn(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
-    styles = [fixed_batch(pairs, list(range(len(pairs))), style).lines.numpy() for style in (0, 1)]
+    styles = [fixed_batch(pairs, list(range(len(pairs))), style).lines.numpy() for style in range(3)]
     for batch in training_batches(pairs, 8, Choices(0)).take(3):
         matches = [any((line == known).all(axis=(1, 2, 3)).any() for line in batch.lines.numpy()) for known in styles]
         assert all(matches)
