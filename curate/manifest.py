@@ -25,8 +25,8 @@ FOUND: tuple[tuple[str, pa.DataType, str], ...] = (
     ("path_raw", pa.binary(), "the path's own bytes, where they are not those of `path`"),
     ("id", pa.string(), "first 32 hex digits of the SHA-256 of the file's bytes; null if unreadable"),
     ("bytes", pa.int64(), "file size"),
-    ("width", pa.int32(), "px, after EXIF rotation"),
-    ("height", pa.int32(), "px, after EXIF rotation"),
+    ("width", pa.int32(), "px, after EXIF rotation; as stored where it was too large to decode"),
+    ("height", pa.int32(), "px, after EXIF rotation; as stored where it was too large to decode"),
     ("format", pa.string(), "file format found in the bytes, not in the name"),
     ("mode", pa.string(), "Pillow's pixel mode as stored"),
     ("frames", pa.int32(), "frames of an animation; the first one is used"),
@@ -50,8 +50,8 @@ FOUND: tuple[tuple[str, pa.DataType, str], ...] = (
 DECIDED: tuple[tuple[str, pa.DataType, str], ...] = (
     ("group", pa.string(), "id of the survivor whose star this picture belongs to"),
     ("role", pa.string(), "unique, survivor, duplicate or alternate"),
-    ("duplicate_of", pa.string(), "the survivor's id; its own for a byte copy"),
-    ("distance", pa.int16(), "bits between a duplicate's hash and its survivor's"),
+    ("duplicate_of", pa.string(), "the survivor's id, which is its own where the survivor has the same bytes"),
+    ("distance", pa.int16(), "bits between the search hashes of a duplicate and its survivor"),
     ("family", pa.string(), "first-added id of the connected look-alikes"),
     ("split", pa.string(), "train, validation or test: one for a whole family"),
     ("dropped", pa.string(), "reason code why it is left out; null = kept"),
@@ -60,6 +60,14 @@ DECIDED: tuple[tuple[str, pa.DataType, str], ...] = (
 COLUMNS = (*FOUND, *DECIDED)
 SCHEMA = pa.schema([(name, kind) for name, kind, _ in COLUMNS]).with_metadata(
     {"nurie.schema": str(SCHEMA_VERSION), "nurie.hashes": HASH_RECIPE}
+)
+LINE = "line_METHOD"
+PAIR: tuple[tuple[str, pa.DataType, str], ...] = (
+    ("id", pa.string(), "the picture's id: one row for all byte copies"),
+    ("color", pa.binary(), "PNG, RGB: the whole picture in a square, shrunk by area, on white"),
+    (LINE, pa.binary(), "PNG, gray, 255 = paper: its line art by METHOD, drawn at full size and shrunk alike"),
+    ("sketch", pa.binary(), "PNG, black and white: the ink of the trimmed picture, which dedupe compares"),
+    ("content_box", pa.list_(pa.int32(), 4), "top, left, height, width of the picture inside its square, px"),
 )
 EDGES = pa.schema(
     [
@@ -78,9 +86,9 @@ NEW, OLD = ".manifest.new", ".manifest.old"
 
 
 def pairs_schema(lines: Sequence[str]) -> pa.Schema:
-    """Columns of a pairs part: PNG squares of the colours and of each line style, and the ink mask dedupe looks at."""
-    pixels = [("color", pa.binary()), *((f"line_{method}", pa.binary()) for method in lines), ("sketch", pa.binary())]
-    return pa.schema([("id", pa.string()), *pixels, ("content_box", pa.list_(pa.int32(), 4))])
+    """Columns of a pairs part, with one for each line-art method."""
+    drawn = {LINE: [f"line_{method}" for method in lines]}
+    return pa.schema([(column, kind) for name, kind, _ in PAIR for column in drawn.get(name, [name])])
 
 
 def part(folder: Path, number: int) -> Path:

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from cogapp import Cog
+
+from curate import manifest
+from curate.contract import write_json
+from curate.errors import DamagedError, DatasetError
+
+COLUMNS_PAGE = Path(__file__).parents[2] / "manifests" / "columns.md"
+
+
+def test_the_page_of_columns_is_fresh() -> None:
+    assert Cog().main(["cog", "--check", str(COLUMNS_PAGE)]) == 0, "run `make docs`"
+
+
+def test_stored_tables_have_the_columns_of_the_page(dataset: Path) -> None:
+    page = COLUMNS_PAGE.read_text("utf-8")
+    for folder in ("records", "manifest", "pairs"):
+        for name in manifest.read_parts(dataset / folder).column_names:
+            shown = manifest.LINE if name.startswith("line_") and folder == "pairs" else name
+            assert f"| `{shown}` |" in page
+
+
+def test_the_users_door_is_small_and_plain(dataset: Path) -> None:
+    pictures = pd.read_parquet(dataset / "manifest")
+    assert list(pictures.columns) == manifest.SCHEMA.names
+    assert sum(path.stat().st_size for path in manifest.parts(dataset / "manifest")) < 5_000 * len(pictures)
+
+
+def test_a_manifest_saved_by_pandas_has_its_types_again(dataset: Path, tmp_path: Path) -> None:
+    pd.read_parquet(dataset / "manifest").iloc[::2].to_parquet(tmp_path / "half.parquet")
+    expected = manifest.read_parts(dataset / "manifest").to_pylist()[::2]
+    assert manifest.read_chosen(tmp_path / "half.parquet").to_pylist() == expected
+
+
+def test_a_swap_killed_between_its_renames_is_finished(dataset: Path, tmp_path: Path) -> None:
+    new, old = (pa.Table.from_pylist([{"path": path}], schema=manifest.SCHEMA) for path in ("new", "old"))
+    write_json(tmp_path / "dataset.json", {"version": manifest.SCHEMA_VERSION, "options": {}, "parts": {}})
+    for folder, table in ((manifest.NEW, new), (manifest.OLD, old)):
+        (tmp_path / folder).mkdir()
+        manifest.write_table(manifest.part(tmp_path / folder, 0), table)
+    manifest.read_state(tmp_path)
+    assert manifest.read_parts(tmp_path / "manifest")["path"].to_pylist() == ["new"]
+
+
+@pytest.mark.parametrize("state", [[], {"labels": []}, {"version": 1, "parts": {}}])
+def test_anothers_dataset_json_is_no_dataset(tmp_path: Path, state: object) -> None:
+    write_json(tmp_path / "dataset.json", state)
+    with pytest.raises(DatasetError, match="was not written by `curate`"):
+        manifest.read_state(tmp_path)
+
+
+def test_a_dataset_of_another_version_is_refused_by_number(tmp_path: Path) -> None:
+    write_json(tmp_path / "dataset.json", {"version": 99, "options": {}, "parts": {}})
+    with pytest.raises(DatasetError, match=r"version 99, this nurie reads 1.*--fresh"):
+        manifest.read_state(tmp_path)
+
+
+def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+    path = manifest.part(tmp_path, 0)
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(DamagedError, match=r"part-00000\.parquet cannot be read as Parquet"):
+        manifest.read_parts(tmp_path)
+
+
+def test_parts_are_written_with_equal_bytes(dataset: Path, tmp_path: Path) -> None:
+    table = manifest.read_parts(dataset / "manifest")
+    for name in ("one", "two"):
+        manifest.write_table(tmp_path / name, table)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
