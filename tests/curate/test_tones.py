@@ -1,0 +1,61 @@
+"""OpenMoji's tone families, all of them: the same drawing in up to six skin tones, or two people in 25."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from curate import dedupe, engine, extract, sample
+from curate.scan import Source
+from curate.split import Families
+from tests.bench.families import report, true_families
+
+
+@pytest.fixture(scope="module")
+def toned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of every picture that has another tone."""
+    home = tmp_path_factory.mktemp("tones")
+    members = sample.families(drawing.code for drawing in sample._drawings())
+    drawings = [drawing for drawing in sample._drawings() if members[sample.base(drawing.code)] > 1]
+    for path in (home / "art", sample.lines_of(home / "art")):
+        path.mkdir()
+    tasks = [(drawings[start : start + 64], home / "art", 256) for start in range(0, len(drawings), 64)]
+    assert sum(engine.run(sample._draw_all, tasks, 2)) > 2000
+    extract.extract([Source("art", home / "art")], home / "dataset", extract.Options(lines=("dilate",)), workers=2)
+    dedupe.dedupe(home / "dataset", dedupe.Options())
+    return home / "dataset"
+
+
+@pytest.fixture(scope="module")
+def found(toned: Path) -> dict[str, Any]:
+    return report(pd.read_parquet(toned / "manifest"), None)
+
+
+def test_no_tone_is_dropped_as_a_duplicate_but_a_byte_copy(found: dict[str, Any]) -> None:
+    assert found["tone"]["families"] > 300
+    assert found["tone"]["dropped"]["duplicate"] > 0
+    assert found["tone"]["dropped_as_duplicate_but_no_byte_copy"] == 0
+
+
+def test_no_tone_family_has_pictures_in_two_splits(found: dict[str, Any]) -> None:
+    assert found["tone"]["straddling_splits"] == 0
+    assert found["color"]["straddling_splits"] == 0
+
+
+def test_few_pictures_are_left_out_between_two_splits(found: dict[str, Any]) -> None:
+    assert found["tone"]["dropped"].get("straddles", 0) < 0.02 * found["tone"]["pictures"]
+
+
+def test_verified_look_alikes_join_every_tone_family(toned: Path) -> None:
+    rows, edges = pd.read_parquet(toned / "manifest"), pd.read_parquet(toned / "edges")
+    place = {key: number for number, key in reversed(list(enumerate(rows["id"])))}
+    joined = Families(len(rows))
+    for a, b in zip(edges["a"], edges["b"], strict=True):
+        joined.join(place[a], place[b])
+    roots = {
+        name: {joined.root(place[rows["id"][member]]) for member in members}
+        for name, members in true_families(rows).items()
+        if name.startswith("tone ")
+    }
+    assert not [name for name, found_roots in roots.items() if len(found_roots) > 1]
