@@ -1,0 +1,208 @@
+"""Copies planted with known truth among real art: what dedupe finds of each edit, and what it joins wrongly.
+
+Half of the sources (and of the edits' random choices) is for tuning, the other half for reporting.
+
+Run: python -m tests.bench.dedupe ART [--sources N] [--half report] [--work FOLDER] [--json]
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+import pandas as pd
+
+from curate import dedupe, engine, extract
+from curate.decode import Rgb, decode
+from curate.scan import Source
+
+Edit = Callable[[Rgb, np.random.Generator], Rgb]
+
+
+def resized(scale: float) -> Edit:
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return lambda rgb, _: np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=method), np.uint8)
+
+
+def cropped(share: float) -> Edit:
+    """`share` of each side cut away, at random places."""
+
+    def edit(rgb: Rgb, random: np.random.Generator) -> Rgb:
+        height, width, _ = rgb.shape
+        cut = round(share * height), round(share * width)
+        top, left = (int(random.integers(0, one + 1)) for one in cut)
+        return rgb[top : top + height - cut[0], left : left + width - cut[1]]
+
+    return edit
+
+
+def padded(rgb: Rgb, _: np.random.Generator) -> Rgb:
+    pad = rgb.shape[0] // 10
+    return np.asarray(cv2.copyMakeBorder(rgb, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(255,) * 3), np.uint8)
+
+
+def turned(rgb: Rgb, random: np.random.Generator) -> Rgb:
+    height, width, _ = rgb.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 2.0 * random.choice([-1, 1]), 1)
+    return np.asarray(cv2.warpAffine(rgb, turn, (width, height), borderValue=(255,) * 3), np.uint8)
+
+
+def hued(degrees: int) -> Edit:
+    def edit(rgb: Rgb, _: np.random.Generator) -> Rgb:
+        hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0].astype(int) + degrees // 2) % 180
+        return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
+
+    return edit
+
+
+def grayed(rgb: Rgb, _: np.random.Generator) -> Rgb:
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def brighter(rgb: Rgb, _: np.random.Generator) -> Rgb:
+    return np.asarray(cv2.convertScaleAbs(rgb, alpha=1.1, beta=10), np.uint8)
+
+
+def blurred(rgb: Rgb, _: np.random.Generator) -> Rgb:
+    return np.asarray(cv2.GaussianBlur(rgb, (0, 0), rgb.shape[0] / 400), np.uint8)
+
+
+def watermarked(rgb: Rgb, random: np.random.Generator) -> Rgb:
+    height, width, _ = rgb.shape
+    layer = rgb.copy()
+    place = int(random.integers(0, width // 3)), int(random.integers(height // 8, height))
+    cv2.putText(layer, "example.org", place, cv2.FONT_HERSHEY_SIMPLEX, height / 500, (128, 128, 128), 2, cv2.LINE_AA)
+    return np.asarray(cv2.addWeighted(layer, 0.4, rgb, 0.6, 0), np.uint8)
+
+
+def as_is(rgb: Rgb, _: np.random.Generator) -> Rgb:
+    return rgb
+
+
+EDITS: dict[str, tuple[Edit, str, int]] = {
+    # name: (edit, suffix, JPEG quality); what is stored as PNG is stored without loss
+    "bytes": (as_is, "bytes", 0),
+    "jpeg 90": (as_is, "jpg", 90),
+    "jpeg 40": (as_is, "jpg", 40),
+    "half": (resized(0.5), "png", 0),
+    "half, jpeg 40": (resized(0.5), "jpg", 40),
+    "150 %": (resized(1.5), "png", 0),
+    "brighter": (brighter, "png", 0),
+    "blurred": (blurred, "png", 0),
+    "watermark": (watermarked, "png", 0),
+    "pad 10 %": (padded, "png", 0),
+    "crop 3 %": (cropped(0.03), "png", 0),
+    "crop 10 %": (cropped(0.1), "png", 0),
+    "turn 2": (turned, "png", 0),
+    "flip": (lambda rgb, _: rgb[:, ::-1], "png", 0),
+    "turn 90": (lambda rgb, _: np.rot90(rgb), "png", 0),
+    "hue 30": (hued(30), "png", 0),
+    "hue 180": (hued(180), "png", 0),
+    "gray": (grayed, "png", 0),
+}
+RECOLORS = ("hue 30", "hue 180", "gray")
+
+
+def plant(task: tuple[Path, Path, int]) -> int:
+    """Write every edit of one source; returns how many."""
+    source, folder, seed = task
+    rgb = decode(source.read_bytes()).rgb
+    for number, (name, (edit, suffix, quality)) in enumerate(EDITS.items()):
+        path = folder / f"{source.stem}~{name.replace(' ', '_')}"
+        if suffix == "bytes":
+            path.with_name(path.name + ".png").write_bytes(source.read_bytes())
+            continue
+        key = int.from_bytes(sha256(f"{seed} {source.stem} {number}".encode()).digest()[:4], "big")
+        picture = np.ascontiguousarray(edit(rgb, np.random.default_rng(key))[..., ::-1])
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality] if quality else []
+        cv2.imwrite(str(path.with_name(f"{path.name}.{suffix}")), picture, options)
+    return len(EDITS)
+
+
+def colored(path: Path) -> bool:
+    """Whether a hue can be turned: a picture in grays has no recolours."""
+    rgb = decode(path.read_bytes()).rgb
+    return float((np.ptp(rgb, axis=2) > 60).mean()) > 0.02
+
+
+def sources(art: Path, half: str, count: int) -> list[Path]:
+    """Coloured drawings of the half, one a tone family, by the hash of their names."""
+    paths = sorted(art.glob("*.png"), key=lambda path: sha256(path.name.encode()).digest())
+    plain = [path for path in paths if not any(f"1F3F{last}" in path.stem for last in "BCDEF")]
+    mine = plain[::2] if half == "tune" else plain[1::2]
+    return [path for path in mine if colored(path)][:count]
+
+
+def report(manifest: pd.DataFrame) -> dict[str, Any]:
+    """Recall by edit (as duplicates, as look-alikes of either kind), and the precision of duplicates and families."""
+    manifest = manifest.assign(stem=manifest["path"].str.rsplit(".", n=1).str[0])
+    originals = manifest[manifest["source"] == "art"].set_index("stem")
+    copies = manifest[manifest["source"] == "copies"]
+    found: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+    for row in copies.itertuples():
+        stem, name = row.stem.split("~")
+        source = originals.loc[stem]
+        found[name].append((row.group == source["group"], row.family is not None and row.family == source["family"]))
+    edits = {
+        name: {"duplicate": float(np.mean([d for d, _ in pairs])), "alike": float(np.mean([a for _, a in pairs]))}
+        for name, pairs in ((name, found[name.replace(" ", "_")]) for name in EDITS)
+    }
+    return {"pictures": len(manifest), "copies": len(copies), "edits": edits, "precision": precision(manifest)}
+
+
+def precision(manifest: pd.DataFrame) -> dict[str, Any]:
+    """Of the pairs (duplicate, its survivor): how many are copies of one drawing, or the same bytes."""
+    drawing = manifest["stem"].str.split("~").str[0]
+    survivor = pd.Series(drawing.to_numpy(), index=manifest["id"]).groupby(level=0).first()
+    dropped = manifest[manifest["role"] == "duplicate"]
+    mine = drawing[dropped.index]
+    right = (mine.to_numpy() == survivor.reindex(dropped["duplicate_of"]).to_numpy()) | (
+        dropped["id"].to_numpy() == dropped["duplicate_of"].to_numpy()
+    )
+    wrong = dropped[~right]
+    pairs = sorted({(a, b) for a, b in zip(wrong["stem"], survivor.reindex(wrong["duplicate_of"]), strict=True)})
+    return {"duplicates": len(dropped), "right": float(right.mean()), "wrong": [list(pair) for pair in pairs]}
+
+
+@click.command()
+@click.argument("art", type=click.Path(path_type=Path, exists=True))
+@click.option("--sources", "count", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--half", type=click.Choice(["tune", "report"]), default="report", show_default=True)
+@click.option("--work", type=click.Path(path_type=Path), help="Keep what is made here.")
+@click.option("--json", "as_json", is_flag=True)
+def main(art: Path, count: int, half: str, work: Path | None, as_json: bool) -> None:
+    """Plant copies of COUNT drawings beside all of ART, extract, dedupe, and print what was found."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = work or Path(temporary)
+        copies, dataset = folder / "copies", folder / "dataset"
+        copies.mkdir(parents=True, exist_ok=True)
+        tasks = [(path, copies, len(half)) for path in sources(art, half, count)]
+        for _ in engine.run(plant, tasks, engine.cores()):
+            pass
+        options = extract.Options(lines=("dilate",), keep_monochrome=True)
+        extract.extract([Source("art", art), Source("copies", copies)], dataset, options, workers=engine.cores())
+        dedupe.dedupe(dataset, dedupe.Options())
+        result = report(pd.read_parquet(dataset / "manifest"))
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    click.echo(
+        f"{result['copies']} copies among {result['pictures']} pictures; share found as duplicate, as look-alike"
+    )
+    for name, shares in result["edits"].items():
+        click.echo(f"{name:15} {shares['duplicate']:.3f}  {shares['alike']:.3f}")
+    told = result["precision"]
+    click.echo(f"precision of {told['duplicates']} duplicates: {told['right']:.4f}; wrong: {told['wrong'][:20]}")
+
+
+if __name__ == "__main__":
+    main()
