@@ -1,0 +1,91 @@
+"""What all commands share: their order, --json, --quiet, the clock, errors in a line, and how results are printed."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from curate.contract import NurieError
+from curate.progress import QUIET
+
+Command = Callable[..., dict[str, Any]]
+
+
+class Road(click.Group):
+    """Lists its commands in the order of the road, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Names in the order they were added."""
+        return list(self.commands)
+
+
+def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Callable[..., None]]:
+    """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1."""
+
+    def decorate(command: Command) -> Callable[..., None]:
+        @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+        @click.option("--quiet", is_flag=True, help="No progress, no talk.")
+        @functools.wraps(command)
+        def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
+            QUIET.set(quiet or as_json)
+            name = click.get_current_context().info_name or ""
+            started = time.monotonic()
+            try:
+                result = command(**options)
+            except NurieError as error:
+                raise click.ClickException(str(error)) from None
+            except OSError as error:  # a full disk, a folder that may not be read
+                raise click.ClickException(f"{error.filename or name}: {error.strerror or error}") from None
+            result["seconds"] = round(time.monotonic() - started, 3)
+            click.echo(json.dumps(result, ensure_ascii=False)) if as_json else show(name, result)
+            if result.get("faults"):
+                raise SystemExit(1)
+
+        return run
+
+    return decorate
+
+
+def summary(name: str, result: dict[str, Any]) -> None:
+    """Print in = kept + dropped, the seconds, then whatever else the stage counted."""
+    seconds = result.pop("seconds")
+    if "in" in result:
+        total, kept, dropped = result.pop("in"), result.pop("kept"), result.pop("dropped")
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in dropped.items() if count)
+        shown = f" ({reasons})" if reasons else ""
+        click.echo(f"{name}: {total:,} in = {kept:,} kept + {sum(dropped.values()):,} dropped{shown}, {seconds:.1f} s")
+    else:
+        click.echo(f"{name}: {seconds:.1f} s")
+    for key, value in result.items():
+        click.echo(f"  {key.replace('_', ' ')}: {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_shown(one)}" for key, one in value.items()) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def listing(_name: str, result: dict[str, Any]) -> None:
+    """Print tags with their counts, one a line."""
+    for tag, count in result["tags"].items():
+        click.echo(f"{count:>9,}  {tag}{'  (colour)' if tag in result['colors'] else ''}")
+    click.echo(f"{result['distinct']:>9,}  distinct tags on {result['pictures']:,} kept pictures")
+
+
+def stories(_name: str, result: dict[str, Any]) -> None:
+    """Print the story of each record, a line a stage."""
+    for record in result["records"]:
+        click.echo("\n".join(record["story"]))
+
+
+def faults(_name: str, result: dict[str, Any]) -> None:
+    """Print every fault on a line of its own."""
+    for fault in result["faults"]:
+        click.echo(fault)
+    click.echo(f"{result['folder']}: {len(result['faults']) or 'no'} faults, {result['seconds']:.1f} s")
