@@ -99,7 +99,7 @@ def _words(value: object) -> list[str]:
     if isinstance(value, dict):  # e621 nests its categories
         return [word for words in value.values() for word in _words(words)]
     if isinstance(value, str):
-        return value.split(",") if ", " in value else value.split()
+        return value.split(",") if "," in value else value.split()
     return []
 
 

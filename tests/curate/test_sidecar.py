@@ -18,6 +18,11 @@ def test_gallery_dl_lists_and_danbooru_strings_give_the_same_tags() -> None:
     assert (one.rating, one.score) == ("g", 3)
 
 
+@pytest.mark.parametrize("tags", ["blue_hair smile", "blue hair,smile", "blue hair, smile", " blue_hair\nsmile "])
+def test_a_string_of_tags_is_parted_by_commas_or_else_by_white_space(tags: str) -> None:
+    assert read_sidecar("a.json", json.dumps({"tags": tags}).encode()).tags == ("blue_hair", "smile")
+
+
 def test_what_a_sidecar_says_besides_is_kept() -> None:
     sidecar = read_sidecar("a.json", b'{"tags": "a b", "source": "x", "license": "CC0", "artist": ["P", "Q"]}')
     assert dict(sidecar.extra) == {"source": "x"}
