@@ -77,6 +77,12 @@ def _rows(dataset: Path, chosen: Path | None) -> tuple[list[dict[str, Any]], dic
         raise DatasetError(f"{what} has no splits: run `curate dedupe {dataset}` first")
     if len({row["id"] for row in rows}) < len(rows):
         raise DatasetError(f"{what} keeps a picture twice: drop repeated ids, or run `curate dedupe` again")
+    if any(row["id"] is None for row in rows):
+        raise DatasetError(f"{what} keeps a file that could not be read: leave `dropped` as it is")
+    for row in rows:
+        row["tags"] = row["tags"] or []  # null where a merge in pandas found none
+        if broken := [tag for tag in row["tags"] if tag is None or tag.splitlines() != [tag]]:
+            raise DatasetError(f"{what} gives {row['id']} the tag {broken[0]!r}: a tag is one line of text")
     return sorted(rows, key=lambda row: row["id"]), manifest.counts(table)
 
 

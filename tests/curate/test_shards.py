@@ -155,6 +155,13 @@ def test_a_manifest_filtered_in_pandas_makes_shards_of_its_rows(dataset: Path, t
     assert sum(read_index(tmp_path / "s").pairs.values()) == len(hearts)
 
 
+def test_null_tags_are_no_tags(dataset: Path, tmp_path: Path) -> None:
+    pictures = pd.read_parquet(dataset / "manifest")
+    pictures.loc[::2, "tags"] = None
+    pictures.to_parquet(tmp_path / "some.parquet")
+    assert shards.shard(dataset, tmp_path / "s", OPTIONS, chosen=tmp_path / "some.parquet")["kept"] == len(pictures)
+
+
 def test_a_tag_changed_in_pandas_is_the_tag_of_the_record(dataset: Path, tmp_path: Path) -> None:
     pictures = pd.read_parquet(dataset / "manifest")
     pictures["tags"] = [["mine"]] * len(pictures)
@@ -172,6 +179,8 @@ def test_a_tag_changed_in_pandas_is_the_tag_of_the_record(dataset: Path, tmp_pat
         (lambda table: table.head(0), "keeps no picture"),
         (lambda table: pd.concat([table, table]), "keeps a picture twice"),
         (lambda table: table.assign(id="0" * 31 + "1").head(1), "has no pair of 1 chosen pictures"),
+        (lambda table: table.assign(id=None).head(1), "keeps a file that could not be read"),
+        (lambda table: table.assign(tags=[["a", "b\nc"]] * len(table)), "a tag is one line of text"),
     ],
 )
 def test_a_manifest_that_makes_no_shards_is_told_in_a_line(
