@@ -49,9 +49,10 @@ def dedupe(dataset: Path, options: Options) -> dict[str, Any]:
     """Decide every record's role and fate; writes `edges/` and the manifest. Running it again changes nothing.
 
     Returns counts: `in`, `kept`, `dropped` by reason, `roles`, `families` (of two or more) and `splits` of the kept.
-    Raises DatasetError if the folder is no dataset.
+    Raises DatasetError if the folder is no dataset, or one whose hashes were made in another way.
     """
     state = manifest.read_state(dataset)
+    manifest.check_recipe(dataset)
     records = manifest.read_parts(dataset / "records")
     pictures = lookalikes.pictures(records)
     edges = lookalikes.find(dataset, pictures, options.max_distance)

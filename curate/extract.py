@@ -101,6 +101,7 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fr
     if different := [f"{name}={begun.get(name)}" for name, value in wanted.items() if begun.get(name) != value]:
         was = ", ".join(different)
         raise DatasetError(f"{dataset} was begun with {was}: use the same options, or --fresh to start over")
+    manifest.check_recipe(dataset)
     manifest.clear_torn(dataset)
     for folder in ("records", "pairs"):
         (dataset / folder).mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from curate.errors import DamagedError, DatasetError
 
 SCHEMA_VERSION = 1
 # how the hashes and signatures are made; another recipe cannot be compared with this one
-HASH_RECIPE = "phash64/luma601/lanczos32; trim96; xdog256; outline128; lab8x8 of 64"
+HASH_RECIPE = "phash64/pillow luma/lanczos32; trim96; xdog256; outline128; lab8x8 of 64"
 TAGS = pa.list_(pa.string())
 
 # (name, type, meaning); manifests/columns.md is made from this table
@@ -151,6 +151,15 @@ def iter_parts(folder: Path, columns: Sequence[str] | None = None) -> Iterator[p
     """The parts of a folder, one table at a time: memory stays that of one part."""
     for path in parts(folder):
         yield read_table(path, columns)
+
+
+def check_recipe(dataset: Path) -> None:
+    """Raise DatasetError if records were hashed by another recipe than this one: they cannot be compared."""
+    for path in parts(dataset / "records"):
+        recipe = (pq.read_schema(path).metadata or {}).get(b"nurie.hashes", b"").decode()
+        if recipe != HASH_RECIPE:
+            told = f"{path} was hashed as {recipe!r}, this nurie hashes as {HASH_RECIPE!r}"
+            raise DatasetError(f"{told}: run `curate extract` with --fresh")
 
 
 def rows(folder: Path) -> int:

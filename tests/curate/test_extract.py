@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from curate import extract, manifest
+from curate import dedupe, extract, manifest
 from curate.decode import decode
 from curate.errors import DatasetError, SourceError
 from curate.lineart import METHODS
@@ -148,6 +148,19 @@ def test_other_options_are_refused_and_fresh_starts_over(art: Path, tmp_path: Pa
         [Source("art", art)], tmp_path / "d", extract.Options(lines=("xdog",)), limit=2, fresh=True
     )
     assert counts["in"] == 2
+
+
+def test_records_hashed_in_another_way_are_neither_added_to_nor_compared(art: Path, tmp_path: Path) -> None:
+    target = tmp_path / "d"
+    extract.extract([Source("art", art)], target, OPTIONS, limit=2)
+    part = manifest.part(target / "records", 0)
+    table = pq.read_table(part)
+    manifest.write_table(part, table.replace_schema_metadata({**table.schema.metadata, b"nurie.hashes": b"dhash"}))
+    with pytest.raises(DatasetError, match="was hashed as 'dhash'"):
+        extract.extract([Source("art", art)], target, OPTIONS)
+    with pytest.raises(DatasetError, match="was hashed as 'dhash'"):
+        dedupe.dedupe(target, dedupe.Options())
+    assert extract.extract([Source("art", art)], target, OPTIONS, limit=2, fresh=True)["in"] == 2
 
 
 def test_a_folder_of_something_else_is_left_alone(art: Path, tmp_path: Path) -> None:
