@@ -75,6 +75,16 @@ def test_a_pair_twice_or_of_no_record_is_found(copy: Path) -> None:
     assert verify(copy) == [f"pair {'f' * 32} belongs to no record", f"pair {table['id'][0]} is stored 2 times"]
 
 
+def test_a_part_that_was_garbage_when_it_was_listed_is_told(copy: Path) -> None:
+    path = manifest.part(copy / "pairs", 0)
+    path.write_bytes(b"garbage")
+    state = manifest.read_state(copy)
+    del state["parts"]["pairs/part-00000.parquet"]
+    manifest.write_state(copy, state)
+    [fault] = verify(copy)
+    assert f"{path} cannot be read as Parquet" in fault
+
+
 def test_counts_that_do_not_hold_are_found(copy: Path) -> None:
     state = manifest.read_state(copy)
     write_json(copy / "dataset.json", state | {"counts": {"in": 1, "kept": 1, "dropped": {}}})
