@@ -145,13 +145,13 @@ def sources(art: Path, half: str, count: int) -> list[Path]:
 def report(manifest: pd.DataFrame) -> dict[str, Any]:
     """Recall by edit (as duplicates, as look-alikes of either kind), and the precision of duplicates and families."""
     manifest = manifest.assign(stem=manifest["path"].str.rsplit(".", n=1).str[0])
-    originals = manifest[manifest["source"] == "art"].set_index("stem")
+    originals = {row["stem"]: row for row in manifest[manifest["source"] == "art"].to_dict("records")}
     copies = manifest[manifest["source"] == "copies"]
     found: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
-    for row in copies.itertuples():
-        stem, name = row.stem.split("~")
-        source = originals.loc[stem]
-        found[name].append((row.group == source["group"], row.family is not None and row.family == source["family"]))
+    for row in copies.to_dict("records"):
+        stem, name = row["stem"].split("~")
+        same = [row[column] == originals[stem][column] for column in ("group", "family")]  # null equals nothing
+        found[name].append((same[0], same[1]))
     edits = {
         name: {"duplicate": float(np.mean([d for d, _ in pairs])), "alike": float(np.mean([a for _, a in pairs]))}
         for name, pairs in ((name, found[name.replace(" ", "_")]) for name in EDITS)
