@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import lookalikes, manifest
+from curate import engine, lookalikes, manifest
 from curate.lookalikes import Edge, Pictures
 from curate.split import Families, Shares, grow
 from curate.tags import unique
@@ -49,8 +49,15 @@ def dedupe(dataset: Path, options: Options) -> dict[str, Any]:
     """Decide every record's role and fate; writes `edges/` and the manifest. Running it again changes nothing.
 
     Returns counts: `in`, `kept`, `dropped` by reason, `roles`, `families` (of two or more) and `splits` of the kept.
-    Raises DatasetError if the folder is no dataset, or one whose hashes were made in another way.
+    Raises DatasetError if the folder is no dataset, or one whose hashes were made in another way, NurieError if
+    another run is writing it.
     """
+    manifest.read_state(dataset)
+    with engine.alone(dataset):
+        return _dedupe(dataset, options)
+
+
+def _dedupe(dataset: Path, options: Options) -> dict[str, Any]:
     state = manifest.read_state(dataset)
     manifest.check_recipe(dataset)
     records = manifest.read_parts(dataset / "records")

@@ -1,7 +1,11 @@
-"""Run tasks: in this process, or in local worker processes; results come in the order of the tasks."""
+"""Run tasks: in this process, or in local worker processes; results come in the order of the tasks.
+
+And hold a folder meanwhile, so that no two runs write it at once.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections import deque
@@ -10,6 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
+from pathlib import Path
 from typing import TypeVar
 
 from curate.errors import NurieError
@@ -21,6 +26,20 @@ Result = TypeVar("Result")
 def cores() -> int:
     """Processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold an existing folder; the hold ends with the block or the process. Raises NurieError if another holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NurieError(f"another run is writing {folder}: wait until it ends") from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def run(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:

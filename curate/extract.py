@@ -60,24 +60,26 @@ def extract(
     """Make or go on with a dataset folder; files it already has are not read again.
 
     Returns counts of the whole dataset (`in`, `kept`, `dropped`) and `new`, the records added now. Raises DatasetError
-    if the folder was begun with other options.
+    if the folder was begun with other options, NurieError if another run is writing it.
     """
     _check_apart(sources, dataset)
-    state = _open_dataset(dataset, sources, options, fresh)
-    known, ids = _known(dataset)
-    total = sum(1 for _ in islice(scan(sources), limit))
-    files = (file for file in islice(scan(sources), limit) if (file.source, file.path, file.path_raw) not in known)
-    first = len(manifest.parts(dataset / "records"))
-    tasks = _tasks(files, first, part_size, dataset, options)
-    new = sidecar_errors = dropped = 0
-    with progress.bar("extract", total) as bar:
-        bar.advance(len(known))
-        for part in engine.run(extract_part, tasks, workers):
-            _commit(dataset, part, ids)
-            new, dropped = new + part.files, dropped + part.dropped
-            sidecar_errors += part.sidecar_errors
-            bar.advance(part.files, dropped=dropped)
-    return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors}
+    dataset.mkdir(parents=True, exist_ok=True)
+    with engine.alone(dataset):
+        state = _open_dataset(dataset, sources, options, fresh)
+        known, ids = _known(dataset)
+        total = sum(1 for _ in islice(scan(sources), limit))
+        files = (file for file in islice(scan(sources), limit) if (file.source, file.path, file.path_raw) not in known)
+        first = len(manifest.parts(dataset / "records"))
+        tasks = _tasks(files, first, part_size, dataset, options)
+        new = sidecar_errors = dropped = 0
+        with progress.bar("extract", total) as bar:
+            bar.advance(len(known))
+            for part in engine.run(extract_part, tasks, workers):
+                _commit(dataset, part, ids)
+                new, dropped = new + part.files, dropped + part.dropped
+                sidecar_errors += part.sidecar_errors
+                bar.advance(part.files, dropped=dropped)
+        return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors}
 
 
 def _check_apart(sources: Sequence[Source], dataset: Path) -> None:
@@ -91,10 +93,9 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fr
     """The state of a dataset that may be written to: begun now, or begun before with the same options."""
     wanted = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(options).items()}
     ours = (fresh and manifest.clear(dataset)) or (dataset / manifest.STATE).exists()
-    if not ours and dataset.exists() and any(path.name != f".{manifest.STATE}.tmp" for path in dataset.iterdir()):
+    if not ours and any(path.name != f".{manifest.STATE}.tmp" for path in dataset.iterdir()):
         raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
     if not (dataset / manifest.STATE).exists():
-        dataset.mkdir(parents=True, exist_ok=True)
         manifest.write_state(dataset, {"version": manifest.SCHEMA_VERSION, "options": wanted, "sources": []})
     state = manifest.read_state(dataset)
     begun = state["options"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from curate import manifest, tags
+from curate import engine, manifest, tags
 from curate.contract import (
     INDEX,
     SPLITS,
@@ -50,19 +50,21 @@ def shard(
     """Write the kept pairs of a dataset (or of `chosen`, a filtered manifest) as a shard folder.
 
     Returns counts. Raises DatasetError if the manifest has no splits, names pictures the dataset has no pairs of, or
-    `shards` holds something else.
+    `shards` holds something else; NurieError if another run is writing it.
     """
     state = manifest.read_state(dataset)
     rows, counted = _rows(dataset, chosen)
     resolved = {"extract": state["options"], "shard": asdict(options), "rows": _rows_hash(rows)}
-    if index := _finished(shards, resolved):
-        return {**counted, **_summary(index)}
-    _prepare(shards)
-    plan = _plan(rows, options)
-    files = pack(dataset, shards, plan, options.encoding, workers)
-    files[VOCABULARY] = _write_vocabulary(shards, plan.vocabulary)
-    index = _index(state, rows, plan, files, resolved, options)
-    write_index(shards, index)
+    shards.mkdir(parents=True, exist_ok=True)
+    with engine.alone(shards):
+        index = _finished(shards, resolved)
+        if index is None:
+            _prepare(shards)
+            plan = _plan(rows, options)
+            files = pack(dataset, shards, plan, options.encoding, workers)
+            files[VOCABULARY] = _write_vocabulary(shards, plan.vocabulary)
+            index = _index(state, rows, plan, files, resolved, options)
+            write_index(shards, index)
     return {**counted, **_summary(index)}
 
 
@@ -103,7 +105,6 @@ def _finished(shards: Path, resolved: dict[str, Any]) -> ShardIndex | None:
 
 def _prepare(shards: Path) -> None:
     """An empty folder, or one whose contents are shards, finished or torn; never anything else of the user's."""
-    shards.mkdir(parents=True, exist_ok=True)
     ours = {path for pattern in OURS for path in shards.glob(pattern)}
     if strangers := sorted(path.name for path in set(shards.iterdir()) - ours):
         raise DatasetError(f"{shards} holds other files ({strangers[0]}): give a new or empty folder for the shards")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from curate import engine
 from curate.cli import main
 
 ROAD = ["sample", "extract", "dedupe", "tags", "select", "shard", "why", "verify"]
@@ -148,6 +149,18 @@ def test_a_wrong_usage_is_exit_code_2(words: list[str]) -> None:
     result = invoke(*words)
     assert result.exit_code == 2
     assert "Usage: " in result.stderr
+
+
+def test_a_stage_keeps_off_a_folder_that_another_run_is_writing(art: Path, copy: Path, shard_folder: Path) -> None:
+    for held, command in (
+        (copy, ["extract", art, copy]),
+        (copy, ["dedupe", copy]),
+        (shard_folder, ["shard", copy, shard_folder]),
+    ):
+        with engine.alone(held):
+            result = invoke(*command)
+        assert result.exit_code == 1
+        assert f"another run is writing {held}" in result.stderr
 
 
 def test_fresh_starts_over_and_without_it_the_work_goes_on(art: Path, tmp_path: Path, run: Callable[..., Any]) -> None:

@@ -1,5 +1,6 @@
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,13 @@ def test_tasks_are_taken_as_they_are_needed(workers: int) -> None:
     assert len(taken) <= 3 * workers
     assert isinstance(results, Generator)
     results.close()
+
+
+def test_a_folder_is_held_by_one_run_at_a_time_and_free_afterwards(tmp_path: Path) -> None:
+    with engine.alone(tmp_path), pytest.raises(NurieError, match="another run is writing"), engine.alone(tmp_path):
+        pass
+    with engine.alone(tmp_path):
+        pass
 
 
 def test_a_worker_that_dies_is_told_in_a_line() -> None:

@@ -94,6 +94,7 @@ def test_counts_that_do_not_hold_are_found(copy: Path) -> None:
 
 def test_an_extract_that_was_killed_is_told_as_unfinished(art: Path, tmp_path: Path) -> None:
     target = tmp_path / "d"
+    target.mkdir()
     state = extract._open_dataset(target, [Source("art", art)], extract.Options(), fresh=False)
     assert "counts" not in state
     [fault] = verify(target)
