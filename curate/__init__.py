@@ -3,10 +3,11 @@
 The road, a module a stage:
 
     sample    real tagged art out of installed packages
-    extract   every file once: scan > tags > decode > lineart > square > phash -> records and pairs
+    extract   scan > record, every file once: sidecar, decode, lineart, square, phash -> records and pairs
     dedupe    lookalikes (hamming, likeness) > split -> groups, roles, families, fates: the manifest
+    tally     manifest -> how many pictures carry each tag
     select    manifest -> a smaller manifest
-    shards    manifest and pairs -> TFRecord shards, vocabulary, index
+    shards    manifest and pairs > pack (tfrecord) -> TFRecord shards, vocabulary, index
     why       one picture's fate
     verify    every byte and count
 

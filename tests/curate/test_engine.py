@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -61,3 +64,31 @@ def test_a_folder_is_held_by_one_run_at_a_time_and_free_afterwards(tmp_path: Pat
 def test_a_worker_that_dies_is_told_in_a_line() -> None:
     with pytest.raises(NurieError, match="fewer --workers"):
         list(engine.run(die, range(4), 2))
+
+
+SCRIPT = """
+import time
+from curate import engine
+
+def wait(seconds):
+    time.sleep(seconds)
+
+if __name__ == "__main__":
+    for number, _ in enumerate(engine.run(wait, [0, 1, 1, 1, 1, 1], 2)):
+        print(number, flush=True)
+"""
+
+
+def test_ctrl_c_ends_the_workers_without_their_tracebacks(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "0\n"
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+        _, told = run.communicate(timeout=60)
+    assert run.returncode == -signal.SIGINT
+    assert (
+        told.count("Traceback") == told.count("KeyboardInterrupt") == 1
+    )  # the parent's own, which click turns into a line
