@@ -67,22 +67,28 @@ def test_a_worker_that_dies_is_told_in_a_line() -> None:
 
 
 SCRIPT = """
-import time
+import os, sys, time
+from pathlib import Path
 from curate import engine
 
-def wait(seconds):
+def meet_or_work(seconds):
+    here = Path(sys.argv[1])
+    (here / str(os.getpid())).touch()
+    while len(list(here.iterdir())) < 2:
+        time.sleep(0.01)
     time.sleep(seconds)
 
 if __name__ == "__main__":
-    for number, _ in enumerate(engine.run(wait, [0, 1, 1, 1, 1, 1], 2)):
+    for number, _ in enumerate(engine.run(meet_or_work, [0, 0, 2], 2)):
         print(number, flush=True)
 """
 
 
-def test_ctrl_c_ends_the_workers_without_their_tracebacks(tmp_path: Path) -> None:
+def test_ctrl_c_ends_busy_and_idle_workers_without_their_tracebacks(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, str(script)]
+    (tmp_path / "met").mkdir()
+    command = [sys.executable, str(script), str(tmp_path / "met")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "0\n"
