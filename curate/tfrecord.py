@@ -24,7 +24,8 @@ class Span:
 def example(features: Mapping[str, Feature]) -> bytes:
     """Serialised tf.train.Example: bytes become a BytesList of one, integers an Int64List (empty allowed).
 
-    Equal to TensorFlow's `Example.SerializeToString(deterministic=True)`: map entries are sorted by name.
+    Equal to TensorFlow's `Example.SerializeToString(deterministic=True)`: map entries are sorted by name. (One name
+    that begins another comes first here and last in Python's protobuf; no two of ours do.)
     Source: tensorflow/core/example/example.proto and feature.proto.
     """
     entries = (_field(1, _field(1, name.encode()) + _field(2, _feature(features[name]))) for name in sorted(features))
