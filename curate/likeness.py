@@ -8,24 +8,25 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from curate import alignment
 from curate.decode import Rgb
 from curate.lineart import Gray
-from curate.phash import drawn_box
 from curate.square import WHITE
 from curate.tags import split_color
 
-# Largest CIELAB difference over the 8x8 colour signature: a quick no. On OpenMoji half-size JPEG 40 copies stay at 5.1
-# or less in 98 of 100 pairs.
-SAME_COLORS = 6.0
-# Largest CIELAB difference of a cell of a 32x32 thumbnail to the nearest cell around its place. Copies: JPEG 40 at 7.8
-# or less in 95 of 100 pairs, half-size JPEG 75 at 9.8 in 90. Another tone of one small face: 12.2 at least.
-SAME_DETAIL = 12.0
+# Largest CIELAB difference over the 8x8 colour signature. Copies of OpenMoji pictures: a tenth brighter, 15.3 or less
+# in 95 of 100 pairs; half-size JPEG 40, 5.9 in 99.
+PERHAPS_SAME, SAME_SIGNATURE = 20.0, 6.0
+# Of alignment's regions. Copies: watermarked, 12.6 or less in 99 of 100 pairs; half-size JPEG 40, 12.1. Another tone:
+# 12.3 or more in 999 of 1000. With exposure made equal recolours come nearer too, in 999 of 1000 to 8.4, at the least
+# to 7.1.
+SAME_REGIONS, SAME_EXPOSED = 12.3, 6.5
+# Of any cell. JPEG 40: 8.9 or less in 99 of 100 pairs. Another drawing of the same lines (a beard more): 9.9 and more.
+SAME_SPOTS = 9.5
 # Ink of either drawing that the other has not, as a share of the lesser drawing's ink. On OpenMoji's tone families
 # (same lines by construction) 99.7 % of pairs stay below.
 SAME_LINES = 0.09
 
-THUMBNAIL = 32  # cells a side
-BORDER_SLACK = 2  # px
 UNTOUCHED = 0.3  # share of drawn pixels
 _NEAR = np.ones((3, 3), np.uint8)
 _THICK = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
@@ -38,30 +39,16 @@ def color_distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32])
     return np.asarray(np.linalg.norm(cells, axis=2).max(axis=1, initial=0), np.float32)
 
 
-def detail_distance(one: Rgb, other: Rgb) -> float:
-    """Largest CIELAB difference between two pairs' colours (size, size, 3), cell by cell of a 32x32 grid.
+def same_colors(one: Rgb, other: Rgb, signature: float, *, doubtful: bool) -> bool:
+    """Whether two views, whose signatures differ by so much, have the colours of copies.
 
-    Borders are trimmed, and edges may lie one cell off, as they do after a resize. Where the borders differ by a
-    pixel or two, which re-encoding does, both are trimmed alike.
+    A copy may be brighter and watermarked. If there is reason for doubt (tags that differ, and no lossy encoding to
+    explain a difference), hardly any.
     """
-    boxes = np.array([drawn_box(one), drawn_box(other)])
-    if np.abs(boxes[0] - boxes[1]).max() <= BORDER_SLACK:
-        boxes[:] = [*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)]
-    a, b = (_thumbnail(square, box) for square, box in zip((one, other), boxes.tolist(), strict=True))
-    return max(_to_nearest(a, b), _to_nearest(b, a))
-
-
-def _thumbnail(square: Rgb, box: list[int]) -> npt.NDArray[np.float32]:
-    top, left, bottom, right = box
-    small = cv2.resize(square[top:bottom, left:right], (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), np.float32)
-
-
-def _to_nearest(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
-    padded = cv2.copyMakeBorder(other, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    shifts = [padded[y : y + THUMBNAIL, x : x + THUMBNAIL] for y in range(3) for x in range(3)]
-    nearest = np.min([np.linalg.norm(one - shifted, axis=2) for shifted in shifts], axis=0)
-    return float(nearest.max())
+    if signature > (SAME_SIGNATURE if doubtful else PERHAPS_SAME):
+        return False  # aligning costs milliseconds
+    found = alignment.difference(one, other)
+    return found.spot <= SAME_SPOTS if doubtful else found.region <= SAME_REGIONS or found.exposed <= SAME_EXPOSED
 
 
 def edited(one: Rgb, other: Rgb) -> bool:

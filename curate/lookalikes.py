@@ -63,6 +63,10 @@ class Pictures:
     colors: npt.NDArray[np.float32]
     """(n, 192) colour signatures."""
 
+    def comparable(self, a: int, b: int) -> bool:
+        """Whether both are stored without loss and of one size, so that no encoding explains a difference."""
+        return self.lossless[a] is not None and self.lossless[a] == self.lossless[b]
+
     def bits(self, a: int, b: int) -> int:
         """Hamming distance of the trimmed pictures; 64 where one of them is empty."""
         one, other = self.hashes["trimmed"][a], self.hashes["trimmed"][b]
@@ -127,7 +131,7 @@ def _second_look(block: hamming.Pairs, all_pictures: Pictures, squares: _Squares
     for (a, b), color in zip(block.tolist(), colors.tolist(), strict=True):
         bits = all_pictures.bits(a, b)
         lines = likeness.line_difference(squares.sketch(a), squares.sketch(b))
-        alike = bits <= max_distance and color <= likeness.SAME_COLORS and _same_detail(a, b, squares)
+        alike = bits <= max_distance and _same_colors(a, b, color, all_pictures, squares)
         if alike and not _told_apart(a, b, all_pictures, squares):
             edges.append(Edge(a, b, "duplicate", bits, color, lines))
         elif alike or lines <= likeness.SAME_LINES:
@@ -135,16 +139,17 @@ def _second_look(block: hamming.Pairs, all_pictures: Pictures, squares: _Squares
     return edges
 
 
-def _same_detail(a: int, b: int, squares: _Squares) -> bool:
-    return likeness.detail_distance(squares.color(a), squares.color(b)) <= likeness.SAME_DETAIL
+def _same_colors(a: int, b: int, color: float, all_pictures: Pictures, squares: _Squares) -> bool:
+    one, other = all_pictures.tags[a], all_pictures.tags[b]
+    doubtful = bool(one and other) and set(one) != set(other) and all_pictures.comparable(a, b)
+    return likeness.same_colors(squares.view(a), squares.view(b), color, doubtful=doubtful)
 
 
 def _told_apart(a: int, b: int, all_pictures: Pictures, squares: _Squares) -> bool:
     """Whether tags or a small edit make two pictures of the same look two pictures nevertheless."""
     if likeness.colors_conflict(all_pictures.tags[a], all_pictures.tags[b]):
         return True
-    comparable = all_pictures.lossless[a] is not None and all_pictures.lossless[a] == all_pictures.lossless[b]
-    return comparable and likeness.edited(squares.color(a), squares.color(b))
+    return all_pictures.comparable(a, b) and likeness.edited(squares.color(a), squares.color(b))
 
 
 class _Squares:
@@ -166,6 +171,10 @@ class _Squares:
 
     def _sketch(self, picture: int) -> Gray:
         return self._png(picture, "sketch", cv2.IMREAD_GRAYSCALE)
+
+    def view(self, picture: int) -> Rgb:
+        """(96, 96, 3) colours of the trimmed picture."""
+        return self._png(picture, "view", cv2.IMREAD_COLOR_RGB)
 
     def color(self, picture: int) -> Rgb:
         """(size, size, 3) colours of the pair."""

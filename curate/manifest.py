@@ -15,7 +15,7 @@ from curate.errors import DamagedError, DatasetError
 
 SCHEMA_VERSION = 1
 # how the hashes and signatures are made; another recipe cannot be compared with this one
-HASH_RECIPE = "phash64/pillow luma/lanczos32; trim96; xdog256; outline128; lab8x8 of 64"
+HASH_RECIPE = "phash64/pillow luma/lanczos32; steady600; trim96; xdog256; outline128; lab8x8 of 64; view96"
 TAGS = pa.list_(pa.string())
 
 # (name, type, meaning); manifests/columns.md is made from this table
@@ -67,6 +67,7 @@ PAIR: tuple[tuple[str, pa.DataType, str], ...] = (
     ("color", pa.binary(), "PNG, RGB: the whole picture in a square, shrunk by area, on white"),
     (LINE, pa.binary(), "PNG, gray, 255 = paper: its line art by METHOD, drawn at full size and shrunk alike"),
     ("sketch", pa.binary(), "PNG, black and white: the ink of the trimmed picture, which dedupe compares"),
+    ("view", pa.binary(), "PNG, RGB, 96 px: the trimmed picture stretched to a square, which dedupe compares"),
     ("content_box", pa.list_(pa.int32(), 4), "top, left, height, width of the picture inside its square, px"),
 )
 EDGES = pa.schema(

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate import lineart, monochrome, phash, sidecar
+from curate import alignment, lineart, monochrome, phash, sidecar
 from curate.contract import canonical_json
-from curate.decode import Picture, TooLargeError, decode
+from curate.decode import Rgb, TooLargeError, decode
 from curate.errors import DecodeError, NurieError, SidecarError
 from curate.scan import SourceFile
 from curate.square import content_box, square
@@ -70,12 +70,13 @@ def read_file(file: SourceFile, options: Options) -> tuple[dict[str, Any], dict[
     if reason := _unfit(height, width, gray, options):
         return row | {"dropped": reason}, None
     drawn = {method: square(lineart.METHODS[method](picture.rgb), options.size) for method in options.lines}
-    sketch, found = _signatures(picture)
-    row |= found | _line_quality(drawn[options.lines[0]])
+    trimmed = phash.trim(picture.rgb)
+    sketch = phash.sketch(trimmed)
+    row |= _signatures(picture.rgb, trimmed, sketch) | _line_quality(drawn[options.lines[0]])
     pixels = {"color": png(color[..., ::-1]), **{f"line_{method}": png(line) for method, line in drawn.items()}}
-    mask = png(sketch, bilevel=True)
+    compared = {"sketch": png(sketch, bilevel=True), "view": png(alignment.view(trimmed)[..., ::-1])}
     place = [box.top, box.left, box.height, box.width]
-    return row, {"id": row["id"], **pixels, "sketch": mask, "content_box": place}
+    return row, {"id": row["id"], **pixels, **compared, "content_box": place}
 
 
 def _unfit(height: int, width: int, gray: str | None, options: Options) -> str | None:
@@ -112,17 +113,15 @@ def _sidecar(file: SourceFile) -> dict[str, Any]:
     return {"tags": merged.tags, "own_tags": merged.tags, "extra": extra, "error": error, **known}
 
 
-def _signatures(picture: Picture) -> tuple[lineart.Gray, dict[str, Any]]:
-    """The ink mask, and the columns dedupe compares."""
-    trimmed = phash.trim(picture.rgb)
-    sketch = phash.sketch(trimmed)
-    return sketch, {
-        "phash": phash.phash(picture.rgb),
-        "search_hashes": [phash.phash(trimmed)],
-        "line_hash": phash.phash_gray(sketch),
+def _signatures(rgb: Rgb, trimmed: Rgb, sketch: lineart.Gray) -> dict[str, Any]:
+    """The columns dedupe compares."""
+    return {
+        "phash": phash.phash(rgb),
+        "search_hashes": [phash.steady_hash(phash.luma_of(trimmed))],
+        "line_hash": phash.steady_hash(sketch),
         "outline_hash": phash.outline_hash(trimmed),
         "color_grid": phash.color_grid(trimmed),
-        "emptiness": phash.emptiness(picture.rgb),
+        "emptiness": phash.emptiness(rgb),
     }
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate import likeness, phash
+from curate import alignment, likeness, phash
 from curate.decode import decode
-from curate.square import square
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +60,33 @@ def test_a_copy_has_the_same_detail_and_a_recolour_has_not(
     buffer = io.BytesIO()
     image = Image.fromarray(rgb)
     image.resize((int(image.width * scale),) * 2, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=quality)
-    squares = {
-        name: square(one, 128)
+    views = {
+        name: alignment.view(phash.trim(one))
         for name, one in {"it": rgb, "copy": decode(buffer.getvalue()).rgb, "other": pictures["1F44B-1F3FE"]}.items()
     }
-    assert likeness.detail_distance(squares["it"], squares["copy"]) <= likeness.SAME_DETAIL
-    assert likeness.detail_distance(squares["it"], squares["other"]) > likeness.SAME_DETAIL
+    assert likeness.same_colors(views["it"], views["copy"], 0.0, doubtful=False)
+    for doubtful in (False, True):
+        assert not likeness.same_colors(views["it"], views["other"], 0.0, doubtful=doubtful)
+
+
+def test_the_difference_of_two_views_is_symmetric_and_zero_for_itself(pictures: dict[str, np.ndarray]) -> None:
+    one, other = (alignment.view(phash.trim(pictures[name])) for name in ("1F44B", "1F44B-1F3FD"))
+    assert alignment.difference(one, other) == alignment.difference(other, one)
+    assert alignment.difference(one, one) == alignment.Difference(0, 0, 0)
+
+
+def test_a_brighter_copy_differs_by_its_exposure_alone(pictures: dict[str, np.ndarray]) -> None:
+    one = alignment.view(phash.trim(pictures["1F44B-1F3FD"]))
+    brighter = np.asarray(cv2.convertScaleAbs(one, alpha=1.1, beta=10), np.uint8)
+    found = alignment.difference(one, brighter)
+    assert found.exposed < 3 < found.region
+    assert likeness.same_colors(one, brighter, 0.0, doubtful=False)
+    assert not likeness.same_colors(one, brighter, 0.0, doubtful=True)
+
+
+def test_a_dash_is_no_square(pictures: dict[str, np.ndarray]) -> None:
+    dash, block = np.zeros((10, 60, 3), np.uint8), np.zeros((60, 60, 3), np.uint8)
+    assert alignment.difference(alignment.view(dash), alignment.view(block)).region > 50
 
 
 def test_colour_distance_is_that_of_the_worst_cell() -> None:
