@@ -61,7 +61,7 @@ test: $(VENV)/installed  ## every check: format, lint, types, import contracts, 
 slow: $(VENV)/installed  ## the tests that take minutes
 	pytest -m slow
 
-bench: $(VENV)/installed  ## every benchmark, one JSON object each
+bench: $(VENV)/installed  ## every benchmark, one JSON object each; after make demo
 	@set -e; for file in tests/bench/[a-z]*.py; do \
 	  name=$$(basename $$file .py); echo "# $$name" >&2; python -m tests.bench.$$name --json; done
 

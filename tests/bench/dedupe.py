@@ -2,7 +2,7 @@
 
 Half of the sources (and of the edits' random choices) is for tuning, the other half for reporting.
 
-Run: python -m tests.bench.dedupe ART [--sources N] [--half report] [--work FOLDER] [--json]
+Run: python -m tests.bench.dedupe [ART] [--sources N] [--half report] [--work FOLDER] [--json]
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def precision(manifest: pd.DataFrame) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("art", type=click.Path(path_type=Path, exists=True))
+@click.argument("art", type=click.Path(path_type=Path, exists=True), default="demo/art")
 @click.option("--sources", "count", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--half", type=click.Choice(["tune", "report"]), default="report", show_default=True)
 @click.option("--work", type=click.Path(path_type=Path), help="Keep what is made here.")

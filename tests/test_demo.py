@@ -1,0 +1,53 @@
+"""What the demo promises, on all of its art and with its five minutes of training."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.bench.families import report
+
+MINUTES = 5
+
+
+def told(*words: object) -> Any:
+    result = subprocess.run([sys.executable, "-m", *map(str, words), "--json"], capture_output=True, check=True)
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's folder after its shards are made; every stage accounts for what went in."""
+    folder: Path = tmp_path_factory.mktemp("demo")
+    art, dataset = folder / "art", folder / "dataset"
+    told("curate", "sample", "openmoji", art)
+    stages = [
+        told("curate", "extract", f"openmoji={art}", dataset, "--keep-monochrome"),
+        told("curate", "dedupe", dataset),
+        told("curate", "shard", dataset, folder / "shards"),
+    ]
+    for stage in stages:
+        assert stage["in"] == stage["kept"] + sum(stage["dropped"].values()) == 4495
+    return folder
+
+
+@pytest.mark.slow
+def test_families_lose_byte_copies_only_and_nearly_all_are_whole(demo: Path) -> None:
+    found = report(pd.read_parquet(demo / "dataset" / "manifest"), None)
+    for kind in ("tone", "color"):
+        assert found[kind]["dropped_as_duplicate_but_no_byte_copy"] == 0
+    assert found["tone"]["straddling_splits"] == 0
+    assert found["tone"]["whole"] >= 0.98 * found["tone"]["families"]
+
+
+@pytest.mark.slow
+def test_five_minutes_make_true_tags_better_than_none_and_than_others(demo: Path) -> None:
+    told("train", "fit", demo / "shards", demo / "run", "--preset", "tags", "--minutes", MINUTES)
+    tags = told("train", "evaluate", demo / "run", demo / "shards")["tags"]
+    assert tags["none_minus_true"]["low"] > 0
+    assert tags["shuffled_minus_true"]["low"] > 0
+    assert tags["obedience"]["accuracy"] > 3 * tags["obedience"]["chance"]
