@@ -84,16 +84,19 @@ def extract(
 @main.command()
 @click.argument("dataset", type=FOLDER)
 @click.option("--max-distance", type=click.IntRange(0, 16), default=6, show_default=True, help="Bits, for duplicates.")
+@click.option("--mirror", is_flag=True, help="Seek mirrored copies, and such as lie on their side.")
 @click.option("--drop-alternates", is_flag=True, help="Keep one picture of a set of recolours.")
 @click.option("--split", default="0.9,0.05,0.05", show_default=True, help="Shares of train, validation, test.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which family goes to which split.")
 @stage(summary)
-def dedupe(dataset: Path, max_distance: int, drop_alternates: bool, split: str, seed: int) -> dict[str, Any]:
+def dedupe(
+    dataset: Path, max_distance: int, mirror: bool, drop_alternates: bool, split: str, seed: int
+) -> dict[str, Any]:
     """Find duplicates and recolours; give every picture a role, a family, a split and a fate."""
     from curate import dedupe as stage_dedupe  # noqa: PLC0415
     from curate.split import parse_shares  # noqa: PLC0415
 
-    options = stage_dedupe.Options(max_distance, drop_alternates, parse_shares(split, seed))
+    options = stage_dedupe.Options(max_distance, drop_alternates, mirror, parse_shares(split, seed))
     return stage_dedupe.dedupe(dataset, options)
 
 

@@ -19,6 +19,7 @@ from curate import engine, lookalikes, manifest
 from curate.lookalikes import Edge, Pictures
 from curate.split import Families, Shares, grow
 from curate.tags import unique
+from curate.variants import SLANTED, VARIANTS
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Options:
     """Bits within which two pictures may be duplicates."""
     drop_alternates: bool = False
     """Keep one picture a family."""
+    mirror: bool = False
+    """Seek copies that are mirrored or on their side, too."""
     shares: Shares = field(default_factory=Shares)
 
 
@@ -61,7 +64,7 @@ def _dedupe(dataset: Path, options: Options) -> dict[str, Any]:
     state = manifest.read_state(dataset)
     manifest.check_recipe(dataset)
     records = manifest.read_parts(dataset / "records")
-    pictures = lookalikes.pictures(records)
+    pictures = lookalikes.pictures(records, VARIANTS if options.mirror else SLANTED)
     edges = lookalikes.find(dataset, pictures, options.max_distance)
     _write_edges(dataset, pictures, edges)
     verdicts = _verdicts(pictures, edges, options)

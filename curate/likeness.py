@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate import alignment
+from curate.alignment import Difference
 from curate.decode import Rgb
 from curate.lineart import Gray
 from curate.square import WHITE
@@ -39,16 +39,9 @@ def color_distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32])
     return np.asarray(np.linalg.norm(cells, axis=2).max(axis=1, initial=0), np.float32)
 
 
-def same_colors(one: Rgb, other: Rgb, signature: float, *, doubtful: bool) -> bool:
-    """Whether two views, whose signatures differ by so much, have the colours of copies.
-
-    A copy may be brighter and watermarked. If there is reason for doubt (tags that differ, and no lossy encoding to
-    explain a difference), hardly any.
-    """
-    if signature > (SAME_SIGNATURE if doubtful else PERHAPS_SAME):
-        return False  # aligning costs milliseconds
-    found = alignment.difference(one, other)
-    return found.spot <= SAME_SPOTS if doubtful else found.region <= SAME_REGIONS or found.exposed <= SAME_EXPOSED
+def same_colors(found: Difference) -> bool:
+    """Whether two views differ as a copy may: it may be brighter, and watermarked."""
+    return found.region <= SAME_REGIONS or found.exposed <= SAME_EXPOSED
 
 
 def edited(one: Rgb, other: Rgb) -> bool:

@@ -5,21 +5,20 @@ Three searches propose (picture, line art, silhouette), a second look decides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from curate import hamming, likeness, manifest, progress
-from curate.decode import Rgb
-from curate.lineart import Gray
+from curate import alignment, hamming, likeness, phash, progress
 from curate.phash import GRID
 from curate.tags import unique
+from curate.thumbnails import Thumbnails
+from curate.variants import SLANTED, VARIANTS, Variant
 
 # bits; on OpenMoji the silhouette alone proposes 99.9 % of a tone family's pairs within it, the line art 82 %
 LINE_RADIUS = 6
@@ -58,6 +57,8 @@ class Pictures:
     """Sort key, best first: most pixels, most tags, first path."""
     hashes: dict[str, list[str | None]]
     """By search; None where the hash says nothing."""
+    variants: list[list[int]]
+    """Hashes of the trimmed picture as it is and in the variants that copies are sought in; none where it is empty."""
     lossless: list[tuple[int, int] | None]
     """Width and height of pictures stored without loss, None for others."""
     colors: npt.NDArray[np.float32]
@@ -68,13 +69,18 @@ class Pictures:
         return self.lossless[a] is not None and self.lossless[a] == self.lossless[b]
 
     def bits(self, a: int, b: int) -> int:
-        """Hamming distance of the trimmed pictures; 64 where one of them is empty."""
-        one, other = self.hashes["trimmed"][a], self.hashes["trimmed"][b]
-        return hamming.BITS if one is None or other is None else (int(one, 16) ^ int(other, 16)).bit_count()
+        """Least Hamming distance of one trimmed picture to the other or a variant of it; 64 if either is empty."""
+        one, other = self.variants[a], self.variants[b]
+        if not one or not other:
+            return hamming.BITS
+        return min(*((one[0] ^ each).bit_count() for each in other), *((each ^ other[0]).bit_count() for each in one))
 
 
-def pictures(records: pa.Table) -> Pictures:
-    """Gather the distinct pictures of records; rows that extract dropped take no part."""
+def pictures(records: pa.Table, variants: Sequence[Variant] = SLANTED) -> Pictures:
+    """Gather the distinct pictures of records; rows that extract dropped take no part.
+
+    Copies are sought in `variants` too, which begin as curate.variants lists them.
+    """
     rows = records.select(COLUMNS).to_pylist()
     copies: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
@@ -96,6 +102,10 @@ def pictures(records: pa.Table) -> Pictures:
         worth=[(-row["width"] * row["height"], -len(row["tags"]), (row["source"], row["path"])) for row in best],
         lossless=[(row["width"], row["height"]) if row["format"] in LOSSLESS else None for row in best],
         hashes={name: [h if t else None for h, t in zip(column, told, strict=True)] for name, column in found.items()},
+        variants=[
+            [int(h, 16) for h in row["search_hashes"][: 1 + len(variants)]] if t else []
+            for row, t in zip(best, told, strict=True)
+        ],
         colors=flat.reshape(len(best), GRID_NUMBERS).astype(np.float32),
     )
 
@@ -105,13 +115,21 @@ def find(dataset: Path, all_pictures: Pictures, max_distance: int) -> list[Edge]
     radii = {"trimmed": max_distance, "line": LINE_RADIUS, "outline": LINE_RADIUS}
     found = [_search(all_pictures.hashes[name], radius) for name, radius in radii.items()]
     candidates = np.unique(np.concatenate(found), axis=0)
-    squares = _Squares(dataset, all_pictures.ids)
-    edges = []
+    squares = Thumbnails(dataset, all_pictures.ids)
+    edges: dict[tuple[int, int], Edge] = {}
     with progress.bar("dedupe", len(candidates)) as bar:
         for block in np.split(candidates, range(BLOCK, len(candidates), BLOCK)):
-            edges += _second_look(block, all_pictures, squares, max_distance)
+            looks = _second_look(block, all_pictures, squares, max_distance)
+            edges |= {(edge.a, edge.b): edge for edge in looks}
             bar.advance(len(block))
-    return edges
+    for a, b, variant in _search_variants(all_pictures, max_distance):
+        known = edges.get((a, b))
+        if known is not None and known.kind == "duplicate":
+            continue
+        edge = _look_at_variant(a, b, variant, all_pictures, squares)
+        if edge is not None and (known is None or edge.kind == "duplicate"):
+            edges[a, b] = edge
+    return [edges[pair] for pair in sorted(edges)]
 
 
 def _search(hashes: list[str | None], radius: int) -> hamming.Pairs:
@@ -120,67 +138,79 @@ def _search(hashes: list[str | None], radius: int) -> hamming.Pairs:
     return np.array(told, np.int64)[pairs].reshape(-1, 2)
 
 
-def _second_look(block: hamming.Pairs, all_pictures: Pictures, squares: _Squares, max_distance: int) -> list[Edge]:
-    """Colour signatures of a block of candidates at once, then lines and detail pair by pair.
+def _search_variants(all_pictures: Pictures, radius: int) -> list[tuple[int, int, int]]:
+    """(a, b, variant): a < b, one picture near a variant of the other; a negative number says that it is a's."""
+    told = [number for number, hashes in enumerate(all_pictures.variants) if hashes]
+    if not told:
+        return []
+    table = np.array([all_pictures.variants[number] for number in told], np.uint64)
+    found = set()
+    for variant in range(1, table.shape[1]):
+        pairs = hamming.near_pairs(np.concatenate([table[:, 0], table[:, variant]]), radius)
+        across = pairs[(pairs[:, 0] < len(told)) & (pairs[:, 1] >= len(told))] - (0, len(told))
+        for plain, other in across[across[:, 0] != across[:, 1]].tolist():
+            one, two = told[plain], told[other]
+            found.add((one, two, variant) if one < two else (two, one, -variant))
+    return sorted(found)
 
-    Whether two pictures are look-alikes hangs on their pixels alone: tags, which may be added to later, decide only
-    of which kind. Else a family could part as the dataset grows.
-    """
+
+def _look_at_variant(a: int, b: int, variant: int, all_pictures: Pictures, squares: Thumbnails) -> Edge | None:
+    """A copy that was turned or mirrored; None for a stranger."""
+    lay = VARIANTS[abs(variant) - 1]
+    one, other = squares.view(a), squares.view(b)
+    one, other = (phash.trim(lay(one)), other) if variant < 0 else (one, phash.trim(lay(other)))
+    grids = [phash.color_grid(phash.trim(rgb))[None] for rgb in (one, other)]
+    color = float(likeness.color_distance(*grids)[0])
+    if color > likeness.PERHAPS_SAME:
+        return None
+    if not likeness.same_colors(alignment.difference(alignment.view(one), alignment.view(other))):
+        return None
+    lines = likeness.line_difference(squares.sketch(a), squares.sketch(b))
+    apart = _conflict(a, b, all_pictures) or _doubtful(a, b, all_pictures)
+    return Edge(a, b, "alternate" if apart else "duplicate", all_pictures.bits(a, b), color, lines)
+
+
+def _second_look(block: hamming.Pairs, all_pictures: Pictures, squares: Thumbnails, max_distance: int) -> list[Edge]:
+    """Colour signatures of a block of candidates at once, then lines and colours pair by pair."""
     colors = likeness.color_distance(all_pictures.colors[block[:, 0]], all_pictures.colors[block[:, 1]])
     edges = []
     for (a, b), color in zip(block.tolist(), colors.tolist(), strict=True):
         bits = all_pictures.bits(a, b)
         lines = likeness.line_difference(squares.sketch(a), squares.sketch(b))
-        alike = bits <= max_distance and _same_colors(a, b, color, all_pictures, squares)
-        if alike and not _told_apart(a, b, all_pictures, squares):
-            edges.append(Edge(a, b, "duplicate", bits, color, lines))
-        elif alike or lines <= likeness.SAME_LINES:
-            edges.append(Edge(a, b, "alternate", bits, color, lines))
+        kind = _kind(a, b, color, lines, all_pictures, squares, near=bits <= max_distance)
+        if kind is not None:
+            edges.append(Edge(a, b, kind, bits, color, lines))
     return edges
 
 
-def _same_colors(a: int, b: int, color: float, all_pictures: Pictures, squares: _Squares) -> bool:
+def _kind(
+    a: int, b: int, color: float, lines: float, all_pictures: Pictures, squares: Thumbnails, *, near: bool
+) -> str | None:
+    """`duplicate`, `alternate`, or None for strangers.
+
+    Whether two pictures are look-alikes hangs on their pixels alone: tags, which may be added to later, decide only
+    of which kind. Else a family could part as the dataset grows.
+    """
+    doubtful = _doubtful(a, b, all_pictures)
+    apart = _conflict(a, b, all_pictures) or (doubtful and color > likeness.SAME_SIGNATURE)
+    if not near or color > likeness.PERHAPS_SAME or (apart and lines <= likeness.SAME_LINES):
+        return "alternate" if lines <= likeness.SAME_LINES else None  # aligning costs milliseconds
+    found = alignment.difference(squares.view(a), squares.view(b))
+    if not likeness.same_colors(found):
+        return "alternate" if lines <= likeness.SAME_LINES else None
+    apart = apart or (doubtful and found.spot > likeness.SAME_SPOTS) or _edited(a, b, all_pictures, squares)
+    return "alternate" if apart else "duplicate"
+
+
+def _conflict(a: int, b: int, all_pictures: Pictures) -> bool:
+    return likeness.colors_conflict(all_pictures.tags[a], all_pictures.tags[b])
+
+
+def _doubtful(a: int, b: int, all_pictures: Pictures) -> bool:
+    """Whether tags differ, and no lossy encoding explains a difference of pixels: then hardly any is overlooked."""
     one, other = all_pictures.tags[a], all_pictures.tags[b]
-    doubtful = bool(one and other) and set(one) != set(other) and all_pictures.comparable(a, b)
-    return likeness.same_colors(squares.view(a), squares.view(b), color, doubtful=doubtful)
+    return bool(one and other) and set(one) != set(other) and all_pictures.comparable(a, b)
 
 
-def _told_apart(a: int, b: int, all_pictures: Pictures, squares: _Squares) -> bool:
-    """Whether tags or a small edit make two pictures of the same look two pictures nevertheless."""
-    if likeness.colors_conflict(all_pictures.tags[a], all_pictures.tags[b]):
-        return True
+def _edited(a: int, b: int, all_pictures: Pictures, squares: Thumbnails) -> bool:
     return all_pictures.comparable(a, b) and likeness.edited(squares.color(a), squares.color(b))
-
-
-class _Squares:
-    """Ink masks and colours by picture. Parts are read as needed and a few kept, as are some thousand masks."""
-
-    def __init__(self, dataset: Path, ids: list[str]) -> None:
-        self.ids = ids
-        self.place: dict[str, tuple[Path, int]] = {}
-        for path in manifest.parts(dataset / "pairs"):
-            keys = manifest.read_table(path, ["id"])["id"].to_pylist()
-            self.place |= {key: (path, row) for row, key in enumerate(keys)}
-        self._column = lru_cache(maxsize=64)(_column)
-        self.sketch = lru_cache(maxsize=8192)(self._sketch)
-
-    def _png(self, picture: int, name: str, flags: int) -> npt.NDArray[np.uint8]:
-        path, row = self.place[self.ids[picture]]
-        packed = np.frombuffer(self._column(path, name)[row], np.uint8)
-        return np.asarray(cv2.imdecode(packed, flags), np.uint8)
-
-    def _sketch(self, picture: int) -> Gray:
-        return self._png(picture, "sketch", cv2.IMREAD_GRAYSCALE)
-
-    def view(self, picture: int) -> Rgb:
-        """(96, 96, 3) colours of the trimmed picture."""
-        return self._png(picture, "view", cv2.IMREAD_COLOR_RGB)
-
-    def color(self, picture: int) -> Rgb:
-        """(size, size, 3) colours of the pair."""
-        return self._png(picture, "color", cv2.IMREAD_COLOR_RGB)
-
-
-def _column(path: Path, name: str) -> list[bytes]:
-    column: list[bytes] = manifest.read_table(path, [name])[name].to_pylist()
-    return column

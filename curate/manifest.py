@@ -15,7 +15,7 @@ from curate.errors import DamagedError, DatasetError
 
 SCHEMA_VERSION = 1
 # how the hashes and signatures are made; another recipe cannot be compared with this one
-HASH_RECIPE = "phash64/pillow luma/lanczos32; steady600; trim96; xdog256; outline128; lab8x8 of 64; view96"
+HASH_RECIPE = "phash64/pillow luma/lanczos32; steady600; trim96; slant2; xdog256; outline128; lab8x8 of 64; view96"
 TAGS = pa.list_(pa.string())
 
 # (name, type, meaning); manifests/columns.md is made from this table
@@ -31,7 +31,11 @@ FOUND: tuple[tuple[str, pa.DataType, str], ...] = (
     ("mode", pa.string(), "Pillow's pixel mode as stored"),
     ("frames", pa.int32(), "frames of an animation; the first one is used"),
     ("phash", pa.string(), "16 hex digits, equal to `str(imagehash.phash(picture))`"),
-    ("search_hashes", TAGS, "hashes dedupe searches: of the picture without its white borders"),
+    (
+        "search_hashes",
+        TAGS,
+        "hashes dedupe searches: of the picture without its white borders, as it is and in six variants",
+    ),
     ("line_hash", pa.string(), "hash of the line art, which a recolour leaves as it is"),
     ("outline_hash", pa.string(), "hash of the silhouette; null where it fills the frame"),
     ("color_grid", pa.list_(pa.float32()), "mean CIELAB over an 8x8 grid of the trimmed picture: 192 numbers"),
@@ -67,7 +71,7 @@ PAIR: tuple[tuple[str, pa.DataType, str], ...] = (
     ("color", pa.binary(), "PNG, RGB: the whole picture in a square, shrunk by area, on white"),
     (LINE, pa.binary(), "PNG, gray, 255 = paper: its line art by METHOD, drawn at full size and shrunk alike"),
     ("sketch", pa.binary(), "PNG, black and white: the ink of the trimmed picture, which dedupe compares"),
-    ("view", pa.binary(), "PNG, RGB, 96 px: the trimmed picture stretched to a square, which dedupe compares"),
+    ("view", pa.binary(), "PNG, RGB, 96 px: the trimmed picture in a square, which dedupe compares"),
     ("content_box", pa.list_(pa.int32(), 4), "top, left, height, width of the picture inside its square, px"),
 )
 EDGES = pa.schema(

@@ -11,6 +11,7 @@ from PIL import Image
 from curate.decode import Rgb
 from curate.lineart import Gray, gray, xdog
 from curate.square import content_box, square
+from curate.variants import VARIANTS
 
 # A border reaches to the first pixel this much darker than white. Measured on re-encoded OpenMoji: ringing of JPEG 40
 # stays below it, so a copy is trimmed as its original is (99 % of colour signatures within 5.6; 37 at a tolerance of 8)
@@ -43,9 +44,15 @@ def steady_hash(luma: Gray) -> str:
     return np.packbits(low - np.median(low) >= CLEAR).tobytes().hex()
 
 
+def search_hashes(trimmed: Rgb, view: Rgb) -> list[str]:
+    """`steady_hash` of the trimmed picture, then of its small view in every variant."""
+    others = [trim(variant(view)) for variant in VARIANTS]
+    return [steady_hash(luma_of(one)) for one in (trimmed, *others)]
+
+
 def luma_of(rgb: Rgb) -> Gray:
     """Pillow's luma, the one that `phash` sees."""
-    return np.asarray(Image.fromarray(rgb).convert("L"))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).convert("L"))
 
 
 def sketch(trimmed: Rgb) -> Gray:

@@ -72,9 +72,11 @@ def read_file(file: SourceFile, options: Options) -> tuple[dict[str, Any], dict[
     drawn = {method: square(lineart.METHODS[method](picture.rgb), options.size) for method in options.lines}
     trimmed = phash.trim(picture.rgb)
     sketch = phash.sketch(trimmed)
-    row |= _signatures(picture.rgb, trimmed, sketch) | _line_quality(drawn[options.lines[0]])
+    view = alignment.view(trimmed)
+    row |= _signatures(picture.rgb, trimmed, sketch) | {"search_hashes": phash.search_hashes(trimmed, view)}
+    row |= _line_quality(drawn[options.lines[0]])
     pixels = {"color": png(color[..., ::-1]), **{f"line_{method}": png(line) for method, line in drawn.items()}}
-    compared = {"sketch": png(sketch, bilevel=True), "view": png(alignment.view(trimmed)[..., ::-1])}
+    compared = {"sketch": png(sketch, bilevel=True), "view": png(view[..., ::-1])}
     place = [box.top, box.left, box.height, box.width]
     return row, {"id": row["id"], **pixels, **compared, "content_box": place}
 
@@ -117,7 +119,6 @@ def _signatures(rgb: Rgb, trimmed: Rgb, sketch: lineart.Gray) -> dict[str, Any]:
     """The columns dedupe compares."""
     return {
         "phash": phash.phash(rgb),
-        "search_hashes": [phash.steady_hash(phash.luma_of(trimmed))],
         "line_hash": phash.steady_hash(sketch),
         "outline_hash": phash.outline_hash(trimmed),
         "color_grid": phash.color_grid(trimmed),

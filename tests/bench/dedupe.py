@@ -179,9 +179,10 @@ def precision(manifest: pd.DataFrame) -> dict[str, Any]:
 @click.argument("art", type=click.Path(path_type=Path, exists=True), default="demo/art")
 @click.option("--sources", "count", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--half", type=click.Choice(["tune", "report"]), default="report", show_default=True)
+@click.option("--mirror", is_flag=True, help="As of curate dedupe.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keep what is made here.")
 @click.option("--json", "as_json", is_flag=True)
-def main(art: Path, count: int, half: str, work: Path | None, as_json: bool) -> None:
+def main(art: Path, count: int, half: str, mirror: bool, work: Path | None, as_json: bool) -> None:
     """Plant copies of COUNT drawings beside all of ART, extract, dedupe, and print what was found."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = work or Path(temporary)
@@ -192,7 +193,7 @@ def main(art: Path, count: int, half: str, work: Path | None, as_json: bool) -> 
             pass
         options = extract.Options(lines=("dilate",), keep_monochrome=True)
         extract.extract([Source("art", art), Source("copies", copies)], dataset, options, workers=engine.cores())
-        dedupe.dedupe(dataset, dedupe.Options())
+        dedupe.dedupe(dataset, dedupe.Options(mirror=mirror))
         result = report(pd.read_parquet(dataset / "manifest"))
     if as_json:
         click.echo(json.dumps(result))

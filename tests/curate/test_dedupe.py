@@ -2,6 +2,7 @@ import io
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curate import dedupe, extract, lookalikes, manifest, sample
+from curate.decode import decode
 from curate.lookalikes import Edge
 from curate.scan import Source
 from curate.split import Shares
+from curate.variants import Variant, mirrored, slanted, turned
 
 Tree = Callable[[Path], dict[str, bytes]]
 Row = dict[str, Any]
@@ -312,3 +315,20 @@ def test_whatever_looks_alike_stars_families_and_fates_obey_their_laws(
         assert sum(verdict.role in {"unique", "survivor"} for verdict in members) == 1
         kept = sum(verdict.dropped is None for verdict in members)
         assert kept == 1 if drop_alternates else kept >= 1
+
+
+@pytest.mark.parametrize(("edit", "mirror"), [("slant", False), ("flip", True), ("side", True), ("pad", False)])
+def test_a_copy_is_found_however_it_lies(edit: str, mirror: bool, art: Path, tmp_path: Path) -> None:
+    source = tmp_path / "s"
+    source.mkdir()
+    edits: dict[str, Variant] = {"slant": slanted(2), "flip": mirrored, "side": turned(1), "pad": slanted(0)}
+    for name in ("1F408", "1F34E", "1F44B-1F3FD", "1F44D"):
+        rgb = decode((art / f"{name}.png").read_bytes()).rgb
+        Image.fromarray(rgb).save(source / f"{name}.png")
+        Image.fromarray(edits[edit](rgb)).resize((200, 200)).save(source / f"{name}~copy.png")
+    found = made(source, tmp_path / "d", replace(OPTIONS, mirror=mirror))
+    assert [path for path, row in found.items() if row["dropped"] == "duplicate"] == sorted(
+        path for path in found if "copy" in path
+    )
+    if mirror:
+        assert all(row["role"] == "unique" for row in made(source, tmp_path / "e").values())

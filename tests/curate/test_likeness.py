@@ -64,9 +64,10 @@ def test_a_copy_has_the_same_detail_and_a_recolour_has_not(
         name: alignment.view(phash.trim(one))
         for name, one in {"it": rgb, "copy": decode(buffer.getvalue()).rgb, "other": pictures["1F44B-1F3FE"]}.items()
     }
-    assert likeness.same_colors(views["it"], views["copy"], 0.0, doubtful=False)
-    for doubtful in (False, True):
-        assert not likeness.same_colors(views["it"], views["other"], 0.0, doubtful=doubtful)
+    assert likeness.same_colors(alignment.difference(views["it"], views["copy"]))
+    recolour = alignment.difference(views["it"], views["other"])
+    assert not likeness.same_colors(recolour)
+    assert recolour.spot > likeness.SAME_SPOTS
 
 
 def test_the_difference_of_two_views_is_symmetric_and_zero_for_itself(pictures: dict[str, np.ndarray]) -> None:
@@ -80,8 +81,7 @@ def test_a_brighter_copy_differs_by_its_exposure_alone(pictures: dict[str, np.nd
     brighter = np.asarray(cv2.convertScaleAbs(one, alpha=1.1, beta=10), np.uint8)
     found = alignment.difference(one, brighter)
     assert found.exposed < 3 < found.region
-    assert likeness.same_colors(one, brighter, 0.0, doubtful=False)
-    assert not likeness.same_colors(one, brighter, 0.0, doubtful=True)
+    assert likeness.same_colors(found)
 
 
 def test_a_dash_is_no_square(pictures: dict[str, np.ndarray]) -> None:
