@@ -19,6 +19,8 @@ REASONS = {
     "unreadable": "it could not be read",
     "too_large": "it has more pixels than --max-pixels",
     "too_small": "its shorter side is below --min-side",
+    "too_long": "it is longer than --max-aspect allows",
+    "monochrome": "it has no colour, and --keep-monochrome was not given",
     "duplicate": "another picture is kept in its stead",
     "alternate": "it is a recolour and --drop-alternates was given",
     "straddles": "it would join look-alikes of two splits",

@@ -13,6 +13,7 @@ from curate.monochrome import kind
 from curate.sample import lines_of
 from curate.scan import Source
 from curate.square import square
+from curate.why import why
 
 
 def told(rgb: Rgb) -> str | None:
@@ -61,6 +62,8 @@ def test_pictures_without_colour_are_tagged_and_dropped_unless_kept(art: Path, t
         rows = read_parts(dataset / "records").to_pylist()
         assert [row["dropped"] for row in rows] == [dropped] * 3
         assert all("meta:lineart" in row["tags"] for row in rows)
+        [told] = why(dataset, rows[0]["path"])
+        assert ("no colour" in told["story"][-1]) != keep
         assert counts["in"] == counts["kept"] + sum(counts["dropped"].values()) == 3
 
 
