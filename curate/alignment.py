@@ -16,6 +16,7 @@ CELLS = 32  # a side, in which colours are compared
 STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
 SMOOTHED = 5  # px, of the smoothing that lets the search look further than a stroke
 STRETCH = 0.25  # a map that scales by more lays a dash on a square
+EXPOSABLE = 25.0  # regions that differ by more are no matter of exposure: a tenth brighter is 16
 CLIPPED = 4  # gray levels from black or white in which an exposure loses what was there
 GAIN, LIFT = (0.7, 1.4), 50.0  # the exposures that are looked for
 
@@ -57,6 +58,8 @@ def difference(one: Rgb, other: Rgb) -> Difference:
 def _compared(one: Rgb, other: Rgb) -> tuple[float, float, float]:
     laid, inside = _laid(one, other)
     spot, region = _unlike(one, laid, inside)
+    if region > EXPOSABLE:
+        return spot, region, region
     exposures = [(_exposed(one, laid), laid), (one, _exposed(laid, one))]
     regions = [_unlike(a, b, inside)[1] for a, b in exposures if a is not None and b is not None]
     return spot, region, min([region, *regions])
@@ -109,7 +112,8 @@ def _exposed(rgb: Rgb, goal: Rgb) -> Rgb | None:
     for _ in range(4):  # least squares, then without what does not follow
         if near.sum() < VIEW or np.ptp(x[near]) == 0:
             return None
-        gain, lift = np.polyfit(x[near], y[near], 1)
+        gain = float(np.cov(x[near], y[near], bias=True)[0, 1] / x[near].var())
+        lift = float(y[near].mean() - gain * x[near].mean())
         off = np.abs(gain * x + lift - y)
         near = off <= max(6.0, 2 * float(np.median(off)))
     if not GAIN[0] < gain < GAIN[1] or abs(lift) >= LIFT:

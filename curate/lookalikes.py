@@ -1,6 +1,6 @@
 """Records -> verified pairs of look-alikes.
 
-Three searches propose (picture, line art, silhouette), a second look decides.
+Four searches propose (picture, line art, silhouette, edges of colour), a second look decides.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -27,7 +28,7 @@ GRID_NUMBERS = 3 * GRID * GRID
 BLOCK = 4096  # candidate pairs looked at between two steps of the progress bar
 COLUMNS = (
     *("id", "source", "path", "tags", "width", "height", "search_hashes", "line_hash", "outline_hash"),
-    *("emptiness", "format", "dropped"),
+    *("edge_hash", "emptiness", "format", "dropped"),
 )
 LOSSLESS = frozenset({"png", "bmp", "tiff", "gif"})
 
@@ -94,7 +95,7 @@ def pictures(records: pa.Table, variants: Sequence[Variant] = SLANTED) -> Pictur
     flat = records["color_grid"].combine_chunks().take(first).flatten().to_numpy(zero_copy_only=False)
     told = [row["emptiness"] < EMPTY for row in best]
     found = {"trimmed": [row["search_hashes"][0] for row in best], "line": [row["line_hash"] for row in best]}
-    found["outline"] = [row["outline_hash"] for row in best]
+    found |= {"outline": [row["outline_hash"] for row in best], "edge": [row["edge_hash"] for row in best]}
     return Pictures(
         ids=list(copies),
         copies=list(copies.values()),
@@ -112,10 +113,11 @@ def pictures(records: pa.Table, variants: Sequence[Variant] = SLANTED) -> Pictur
 
 def find(dataset: Path, all_pictures: Pictures, max_distance: int) -> list[Edge]:
     """Every verified look-alike pair, sorted. A duplicate is within `max_distance` bits and has the same colours."""
-    radii = {"trimmed": max_distance, "line": LINE_RADIUS, "outline": LINE_RADIUS}
+    radii = {"trimmed": max_distance, "line": LINE_RADIUS, "outline": LINE_RADIUS, "edge": LINE_RADIUS}
     found = [_search(all_pictures.hashes[name], radius) for name, radius in radii.items()]
     candidates = np.unique(np.concatenate(found), axis=0)
     squares = Thumbnails(dataset, all_pictures.ids)
+    cv2.setNumThreads(1)  # on pictures this small threads cost more than they do
     edges: dict[tuple[int, int], Edge] = {}
     with progress.bar("dedupe", len(candidates)) as bar:
         for block in np.split(candidates, range(BLOCK, len(candidates), BLOCK)):
@@ -165,7 +167,7 @@ def _look_at_variant(a: int, b: int, variant: int, all_pictures: Pictures, squar
         return None
     if not likeness.same_colors(alignment.difference(alignment.view(one), alignment.view(other))):
         return None
-    lines = likeness.line_difference(squares.sketch(a), squares.sketch(b))
+    lines = _lines(a, b, squares)
     apart = _conflict(a, b, all_pictures) or _doubtful(a, b, all_pictures)
     return Edge(a, b, "alternate" if apart else "duplicate", all_pictures.bits(a, b), color, lines)
 
@@ -176,11 +178,19 @@ def _second_look(block: hamming.Pairs, all_pictures: Pictures, squares: Thumbnai
     edges = []
     for (a, b), color in zip(block.tolist(), colors.tolist(), strict=True):
         bits = all_pictures.bits(a, b)
-        lines = likeness.line_difference(squares.sketch(a), squares.sketch(b))
+        lines = _lines(a, b, squares)
         kind = _kind(a, b, color, lines, all_pictures, squares, near=bits <= max_distance)
         if kind is not None:
             edges.append(Edge(a, b, kind, bits, color, lines))
     return edges
+
+
+def _lines(a: int, b: int, squares: Thumbnails) -> float:
+    """Difference of the strokes, which hang on dark and light; if large, of the edges, which hang on any colour."""
+    strokes = likeness.line_difference(squares.sketch(a), squares.sketch(b))
+    if strokes <= likeness.SAME_LINES:
+        return strokes
+    return min(strokes, likeness.line_difference(squares.edges(a), squares.edges(b)))
 
 
 def _kind(

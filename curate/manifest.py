@@ -15,7 +15,9 @@ from curate.errors import DamagedError, DatasetError
 
 SCHEMA_VERSION = 1
 # how the hashes and signatures are made; another recipe cannot be compared with this one
-HASH_RECIPE = "phash64/pillow luma/lanczos32; steady600; trim96; slant2; xdog256; outline128; lab8x8 of 64; view96"
+HASH_RECIPE = (
+    "phash64/pillow luma/lanczos32; steady600; trim96; slant2; xdog256; outline128; lab8x8 of 64; view96; edges90"
+)
 TAGS = pa.list_(pa.string())
 
 # (name, type, meaning); manifests/columns.md is made from this table
@@ -38,6 +40,7 @@ FOUND: tuple[tuple[str, pa.DataType, str], ...] = (
     ),
     ("line_hash", pa.string(), "hash of the line art, which a recolour leaves as it is"),
     ("outline_hash", pa.string(), "hash of the silhouette; null where it fills the frame"),
+    ("edge_hash", pa.string(), "hash of where colours change, which another hue leaves as it is"),
     ("color_grid", pa.list_(pa.float32()), "mean CIELAB over an 8x8 grid of the trimmed picture: 192 numbers"),
     ("emptiness", pa.float32(), "1 = nothing drawn"),
     ("line_ink", pa.float32(), "share of ink in the line art of the first style"),

@@ -73,7 +73,10 @@ def read_file(file: SourceFile, options: Options) -> tuple[dict[str, Any], dict[
     trimmed = phash.trim(picture.rgb)
     sketch = phash.sketch(trimmed)
     view = alignment.view(trimmed)
-    row |= _signatures(picture.rgb, trimmed, sketch) | {"search_hashes": phash.search_hashes(trimmed, view)}
+    row |= _signatures(picture.rgb, trimmed, sketch) | {
+        "search_hashes": phash.search_hashes(trimmed, view),
+        "edge_hash": phash.edge_hash(view),
+    }
     row |= _line_quality(drawn[options.lines[0]])
     pixels = {"color": png(color[..., ::-1]), **{f"line_{method}": png(line) for method, line in drawn.items()}}
     compared = {"sketch": png(sketch, bilevel=True), "view": png(view[..., ::-1])}

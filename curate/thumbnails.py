@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate import manifest
+from curate import manifest, phash
 from curate.decode import Rgb
 from curate.lineart import Gray
 
@@ -25,6 +25,7 @@ class Thumbnails:
             self.place |= {key: (path, row) for row, key in enumerate(keys)}
         self._column = lru_cache(maxsize=64)(_column)
         self.sketch = lru_cache(maxsize=8192)(self._sketch)
+        self.edges = lru_cache(maxsize=8192)(self._edges)
 
     def _png(self, picture: int, name: str, flags: int) -> npt.NDArray[np.uint8]:
         path, row = self.place[self.ids[picture]]
@@ -33,6 +34,9 @@ class Thumbnails:
 
     def _sketch(self, picture: int) -> Gray:
         return self._png(picture, "sketch", cv2.IMREAD_GRAYSCALE)
+
+    def _edges(self, picture: int) -> Gray:
+        return phash.edges(self.view(picture))
 
     def view(self, picture: int) -> Rgb:
         """(96, 96, 3) colours of the trimmed picture."""
