@@ -67,7 +67,7 @@ def test_a_worker_that_dies_is_told_in_a_line() -> None:
 
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from curate import engine
 
@@ -79,6 +79,7 @@ def meet_or_work(seconds):
     time.sleep(seconds)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell begins deaf to it
     for number, _ in enumerate(engine.run(meet_or_work, [0, 0, 2], 2)):
         print(number, flush=True)
 """
