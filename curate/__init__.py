@@ -4,7 +4,8 @@ The road, a module a stage:
 
     sample    real tagged art out of installed packages
     extract   scan > record, every file once: sidecar, decode, lineart, square, phash -> records and pairs
-    dedupe    lookalikes (hamming, likeness) > split -> groups, roles, families, fates: the manifest
+    dedupe    edges (lookalikes) > verdicts (split) -> groups, roles, families, fates: the manifest
+    decisions what people decided, which dedupe obeys
     tally     manifest -> how many pictures carry each tag
     select    manifest -> a smaller manifest
     shards    manifest and pairs > pack (tfrecord) -> TFRecord shards, vocabulary, index

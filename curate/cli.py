@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from curate import __version__, engine
-from curate.command import Road, faults, listing, stage, stories, summary
+from curate.command import Road, decided, faults, listing, stage, stories, summary
 
 FOLDER = click.Path(path_type=Path)
 
@@ -16,13 +16,13 @@ FOLDER = click.Path(path_type=Path)
 @click.group(cls=Road, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="nurie", prog_name="curate")
 def main() -> None:
-    r"""Drawings in, shards out: colour art and tags become line-art/colour pairs for training.
+    """Drawings in, shards out: colour art and tags become line-art/colour pairs for training.
 
     \b
     curate extract ART DATASET     decode, draw lines, hash, shrink to pairs
     curate dedupe DATASET          duplicates, recolours, splits
     curate shard DATASET SHARDS    what `train fit SHARDS RUN` reads
-    """
+    """  # noqa: D301  # click wants the backspace itself
 
 
 workers_option = click.option(
@@ -85,19 +85,59 @@ def extract(
 @click.argument("dataset", type=FOLDER)
 @click.option("--max-distance", type=click.IntRange(0, 16), default=6, show_default=True, help="Bits, for duplicates.")
 @click.option("--mirror", is_flag=True, help="Seek mirrored copies, and such as lie on their side.")
+@click.option(
+    "--survivor",
+    metavar="RULE",
+    default="pixels",
+    show_default=True,
+    help="Which duplicate is kept: most pixels, bytes, tags, score, or first.",
+)
 @click.option("--drop-alternates", is_flag=True, help="Keep one picture of a set of recolours.")
+@click.option("--against", "other", metavar="OTHER", type=FOLDER, help="Leave out what this dataset has already.")
 @click.option("--split", default="0.9,0.05,0.05", show_default=True, help="Shares of train, validation, test.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which family goes to which split.")
 @stage(summary)
 def dedupe(
-    dataset: Path, max_distance: int, mirror: bool, drop_alternates: bool, split: str, seed: int
+    dataset: Path,
+    max_distance: int,
+    mirror: bool,
+    survivor: str,
+    drop_alternates: bool,
+    other: Path | None,
+    split: str,
+    seed: int,
 ) -> dict[str, Any]:
-    """Find duplicates and recolours; give every picture a role, a family, a split and a fate."""
+    """Find duplicates and recolours; give every picture a role, a family, a split and a fate.
+
+    Pictures it has compared before are not compared again.
+    """
     from curate import dedupe as stage_dedupe  # noqa: PLC0415
     from curate.split import parse_shares  # noqa: PLC0415
 
-    options = stage_dedupe.Options(max_distance, drop_alternates, mirror, parse_shares(split, seed))
-    return stage_dedupe.dedupe(dataset, options)
+    options = stage_dedupe.Options(max_distance, drop_alternates, mirror, parse_shares(split, seed), survivor)
+    return stage_dedupe.dedupe(dataset, options, other=other)
+
+
+@main.command()
+@click.argument("dataset", type=FOLDER)
+@click.argument("kind", metavar="[KIND]", required=False)
+@click.argument("pictures", metavar="[PATH|ID]...", nargs=-1)
+@click.option("--tags", metavar="TAGS", help="Of retag: what the picture's tags are, parted by commas.")
+@stage(decided)
+def decide(dataset: Path, kind: str | None, pictures: tuple[str, ...], tags: str | None) -> dict[str, Any]:
+    """Overrule dedupe, from its next run on; with no KIND, list what was decided.
+
+    \b
+    different A B     no look-alikes        keep A      nobody's duplicate
+    duplicate A B     one picture twice     drop A      leave it out
+    alternate A B     a recolour            retag A     give it other tags
+    undo N            take back number N
+    """  # noqa: D301  # click wants the backspace itself
+    from curate import decisions  # noqa: PLC0415
+
+    if kind is not None:
+        return {"decisions": [decisions.decide(dataset, kind, pictures, tags)]}
+    return {"decisions": decisions.listed(dataset)}
 
 
 @main.command()

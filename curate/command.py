@@ -84,6 +84,14 @@ def stories(_name: str, result: dict[str, Any]) -> None:
         click.echo("\n".join(record["story"]))
 
 
+def decided(_name: str, result: dict[str, Any]) -> None:
+    """Print decisions, one a line, with the number that undoes them."""
+    for row in result["decisions"]:
+        told = [row["kind"], row["a"], row["b"] or "", ", ".join(row["tags"] or ())]
+        undone = "" if row.get("holds", True) else "  (undone)"
+        click.echo(f"{row['sequence']:>6,}  {' '.join(part for part in told if part)}{undone}")
+
+
 def faults(_name: str, result: dict[str, Any]) -> None:
     """Print every fault on a line of its own."""
     for fault in result["faults"]:

@@ -6,7 +6,6 @@ parts as in an unbroken run.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -93,7 +92,7 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fr
     """The state of a dataset that may be written to: begun now, or begun before with the same options."""
     wanted = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(options).items()}
     ours = (fresh and manifest.clear(dataset)) or (dataset / manifest.STATE).exists()
-    if not ours and any(path.name != f".{manifest.STATE}.tmp" for path in dataset.iterdir()):
+    if not ours and any(path.name not in {f".{manifest.STATE}.tmp", manifest.DECISIONS} for path in dataset.iterdir()):
         raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
     if not (dataset / manifest.STATE).exists():
         manifest.write_state(dataset, {"version": manifest.SCHEMA_VERSION, "options": wanted, "sources": []})
@@ -162,7 +161,6 @@ def _commit(dataset: Path, part: Part, ids: set[str]) -> None:
 def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
     """Before dedupe the manifest equals the records; new records put it back to that."""
     if manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records"):
-        shutil.rmtree(dataset / "edges", ignore_errors=True)
         manifest.replace_manifest(dataset, manifest.iter_parts(dataset / "records"))
     counted = manifest.counts(manifest.read_parts(dataset / "manifest", ["dropped"]))
     state["counts"] = counted

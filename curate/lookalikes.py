@@ -1,36 +1,25 @@
-"""Records -> verified pairs of look-alikes.
+"""Pictures -> verified pairs of look-alikes.
 
 Four searches propose (picture, line art, silhouette, edges of colour), a second look decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from curate import alignment, hamming, likeness, phash, progress
-from curate.phash import GRID
-from curate.tags import unique
+from curate.hamming import Mask
+from curate.pictures import Pictures
 from curate.thumbnails import Thumbnails
-from curate.variants import SLANTED, VARIANTS, Variant
+from curate.variants import VARIANTS
 
+LOOK = 1  # of another number, edges were verified in another way and are looked at again
 # bits; on OpenMoji the silhouette alone proposes 99.9 % of a tone family's pairs within it, the line art 82 %
 LINE_RADIUS = 6
-EMPTY = 0.995  # a hash of a picture emptier than this says nothing
-GRID_NUMBERS = 3 * GRID * GRID
 BLOCK = 4096  # candidate pairs looked at between two steps of the progress bar
-COLUMNS = (
-    *("id", "source", "path", "tags", "width", "height", "search_hashes", "line_hash", "outline_hash"),
-    *("edge_hash", "emptiness", "format", "dropped"),
-)
-LOSSLESS = frozenset({"png", "bmp", "tiff", "gif"})
 
 
 class Edge(NamedTuple):
@@ -45,78 +34,17 @@ class Edge(NamedTuple):
     line_difference: float
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Distinct readable pictures, one an id, in the order they were added; all fields are aligned."""
+def find(
+    squares: Thumbnails, all_pictures: Pictures, max_distance: int, fresh: Mask | None = None
+) -> dict[tuple[int, int], Edge]:
+    """Every verified look-alike pair by its two indices. A duplicate is within `max_distance` bits, of one colouring.
 
-    ids: list[str]
-    copies: list[list[int]]
-    """Rows of the records that are this picture, best first."""
-    tags: list[tuple[str, ...]]
-    """Tags of all copies."""
-    worth: list[tuple[int, int, tuple[str, str]]]
-    """Sort key, best first: most pixels, most tags, first path."""
-    hashes: dict[str, list[str | None]]
-    """By search; None where the hash says nothing."""
-    variants: list[list[int]]
-    """Hashes of the trimmed picture as it is and in the variants that copies are sought in; none where it is empty."""
-    lossless: list[tuple[int, int] | None]
-    """Width and height of pictures stored without loss, None for others."""
-    colors: npt.NDArray[np.float32]
-    """(n, 192) colour signatures."""
-
-    def comparable(self, a: int, b: int) -> bool:
-        """Whether both are stored without loss and of one size, so that no encoding explains a difference."""
-        return self.lossless[a] is not None and self.lossless[a] == self.lossless[b]
-
-    def bits(self, a: int, b: int) -> int:
-        """Least Hamming distance of one trimmed picture to the other or a variant of it; 64 if either is empty."""
-        one, other = self.variants[a], self.variants[b]
-        if not one or not other:
-            return hamming.BITS
-        return min(*((one[0] ^ each).bit_count() for each in other), *((each ^ other[0]).bit_count() for each in one))
-
-
-def pictures(records: pa.Table, variants: Sequence[Variant] = SLANTED) -> Pictures:
-    """Gather the distinct pictures of records; rows that extract dropped take no part.
-
-    Copies are sought in `variants` too, which begin as curate.variants lists them.
+    With `fresh`, a (n,) mask, only the pairs of which either is fresh: the others have been looked at before.
     """
-    rows = records.select(COLUMNS).to_pylist()
-    copies: dict[str, list[int]] = {}
-    for number, row in enumerate(rows):
-        if row["dropped"] is None:
-            copies.setdefault(row["id"], []).append(number)
-    first = pa.array([numbers[0] for numbers in copies.values()], pa.int64())
-    for numbers in copies.values():
-        numbers.sort(key=lambda number: (-len(rows[number]["tags"]), rows[number]["source"], rows[number]["path"]))
-    best = [rows[numbers[0]] for numbers in copies.values()]
-    merged = [unique(tag for number in numbers for tag in rows[number]["tags"]) for numbers in copies.values()]
-    flat = records["color_grid"].combine_chunks().take(first).flatten().to_numpy(zero_copy_only=False)
-    told = [row["emptiness"] < EMPTY for row in best]
-    found = {"trimmed": [row["search_hashes"][0] for row in best], "line": [row["line_hash"] for row in best]}
-    found |= {"outline": [row["outline_hash"] for row in best], "edge": [row["edge_hash"] for row in best]}
-    return Pictures(
-        ids=list(copies),
-        copies=list(copies.values()),
-        tags=merged,
-        worth=[(-row["width"] * row["height"], -len(row["tags"]), (row["source"], row["path"])) for row in best],
-        lossless=[(row["width"], row["height"]) if row["format"] in LOSSLESS else None for row in best],
-        hashes={name: [h if t else None for h, t in zip(column, told, strict=True)] for name, column in found.items()},
-        variants=[
-            [int(h, 16) for h in row["search_hashes"][: 1 + len(variants)]] if t else []
-            for row, t in zip(best, told, strict=True)
-        ],
-        colors=flat.reshape(len(best), GRID_NUMBERS).astype(np.float32),
-    )
-
-
-def find(dataset: Path, all_pictures: Pictures, max_distance: int) -> list[Edge]:
-    """Every verified look-alike pair, sorted. A duplicate is within `max_distance` bits and has the same colours."""
+    fresh = np.ones(len(all_pictures.ids), np.bool_) if fresh is None else fresh
     radii = {"trimmed": max_distance, "line": LINE_RADIUS, "outline": LINE_RADIUS, "edge": LINE_RADIUS}
-    found = [_search(all_pictures.hashes[name], radius) for name, radius in radii.items()]
+    found = [_search(all_pictures.hashes[name], radius, fresh) for name, radius in radii.items()]
     candidates = np.unique(np.concatenate(found), axis=0)
-    squares = Thumbnails(dataset, all_pictures.ids)
     cv2.setNumThreads(1)  # on pictures this small threads cost more than they do
     edges: dict[tuple[int, int], Edge] = {}
     with progress.bar("dedupe", len(candidates)) as bar:
@@ -124,31 +52,58 @@ def find(dataset: Path, all_pictures: Pictures, max_distance: int) -> list[Edge]
             looks = _second_look(block, all_pictures, squares, max_distance)
             edges |= {(edge.a, edge.b): edge for edge in looks}
             bar.advance(len(block))
-    for a, b, variant in _search_variants(all_pictures, max_distance):
-        known = edges.get((a, b))
-        if known is not None and known.kind == "duplicate":
+    return edges | _turned(squares, all_pictures, max_distance, fresh, edges)
+
+
+def find_copies(
+    squares: Thumbnails, all_pictures: Pictures, max_distance: int, ours: Mask
+) -> dict[tuple[int, int], Edge]:
+    """The duplicates among the pairs of one of `ours`, a (n,) mask, and another's; recolours are not sought."""
+    cv2.setNumThreads(1)
+    candidates = _search(all_pictures.hashes["trimmed"], max_distance, ours)
+    across = candidates[ours[candidates].sum(axis=1) == 1]
+    edges = {(edge.a, edge.b): edge for edge in _second_look(across, all_pictures, squares, max_distance)}
+    edges |= _turned(squares, all_pictures, max_distance, ours, edges, across=True)
+    return {pair: edge for pair, edge in edges.items() if edge.kind == "duplicate"}
+
+
+def _search(hashes: list[str | None], radius: int, fresh: Mask) -> hamming.Pairs:
+    told = np.array([number for number, one in enumerate(hashes) if one is not None], np.int64)
+    pairs = hamming.near_pairs(hamming.parse([one for one in hashes if one is not None]), radius, fresh[told])
+    return told[pairs].reshape(-1, 2)
+
+
+def _turned(
+    squares: Thumbnails,
+    all_pictures: Pictures,
+    max_distance: int,
+    fresh: Mask,
+    edges: dict[tuple[int, int], Edge],
+    *,
+    across: bool = False,
+) -> dict[tuple[int, int], Edge]:
+    """Edges of copies that lie otherwise, where `edges` knows of none as good; `across`: of one fresh alone."""
+    found: dict[tuple[int, int], Edge] = {}
+    for a, b, variant in _search_variants(all_pictures, max_distance, fresh):
+        before = found.get((a, b), edges.get((a, b)))
+        if (before is not None and before.kind == "duplicate") or (across and fresh[a] == fresh[b]):
             continue
         edge = _look_at_variant(a, b, variant, all_pictures, squares)
-        if edge is not None and (known is None or edge.kind == "duplicate"):
-            edges[a, b] = edge
-    return [edges[pair] for pair in sorted(edges)]
+        if edge is not None and (before is None or edge.kind == "duplicate"):
+            found[a, b] = edge
+    return found
 
 
-def _search(hashes: list[str | None], radius: int) -> hamming.Pairs:
-    told = [number for number, one in enumerate(hashes) if one is not None]
-    pairs = hamming.near_pairs(hamming.parse([one for one in hashes if one is not None]), radius)
-    return np.array(told, np.int64)[pairs].reshape(-1, 2)
-
-
-def _search_variants(all_pictures: Pictures, radius: int) -> list[tuple[int, int, int]]:
+def _search_variants(all_pictures: Pictures, radius: int, fresh: Mask) -> list[tuple[int, int, int]]:
     """(a, b, variant): a < b, one picture near a variant of the other; a negative number says that it is a's."""
     told = [number for number, hashes in enumerate(all_pictures.variants) if hashes]
     if not told:
         return []
     table = np.array([all_pictures.variants[number] for number in told], np.uint64)
+    sought = np.tile(fresh[told], 2)
     found = set()
     for variant in range(1, table.shape[1]):
-        pairs = hamming.near_pairs(np.concatenate([table[:, 0], table[:, variant]]), radius)
+        pairs = hamming.near_pairs(np.concatenate([table[:, 0], table[:, variant]]), radius, sought)
         across = pairs[(pairs[:, 0] < len(told)) & (pairs[:, 1] >= len(told))] - (0, len(told))
         for plain, other in across[across[:, 0] != across[:, 1]].tolist():
             one, two = told[plain], told[other]

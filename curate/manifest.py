@@ -89,7 +89,8 @@ EDGES = pa.schema(
 )
 KEY = ("source", "path", "path_raw")
 STATE = "dataset.json"
-FOLDERS = ("records", "pairs", "edges", "manifest")
+FOLDERS = ("records", "pairs", "edges", "manifest")  # what stages make, and may make again
+DECISIONS = "decisions"  # what people made
 NEW, OLD = ".manifest.new", ".manifest.old"
 
 
@@ -220,7 +221,7 @@ def _state(dataset: Path) -> dict[str, Any]:
 def write_state(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
     """Write `dataset.json` with the SHA-256 of every part; those below the folders named in `rehash` are read again."""
     known = {name: digest for name, digest in state.get("parts", {}).items() if name.partition("/")[0] not in rehash}
-    files = [path for folder in FOLDERS for path in parts(dataset / folder)]
+    files = [path for folder in (*FOLDERS, DECISIONS) for path in sorted((dataset / folder).glob("[!.]*.parquet"))]
     names = {path.relative_to(dataset).as_posix(): path for path in files}
     state["parts"] = {name: known.get(name) or sha256(path) for name, path in names.items()}
     write_json(dataset / STATE, state)

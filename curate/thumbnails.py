@@ -1,7 +1,8 @@
-"""The small pictures of a dataset that dedupe compares, by picture."""
+"""The small pictures of datasets that dedupe compares, by picture."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from curate.lineart import Gray
 class Thumbnails:
     """Ink masks and colours by picture. Parts are read as needed and a few kept, as are some thousand masks."""
 
-    def __init__(self, dataset: Path, ids: list[str]) -> None:
+    def __init__(self, datasets: Sequence[Path], ids: list[str]) -> None:
         self.ids = ids
         self.place: dict[str, tuple[Path, int]] = {}
-        for path in manifest.parts(dataset / "pairs"):
+        for path in [path for dataset in datasets for path in manifest.parts(dataset / "pairs")]:
             keys = manifest.read_table(path, ["id"])["id"].to_pylist()
             self.place |= {key: (path, row) for row, key in enumerate(keys)}
         self._column = lru_cache(maxsize=64)(_column)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import manifest
+from curate import decisions, manifest
 from curate.contract import read_index
 from curate.errors import NurieError
+
+Row = dict[str, Any]
 
 SHOWN = [name for name in manifest.SCHEMA.names if name not in {"path_raw", "color_grid"}]  # bytes; 192 numbers
 REASONS = {
@@ -24,6 +26,8 @@ REASONS = {
     "duplicate": "another picture is kept in its stead",
     "alternate": "it is a recolour and --drop-alternates was given",
     "straddles": "it would join look-alikes of two splits",
+    "in_other": "the dataset given as --against has it already",
+    "decision": "people left it out",
 }
 
 
@@ -38,15 +42,18 @@ def why(dataset: Path, key: str, *, chosen: Path | None = None, shards: Path | N
     rows = table.filter(pc.or_kleene(pc.equal(table["id"], key), pc.equal(table["path"], path))).to_pylist()
     if not rows:
         raise NurieError(f"no record has the path or id {key!r}: paths are relative to their source folder")
-    survivors = table.filter(pc.is_in(table["role"], pa.array(["survivor", "alternate"])))
-    paths = dict(zip(survivors["id"].to_pylist(), survivors["path"].to_pylist(), strict=True))
-    return [{**row, "story": list(_story(row, paths, chosen, shards))} for row in rows]
+    people = decisions.read(dataset)
+    return [{**row, "story": list(_story(row, table, people, chosen, shards))} for row in rows]
 
 
-def _story(row: dict[str, Any], paths: dict[str, str], chosen: Path | None, shards: Path | None) -> Iterator[str]:
+def _story(row: Row, table: pa.Table, people: Sequence[Row], chosen: Path | None, shards: Path | None) -> Iterator[str]:
     yield f"extract: {_extracted(row)}"
+    for told in decisions.holding(people):
+        if row["id"] is not None and row["id"] in (told["a"], told["b"]):
+            yield f"decision {told['sequence']}: {_decided(row, told)}"
     if row["role"]:
-        yield f"dedupe: {_deduped(row, paths)}"
+        yield f"dedupe: {_deduped(row, table)}"
+        yield from (f"tags: {', '.join(tags)} from {path}" for path, tags in _given(row, table))
     yield "manifest: kept" if row["dropped"] is None else f"manifest: dropped as {row['dropped']}: {_reason(row)}"
     if chosen is not None:
         ids = manifest.read_chosen(chosen)["id"].to_pylist()
@@ -55,7 +62,7 @@ def _story(row: dict[str, Any], paths: dict[str, str], chosen: Path | None, shar
         yield f"shards: {_place(shards, row['id'])}"
 
 
-def _extracted(row: dict[str, Any]) -> str:
+def _extracted(row: Row) -> str:
     if row["error"] and row["dropped"]:
         return f"{row['path']} of {row['source']} could not be read ({row['error']})"
     said = (
@@ -64,16 +71,43 @@ def _extracted(row: dict[str, Any]) -> str:
     return f"{said}; sidecar left out ({row['error']})" if row["error"] else said
 
 
-def _deduped(row: dict[str, Any], paths: dict[str, str]) -> str:
+def _decided(row: Row, told: Row) -> str:
+    other = told["b"] if told["a"] == row["id"] else told["a"]
+    told_tags = ", ".join(told["tags"] or ())
+    return " ".join(part for part in (told["kind"], other if told["b"] else "", told_tags) if part)
+
+
+def _deduped(row: Row, table: pa.Table) -> str:
     others = ""
     if row["duplicate_of"] == row["id"]:
-        others = f" of {paths[row['id']]}, byte for byte"
+        others = f" of {_path(table, row['id'])}, byte for byte"
     elif row["duplicate_of"]:
-        others = f" of {paths[row['duplicate_of']]} ({row['duplicate_of']}), {row['distance']} bits away"
+        path = _path(table, row["duplicate_of"]) or "a picture of the other dataset"
+        others = f" of {path} ({row['duplicate_of']}), {row['distance']} bits away"
     return f"{row['role']}{others}, family {row['family']}, split {row['split']}"
 
 
-def _reason(row: dict[str, Any]) -> str:
+def _path(table: pa.Table, key: str) -> str | None:
+    """Of the best of the files that are this picture: its copies are duplicates of it."""
+    rows = table.filter(pc.equal(table["id"], key))
+    best = [path for path, role in zip(*_lists(rows, "path", "role"), strict=True) if role != "duplicate"]
+    return str([*best, *rows["path"].to_pylist()][0]) if rows.num_rows else None
+
+
+def _given(row: Row, table: pa.Table) -> Iterator[tuple[str, list[str]]]:
+    """Tags that a survivor has of its duplicates, by the path of each."""
+    missing = set(row["tags"]) - set(row["own_tags"])
+    star = table.filter(pc.equal(table["group"], row["group"]))
+    for path, own in zip(*_lists(star, "path", "own_tags"), strict=True):
+        if path != row["path"] and (given := sorted(missing & set(own))):
+            yield path, given
+
+
+def _lists(table: pa.Table, *names: str) -> list[list[Any]]:
+    return [table[name].to_pylist() for name in names]
+
+
+def _reason(row: Row) -> str:
     return REASONS.get(row["dropped"], "no longer known")
 
 

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from curate import dedupe, extract, lookalikes, manifest, sample
+from curate import dedupe, edges, extract, manifest, sample, verdicts
 from curate.decode import decode
 from curate.lookalikes import Edge
+from curate.pictures import gather
 from curate.scan import Source
 from curate.split import Shares
 from curate.variants import Variant, mirrored, slanted, turned
@@ -222,8 +223,8 @@ def test_newcomers_that_would_join_two_splits_are_left_out(
     shutil.copy(art / "1F44B.png", source / "z.png")
     shutil.copy(art / "1F44B.png", source / "zz.png")
     extract.extract([Source("s", source)], tmp_path / "d", extract.Options())
-    edges = [Edge(other, 5, "alternate", 9, 9.0, 0.0) for other in range(5)]
-    monkeypatch.setattr(lookalikes, "find", lambda *_: edges)
+    looks = [Edge(other, 5, "alternate", 9, 9.0, 0.0) for other in range(5)]
+    monkeypatch.setattr(edges, "find", lambda *_: {(edge.a, edge.b): edge for edge in looks})
     counts = dedupe.dedupe(tmp_path / "d", OPTIONS)
     assert counts["dropped"] == {"straddles": 2}
     found = rows(tmp_path / "d")
@@ -290,26 +291,26 @@ def test_whatever_looks_alike_stars_families_and_fates_obey_their_laws(
 ) -> None:
     sizes, kinds, drop_alternates = graph
     records = manifest.read_parts(plain / "records").slice(0, len(sizes))
-    pictures = lookalikes.pictures(records)
-    edges = [Edge(a, b, kind, 1, 1.0, 0.0) for (a, b), kind in sorted(kinds.items())]
-    verdicts = dedupe._verdicts(pictures, edges, dedupe.Options(drop_alternates=drop_alternates, shares=SHARES))
+    pictures = gather(records)
+    looks = [Edge(a, b, kind, 1, 1.0, 0.0) for (a, b), kind in sorted(kinds.items())]
+    decided = verdicts.verdicts(pictures, looks, SHARES, verdicts.Known(), drop_alternates=drop_alternates)
     place = {key: number for number, key in enumerate(pictures.ids)}
     families = defaultdict(list)
-    for one, verdict in enumerate(verdicts):
+    for one, verdict in enumerate(decided):
         if verdict.dropped == "straddles":
             continue
         families[verdict.family].append(verdict)
         center = place[verdict.group]
         if verdict.role == "duplicate":  # a star: never a duplicate of a duplicate, and each by an edge of its own
-            assert verdicts[center].role in {"survivor", "alternate"}
+            assert decided[center].role in {"survivor", "alternate"}
             assert kinds[min(one, center), max(one, center)] == "duplicate"
             assert pictures.worth[center] <= pictures.worth[one]
             assert verdict.dropped == "duplicate"
         else:
             assert center == one
     for a, b in kinds:
-        if "straddles" not in {verdicts[a].dropped, verdicts[b].dropped}:
-            assert verdicts[a].family == verdicts[b].family
+        if "straddles" not in {decided[a].dropped, decided[b].dropped}:
+            assert decided[a].family == decided[b].family
     for members in families.values():
         assert len({verdict.split for verdict in members}) == 1
         assert sum(verdict.role in {"unique", "survivor"} for verdict in members) == 1

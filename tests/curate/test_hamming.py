@@ -1,4 +1,5 @@
 from itertools import combinations
+from random import Random
 
 import numpy as np
 from hypothesis import given
@@ -23,6 +24,16 @@ near = st.integers(0, 2**64 - 1).flatmap(
 def test_every_near_pair_is_found_and_no_other(groups: tuple[list[int], ...], radius: int) -> None:
     hashes = [one for group in groups for one in group]
     assert near_pairs(np.array(hashes, np.uint64), radius).tolist() == oracle(hashes, radius)
+
+
+@given(st.tuples(near, near, st.lists(st.integers(0, 2**64 - 1), max_size=5)), st.integers(0, 12), st.randoms())
+def test_of_fresh_hashes_every_near_pair_is_found_and_no_other(
+    groups: tuple[list[int], ...], radius: int, random: Random
+) -> None:
+    hashes = [one for group in groups for one in group]
+    fresh = np.array([random.random() < 0.3 for _ in hashes], np.bool_)
+    found = near_pairs(np.array(hashes, np.uint64), radius, fresh).tolist()
+    assert found == [[a, b] for a, b in oracle(hashes, radius) if fresh[a] or fresh[b]]
 
 
 def test_two_thousand_hashes_of_few_bits_agree_with_the_oracle() -> None:

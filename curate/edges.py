@@ -1,0 +1,83 @@
+"""The look-alike pairs of a dataset, remembered: what was looked at once is not looked at again.
+
+`edges/part-*.parquet` are the verified pairs, `edges/looked.parquet` the pictures they were sought among, each with a
+digest of the tags that helped to tell a recolour from a copy.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from curate import manifest
+from curate.contract import canonical_json
+from curate.lookalikes import LOOK, Edge, find
+from curate.pictures import Pictures
+from curate.thumbnails import Thumbnails
+
+LOOKED = "looked.parquet"
+SCHEMA = pa.schema([("id", pa.string()), ("tags_digest", pa.int64())])
+
+
+def look(dataset: Path, pictures: Pictures, max_distance: int, *, mirror: bool) -> list[Edge]:
+    """Every verified look-alike pair, sorted; the pairs of two pictures that were looked at before are read.
+
+    Writes `edges/`. What it finds and writes does not hang on what was remembered.
+    """
+    digests = [_digest(tags) for tags in pictures.tags]
+    how = {"look": LOOK, "hashes": manifest.HASH_RECIPE, "max_distance": max_distance, "mirror": mirror}
+    known = _looked(dataset, how)
+    fresh = [known.get(key) != digest for key, digest in zip(pictures.ids, digests, strict=True)]
+    edges = {} if all(fresh) else _remembered(dataset, pictures, fresh)
+    if any(fresh):
+        squares = Thumbnails([dataset], pictures.ids)
+        edges |= find(squares, pictures, max_distance, np.array(fresh, np.bool_))
+    ordered = [edges[pair] for pair in sorted(edges)]
+    _write(dataset, pictures, digests, ordered, how)
+    return ordered
+
+
+def _digest(tags: tuple[str, ...]) -> int:
+    """The order of tags does not matter to any look."""
+    text = "\n".join(sorted(tags)).encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+def _looked(dataset: Path, how: Mapping[str, object]) -> dict[str, int]:
+    """Digest of the tags of each picture that was looked at, by id; none where it was done in another way."""
+    path = dataset / "edges" / LOOKED
+    if not path.is_file():
+        return {}
+    table = manifest.read_table(path)
+    if (table.schema.metadata or {}).get(b"nurie.look") != canonical_json(how):
+        return {}
+    return dict(zip(table["id"].to_pylist(), table["tags_digest"].to_pylist(), strict=True))
+
+
+def _remembered(dataset: Path, pictures: Pictures, fresh: list[bool]) -> dict[tuple[int, int], Edge]:
+    """The stored edges between pictures that are there still and not to be looked at again."""
+    places = pictures.places()
+    edges = {}
+    for row in manifest.read_parts(dataset / "edges").to_pylist():
+        a, b = places.get(row["a"]), places.get(row["b"])
+        if a is not None and b is not None and not (fresh[a] or fresh[b]):
+            edges[a, b] = Edge(**{**row, "a": a, "b": b})
+    return edges
+
+
+def _write(dataset: Path, pictures: Pictures, digests: list[int], edges: list[Edge], how: Mapping[str, object]) -> None:
+    """Pairs before what was looked at, which vouches for them."""
+    folder = dataset / "edges"
+    if folder.exists() and not (folder / LOOKED).exists():
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    (folder / LOOKED).unlink(missing_ok=True)
+    rows = [edge._asdict() | {"a": pictures.ids[edge.a], "b": pictures.ids[edge.b]} for edge in edges]
+    manifest.write_rows(manifest.part(folder, 0), rows, manifest.EDGES)
+    looked = pa.table([pa.array(pictures.ids, pa.string()), pa.array(digests, pa.int64())], schema=SCHEMA)
+    manifest.write_table(folder / LOOKED, looked.replace_schema_metadata({"nurie.look": canonical_json(how)}))
