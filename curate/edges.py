@@ -1,6 +1,6 @@
 """The look-alike pairs of a dataset, remembered: what was looked at once is not looked at again.
 
-`edges/part-*.parquet` are the verified pairs, `edges/looked.parquet` the pictures they were sought among, each with a
+`edges/part-*.parquet` are the verified pairs, `edges/_looked.parquet` the pictures they were sought among, each with a
 digest of the tags that helped to tell a recolour from a copy.
 """
 
@@ -20,7 +20,7 @@ from curate.lookalikes import LOOK, Edge, find
 from curate.pictures import Pictures
 from curate.thumbnails import Thumbnails
 
-LOOKED = "looked.parquet"
+LOOKED = "_looked.parquet"  # readers of a folder of Parquet pass over names that begin with "_"
 SCHEMA = pa.schema([("id", pa.string()), ("tags_digest", pa.int64())])
 
 

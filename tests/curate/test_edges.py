@@ -107,7 +107,7 @@ def test_killed_between_edges_and_what_was_looked_at_all_are_looked_at_again(
 ) -> None:
     dataset = deduplicated(source, tmp_path / "d")
     before, count = tree(dataset), len(looks)
-    (dataset / "edges" / "looked.parquet").unlink()
+    (dataset / "edges" / "_looked.parquet").unlink()
     manifest.write_rows(manifest.part(dataset / "edges", 0), [], manifest.EDGES)
     dedupe.dedupe(dataset, OPTIONS)
     assert tree(dataset) == before
