@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from curate import hed
 from curate.decode import Rgb
 
 Gray = npt.NDArray[np.uint8]
@@ -23,12 +24,13 @@ def gray(rgb: Rgb) -> Gray:
 
 
 def dilate(rgb: Rgb) -> Gray:
-    """What a 5x5 maximum filter takes away: dark strokes thinner than 5 px, on the paper of their surroundings.
+    """What a maximum filter takes away: dark strokes thinner than it, on the paper of their surroundings.
 
-    line = 255 - |dilate(g) - g|. Source: PaintsChainer's first version (T. Yonetsuji, Qiita, 2016).
+    line = 255 - |dilate(g) - g|. The filter is 5x5 px up to 256 px a side and grows with the picture, or a large one
+    would have hairlines. Source: PaintsChainer's first version (T. Yonetsuji, Qiita, 2016).
     """
     luma = gray(rgb)
-    difference = cv2.absdiff(cv2.dilate(luma, np.ones((5, 5), np.uint8)), luma)
+    difference = cv2.absdiff(cv2.dilate(luma, _window(reach(rgb))), luma)
     return np.asarray(cv2.bitwise_not(difference), np.uint8)
 
 
@@ -108,4 +110,5 @@ METHODS: dict[str, Callable[[Rgb], Gray]] = {
     "xdog": xdog,
     "adaptive": adaptive,
     "canny": canny,
+    "hed": hed.hed,
 }

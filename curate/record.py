@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate import alignment, lineart, monochrome, phash, sidecar
+from curate import alignment, hed, lineart, monochrome, phash, sidecar
 from curate.contract import canonical_json
 from curate.decode import Rgb, TooLargeError, decode
 from curate.errors import DecodeError, NurieError, SidecarError
@@ -42,10 +42,12 @@ class Options:
 
 
 def parse_lines(text: str) -> tuple[str, ...]:
-    """Read `dilate,xdog`. Raises NurieError for a method there is not."""
+    """Read `dilate,xdog`. Raises NurieError for a method there is not, MissingExtraError for one not installed."""
     methods = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     if unknown := [name for name in methods if name not in lineart.METHODS]:
         raise NurieError(f"no line-art method {unknown[0]!r}: there are {', '.join(lineart.METHODS)}")
+    if "hed" in methods:
+        hed.check()
     return methods
 
 

@@ -114,6 +114,19 @@ def test_every_module_imports_with_the_base_dependencies(installed: Path, tmp_pa
     output(installed / "python", "-c", "\n".join(f"import {module}" for module in modules), cwd=tmp_path)
 
 
+def test_a_line_style_of_an_extra_that_is_missing_is_told_before_anything_is_read(
+    installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "art").mkdir()
+    done = subprocess.run(
+        [installed / "curate", "extract", "art", "d", "--lines", "contour,hed"],
+        cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "Error: line art by hed needs an extra: run `pip install 'nurie[hed]'`\n"
+    assert not (tmp_path / "d").exists()
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 @pytest.mark.parametrize("arguments", [[], ["--help"]], ids=["import", "help"])
 def test_starting_never_imports_tensorflow(package: str, arguments: list[str]) -> None:

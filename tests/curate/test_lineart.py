@@ -10,6 +10,7 @@ from curate.lineart import METHODS, contour, dilate, dodge, gray, xdog
 from curate.square import content_box, square
 
 GOLDEN = Path(__file__).parent / "golden"
+EXACT = {name: method for name, method in METHODS.items() if name != "hed"}  # a network is never quite sure
 
 
 def read(name: str) -> np.ndarray:
@@ -20,10 +21,11 @@ def read(name: str) -> np.ndarray:
 def test_line_art_of_a_real_drawing_is_as_it_was(method: str) -> None:
     expected = gray(read(f"1F44B-1F3FD.{method}")).astype(int)
     found = METHODS[method](read("1F44B-1F3FD")).astype(int)
-    assert np.abs(expected - found).max() <= 1  # another processor may round otherwise
+    # another processor may round otherwise, and more so through a network's layers
+    assert np.abs(expected - found).max() <= (5 if method == "hed" else 1)
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=sorted(METHODS))
+@pytest.mark.parametrize("method", EXACT.values(), ids=EXACT)
 def test_blank_paper_has_no_lines(method: Callable[[np.ndarray], np.ndarray]) -> None:
     lines = method(np.full((20, 30, 3), 255, np.uint8))
     assert lines.shape == (20, 30)
@@ -31,7 +33,7 @@ def test_blank_paper_has_no_lines(method: Callable[[np.ndarray], np.ndarray]) ->
     assert (lines == 255).all()
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=sorted(METHODS))
+@pytest.mark.parametrize("method", EXACT.values(), ids=EXACT)
 def test_a_black_stroke_on_paper_is_ink(method: Callable[[np.ndarray], np.ndarray]) -> None:
     picture = np.full((21, 21, 3), 255, np.uint8)
     picture[:, 10] = 0
@@ -40,7 +42,7 @@ def test_a_black_stroke_on_paper_is_ink(method: Callable[[np.ndarray], np.ndarra
     assert (lines[:, [0, 20]] == 255).all()
 
 
-def test_dilate_takes_the_drop_from_the_brightest_of_5x5() -> None:
+def test_dilate_takes_the_drop_from_the_brightest_of_5x5_in_a_small_picture() -> None:
     picture = np.full((7, 7, 3), 200, np.uint8)
     picture[3, 3] = 150
     # the maximum around the dark pixel is 200, so its line is 255 - (200 - 150); elsewhere 255 - (200 - 200)
@@ -69,7 +71,24 @@ def test_contour_draws_the_border_of_two_colours_of_equal_luma() -> None:
     assert (contour(picture)[:, 19:21] == 155).all()  # 255 - 200 / 2
 
 
-@pytest.mark.parametrize("method", ["dodge", "contour", "adaptive", "canny"])
+def test_the_learned_style_finds_edges_inside_a_picture_and_none_at_its_end() -> None:
+    paper = np.full((120, 160, 3), 255, np.uint8)
+    blank = METHODS["hed"](paper)
+    assert blank.shape == (120, 160)
+    assert blank.dtype == np.uint8
+    assert blank.min() > 250
+    paper[40:80, 60:100] = (200, 30, 30)
+    lines = METHODS["hed"](paper)
+    assert lines[60, 56:64].min() < 128
+    assert lines[:20].min() > 200
+
+
+def test_the_learned_style_draws_pictures_of_any_size() -> None:
+    for size in ((1, 1), (3, 700), (1500, 40)):
+        assert METHODS["hed"](np.full((*size, 3), 255, np.uint8)).shape == size
+
+
+@pytest.mark.parametrize("method", ["dilate", "dodge", "contour", "adaptive", "canny"])
 def test_the_size_of_a_picture_does_not_thin_its_lines(method: str) -> None:
     small = read("1F44B-1F3FD")
     large = np.asarray(cv2.resize(small, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC), np.uint8)
