@@ -2,7 +2,10 @@
 
 Half of the sources (and of the edits' random choices) is for tuning, the other half for reporting.
 
-Run: python -m tests.bench.dedupe [ART] [--sources N] [--half report] [--work FOLDER] [--json]
+With --peers, a folder of packages that tests/peers.py says how to fill, imagededup's PHash looks at the same files.
+
+Run: python -m tests.bench.dedupe [ART] [--sources N] [--half report] [--mirror] [--peers FOLDER] [--work FOLDER]
+[--json]
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import pandas as pd
 from curate import dedupe, engine, extract
 from curate.decode import Rgb, decode
 from curate.scan import Source
+from tests.peers import imagededup
 
 Edit = Callable[[Rgb, np.random.Generator], Rgb]
 
@@ -175,14 +179,32 @@ def precision(manifest: pd.DataFrame) -> dict[str, Any]:
     return {"duplicates": len(dropped), "right": float(right.mean()), "wrong": [list(pair) for pair in pairs]}
 
 
+def peer(peers: Path, art: Path, copies: Path, folder: Path) -> dict[str, Any]:
+    """What imagededup finds of the same files: recall by edit, and the share of its pairs that are of one drawing."""
+    folder.mkdir()
+    for path in (*art.glob("*.png"), *copies.iterdir()):
+        (folder / path.name).symlink_to(path.resolve())
+    pairs = imagededup(peers, folder)
+    stems = {tuple(sorted(name.rsplit(".", 1)[0] for name in pair)) for pair in pairs}
+    right = [a.split("~")[0] == b.split("~")[0] for a, b in stems]
+    planted = {path.stem for path in copies.iterdir()}
+    recall: dict[str, list[bool]] = defaultdict(list)
+    for stem in sorted(planted):
+        drawing, edit = stem.split("~")
+        recall[edit.replace("_", " ")].append((drawing, stem) in stems)
+    edits = {name: float(np.mean(found)) for name, found in recall.items()}
+    return {"pairs": len(stems), "precision": float(np.mean(right)), "edits": edits}
+
+
 @click.command()
 @click.argument("art", type=click.Path(path_type=Path, exists=True), default="demo/art")
 @click.option("--sources", "count", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--half", type=click.Choice(["tune", "report"]), default="report", show_default=True)
 @click.option("--mirror", is_flag=True, help="As of curate dedupe.")
+@click.option("--peers", type=click.Path(path_type=Path, exists=True), help="Compare with imagededup, installed here.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keep what is made here.")
 @click.option("--json", "as_json", is_flag=True)
-def main(art: Path, count: int, half: str, mirror: bool, work: Path | None, as_json: bool) -> None:
+def main(art: Path, count: int, half: str, mirror: bool, peers: Path | None, work: Path | None, as_json: bool) -> None:
     """Plant copies of COUNT drawings beside all of ART, extract, dedupe, and print what was found."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = work or Path(temporary)
@@ -195,16 +217,22 @@ def main(art: Path, count: int, half: str, mirror: bool, work: Path | None, as_j
         extract.extract([Source("art", art), Source("copies", copies)], dataset, options, workers=engine.cores())
         dedupe.dedupe(dataset, dedupe.Options(mirror=mirror))
         result = report(pd.read_parquet(dataset / "manifest"))
+        if peers:
+            result["imagededup"] = peer(peers, art, copies, folder / "together")
     if as_json:
         click.echo(json.dumps(result))
         return
     click.echo(
         f"{result['copies']} copies among {result['pictures']} pictures; share found as duplicate, as look-alike"
     )
+    other = result.get("imagededup", {"edits": {}})
     for name, shares in result["edits"].items():
-        click.echo(f"{name:15} {shares['duplicate']:.3f}  {shares['alike']:.3f}")
+        beside = f"  imagededup {other['edits'][name]:.3f}" if name in other["edits"] else ""
+        click.echo(f"{name:15} {shares['duplicate']:.3f}  {shares['alike']:.3f}{beside}")
     told = result["precision"]
     click.echo(f"precision of {told['duplicates']} duplicates: {told['right']:.4f}; wrong: {told['wrong'][:20]}")
+    if peers:
+        click.echo(f"imagededup: {other['pairs']} pairs, precision {other['precision']:.4f}")
 
 
 if __name__ == "__main__":
