@@ -67,14 +67,15 @@ def dodge(rgb: Rgb) -> Gray:
 
 
 def contour(rgb: Rgb, weight: float = 0.5) -> Gray:
-    """`dodge`, and where two colours meet without a stroke, their border.
+    """`dodge` of the channel that tells most, and where two colours meet without a stroke, their border.
 
-    line = min(dodge, 255 - weight·max over R, G, B of (dilate - erode)), the window of the gradient half as wide.
-    Source: morphological gradient, Rivest, Soille, Beucher (Journal of Electronic Imaging 2, 1993).
+    line = min over R, G, B of (255·c / dilate(c), 255 - weight·(dilate(c) - erode(c))), the window of the gradient half
+    as wide. A brown stroke on a skin is fainter in its luma than in its blue. Source of the gradient: Rivest, Soille,
+    Beucher, "Morphological gradients" (Journal of Electronic Imaging 2, 1993).
     """
-    step = cv2.morphologyEx(rgb, cv2.MORPH_GRADIENT, _window(reach(rgb) // 2)).max(axis=2)
-    border = cv2.convertScaleAbs(step, alpha=-weight, beta=255)
-    return np.asarray(np.minimum(dodge(rgb), border), np.uint8)
+    dodged = cv2.divide(rgb, cv2.dilate(rgb, _window(reach(rgb))), scale=255)
+    step = cv2.morphologyEx(rgb, cv2.MORPH_GRADIENT, _window(reach(rgb) // 2))
+    return np.asarray(np.minimum(dodged, cv2.convertScaleAbs(step, alpha=-weight, beta=255)).min(axis=2), np.uint8)
 
 
 def adaptive(rgb: Rgb, offset: float = 10.0) -> Gray:

@@ -66,9 +66,18 @@ def test_dodge_draws_a_stroke_as_black_on_a_dark_fill_as_on_paper() -> None:
 
 def test_contour_draws_the_border_of_two_colours_of_equal_luma() -> None:
     picture = np.zeros((40, 40, 3), np.uint8)
-    picture[:, :20], picture[:, 20:] = (200, 0, 0), (0, 102, 0)  # lumas of 59.8 and 59.9
+    picture[:, :20], picture[:, 20:] = (220, 180, 120), (180, 201, 120)  # lumas of 185.1 and 185.5
     assert (dodge(picture)[:, 15:25] > 250).all()
-    assert (contour(picture)[:, 19:21] == 155).all()  # 255 - 200 / 2
+    assert (contour(picture)[:, 22:] == 255).all()
+    # the right loses 40 of 220 in red: 255 * 180 / 220 = 208.6; the left 21 of 201 in green: 255 * 180 / 201 = 228.4
+    assert contour(picture)[0, [19, 20]].tolist() == [228, 209]
+
+
+def test_contour_draws_a_stroke_as_dark_as_the_channel_that_tells_most() -> None:
+    picture = np.full((40, 40, 3), (200, 150, 100), np.uint8)
+    picture[:, 20] = (180, 120, 20)
+    assert (contour(picture)[:, 20] == 51).all()  # 255 * 20 / 100
+    assert (dodge(picture)[:, 20] == 204).all()  # 255 * 127 / 159, the lumas
 
 
 def test_the_learned_style_finds_edges_inside_a_picture_and_none_at_its_end() -> None:
