@@ -8,7 +8,7 @@ The road, a module a stage:
     decisions what people decided, which dedupe obeys
     tally     manifest -> how many pictures carry each tag
     select    manifest -> a smaller manifest
-    shards    manifest and pairs > pack (tfrecord) -> TFRecord shards, vocabulary, index
+    shards    manifest and pairs > pack > formats (tfrecord, tarball) -> shards, vocabulary, index
     why       one picture's fate
     verify    every byte and count
 

@@ -9,6 +9,7 @@ import click
 
 from curate import __version__, engine
 from curate.command import Road, decided, faults, listing, stage, stories, summary
+from curate.contract import ENDINGS
 
 FOLDER = click.Path(path_type=Path)
 
@@ -173,6 +174,14 @@ def select(
 @click.argument("shards", type=FOLDER)
 @click.option("--manifest", "chosen", type=FOLDER, help="A smaller manifest, of `select` or pandas.")
 @click.option("--shard-size", type=click.IntRange(1), default=4096, show_default=True, help="Most pairs a shard.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(ENDINGS)),
+    default="tfrecord",
+    show_default=True,
+    help="`train` reads tfrecord; PyTorch's WebDataset and Hugging Face's datasets the others.",
+)
 @click.option("--encoding", type=click.Choice(["png", "raw"]), default="png", show_default=True, help="Of the pixels.")
 @click.option("--min-count", type=click.IntRange(1), default=5, show_default=True, help="Least pairs a known tag has.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
@@ -183,15 +192,16 @@ def shard(
     shards: Path,
     chosen: Path | None,
     shard_size: int,
+    form: str,
     encoding: str,
     min_count: int,
     seed: int,
     workers: int,
 ) -> dict[str, Any]:
-    """Write the kept pairs as shuffled TFRecord shards with a vocabulary and an index."""
+    """Write the kept pairs as shuffled shards with a vocabulary and an index."""
     from curate import shards as stage_shard  # noqa: PLC0415
 
-    options = stage_shard.Options(shard_size, encoding, min_count, seed)
+    options = stage_shard.Options(shard_size, encoding, min_count, seed, form)
     return stage_shard.shard(dataset, shards, options, chosen=chosen, workers=workers)
 
 

@@ -18,6 +18,9 @@ SHARD_VERSION = 1
 SPLITS = ("train", "validation", "test")
 INDEX = "index.json"
 VOCABULARY = "tags.txt"
+METADATA = "metadata.parquet"
+ENDINGS = {"tfrecord": ".tfrecord", "webdataset": ".tar", "imagefolder": f"/{METADATA}"}
+"""Of the files that hold the pairs of a split, or list them, by format."""
 
 
 class NurieError(Exception):
@@ -95,7 +98,7 @@ def shard_name(split: str, number: int, total: int, suffix: str = "tfrecord") ->
 
 @dataclass(frozen=True)
 class ShardFile:
-    """One file of a shard folder. `records` is 0 for the vocabulary; `split` is empty there."""
+    """One file of a shard folder. `records` is 0 for the vocabulary, 1 for a picture; only the former has no split."""
 
     split: str
     records: int
@@ -110,7 +113,7 @@ class ShardIndex:
     size: int
     """Side of the square pairs, in pixels."""
     encoding: str
-    """`png` or `raw`: how `color` and `line_*` are stored in a tf.train.Example."""
+    """`png` or `raw`: how `color` and `line_*` are stored; `raw` only in a tf.train.Example."""
     lines: tuple[str, ...]
     """Line-art methods stored; the feature of method M is `line_M`."""
     pairs: Mapping[str, int]
@@ -127,9 +130,15 @@ class ShardIndex:
     options_hash: str
     version: int = SHARD_VERSION
 
+    @property
+    def format(self) -> str:
+        """One of ENDINGS."""
+        return str(self.options.get("shard", {}).get("format", "tfrecord"))
+
     def shards(self, split: str) -> list[str]:
-        """Names of the TFRecord files of a split, in order."""
-        return sorted(name for name, file in self.files.items() if file.split == split and name.endswith(".tfrecord"))
+        """Names of the files that hold a split's pairs, in order; of an imagefolder, of the one that lists them."""
+        ending = ENDINGS[self.format]
+        return sorted(name for name, file in self.files.items() if file.split == split and name.endswith(ending))
 
 
 def write_index(folder: str | os.PathLike[str], index: ShardIndex) -> None:
@@ -175,6 +184,6 @@ def check_files(folder: str | os.PathLike[str], index: ShardIndex) -> list[str]:
             faults.append(f"{path} has {path.stat().st_size} bytes, the index says {expected.bytes}")
         elif sha256(path) != expected.sha256:
             faults.append(f"{path} has other bytes than the index says (SHA-256 differs)")
-    known = {INDEX, *index.files}
-    faults += [f"{path} is not in the index" for path in sorted(Path(folder).iterdir()) if path.name not in known]
-    return faults
+    known = {Path(folder) / name for name in (INDEX, *index.files)}
+    known |= {parent for path in known for parent in path.parents}
+    return faults + [f"{path} is not in the index" for path in sorted(Path(folder).rglob("*")) if path not in known]

@@ -116,6 +116,14 @@ def write_table(path: Path, table: pa.Table) -> None:
         pq.write_table(table, file, compression="zstd")
 
 
+def join_tables(path: Path, sources: Sequence[Path]) -> int:
+    """Write the tables of one schema as one Parquet file, atomically, a row group each; returns the rows."""
+    with atomic_write(path) as file, pq.ParquetWriter(file, pq.read_schema(sources[0]), compression="zstd") as writer:
+        for source in sources:
+            writer.write_table(read_table(source))
+    return int(pq.read_metadata(path).num_rows)
+
+
 def write_rows(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     """Write dictionaries as one Parquet file, atomically; a missing key is null."""
     write_table(path, pa.Table.from_pylist(rows, schema=schema))

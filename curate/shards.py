@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from curate import engine, manifest, tags
+from curate import engine, formats, manifest, tags
 from curate.contract import (
     INDEX,
+    METADATA,
     SPLITS,
     VOCABULARY,
     ShardFile,
@@ -20,14 +22,16 @@ from curate.contract import (
     atomic_write,
     options_hash,
     read_index,
-    shard_name,
     write_index,
 )
 from curate.errors import DatasetError, NurieError
-from curate.pack import SPILLS, Plan, Slot, described, pack
+from curate.pack import SPILLS, Form, Plan, Slot, pack
 
-# what a shard folder may hold, so that a torn one can be cleared and a stranger's cannot
-OURS = (INDEX, VOCABULARY, SPILLS, "*-of-*.tfrecord", "*-of-*.parquet", ".*.tmp")
+# what a shard folder may hold, so that a torn one can be cleared and a stranger's cannot; paths below it, folders too
+OURS = re.compile(
+    rf"{INDEX}|{VOCABULARY}|{SPILLS}(/.*)?|\..*\.tmp|[^/]*-of-[^/]*\.(tfrecord|tar|parquet)"
+    rf"|({'|'.join(SPLITS)})(/{METADATA}|/\.{METADATA}\.tmp|/\d{{5,}}(/\d{{3,}}(/[0-9a-f]{{32}}\.(color|line_\w+)\.png)?)?)?"
+)
 COLUMNS = ("id", "tags", "family", "group", "split", "dropped", "license", "artist")
 
 
@@ -42,6 +46,8 @@ class Options:
     min_count: int = 5
     """Tags of fewer training pairs are left out of the vocabulary."""
     seed: int = 0
+    format: str = "tfrecord"
+    """A key of formats.WRITERS."""
 
 
 def shard(
@@ -50,22 +56,31 @@ def shard(
     """Write the kept pairs of a dataset (or of `chosen`, a filtered manifest) as a shard folder.
 
     Returns counts. Raises DatasetError if the manifest has no splits, names pictures the dataset has no pairs of, or
-    `shards` holds something else; NurieError if another run is writing it.
+    `shards` holds something else; NurieError if another run is writing it, or options exclude one another.
     """
+    if options.encoding == "raw" and options.format != "tfrecord":
+        raise NurieError(f"--encoding raw is of TFRecords only: leave it out, --format {options.format} stores PNG")
     state = manifest.read_state(dataset)
     rows, counted = _rows(dataset, chosen)
-    resolved = {"extract": state["options"], "shard": asdict(options), "rows": _rows_hash(rows)}
+    resolved = {"extract": state["options"], "shard": _resolved(options), "rows": _rows_hash(rows)}
     shards.mkdir(parents=True, exist_ok=True)
     with engine.alone(shards):
         index = _finished(shards, resolved)
         if index is None:
             _prepare(shards)
             plan = _plan(rows, options)
-            files = pack(dataset, shards, plan, options.encoding, workers)
-            files[VOCABULARY] = _write_vocabulary(shards, plan.vocabulary)
+            files = {VOCABULARY: _write_vocabulary(shards, plan.vocabulary)}
+            form = Form(options.format, options.encoding, state["options"]["lines"])
+            files |= pack(dataset, shards, plan, form, workers)
             index = _index(state, rows, plan, files, resolved, options)
             write_index(shards, index)
     return {**counted, **_summary(index)}
+
+
+def _resolved(options: Options) -> dict[str, Any]:
+    """Without the default format, so that shards made before there were others are still those asked for."""
+    told = asdict(options)
+    return {name: value for name, value in told.items() if (name, value) != ("format", "tfrecord")}
 
 
 def _rows(dataset: Path, chosen: Path | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -98,19 +113,19 @@ def _finished(shards: Path, resolved: dict[str, Any]) -> ShardIndex | None:
         index = read_index(shards)
     except NurieError:
         return None
-    sizes = {path.name: path.stat().st_size for path in shards.iterdir()}
-    whole = all(sizes.get(name) == file.bytes for name, file in index.files.items())
+    paths = {name: shards / name for name in index.files}
+    whole = all(path.is_file() and path.stat().st_size == index.files[name].bytes for name, path in paths.items())
     return index if whole and index.options_hash == options_hash(resolved) else None
 
 
 def _prepare(shards: Path) -> None:
     """An empty folder, or one whose contents are shards, finished or torn; never anything else of the user's."""
-    ours = {path for pattern in OURS for path in shards.glob(pattern)}
-    if strangers := sorted(path.name for path in set(shards.iterdir()) - ours):
+    found = sorted(path.relative_to(shards).as_posix() for path in shards.rglob("*"))
+    if strangers := [name for name in found if not OURS.fullmatch(name)]:
         raise DatasetError(f"{shards} holds other files ({strangers[0]}): give a new or empty folder for the shards")
     (shards / INDEX).unlink(missing_ok=True)  # first, so that a torn folder never looks finished
-    for path in ours:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for path in shards.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _plan(rows: list[dict[str, Any]], options: Options) -> Plan:
@@ -127,7 +142,7 @@ def _plan(rows: list[dict[str, Any]], options: Options) -> Plan:
             for position, row in enumerate(members[one] for one in chunk):
                 known = tuple(sorted(numbers[tag] for tag in row["tags"] if tag in numbers))
                 slots[row["id"]] = Slot(len(shards), position, row["family"] or "", row["group"] or "", known)
-            shards.append((split, shard_name(split, number, total)))
+            shards.append((split, formats.name_of(options.format, split, number, total)))
     return Plan(shards, slots, vocabulary)
 
 
@@ -140,7 +155,7 @@ def _vocabulary(rows: list[dict[str, Any]], min_count: int) -> list[str]:
 def _write_vocabulary(shards: Path, vocabulary: list[str]) -> ShardFile:
     with atomic_write(shards / VOCABULARY) as file:
         file.write("".join(f"{tag}\n" for tag in vocabulary).encode())
-    return described(shards / VOCABULARY, "", 0)
+    return formats.described(shards / VOCABULARY, "", 0)
 
 
 def _index(
@@ -169,7 +184,7 @@ def _index(
 
 
 def _summary(index: ShardIndex) -> dict[str, Any]:
-    shards = sum(name.endswith(".tfrecord") for name in index.files)
+    shards = sum(len(index.shards(split)) for split in SPLITS)
     size = sum(file.bytes for file in index.files.values())
     vocabulary = {tag for counted in index.tags.values() for tag in counted}
     return {"splits": dict(index.pairs), "shards": shards, "bytes": size, "vocabulary": len(vocabulary)}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import decisions, manifest
-from curate.contract import read_index
+from curate.contract import ENDINGS, read_index
 from curate.errors import NurieError
 
 Row = dict[str, Any]
@@ -112,10 +112,13 @@ def _reason(row: Row) -> str:
 
 
 def _place(shards: Path, key: str | None) -> str:
-    for name in read_index(shards).files:
+    index = read_index(shards)
+    for name in index.files:
         if name.endswith(".parquet"):
             table = manifest.read_table(shards / name)
             found = table.filter(pc.equal(table["id"], key)).to_pylist()
+            if found and "file_name" in found[0]:
+                return str(PurePosixPath(name).parent / found[0]["file_name"])
             if found:
-                return f"{name.removesuffix('.parquet')}.tfrecord at byte {found[0]['offset']:,}"
+                return f"{PurePosixPath(name).with_suffix(ENDINGS[index.format])} at byte {found[0]['offset']:,}"
     return "not in them"

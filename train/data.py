@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-from curate.contract import ShardIndex, read_index, read_vocabulary
+from curate.contract import NurieError, ShardIndex, read_index, read_vocabulary
 from train.errors import RunError
 
 
@@ -43,12 +43,21 @@ class Choices:
     single_tag_dropout: float = 0.0
 
 
+def open_index(shards: Path) -> ShardIndex:
+    """The table of contents of shards that can be trained on. Raises NurieError if they are of another format."""
+    index = read_index(shards)
+    if index.format != "tfrecord":
+        remedy = "make others with `curate shard DATASET SHARDS`, whose format is tfrecord"
+        raise NurieError(f"{shards} is of the format {index.format}, which `train` does not read: {remedy}")
+    return index
+
+
 class Pairs:
     """The pairs of one split: where each lies, and its bytes on demand. Memory: 20 bytes a pair."""
 
     def __init__(self, shards: Path, split: str) -> None:
         self.folder, self.split = shards, split
-        self.index: ShardIndex = read_index(shards)
+        self.index: ShardIndex = open_index(shards)
         self.vocabulary = read_vocabulary(shards)
         names = self.index.shards(split)
         tables = [pd.read_parquet((shards / name).with_suffix(".parquet")) for name in names]

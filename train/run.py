@@ -13,11 +13,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from curate.contract import VOCABULARY, atomic_write, check_files, read_index, read_json, read_vocabulary, write_json
+from curate.contract import VOCABULARY, atomic_write, check_files, read_json, read_vocabulary, write_json
 from train import networks, snapshots, trained
 from train.callbacks import Watch
 from train.config import Config
-from train.data import Choices, Pairs, training_batches
+from train.data import Choices, Pairs, open_index, training_batches
 from train.errors import ConfigError, RunError
 from train.gan import Gan
 from train.losses import ADVERSARIES
@@ -53,8 +53,8 @@ def has_gpu() -> bool:
 
 
 def check_shards(shards: Path) -> None:
-    """Compare every byte with the index, before an hour is spent on damaged data. Raises RunError."""
-    faults = check_files(shards, read_index(shards))
+    """Compare every byte with the index, before an hour is spent on damaged data. Raises NurieError."""
+    faults = check_files(shards, open_index(shards))
     if faults:
         raise RunError(
             f"{faults[0]}{f' and {len(faults) - 1} more faults' if faults[1:] else ''}: run `curate shard` again"
@@ -64,7 +64,7 @@ def check_shards(shards: Path) -> None:
 def build(config: Config, shards: Path) -> Gan:
     """Both networks and their optimizers, initialised by the config's seed."""
     keras.utils.set_random_seed(config.seed)
-    size, vocabulary = read_index(shards).size, len(read_vocabulary(shards))
+    size, vocabulary = open_index(shards).size, len(read_vocabulary(shards))
     if size % 2**config.levels or size % 8:
         raise RunError(
             f"pairs of {size} px cannot be halved {config.levels} times: --set levels=N or extract with --size"
@@ -78,7 +78,7 @@ def build(config: Config, shards: Path) -> Gan:
 
 def describe(config: Config, shards: Path) -> dict[str, Any]:
     """What a training would be: devices, resolved config, parameters, pairs."""
-    gan, index = build(config, shards), read_index(shards)
+    gan, index = build(config, shards), open_index(shards)
     judge = gan.discriminator.count_params() if gan.discriminator is not None else 0
     parameters = {"generator": gan.generator.count_params(), "discriminator": judge}
     return {"devices": devices(), "config": asdict(config), "parameters": parameters, "pairs": dict(index.pairs)}
@@ -135,7 +135,7 @@ def _adversarial(config: Config, progress: float) -> bool:
 
 
 def _prepare(shards: Path, run: Path, config: Config, fresh: bool) -> None:
-    index = read_index(shards)
+    index = open_index(shards)
     wanted = {
         "version": RUN_VERSION,
         "config": asdict(config),

@@ -50,6 +50,7 @@ def begun(art: Path, tmp_path: Path, run: Callable[..., Any]) -> Callable[[str, 
     """Make what a stage starts from below a folder; returns the stage's command line."""
 
     def begin(stage: str, name: str) -> list[object]:
+        stage, _, form = stage.partition(" ")
         home = tmp_path / name
         home.mkdir()
         dataset, shards = home / "dataset", home / "shards"
@@ -60,12 +61,13 @@ def begun(art: Path, tmp_path: Path, run: Callable[..., Any]) -> Callable[[str, 
         if stage == "dedupe":
             return ["dedupe", dataset]
         run("dedupe", dataset)
-        return ["shard", dataset, shards, "--shard-size", 8, "--min-count", 1, "--workers", 1]
+        shard = ["shard", dataset, shards, "--shard-size", 8, "--min-count", 1, "--workers", 1]
+        return [*shard, "--format", form] if form else shard
 
     return begin
 
 
-@pytest.mark.parametrize("stage", ["extract", "dedupe", "shard"])
+@pytest.mark.parametrize("stage", ["extract", "dedupe", "shard", "shard webdataset", "shard imagefolder"])
 def test_killed_at_a_rename_and_run_again_gives_the_bytes_of_an_unbroken_run(
     tmp_path: Path, tree: Tree, run: Callable[..., Any], begun: Callable[[str, str], list[object]], stage: str
 ) -> None:

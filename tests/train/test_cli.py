@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from curate import shards
 from train.cli import main
 
 Call = Callable[..., Result]
@@ -77,6 +78,21 @@ def test_a_mistake_is_one_line_with_its_remedy(
     assert isinstance(result.exception, SystemExit)
     assert len(result.stderr.strip().splitlines()) == 1
     assert remedy in result.stderr
+
+
+@pytest.mark.parametrize("form", ["webdataset", "imagefolder"])
+@pytest.mark.parametrize("options", [["--steps", 1], ["--steps", 1, "--trust"], ["--dry-run"]])
+def test_shards_for_other_programs_are_refused_in_a_line_with_the_remedy(
+    form: str, options: list[object], call: Call, pairs32: Path, tmp_path: Path
+) -> None:
+    shards.shard(pairs32.parent / "dataset", tmp_path / "s", shards.Options(format=form))
+    result = call("fit", tmp_path / "s", tmp_path / "run", *options, *settings())
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    [told] = [line for line in result.stderr.splitlines() if not line.startswith("fit: on ")]
+    assert f"{tmp_path / 's'} is of the format {form}, which `train` does not read" in told
+    assert "`curate shard DATASET SHARDS`" in told
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_length_must_be_given_once(call: Call, pairs32: Path, tmp_path: Path) -> None:

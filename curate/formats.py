@@ -1,0 +1,184 @@
+"""The rows of one shard -> its files, a function a format: TFRecord, WebDataset's tar, Hugging Face's imagefolder.
+
+Every function takes (target, table) and returns the files it wrote, named from the shard folder. Rows are turned to
+bytes one by one, so memory stays that of the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from curate import manifest, tarball, tfrecord
+from curate.contract import METADATA, ShardFile, atomic_write, canonical_json, sha256, shard_name
+
+Row = dict[str, Any]
+Files = dict[str, ShardFile]
+
+FOLDER_FILES = 1000  # most files a folder of pictures holds: more are slow to list, on disk and on a hub
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where one shard goes, and what its rows do not say."""
+
+    folder: Path
+    scratch: Path
+    """On the disk of `folder`; what is left in it when a shard is written is for `gather`."""
+    split: str
+    name: str
+    encoding: str
+    vocabulary: tuple[str, ...]
+
+
+def name_of(form: str, split: str, number: int, total: int) -> str:
+    """Name of shard `number` (from 0) of `total`: a file, or for an imagefolder a folder."""
+    suffix = {"tfrecord": "tfrecord", "webdataset": "tar"}.get(form)
+    return shard_name(split, number, total, suffix) if suffix else f"{split}/{number:05d}"
+
+
+def described(path: Path, split: str, records: int) -> ShardFile:
+    """A written file's entry in the index."""
+    return ShardFile(split, records, path.stat().st_size, sha256(path))
+
+
+def gather(folder: Path, scratch: Path, split: str) -> Files:
+    """The listings that an imagefolder's shards left become their split's metadata, which its readers want in one."""
+    listings = sorted(scratch.glob(f"listing-{split}-*.parquet"))
+    if not listings:
+        return {}
+    path = folder / split / METADATA
+    os.sync()  # once before the index says that all is there: an fsync for each of a million pictures would take hours
+    records = manifest.join_tables(path, listings)
+    return {f"{split}/{METADATA}": described(path, split, records)}
+
+
+def _tfrecord(target: Target, table: pa.Table) -> Files:
+    lengths = []
+    with atomic_write(target.folder / target.name) as file:
+        for row in _rows(table):
+            record = _example(row, target.encoding)
+            file.write(tfrecord.frame(record))
+            lengths.append(len(record))
+    offsets = [span.offset for span in tfrecord.spans(lengths)]
+    return _listed(target, table, offsets, lengths)
+
+
+def _webdataset(target: Target, table: pa.Table) -> Files:
+    lengths = []
+    with atomic_write(target.folder / target.name) as file:
+        for row in _rows(table):
+            sample = tarball.members(_sample(row, target.vocabulary))
+            file.write(sample)
+            lengths.append(len(sample))
+        file.write(tarball.ending(sum(lengths)))
+    return _listed(target, table, list(accumulate(lengths, initial=0))[:-1], lengths)
+
+
+def _listed(target: Target, table: pa.Table, offsets: list[int], lengths: list[int]) -> Files:
+    """The table of where each record lies in a written shard; the index entries of both."""
+    path, listing = target.folder / target.name, (target.folder / target.name).with_suffix(".parquet")
+    columns = table.select(["id", "family"])
+    columns = columns.append_column("offset", pa.array(offsets, pa.int64()))
+    columns = columns.append_column("length", pa.array(lengths, pa.int64()))
+    manifest.write_table(listing, columns)
+    return {one.name: described(one, target.split, len(lengths)) for one in (path, listing)}
+
+
+def _imagefolder(target: Target, table: pa.Table) -> Files:
+    """Pictures below a folder that takes its name when it is whole; the rows of metadata that name them."""
+    names = [name for name in table.column_names if _is_picture(name)]
+    made = target.scratch / target.name.replace("/", "-")
+    files: Files = {}
+    listing = []
+    for number, row in enumerate(_rows(table)):
+        below = f"{number // (FOLDER_FILES // len(names)):03d}"
+        (made / below).mkdir(parents=True, exist_ok=True)
+        places = {name: f"{below}/{row['id']}.{name}.png" for name in names}
+        for name, place in places.items():
+            (made / place).write_bytes(row[name])
+            files[f"{target.name}/{place}"] = _picture(target.split, row[name])
+        listing.append(_metadata(row, target, places))
+    (target.folder / target.split).mkdir(exist_ok=True)
+    made.rename(target.folder / target.name)
+    manifest.write_rows(target.scratch / f"listing-{made.name}.parquet", listing, _metadata_schema(names))
+    return files
+
+
+def _metadata(row: Row, target: Target, places: Mapping[str, str]) -> Row:
+    """A row of metadata; paths are from the split's folder, as the reader wants them."""
+    within = target.name.removeprefix(f"{target.split}/")
+    named = {_file_name(name): f"{within}/{place}" for name, place in places.items()}
+    return {**named, **_said(row, target.vocabulary)}
+
+
+def _metadata_schema(names: list[str]) -> pa.Schema:
+    """`file_name` leads: the reader of datasets 5.2 gives that column to whichever picture it meets first."""
+    texts = [*sorted(map(_file_name, names)), "id", "family", "group"]
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in texts),
+            ("tags", pa.list_(pa.string())),
+            ("content_box", pa.list_(pa.int32())),
+        ]
+    )
+
+
+def _file_name(name: str) -> str:
+    """Column of a picture's path: the reader makes `image` of `file_name`, and X of `X_file_name`."""
+    return "file_name" if name == "color" else f"{name}_file_name"
+
+
+def _picture(split: str, data: bytes) -> ShardFile:
+    return ShardFile(split, 1, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _sample(row: Row, vocabulary: tuple[str, ...]) -> dict[str, bytes]:
+    """A pair's files in an archive: the id, to the first dot, is what a reader joins them by."""
+    pictures = {f"{row['id']}.{name}.png": row[name] for name in row if _is_picture(name)}
+    return {**pictures, f"{row['id']}.json": canonical_json(_said(row, vocabulary))}
+
+
+def _said(row: Row, vocabulary: tuple[str, ...]) -> Row:
+    """What is told of a pair beside its pictures; the tags by name."""
+    texts = {name: row[name] for name in ("id", "family", "group")}
+    return {**texts, "tags": [vocabulary[tag] for tag in row["tags"]], "content_box": row["content_box"]}
+
+
+def _example(row: Row, encoding: str) -> bytes:
+    pixels = {name: value for name, value in row.items() if _is_picture(name)}
+    if encoding == "raw":
+        pixels = {name: _raw(value) for name, value in pixels.items()}
+    texts = {name: row[name].encode() for name in ("id", "family", "group")}
+    return tfrecord.example({**texts, **pixels, "content_box": row["content_box"], "tags": row["tags"]})
+
+
+def _raw(png_bytes: bytes) -> bytes:
+    """PNG -> pixels in rows, RGB or gray."""
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(png_bytes, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
+    return (pixels[..., ::-1] if pixels.ndim > 2 else pixels).tobytes()
+
+
+def _is_picture(name: str) -> bool:
+    return name == "color" or name.startswith("line_")
+
+
+def _rows(table: pa.Table) -> Iterator[Row]:
+    for batch in table.to_batches(max_chunksize=64):
+        yield from batch.to_pylist()
+
+
+WRITERS: dict[str, Callable[[Target, pa.Table], Files]] = {
+    "tfrecord": _tfrecord,
+    "webdataset": _webdataset,
+    "imagefolder": _imagefolder,
+}
