@@ -27,6 +27,11 @@ Files = dict[str, ShardFile]
 FOLDER_FILES = 1000  # most files a folder of pictures holds: more are slow to list, on disk and on a hub
 
 
+LISTINGS = "__listings__"
+"""Folder of the tables of tar shards. Hugging Face's datasets passes over such a name; beside the archives it would
+take the tables for the data."""
+
+
 @dataclass(frozen=True)
 class Target:
     """Where one shard goes, and what its rows do not say."""
@@ -70,7 +75,7 @@ def _tfrecord(target: Target, table: pa.Table) -> Files:
             file.write(tfrecord.frame(record))
             lengths.append(len(record))
     offsets = [span.offset for span in tfrecord.spans(lengths)]
-    return _listed(target, table, offsets, lengths)
+    return _listed(target, table, offsets, lengths, target.folder)
 
 
 def _webdataset(target: Target, table: pa.Table) -> Files:
@@ -81,17 +86,20 @@ def _webdataset(target: Target, table: pa.Table) -> Files:
             file.write(sample)
             lengths.append(len(sample))
         file.write(tarball.ending(sum(lengths)))
-    return _listed(target, table, list(accumulate(lengths, initial=0))[:-1], lengths)
+    (target.folder / LISTINGS).mkdir(exist_ok=True)
+    return _listed(target, table, list(accumulate(lengths, initial=0))[:-1], lengths, target.folder / LISTINGS)
 
 
-def _listed(target: Target, table: pa.Table, offsets: list[int], lengths: list[int]) -> Files:
-    """The table of where each record lies in a written shard; the index entries of both."""
-    path, listing = target.folder / target.name, (target.folder / target.name).with_suffix(".parquet")
+def _listed(target: Target, table: pa.Table, offsets: list[int], lengths: list[int], below: Path) -> Files:
+    """The table, in the folder `below`, of where each record lies in a written shard; the index entries of both."""
+    path, listing = target.folder / target.name, (below / target.name).with_suffix(".parquet")
     columns = table.select(["id", "family"])
     columns = columns.append_column("offset", pa.array(offsets, pa.int64()))
     columns = columns.append_column("length", pa.array(lengths, pa.int64()))
     manifest.write_table(listing, columns)
-    return {one.name: described(one, target.split, len(lengths)) for one in (path, listing)}
+    return {
+        one.relative_to(target.folder).as_posix(): described(one, target.split, len(lengths)) for one in (path, listing)
+    }
 
 
 def _imagefolder(target: Target, table: pa.Table) -> Files:

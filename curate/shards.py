@@ -30,6 +30,7 @@ from curate.pack import SPILLS, Form, Plan, Slot, pack
 # what a shard folder may hold, so that a torn one can be cleared and a stranger's cannot; paths below it, folders too
 OURS = re.compile(
     rf"{INDEX}|{VOCABULARY}|{SPILLS}(/.*)?|\..*\.tmp|[^/]*-of-[^/]*\.(tfrecord|tar|parquet)"
+    rf"|{formats.LISTINGS}(/[^/]*-of-[^/]*\.parquet(\.tmp)?)?"
     rf"|({'|'.join(SPLITS)})(/{METADATA}|/\.{METADATA}\.tmp|/\d{{5,}}(/\d{{3,}}(/[0-9a-f]{{32}}\.(color|line_\w+)\.png)?)?)?"
 )
 COLUMNS = ("id", "tags", "family", "group", "split", "dropped", "license", "artist")

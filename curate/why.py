@@ -120,5 +120,6 @@ def _place(shards: Path, key: str | None) -> str:
             if found and "file_name" in found[0]:
                 return str(PurePosixPath(name).parent / found[0]["file_name"])
             if found:
-                return f"{PurePosixPath(name).with_suffix(ENDINGS[index.format])} at byte {found[0]['offset']:,}"
+                shard = PurePosixPath(PurePosixPath(name).name).with_suffix(ENDINGS[index.format])
+                return f"{shard} at byte {found[0]['offset']:,}"
     return "not in them"

@@ -77,11 +77,11 @@ def webdataset_of(folder: Path, split: str) -> Iterator[Row]:
     yield from webdataset.WebDataset(urls, shardshuffle=False) if urls else ()
 
 
-def imagefolder_of(folder: Path, cache: Path) -> Any:
+def load(form: str, folder: Path, cache: Path) -> Any:
     """The folder as Hugging Face's datasets loads it."""
     import datasets
 
-    return datasets.load_dataset("imagefolder", data_dir=str(folder), cache_dir=str(cache))
+    return datasets.load_dataset(form, data_dir=str(folder), cache_dir=str(cache))
 
 
 def test_webdataset_reads_every_kept_picture_once_in_its_split_with_its_bytes_and_tags(
@@ -119,7 +119,7 @@ def test_datasets_loads_every_kept_picture_once_in_its_split_with_its_pixels_and
 ) -> None:
     rows, folder = stored(dataset), made["imagefolder"]
     vocabulary = set(read_vocabulary(folder))
-    loaded = imagefolder_of(folder, tmp_path)
+    loaded = load("imagefolder", folder, tmp_path)
     assert set(loaded) == set(SPLITS)
     assert Counter(key for split in SPLITS for key in loaded[split]["id"]) == Counter(rows.keys())
     for split in SPLITS:
@@ -133,12 +133,25 @@ def test_datasets_loads_every_kept_picture_once_in_its_split_with_its_pixels_and
                 np.testing.assert_array_equal(found, pixels(row[name]))
 
 
+def test_datasets_takes_the_archives_of_a_folder_for_its_data(
+    dataset: Path, made: dict[str, Path], tmp_path: Path
+) -> None:
+    rows = stored(dataset)
+    loaded = load("webdataset", made["webdataset"], tmp_path)
+    assert Counter(key for split in loaded for key in loaded[split]["__key__"]) == Counter(rows.keys())
+    for split in loaded:
+        for sample in loaded[split]:
+            row = rows[sample["__key__"]]
+            assert (row["split"], row["family"]) == (split, sample["json"]["family"])
+            np.testing.assert_array_equal(np.asarray(sample["color.png"]), pixels(row["color"]))
+
+
 def test_datasets_loads_splits_without_tags_and_tags_that_look_like_dates(dataset: Path, tmp_path: Path) -> None:
     pictures = pd.read_parquet(dataset / "manifest")
     pictures["tags"] = [["2020-01-01"] if split == "train" else [] for split in pictures["split"]]
     pictures.to_parquet(tmp_path / "m.parquet")
     shards.shard(dataset, tmp_path / "s", options("imagefolder"), chosen=tmp_path / "m.parquet")
-    loaded = imagefolder_of(tmp_path / "s", tmp_path / "cache")
+    loaded = load("imagefolder", tmp_path / "s", tmp_path / "cache")
     assert {tuple(tags) for tags in loaded["train"]["tags"]} == {("2020-01-01",)}
     assert {tuple(tags) for tags in loaded["test"]["tags"]} == {()}
 
@@ -160,7 +173,10 @@ def test_a_folder_of_pictures_holds_no_more_files_than_its_bound(
     held = Counter(path.parent for path in (tmp_path / "s").rglob("*.png"))
     assert max(held.values()) == 2 * len(PICTURES)
     assert verify(tmp_path / "s") == []
-    assert len(imagefolder_of(tmp_path / "s", tmp_path / "cache")["train"]) == read_index(tmp_path / "s").pairs["train"]
+    assert (
+        len(load("imagefolder", tmp_path / "s", tmp_path / "cache")["train"])
+        == read_index(tmp_path / "s").pairs["train"]
+    )
 
 
 def test_an_archive_tells_neither_time_nor_owner(made: dict[str, Path]) -> None:
@@ -186,7 +202,7 @@ def test_an_archive_has_the_bytes_that_tarfile_would_write() -> None:
 
 def test_offset_and_length_in_the_table_cut_a_sample_out_of_its_archive(made: dict[str, Path]) -> None:
     for path in made["webdataset"].glob("*.tar"):
-        for row in pq.read_table(path.with_suffix(".parquet")).to_pylist():
+        for row in pq.read_table(path.parent / "__listings__" / f"{path.stem}.parquet").to_pylist():
             cut = io.BytesIO(path.read_bytes()[row["offset"] : row["offset"] + row["length"]])
             with tarfile.open(fileobj=cut) as archive:
                 names = [f"{name}.png" for name in PICTURES] + ["json"]
@@ -265,6 +281,8 @@ def stop(folder: Path) -> None:
     (folder / ".spill" / "train-00000" / "000" / "torn.png").touch()
     (folder / "train").mkdir(exist_ok=True)
     (folder / "train" / ".metadata.parquet.tmp").touch()
+    (folder / "__listings__").mkdir(exist_ok=True)
+    (folder / "__listings__" / ".train-00000-of-00002.parquet.tmp").touch()
 
 
 @pytest.mark.parametrize("damage", [lose, stop])
