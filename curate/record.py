@@ -71,7 +71,8 @@ def read_file(file: SourceFile, options: Options) -> tuple[dict[str, Any], dict[
         row |= {name: unique((*row[name], f"meta:{gray}")) for name in ("tags", "own_tags")}
     if reason := _unfit(height, width, gray, options):
         return row | {"dropped": reason}, None
-    drawn = {method: square(lineart.METHODS[method](picture.rgb), options.size) for method in options.lines}
+    seen = lineart.workable(picture.rgb)
+    drawn = {method: square(lineart.METHODS[method](seen), options.size, box) for method in options.lines}
     trimmed = phash.trim(picture.rgb)
     sketch = phash.sketch(trimmed)
     view = alignment.view(trimmed)

@@ -38,12 +38,12 @@ def content_box(height: int, width: int, size: int) -> Box:
     return Box((size - inner_height) // 2, (size - inner_width) // 2, inner_height, inner_width)
 
 
-def square(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-    """(height, width[, 3]) uint8 -> (size, size[, 3]): the whole picture, centred on white.
+def square(pixels: npt.NDArray[np.uint8], size: int, box: Box | None = None) -> npt.NDArray[np.uint8]:
+    """(height, width[, 3]) uint8 -> (size, size[, 3]): the whole picture, centred on white, or laid in `box`.
 
     INTER_AREA averages every source pixel into exactly one place; cubic samples a few and turns lines into jaggies.
     """
-    box = content_box(pixels.shape[0], pixels.shape[1], size)
+    box = box or content_box(pixels.shape[0], pixels.shape[1], size)
     small = cv2.resize(pixels, (box.width, box.height), interpolation=cv2.INTER_AREA)
     if (box.height, box.width) == (size, size):
         return np.asarray(small, np.uint8)

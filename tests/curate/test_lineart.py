@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.decode import decode
-from curate.lineart import METHODS, contour, dilate, dodge, gray, xdog
+from curate.lineart import METHODS, contour, dilate, dodge, gray, workable, xdog
 from curate.square import content_box, square
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -103,6 +103,19 @@ def test_the_size_of_a_picture_does_not_thin_its_lines(method: str) -> None:
     large = np.asarray(cv2.resize(small, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC), np.uint8)
     ink = [255 - square(METHODS[method](picture), 128).astype(float).mean() for picture in (small, large)]
     assert ink[1] == pytest.approx(ink[0], rel=0.25)
+
+
+def test_lines_of_a_huge_picture_are_drawn_of_a_smaller_one_and_lie_where_they_lay() -> None:
+    huge = np.full((4100, 6150, 3), 255, np.uint8)
+    huge[:, 3000:3100] = 0
+    seen = workable(huge)
+    assert seen.shape == (2731, 4096, 3)
+    assert workable(huge[:4096, :4096]).shape == (4096, 4096, 3)
+    found, whole = (dodge(picture) for picture in (seen, huge))
+    box = content_box(*huge.shape[:2], 128)
+    apart = np.abs(square(found, 128, box).astype(int) - square(whole, 128))
+    assert apart.max() <= 2
+    assert square(whole, 128).min() < 100
 
 
 def test_xdog_is_black_or_white_unless_softened() -> None:
