@@ -57,6 +57,9 @@ def sample(package: str, art: Path, size: int, limit: int | None, workers: int) 
 @click.option("--keep-monochrome", is_flag=True, help="Keep line art, manga pages and shades of gray.")
 @click.option("--limit", type=click.IntRange(1), help="Read only the first N files.")
 @click.option("--fresh", is_flag=True, help="Start over instead of going on.")
+@click.option(
+    "--dry-run", is_flag=True, help="Count what there is to read and whether it fits the disk; write nothing."
+)
 @workers_option
 @stage(summary)
 def extract(
@@ -70,6 +73,7 @@ def extract(
     keep_monochrome: bool,
     limit: int | None,
     fresh: bool,
+    dry_run: bool,
     workers: int,
 ) -> dict[str, Any]:
     """Read every file below SOURCE once: record, line art, pair. Goes on where it stopped."""
@@ -78,7 +82,10 @@ def extract(
 
     methods = stage_extract.parse_lines(lines)
     options = stage_extract.Options(methods, size, max_pixels, min_side, max_aspect or 0, keep_monochrome)
-    return stage_extract.extract(parse_sources(sources), dataset, options, workers=workers, limit=limit, fresh=fresh)
+    roots = parse_sources(sources)
+    if dry_run:
+        return stage_extract.dry_run(roots, dataset, options, limit=limit, fresh=fresh)
+    return stage_extract.extract(roots, dataset, options, workers=workers, limit=limit, fresh=fresh)
 
 
 @main.command()

@@ -200,14 +200,20 @@ def read_state(dataset: Path) -> dict[str, Any]:
 
     Raises DatasetError if the folder is no dataset or of another version, DamagedError if the file is malformed.
     """
+    state = peek_state(dataset)
+    if not (dataset / "manifest").exists() and (dataset / OLD).exists():
+        (dataset / NEW).rename(dataset / "manifest")  # whole by then
+    return state
+
+
+def peek_state(dataset: Path) -> dict[str, Any]:
+    """`dataset.json`, with nothing finished, for whom is to write nothing. Raises as `read_state` does."""
     if not (dataset / STATE).is_file():
         raise DatasetError(f"{dataset} is not a dataset folder (no {STATE}): run `curate extract SOURCE {dataset}`")
     state = _state(dataset)
     if state["version"] != SCHEMA_VERSION:
         differ = f"{dataset / STATE} has version {state['version']!r}, this nurie reads {SCHEMA_VERSION}"
         raise DatasetError(f"{differ}: run `curate extract` with --fresh")
-    if not (dataset / "manifest").exists() and (dataset / OLD).exists():
-        (dataset / NEW).rename(dataset / "manifest")  # whole by then
     return state
 
 
