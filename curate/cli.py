@@ -216,6 +216,20 @@ def why(dataset: Path, key: str, chosen: Path | None, shards: Path | None) -> di
 
 
 @main.command()
+@click.argument("dataset", type=FOLDER)
+@click.argument("keys", metavar="ID|artist:NAME|PATH...", nargs=-1, required=True)
+@stage(summary)
+def remove(dataset: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Take pictures out for ever, on request: pixels, tags, all but an id or an artist's name, which keeps them out.
+
+    Byte copies go along; look-alikes of other bytes stay, and are removed by their own ids.
+    """
+    from curate.remove import remove as stage_remove  # noqa: PLC0415
+
+    return stage_remove(dataset, keys)
+
+
+@main.command()
 @click.argument("folder", metavar="DATASET|SHARDS", type=FOLDER)
 @stage(faults)
 def verify(folder: Path) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import engine, manifest, progress
+from curate import engine, manifest, optout, progress
 from curate.contract import sync_folder
 from curate.errors import DatasetError, SourceError
 from curate.forecast import Forecast, Key, check, forecast
 from curate.record import Options, parse_lines, read_file
 from curate.scan import Source, SourceFile, scan
+from curate.sweep import sweep
 
 __all__ = ["Options", "Part", "Task", "extract", "extract_part", "parse_lines"]  # options lie with what they decide
 
@@ -108,7 +109,7 @@ def _check_apart(sources: Sequence[Source], dataset: Path) -> None:
 def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fresh: bool) -> dict[str, Any]:
     """The state of a dataset that may be written to: begun now, or begun before with the same options."""
     ours = (fresh and manifest.clear(dataset)) or (dataset / manifest.STATE).exists()
-    if not ours and any(path.name not in {f".{manifest.STATE}.tmp", manifest.DECISIONS} for path in dataset.iterdir()):
+    if not ours and any(path.name not in {f".{manifest.STATE}.tmp", *manifest.LASTING} for path in dataset.iterdir()):
         raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
     if not (dataset / manifest.STATE).exists():
         manifest.write_state(dataset, {"version": manifest.SCHEMA_VERSION, "options": _stored(options), "sources": []})
@@ -164,7 +165,8 @@ def _staged(folder: Path, number: int) -> Path:
 
 def extract_part(task: Task) -> Part:
     """Read the files of a part and stage its records and pairs under hidden names."""
-    results = [read_file(file, task.options) for file in task.files]
+    removed = optout.read(task.dataset)
+    results = [read_file(file, task.options, removed) for file in task.files]
     rows = [row for row, _ in results]
     pairs = {pair["id"]: pair for _, pair in results if pair is not None}
     schema = manifest.pairs_schema(task.options.lines)
@@ -190,6 +192,8 @@ def _commit(dataset: Path, part: Part, ids: set[str]) -> None:
 
 def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
     """Before dedupe the manifest equals the records; new records put it back to that."""
+    sweep(dataset)  # a file read now may have told of a picture read before that it is an artist's who opted out
+    state["parts"] = manifest.read_state(dataset)["parts"]
     if manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records"):
         manifest.replace_manifest(dataset, manifest.iter_parts(dataset / "records"))
     counted = manifest.counts(manifest.read_parts(dataset / "manifest", ["dropped"]))
