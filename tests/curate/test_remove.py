@@ -256,3 +256,126 @@ def test_an_artist_is_each_name_between_commas_and_each_artist_tag() -> None:
     row = {"artist": "Anna B., Carl", "own_tags": ["artist:dora", "character:emil"]}
     assert optout.artists(row) == {"artist:anna_b.,_carl", "artist:anna_b.", "artist:carl", "artist:dora"}
     assert not OptOut(artists=frozenset({"artist:emil"})).has({"artist": None, "own_tags": None, "id": None})
+
+
+class KilledError(BaseException):
+    """As if the process had been killed: nothing that comes after it changes a file."""
+
+
+class Killer:
+    """Dies at the call number `fatal` of whatever changes files, and stays dead; 0 lives, and counts."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, fatal: int) -> None:
+        self.fatal, self.done, self.dead = fatal, 0, False
+        for place, name in (
+            *((Path, name) for name in ("replace", "rename", "unlink", "mkdir")),
+            (shutil, "rmtree"),
+            (pq, "write_table"),
+        ):
+            patch.setattr(place, name, self.dying(getattr(place, name)))
+
+    def dying(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.done += 1
+            self.dead = self.dead or self.done == self.fatal
+            if self.dead:
+                raise KilledError
+            return real(*arguments, **options)
+
+        return call
+
+
+KEYS = ("cat.png", "artist:anna b.", "artist:bert", "artist:nobody")
+
+
+def killed(home: Path, fatal: int) -> int:
+    """Number of calls that changed files, of a removal that died at one of them, or lived."""
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(patch, fatal)
+        if not fatal:
+            remove(home / "d", KEYS)
+            return killer.done
+        with pytest.raises(KilledError):
+            remove(home / "d", KEYS)
+    return killer.done
+
+
+@pytest.fixture(scope="module")
+def unbroken(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A dataset after a removal, and how many calls it took. Not to be changed."""
+    home = tmp_path_factory.mktemp("unbroken") / "home"
+    shutil.copytree(begun, home)
+    decisions.decide(home / "d", "retag", ["apple.png"], "hush")
+    return home, killed(home, 0)
+
+
+def test_killed_at_any_write_and_run_again_it_ends_in_the_bytes_of_an_unbroken_run(
+    begun: Path, unbroken: tuple[Path, int], tmp_path: Path, tree: Tree
+) -> None:
+    whole, calls = unbroken
+    expected = tree(whole / "d")
+    assert verify(whole / "d") == []
+    assert calls > 40
+    decisions.decide(Path(shutil.copytree(begun, tmp_path / "start")) / "d", "retag", ["apple.png"], "hush")
+    for fatal in range(1, calls + 1):
+        home = Path(shutil.copytree(tmp_path / "start", tmp_path / "killed"))
+        killed(home, fatal)
+        remove(home / "d", KEYS)
+        assert tree(home / "d") == expected, f"killed at call {fatal} of {calls}"
+        shutil.rmtree(home)
+
+
+def test_once_remembered_a_broken_removal_is_finished_by_extract_and_by_dedupe(
+    begun: Path, unbroken: tuple[Path, int], tmp_path: Path
+) -> None:
+    ids = sorted(optout.read(unbroken[0] / "d").ids)
+    finished = 0
+    for fatal in range(4, unbroken[1], 9):
+        home = Path(shutil.copytree(begun, tmp_path / str(fatal)))
+        killed(home, fatal)
+        if not optout.read(home / "d"):
+            continue
+        if fatal % 2:
+            extract.extract([Source("s", home / "s")], home / "d", LINES, part_size=4)
+        dedupe.dedupe(home / "d", OPTIONS)
+        assert verify(home / "d") == []
+        assert sorted({row["id"] for row in rows(home / "d").values() if empty(row)}) == ids
+        finished += 1
+    assert finished > 3
+
+
+def leftovers(folder: Path, gone: list[bytes]) -> list[str]:
+    """Files below a folder that hold any of some bytes, as they are or in a cell of a table."""
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        held = [path.read_bytes()]
+        if path.suffix == ".parquet":
+            rows = pq.read_table(path, partitioning=None).to_pylist()
+            held += [value for row in rows for value in row.values() if isinstance(value, bytes)]
+        found += [path.name for one in gone if any(one in data for data in held)]
+    return sorted(set(found))
+
+
+def test_the_whole_road_after_a_removal_holds_no_byte_of_it(home: Path) -> None:
+    before = rows(home / "d")
+    gone = pixels(home / "d", *{before[name]["id"] for name in ("cat.png", ANNA, BERT)})
+    shards.shard(home / "d", home / "old", shards.Options(min_count=1))
+    assert leftovers(home / "old", gone)
+    assert leftovers(home / "d", gone)
+
+    remove(home / "d", ["cat.png"])
+    remove(home / "d", ["artist:anna b.", before[BERT]["id"]])
+    assert leftovers(home / "d", gone) == []
+
+    shutil.copy(home / "s" / "cat.png", home / "s" / "yet-another-cat.png")
+    after = grow(home)
+    counted = shards.shard(home / "d", home / "new", shards.Options(min_count=1))
+    assert leftovers(home / "d", gone) == leftovers(home / "new", gone) == []
+    assert verify(home / "d") == verify(home / "new") == []
+    assert len(after) == len(before) + 1 == counted["in"] == counted["kept"] + sum(counted["dropped"].values())
+    removed = {path for path, row in after.items() if empty(row)}
+    assert removed == {"cat.png", "cat-again.png", "yet-another-cat.png", ANNA, "zz-apple.png", BERT}
+    assert counted["dropped"]["removed"] == len(removed)
+    assert after["cat0.jpg"]["dropped"] is None
+    index = (home / "new" / "index.json").read_text()
+    assert not any(word in index for word in ("Anna", "windfall", "upward", "whiskers"))
