@@ -6,18 +6,21 @@ removed: an id is a digest of a file's bytes, which tells a copy but nothing of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate import manifest
 from curate.tags import normalize
 
 REASON = "removed"
 ID, ARTIST = "id", "artist"
+PREFIX = f"{ARTIST}:"
 SCHEMA = pa.schema([("kind", pa.string()), ("name", pa.string())])
 LEFT = (*manifest.KEY, "id")  # columns of a removed row that stay: every file is a row with a fate
 Row = Mapping[str, Any]
@@ -43,14 +46,27 @@ class OptOut:
 
 def artists(row: Row) -> set[str]:
     """Who made a picture, as tags: of the sidecar's `artist`, whole and between its commas, and of its artist tags."""
-    told = row.get("artist") or ""
-    named = {artist_tag(name) for name in (told, *told.split(",")) if name.strip()}
-    return named | {tag for tag in row.get("own_tags") or () if tag.startswith(f"{ARTIST}:")}
+    return {*_names(row.get("artist") or ""), *(tag for tag in row.get("own_tags") or () if tag.startswith(PREFIX))}
+
+
+@lru_cache(maxsize=4096)
+def _names(told: str) -> frozenset[str]:
+    return frozenset(artist_tag(name) for name in (told, *told.split(",")) if name.strip())
 
 
 def artist_tag(name: str) -> str:
     """An artist's name, with or without `artist:`, as a tag."""
     return normalize(name, ARTIST)
+
+
+def credit(records: pa.Table) -> Iterator[tuple[int, str]]:
+    """(row, artist) of records, as `artists` tells them, fast where most tags are of other kinds."""
+    for row, told in enumerate(records["artist"].to_pylist()):
+        yield from ((row, name) for name in _names(told or ""))
+    tags = records["own_tags"].combine_chunks()
+    flat = pa.table({"row": pc.list_parent_indices(tags), "tag": pc.list_flatten(tags)})
+    named = flat.filter(pc.starts_with(flat["tag"], PREFIX))
+    yield from zip(named["row"].to_pylist(), named["tag"].to_pylist(), strict=True)
 
 
 def entries(dataset: Path) -> list[Entry]:

@@ -78,5 +78,4 @@ def _entry(dataset: Path, records: pa.Table, key: str) -> Entry:
 def _held(records: pa.Table) -> set[Entry]:
     """Every id and artist that records name."""
     ids = {(optout.ID, key) for key in records["id"].unique().to_pylist()}
-    named = records.select(["artist", "own_tags"]).to_pylist()
-    return ids | {(optout.ARTIST, artist) for row in named for artist in optout.artists(row)}
+    return ids | {(optout.ARTIST, artist) for artist in {artist for _, artist in optout.credit(records)}}

@@ -45,9 +45,9 @@ def sweep(dataset: Path) -> int:
     optout.add(dataset, [(optout.ID, key) for key in _ids(dataset, optout.read(dataset))])
     removed = optout.read(dataset)
     stale = list(_stale(dataset, removed))
-    emptied = _full(dataset / "records", removed)
+    emptied = sum(_full(table, removed) for table in manifest.iter_parts(dataset / "records", TOLD))
     behind = manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records")
-    anew = behind or _full(dataset / "manifest", removed) > 0
+    anew = behind or any(_full(table, removed) for table in manifest.iter_parts(dataset / "manifest", TOLD))
     derived = manifest.parts(dataset / "manifest") if anew else []
     manifest.forget(dataset, [*derived, *(path for path, _ in stale)])
     if anew:
@@ -61,11 +61,12 @@ def sweep(dataset: Path) -> int:
 def _ids(dataset: Path, removed: OptOut) -> Iterator[str]:
     """Ids of the records that are to stay out, or do: a copy may come without the sidecar that names the artist."""
     people = decisions.resolve(decisions.read(dataset)).tags
+    retagged = {key for key, tags in people.items() if removed.artists.intersection(tags)}
     for table in manifest.iter_parts(dataset / "records", TOLD):
-        for row in table.to_pylist():
-            retagged = removed.artists.intersection(people.get(row["id"], ()))
-            if row["id"] and (row["dropped"] == optout.REASON or retagged or removed.has(row)):
-                yield row["id"]
+        by_artist = {row for row, artist in optout.credit(table) if artist in removed.artists}
+        for row, (key, dropped) in enumerate(zip(table["id"].to_pylist(), table["dropped"].to_pylist(), strict=True)):
+            if key and (key in retagged or dropped == optout.REASON or row in by_artist):
+                yield key
 
 
 def _stale(dataset: Path, removed: OptOut) -> Iterator[tuple[Path, Clean]]:
@@ -80,13 +81,13 @@ def _stale(dataset: Path, removed: OptOut) -> Iterator[tuple[Path, Clean]]:
         if any(row["tags"] and row["a"] in removed.ids for row in manifest.read_table(path).to_pylist()):
             yield path, _untold
     for path in manifest.parts(dataset / "records"):
-        if any(_is_full(row, removed) for row in manifest.read_table(path, TOLD).to_pylist()):
+        if _full(manifest.read_table(path, TOLD), removed):
             yield path, _emptied
 
 
 def _named(table: pa.Table, removed: OptOut, names: tuple[str, ...]) -> pa.ChunkedArray:
     """Whether each row names an id that opted out in one of some columns."""
-    ids = pa.array(sorted(removed.ids), pa.string())
+    ids = _ids_of(removed)
     first, *others = (pc.is_in(table[name], value_set=ids) for name in names)
     for one in others:
         first = pc.or_(first, one)
@@ -108,10 +109,16 @@ def _emptied(table: pa.Table, removed: OptOut) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=table.schema)
 
 
-def _full(folder: Path, removed: OptOut) -> int:
-    """Rows of records or manifest that say more than that they were removed."""
-    tables = manifest.iter_parts(folder, TOLD)
-    return sum(_is_full(row, removed) for table in tables for row in table.to_pylist())
+def _full(table: pa.Table, removed: OptOut) -> int:
+    """Rows of records or manifest that say more than that they were removed; all ids of artists are known by now."""
+    table = table.filter(pc.invert(pc.fill_null(pc.equal(table["dropped"], optout.REASON), fill_value=False)))
+    unread = table.filter(pc.is_null(table["id"])).to_pylist()
+    known: list[bool] = pc.is_in(table["id"], value_set=_ids_of(removed)).to_pylist()
+    return sum(known) + sum(map(removed.has, unread))
+
+
+def _ids_of(removed: OptOut) -> pa.Array:
+    return pa.array(sorted(removed.ids), pa.string())
 
 
 def _is_full(row: Row, removed: OptOut) -> bool:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curate import decisions, dedupe, extract, manifest, optout, shards
 from curate.contract import NurieError
@@ -256,6 +259,24 @@ def test_an_artist_is_each_name_between_commas_and_each_artist_tag() -> None:
     row = {"artist": "Anna B., Carl", "own_tags": ["artist:dora", "character:emil"]}
     assert optout.artists(row) == {"artist:anna_b.,_carl", "artist:anna_b.", "artist:carl", "artist:dora"}
     assert not OptOut(artists=frozenset({"artist:emil"})).has({"artist": None, "own_tags": None, "id": None})
+
+
+NAMES = st.lists(st.sampled_from(["artist:anna", "artist:", "character:artist:x", "Artist:Bert", "blue"]), max_size=3)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "artist": st.none() | st.sampled_from(["", "Anna, Bert", " ,", "creator:Carl", "artist:dora"]),
+            "own_tags": st.none() | NAMES,
+        }
+    )
+)
+
+
+@given(told=ROWS)
+def test_a_table_tells_the_artists_that_its_rows_tell(told: list[Row]) -> None:
+    schema = pa.schema([manifest.SCHEMA.field(name) for name in ("artist", "own_tags")])
+    found = set(optout.credit(pa.Table.from_pylist(told, schema=schema)))
+    assert found == {(number, artist) for number, row in enumerate(told) for artist in optout.artists(row)}
 
 
 class KilledError(BaseException):
