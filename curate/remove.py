@@ -3,6 +3,8 @@
 `optout` remembers them, `sweep` takes them out, and `extract` lets none in again: neither a copy of the same bytes nor
 another picture whose sidecar names the artist. An id or artist that the dataset does not hold is remembered as well,
 as who asks to be left out should not have to wait until the picture is there.
+
+Where the first of a family is removed, the next one names the family, and with it, perhaps, another split.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from curate.contract import NurieError
 from curate.optout import OptOut
 from curate.remove import remove
 from curate.scan import Source
+from curate.select import select
 from curate.verify import verify
 from curate.why import why
 from tests.curate.test_dedupe import OPTIONS, Row, Tree, jpeg, rows
@@ -252,6 +253,23 @@ def test_the_command_prints_an_object_and_names_what_is_to_be_done_next(home: Pa
 def test_shards_wait_for_dedupe(home: Path) -> None:
     remove(home / "d", ["cat.png"])
     with pytest.raises(NurieError, match="run `curate dedupe"):
+        shards.shard(home / "d", home / "shards", shards.Options())
+
+
+def test_a_selection_made_before_is_refused_by_name(home: Path) -> None:
+    select(home / "d", home / "old.parquet")
+    remove(home / "d", ["cat.png"])
+    grow(home)
+    with pytest.raises(NurieError, match=r"old\.parquet keeps [0-9a-f]{32}, which opted out"):
+        shards.shard(home / "d", home / "shards", shards.Options(), chosen=home / "old.parquet")
+    assert not (home / "shards").exists()
+
+
+def test_shards_of_a_removal_that_was_broken_off_are_refused(home: Path) -> None:
+    killed(home, 8)
+    assert optout.read(home / "d")
+    assert rows(home / "d")["cat.png"]["dropped"] is None
+    with pytest.raises(NurieError, match="which opted out: run `curate dedupe"):
         shards.shard(home / "d", home / "shards", shards.Options())
 
 
