@@ -10,6 +10,7 @@ The road, a module a stage:
     select    manifest -> a smaller manifest
     shards    manifest and pairs > pack > formats (tfrecord, tarball) -> shards, vocabulary, index
     why       one picture's fate
+    remove    optout (who is to stay out) > sweep: who opts out is gone, and stays out
     verify    every byte and count
 
 `manifest` alone touches Parquet, `contract` is all that `train` may know, `engine` runs the work.

@@ -58,6 +58,9 @@ def sample(package: str, art: Path, size: int, limit: int | None, workers: int) 
 @click.option("--keep-monochrome", is_flag=True, help="Keep line art, manga pages and shades of gray.")
 @click.option("--limit", type=click.IntRange(1), help="Read only the first N files.")
 @click.option("--fresh", is_flag=True, help="Start over instead of going on.")
+@click.option(
+    "--dry-run", is_flag=True, help="Count what there is to read and whether it fits the disk; write nothing."
+)
 @workers_option
 @stage(summary)
 def extract(
@@ -71,6 +74,7 @@ def extract(
     keep_monochrome: bool,
     limit: int | None,
     fresh: bool,
+    dry_run: bool,
     workers: int,
 ) -> dict[str, Any]:
     """Read every file below SOURCE once: record, line art, pair. Goes on where it stopped."""
@@ -79,7 +83,10 @@ def extract(
 
     methods = stage_extract.parse_lines(lines)
     options = stage_extract.Options(methods, size, max_pixels, min_side, max_aspect or 0, keep_monochrome)
-    return stage_extract.extract(parse_sources(sources), dataset, options, workers=workers, limit=limit, fresh=fresh)
+    roots = parse_sources(sources)
+    if dry_run:
+        return stage_extract.dry_run(roots, dataset, options, limit=limit, fresh=fresh)
+    return stage_extract.extract(roots, dataset, options, workers=workers, limit=limit, fresh=fresh)
 
 
 @main.command()
@@ -216,6 +223,20 @@ def why(dataset: Path, key: str, chosen: Path | None, shards: Path | None) -> di
     from curate.why import why as stage_why  # noqa: PLC0415
 
     return {"records": stage_why(dataset, key, chosen=chosen, shards=shards)}
+
+
+@main.command()
+@click.argument("dataset", type=FOLDER)
+@click.argument("keys", metavar="ID|artist:NAME|PATH...", nargs=-1, required=True)
+@stage(summary)
+def remove(dataset: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Take pictures out for ever, on request: pixels, tags, all but an id or an artist's name, which keeps them out.
+
+    Byte copies go along; look-alikes of other bytes stay, and are removed by their own ids.
+    """
+    from curate.remove import remove as stage_remove  # noqa: PLC0415
+
+    return stage_remove(dataset, keys)
 
 
 @main.command()

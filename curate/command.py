@@ -52,7 +52,7 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Ca
 
 
 def summary(name: str, result: dict[str, Any]) -> None:
-    """Print in = kept + dropped, the seconds, then whatever else the stage counted."""
+    """Print in = kept + dropped, the seconds, then whatever else the stage counted; faults go to standard error."""
     seconds = result.pop("seconds")
     if "in" in result:
         total, kept, dropped = result.pop("in"), result.pop("kept"), result.pop("dropped")
@@ -62,7 +62,10 @@ def summary(name: str, result: dict[str, Any]) -> None:
     else:
         click.echo(f"{name}: {seconds:.1f} s")
     for key, value in result.items():
-        click.echo(f"  {key.replace('_', ' ')}: {_shown(value)}")
+        if key != "faults":
+            click.echo(f"  {key.replace('_', ' ')}: {_shown(value)}")
+    for fault in result.get("faults", ()):
+        click.echo(f"Error: {fault}", err=True)
 
 
 def _shown(value: object) -> str:

@@ -14,6 +14,7 @@ from curate import against, decisions, edges, engine, manifest, verdicts
 from curate.errors import NurieError
 from curate.pictures import COLUMNS, RULES, gather
 from curate.split import Shares
+from curate.sweep import sweep
 from curate.variants import SLANTED, VARIANTS
 
 
@@ -50,8 +51,9 @@ def dedupe(dataset: Path, options: Options, *, other: Path | None = None) -> dic
 
 
 def _dedupe(dataset: Path, options: Options, other: Path | None) -> dict[str, Any]:
-    state = manifest.read_state(dataset)
     manifest.check_recipe(dataset)
+    sweep(dataset)  # which a kill may have broken off
+    state = manifest.read_state(dataset)
     variants = VARIANTS if options.mirror else SLANTED
     records = manifest.read_parts(dataset / "records", [*COLUMNS, "color_grid", "own_tags"])
     people = decisions.resolve(decisions.read(dataset))

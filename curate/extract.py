@@ -14,11 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import engine, manifest, progress
+from curate import engine, manifest, optout, progress
 from curate.contract import sync_folder
 from curate.errors import DatasetError, SourceError
+from curate.forecast import Forecast, Key, check, forecast
 from curate.record import Options, parse_lines, read_file
 from curate.scan import Source, SourceFile, scan
+from curate.sweep import sweep
 
 __all__ = ["Options", "Part", "Task", "extract", "extract_part", "parse_lines"]  # options lie with what they decide
 
@@ -59,19 +61,19 @@ def extract(
     """Make or go on with a dataset folder; files it already has are not read again.
 
     Returns counts of the whole dataset (`in`, `kept`, `dropped`) and `new`, the records added now. Raises DatasetError
-    if the folder was begun with other options, NurieError if another run is writing it.
+    if the folder was begun with other options, NurieError if another run is writing it or the disk is too small.
     """
-    _check_apart(sources, dataset)
+    found = _foresee(sources, dataset, options, limit, fresh)
+    check(found)
     dataset.mkdir(parents=True, exist_ok=True)
     with engine.alone(dataset):
         state = _open_dataset(dataset, sources, options, fresh)
-        known, ids = _known(dataset)
-        total = sum(1 for _ in islice(scan(sources), limit))
+        known, ids = _recorded(dataset), _pairs(dataset)
         files = (file for file in islice(scan(sources), limit) if (file.source, file.path, file.path_raw) not in known)
         first = len(manifest.parts(dataset / "records"))
         tasks = _tasks(files, first, part_size, dataset, options)
         new = sidecar_errors = dropped = 0
-        with progress.bar("extract", total) as bar:
+        with progress.bar("extract", found.files) as bar:
             bar.advance(len(known))
             for part in engine.run(extract_part, tasks, workers):
                 _commit(dataset, part, ids)
@@ -79,6 +81,22 @@ def extract(
                 sidecar_errors += part.sidecar_errors
                 bar.advance(part.files, dropped=dropped)
         return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors}
+
+
+def dry_run(
+    sources: Sequence[Source], dataset: Path, options: Options, *, limit: int | None = None, fresh: bool = False
+) -> dict[str, Any]:
+    """What `extract` would read and make, told and not done; nothing is written. Raises DatasetError as `extract`."""
+    return _foresee(sources, dataset, options, limit, fresh).told()
+
+
+def _foresee(sources: Sequence[Source], dataset: Path, options: Options, limit: int | None, fresh: bool) -> Forecast:
+    _check_apart(sources, dataset)
+    recorded: set[Key] = set()
+    if not fresh and (dataset / manifest.STATE).is_file():
+        _check_options(dataset, manifest.peek_state(dataset), options)
+        recorded = _recorded(dataset)
+    return forecast(islice(scan(sources), limit), recorded, dataset, options, fresh=fresh)
 
 
 def _check_apart(sources: Sequence[Source], dataset: Path) -> None:
@@ -90,17 +108,13 @@ def _check_apart(sources: Sequence[Source], dataset: Path) -> None:
 
 def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fresh: bool) -> dict[str, Any]:
     """The state of a dataset that may be written to: begun now, or begun before with the same options."""
-    wanted = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(options).items()}
     ours = (fresh and manifest.clear(dataset)) or (dataset / manifest.STATE).exists()
-    if not ours and any(path.name not in {f".{manifest.STATE}.tmp", manifest.DECISIONS} for path in dataset.iterdir()):
+    if not ours and any(path.name not in {f".{manifest.STATE}.tmp", *manifest.LASTING} for path in dataset.iterdir()):
         raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
     if not (dataset / manifest.STATE).exists():
-        manifest.write_state(dataset, {"version": manifest.SCHEMA_VERSION, "options": wanted, "sources": []})
+        manifest.write_state(dataset, {"version": manifest.SCHEMA_VERSION, "options": _stored(options), "sources": []})
     state = manifest.read_state(dataset)
-    begun = state["options"]
-    if different := [f"{name}={begun.get(name)}" for name, value in wanted.items() if begun.get(name) != value]:
-        was = ", ".join(different)
-        raise DatasetError(f"{dataset} was begun with {was}: use the same options, or --fresh to start over")
+    _check_options(dataset, state, options)
     manifest.check_recipe(dataset)
     manifest.clear_torn(dataset)
     for folder in ("records", "pairs"):
@@ -109,15 +123,32 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fr
     return state
 
 
-def _known(dataset: Path) -> tuple[set[tuple[str, str, bytes | None]], set[str]]:
-    """Keys of the files already recorded, and ids of the pairs already stored."""
+def _stored(options: Options) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(options).items()}
+
+
+def _check_options(dataset: Path, state: dict[str, Any], options: Options) -> None:
+    begun = state["options"]
+    if different := [
+        f"{name}={begun.get(name)}" for name, value in _stored(options).items() if begun.get(name) != value
+    ]:
+        was = ", ".join(different)
+        raise DatasetError(f"{dataset} was begun with {was}: use the same options, or --fresh to start over")
+
+
+def _recorded(dataset: Path) -> set[Key]:
+    """Keys of the files already recorded."""
     table = manifest.read_parts(dataset / "records", manifest.KEY)
-    keys = set(zip(*(table[name].to_pylist() for name in manifest.KEY), strict=True))
+    return set(zip(*(table[name].to_pylist() for name in manifest.KEY), strict=True))
+
+
+def _pairs(dataset: Path) -> set[str]:
+    """Ids of the pairs already stored."""
     count = len(manifest.parts(dataset / "records"))
     ids: set[str] = set()
     for path in manifest.parts(dataset / "pairs")[:count]:  # a pairs part without its records is made again
         ids.update(manifest.read_table(path, ["id"])["id"].to_pylist())
-    return keys, ids
+    return ids
 
 
 def _tasks(files: Iterable[SourceFile], first: int, size: int, dataset: Path, options: Options) -> Iterator[Task]:
@@ -134,7 +165,8 @@ def _staged(folder: Path, number: int) -> Path:
 
 def extract_part(task: Task) -> Part:
     """Read the files of a part and stage its records and pairs under hidden names."""
-    results = [read_file(file, task.options) for file in task.files]
+    removed = optout.read(task.dataset)
+    results = [read_file(file, task.options, removed) for file in task.files]
     rows = [row for row, _ in results]
     pairs = {pair["id"]: pair for _, pair in results if pair is not None}
     schema = manifest.pairs_schema(task.options.lines)
@@ -160,6 +192,8 @@ def _commit(dataset: Path, part: Part, ids: set[str]) -> None:
 
 def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
     """Before dedupe the manifest equals the records; new records put it back to that."""
+    sweep(dataset)  # a file read now may have told of a picture read before that it is an artist's who opted out
+    state["parts"] = manifest.read_state(dataset)["parts"]
     if manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records"):
         manifest.replace_manifest(dataset, manifest.iter_parts(dataset / "records"))
     counted = manifest.counts(manifest.read_parts(dataset / "manifest", ["dropped"]))

@@ -91,6 +91,8 @@ KEY = ("source", "path", "path_raw")
 STATE = "dataset.json"
 FOLDERS = ("records", "pairs", "edges", "manifest")  # what stages make, and may make again
 DECISIONS = "decisions"  # what people made
+REMOVED = "removed"  # who opted out
+LASTING = (DECISIONS, REMOVED)  # what outlives a dataset begun afresh
 NEW, OLD = ".manifest.new", ".manifest.old"
 
 
@@ -208,14 +210,20 @@ def read_state(dataset: Path) -> dict[str, Any]:
 
     Raises DatasetError if the folder is no dataset or of another version, DamagedError if the file is malformed.
     """
+    state = peek_state(dataset)
+    if not (dataset / "manifest").exists() and (dataset / OLD).exists():
+        (dataset / NEW).rename(dataset / "manifest")  # whole by then
+    return state
+
+
+def peek_state(dataset: Path) -> dict[str, Any]:
+    """`dataset.json`, with nothing finished, for whom is to write nothing. Raises as `read_state` does."""
     if not (dataset / STATE).is_file():
         raise DatasetError(f"{dataset} is not a dataset folder (no {STATE}): run `curate extract SOURCE {dataset}`")
     state = _state(dataset)
     if state["version"] != SCHEMA_VERSION:
         differ = f"{dataset / STATE} has version {state['version']!r}, this nurie reads {SCHEMA_VERSION}"
         raise DatasetError(f"{differ}: run `curate extract` with --fresh")
-    if not (dataset / "manifest").exists() and (dataset / OLD).exists():
-        (dataset / NEW).rename(dataset / "manifest")  # whole by then
     return state
 
 
@@ -229,10 +237,18 @@ def _state(dataset: Path) -> dict[str, Any]:
 def write_state(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
     """Write `dataset.json` with the SHA-256 of every part; those below the folders named in `rehash` are read again."""
     known = {name: digest for name, digest in state.get("parts", {}).items() if name.partition("/")[0] not in rehash}
-    files = [path for folder in (*FOLDERS, DECISIONS) for path in sorted((dataset / folder).glob("[!.]*.parquet"))]
+    files = [path for folder in (*FOLDERS, *LASTING) for path in sorted((dataset / folder).glob("[!.]*.parquet"))]
     names = {path.relative_to(dataset).as_posix(): path for path in files}
     state["parts"] = {name: known.get(name) or sha256(path) for name, path in names.items()}
     write_json(dataset / STATE, state)
+
+
+def forget(dataset: Path, files: Sequence[Path]) -> None:
+    """Take the digests of files that are about to change from `dataset.json`, whose next writing adds the new ones."""
+    state, gone = _state(dataset), {path.relative_to(dataset).as_posix() for path in files}
+    left = {name: digest for name, digest in state["parts"].items() if name not in gone}
+    if left != state["parts"]:
+        write_json(dataset / STATE, state | {"parts": left})
 
 
 def replace_manifest(dataset: Path, tables: Iterator[pa.Table]) -> None:

@@ -12,15 +12,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate import alignment, hed, lineart, monochrome, phash, sidecar
+from curate import alignment, hed, lineart, monochrome, optout, phash, sidecar
 from curate.contract import canonical_json
 from curate.decode import Rgb, TooLargeError, decode
 from curate.errors import DecodeError, NurieError, SidecarError
+from curate.optout import OptOut
 from curate.scan import SourceFile
 from curate.square import content_box, square
 from curate.tags import unique
 
 FAINT = 128  # ink lighter than this is faint
+NOBODY = OptOut()
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,23 @@ def parse_lines(text: str) -> tuple[str, ...]:
     return methods
 
 
-def read_file(file: SourceFile, options: Options) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def read_file(
+    file: SourceFile, options: Options, removed: OptOut = NOBODY
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """One file -> its record, and its pair unless it was dropped. Never raises for what a file holds."""
     row: dict[str, Any] = {"source": file.source, "path": file.path, "path_raw": file.path_raw}
     row |= {"dropped": None, "error": None, **_sidecar(file)}
     try:
         data = _read(file.file)
         row |= {"bytes": len(data), "id": hashlib.sha256(data).hexdigest()[:32]}
+        if removed.has(row):
+            return optout.blank(row), None
         picture = decode(data, options.max_pixels)
     except TooLargeError as error:
         return row | asdict(error.header) | {"dropped": "too_large"}, None
     except (OSError, DecodeError) as error:
-        return row | {"id": None, "dropped": "unreadable", "error": _message(error)}, None
+        row |= {"id": None, "dropped": "unreadable", "error": _message(error)}
+        return optout.blank(row) if removed.has(row) else row, None
     height, width = picture.rgb.shape[:2]
     row |= asdict(picture.header) | {"height": height, "width": width}
     color, box = square(picture.rgb, options.size), content_box(height, width, options.size)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curate import engine, formats, manifest, tags
+from curate import engine, formats, manifest, optout, tags
 from curate.contract import (
     INDEX,
     METADATA,
@@ -97,6 +97,8 @@ def _rows(dataset: Path, chosen: Path | None) -> tuple[list[dict[str, Any]], dic
         raise DatasetError(f"{what} keeps a picture twice: drop repeated ids, or run `curate dedupe` again")
     if any(row["id"] is None for row in rows):
         raise DatasetError(f"{what} keeps a file that could not be read: leave `dropped` as it is")
+    if gone := optout.read(dataset).ids.intersection(row["id"] for row in rows):
+        raise DatasetError(f"{what} keeps {min(gone)}, which opted out: run `curate dedupe {dataset}`, and select anew")
     for row in rows:
         row["tags"] = row["tags"] or []  # null where a merge in pandas found none
         if broken := [tag for tag in row["tags"] if tag is None or tag.splitlines() != [tag]]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from curate import manifest
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import manifest, optout
 from curate.contract import INDEX, check_files, read_index, read_vocabulary, sha256
 from curate.errors import DamagedError, NurieError
 
@@ -56,8 +59,16 @@ def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
         key for key, dropped in zip(rows["id"].to_pylist(), rows["dropped"].to_pylist(), strict=True) if not dropped
     }
     faults += [f"kept picture {key} has no pair" for key in sorted(kept - pairs.keys())]
+    faults += [f"{dataset} still holds {key}, which opted out: run `curate dedupe`" for key in _unswept(dataset, rows)]
     faults += [f"pair {key} belongs to no record" for key in sorted(pairs.keys() - set(rows["id"].to_pylist()))]
     return faults + [f"pair {key} is stored {count} times" for key, count in pairs.items() if count > 1]
+
+
+def _unswept(dataset: Path, rows: pa.Table) -> list[str]:
+    """Ids that opted out and whose records still say more than that."""
+    ids = pa.array(sorted(optout.read(dataset).ids), pa.string())
+    stay = pc.and_(pc.is_in(rows["id"], value_set=ids), pc.not_equal(pc.fill_null(rows["dropped"], ""), optout.REASON))
+    return sorted(rows.filter(stay)["id"].unique().to_pylist())
 
 
 def _shards(shards: Path) -> list[str]:

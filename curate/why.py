@@ -13,9 +13,11 @@ import pyarrow.compute as pc
 from curate import decisions, manifest
 from curate.contract import ENDINGS, read_index
 from curate.errors import NurieError
+from curate.optout import REASON
 
 Row = dict[str, Any]
 
+ABSENT = "not in them"
 SHOWN = [name for name in manifest.SCHEMA.names if name not in {"path_raw", "color_grid"}]  # bytes; 192 numbers
 REASONS = {
     "unreadable": "it could not be read",
@@ -28,6 +30,7 @@ REASONS = {
     "straddles": "it would join look-alikes of two splits",
     "in_other": "the dataset given as --against has it already",
     "decision": "people left it out",
+    "removed": "it was removed by request, and stays out",
 }
 
 
@@ -59,10 +62,14 @@ def _story(row: Row, table: pa.Table, people: Sequence[Row], chosen: Path | None
         ids = manifest.read_chosen(chosen)["id"].to_pylist()
         yield f"{chosen.name}: {'chosen' if row['id'] in ids else 'not chosen'}"
     if shards is not None:
-        yield f"shards: {_place(shards, row['id'])}"
+        place = _place(shards, row["id"])
+        stale = row["dropped"] == REASON and place != ABSENT
+        yield f"shards: {place}{', made before it was removed: make them again' if stale else ''}"
 
 
 def _extracted(row: Row) -> str:
+    if row["dropped"] == REASON:
+        return f"{row['path']} of {row['source']}, of which nothing else is known any more"
     if row["error"] and row["dropped"]:
         return f"{row['path']} of {row['source']} could not be read ({row['error']})"
     said = (
@@ -122,4 +129,4 @@ def _place(shards: Path, key: str | None) -> str:
             if found:
                 shard = PurePosixPath(PurePosixPath(name).name).with_suffix(ENDINGS[index.format])
                 return f"{shard} at byte {found[0]['offset']:,}"
-    return "not in them"
+    return ABSENT

@@ -1,0 +1,83 @@
+"""The stage for those who opt out: their pictures are gone from everything a dataset stores, and stay out.
+
+`optout` remembers them, `sweep` takes them out, and `extract` lets none in again: neither a copy of the same bytes nor
+another picture whose sidecar names the artist. An id or artist that the dataset does not hold is remembered as well,
+as who asks to be left out should not have to wait until the picture is there.
+
+Where the first of a family is removed, the next one names the family, and with it, perhaps, another split.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import engine, manifest, optout
+from curate.errors import NurieError
+from curate.optout import Entry
+from curate.sweep import sweep
+
+NEXT = "run `curate dedupe`, then make shards and selections anew: those made before hold what was removed"
+COLUMNS = ("id", "path", "artist", "own_tags")
+
+
+def remove(dataset: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Remove the pictures of ids, paths or `artist:NAME`s for ever. Killed and run again, it ends in the same bytes.
+
+    Returns counts of the whole dataset, `removed`, the records that were emptied now, and `absent`, the keys of which
+    the dataset held nothing. Raises NurieError if a path is none of a record's, or names pictures of several sources;
+    then nothing is removed.
+    """
+    manifest.read_state(dataset)
+    with engine.alone(dataset):
+        manifest.read_state(dataset)
+        manifest.clear_torn(dataset)
+        records = manifest.read_parts(dataset / "records", COLUMNS)
+        wanted = {key: _entry(dataset, records, key) for key in keys}
+        held = _held(records)
+        absent = [key for key, entry in wanted.items() if entry not in held]
+        optout.add(dataset, wanted.values())
+        emptied = sweep(dataset)
+        counted = _finish(dataset)
+        kinds = [kind for kind, _ in optout.entries(dataset)]
+    remembered = {f"{kind}s": kinds.count(kind) for kind in (optout.ID, optout.ARTIST)}
+    return {**counted, "removed": emptied, "absent": absent, "remembered": remembered, "next": NEXT}
+
+
+def _finish(dataset: Path) -> dict[str, Any]:
+    counted = manifest.counts(manifest.read_parts(dataset / "manifest", ["dropped"]))
+    manifest.write_state(dataset, manifest.read_state(dataset) | {"counts": counted})
+    return counted
+
+
+def _entry(dataset: Path, records: pa.Table, key: str) -> Entry:
+    """What is to be remembered for an argument."""
+    kind, _, name = key.partition(":")
+    if kind.lower() == optout.ARTIST:
+        if not name.strip():
+            raise NurieError(f"{key!r} names no artist: write artist:NAME")
+        return optout.ARTIST, optout.artist_tag(name)
+    rows = records.filter(pc.equal(records["path"], unicodedata.normalize("NFC", key)))
+    ids = rows["id"].unique().to_pylist()
+    if not ids and re.fullmatch("[0-9a-f]{32}", key.lower()):
+        return optout.ID, key.lower()
+    if not ids:
+        what = "is no path of a record and no id of 32 hex digits"
+        raise NurieError(f"{key!r} {what}: paths are relative to their source, as `path` in {dataset}/manifest")
+    if len(ids) > 1:
+        raise NurieError(f"{len(ids)} pictures have the path {key!r}: give the id of one, as `curate why` tells it")
+    if ids[0] is None:
+        raise NurieError(f"{key!r} could not be read, so that no pixel of it is stored: delete the file itself")
+    return optout.ID, ids[0]
+
+
+def _held(records: pa.Table) -> set[Entry]:
+    """Every id and artist that records name."""
+    ids = {(optout.ID, key) for key in records["id"].unique().to_pylist()}
+    return ids | {(optout.ARTIST, artist) for artist in {artist for _, artist in optout.credit(records)}}
