@@ -55,6 +55,7 @@ def sample(package: str, art: Path, size: int, limit: int | None, workers: int) 
 @click.option("--min-side", type=click.IntRange(0), default=0, show_default=True, help="Smaller is dropped; px.")
 @click.option("--max-aspect", type=click.FloatRange(1), help="Longer than this many times its width is dropped.")
 @click.option("--keep-monochrome", is_flag=True, help="Keep line art, manga pages and shades of gray.")
+@click.option("--folder-tags", is_flag=True, help="Take the names of folders as tags too.")
 @click.option("--limit", type=click.IntRange(1), help="Read only the first N files.")
 @click.option("--fresh", is_flag=True, help="Start over instead of going on.")
 @workers_option
@@ -68,6 +69,7 @@ def extract(
     min_side: int,
     max_aspect: float | None,
     keep_monochrome: bool,
+    folder_tags: bool,
     limit: int | None,
     fresh: bool,
     workers: int,
@@ -77,7 +79,7 @@ def extract(
     from curate.scan import parse_sources  # noqa: PLC0415
 
     methods = stage_extract.parse_lines(lines)
-    options = stage_extract.Options(methods, size, max_pixels, min_side, max_aspect or 0, keep_monochrome)
+    options = stage_extract.Options(methods, size, max_pixels, min_side, max_aspect or 0, keep_monochrome, folder_tags)
     return stage_extract.extract(parse_sources(sources), dataset, options, workers=workers, limit=limit, fresh=fresh)
 
 

@@ -7,6 +7,7 @@ parts as in an unbroken run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,11 +18,14 @@ import pyarrow as pa
 from curate import engine, manifest, progress
 from curate.contract import sync_folder
 from curate.errors import DatasetError, SourceError
+from curate.join import Join
 from curate.record import Options, parse_lines, read_file
 from curate.scan import Source, SourceFile, scan
+from curate.sidecar import Sidecar
 
 __all__ = ["Options", "Part", "Task", "extract", "extract_part", "parse_lines"]  # options lie with what they decide
 
+LATER_OPTIONS = {"folder_tags": False}  # what a dataset was begun with before there was the option
 PART = 512  # source files a part: small enough to lose little at a kill, large enough to keep folders short
 
 
@@ -33,6 +37,8 @@ class Task:
     files: tuple[SourceFile, ...]
     dataset: Path
     options: Options
+    told: tuple[Sidecar | None, ...]
+    """What tables say of each file."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +64,19 @@ def extract(
 ) -> dict[str, Any]:
     """Make or go on with a dataset folder; files it already has are not read again.
 
-    Returns counts of the whole dataset (`in`, `kept`, `dropped`) and `new`, the records added now. Raises DatasetError
-    if the folder was begun with other options, NurieError if another run is writing it.
+    Returns counts of the whole dataset (`in`, `kept`, `dropped`), `new`, the records added now, and `sidecar_errors`,
+    the sidecars and entries of tables that could not be read now. Raises DatasetError if the folder was begun with
+    other options, NurieError if another run is writing it.
     """
     _check_apart(sources, dataset)
     dataset.mkdir(parents=True, exist_ok=True)
-    with engine.alone(dataset):
+    with engine.alone(dataset), closing(Join()) as join:
         state = _open_dataset(dataset, sources, options, fresh)
         known, ids = _known(dataset)
         total = sum(1 for _ in islice(scan(sources), limit))
         files = (file for file in islice(scan(sources), limit) if (file.source, file.path, file.path_raw) not in known)
         first = len(manifest.parts(dataset / "records"))
-        tasks = _tasks(files, first, part_size, dataset, options)
+        tasks = _tasks(files, join, first, part_size, dataset, options)
         new = sidecar_errors = dropped = 0
         with progress.bar("extract", total) as bar:
             bar.advance(len(known))
@@ -78,7 +85,7 @@ def extract(
                 new, dropped = new + part.files, dropped + part.dropped
                 sidecar_errors += part.sidecar_errors
                 bar.advance(part.files, dropped=dropped)
-        return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors}
+        return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors + join.errors}
 
 
 def _check_apart(sources: Sequence[Source], dataset: Path) -> None:
@@ -97,7 +104,7 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fr
     if not (dataset / manifest.STATE).exists():
         manifest.write_state(dataset, {"version": manifest.SCHEMA_VERSION, "options": wanted, "sources": []})
     state = manifest.read_state(dataset)
-    begun = state["options"]
+    begun = LATER_OPTIONS | state["options"]
     if different := [f"{name}={begun.get(name)}" for name, value in wanted.items() if begun.get(name) != value]:
         was = ", ".join(different)
         raise DatasetError(f"{dataset} was begun with {was}: use the same options, or --fresh to start over")
@@ -120,11 +127,13 @@ def _known(dataset: Path) -> tuple[set[tuple[str, str, bytes | None]], set[str]]
     return keys, ids
 
 
-def _tasks(files: Iterable[SourceFile], first: int, size: int, dataset: Path, options: Options) -> Iterator[Task]:
+def _tasks(
+    files: Iterable[SourceFile], join: Join, first: int, size: int, dataset: Path, options: Options
+) -> Iterator[Task]:
     files = iter(files)
     number = first
     while chunk := tuple(islice(files, size)):
-        yield Task(number, chunk, dataset, options)
+        yield Task(number, chunk, dataset, options, tuple(map(join.look_up, chunk)))
         number += 1
 
 
@@ -134,7 +143,7 @@ def _staged(folder: Path, number: int) -> Path:
 
 def extract_part(task: Task) -> Part:
     """Read the files of a part and stage its records and pairs under hidden names."""
-    results = [read_file(file, task.options) for file in task.files]
+    results = [read_file(file, task.options, told) for file, told in zip(task.files, task.told, strict=True)]
     rows = [row for row, _ in results]
     pairs = {pair["id"]: pair for _, pair in results if pair is not None}
     schema = manifest.pairs_schema(task.options.lines)
