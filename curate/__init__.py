@@ -7,7 +7,7 @@ The road, a module a stage:
               what tables say of many pictures (tables, join) goes along
     dedupe    edges (lookalikes) > verdicts (split) -> groups, roles, families, fates: the manifest
     decisions what people decided, which dedupe obeys
-    tally     manifest -> how many pictures carry each tag
+    tally     manifest -> how many pictures carry each tag, and which tags are doubtful (doubts, hues)
     select    manifest -> a smaller manifest
     shards    manifest and pairs > pack (tfrecord) -> TFRecord shards, vocabulary, index
     why       one picture's fate

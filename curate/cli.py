@@ -146,12 +146,19 @@ def decide(dataset: Path, kind: str | None, pictures: tuple[str, ...], tags: str
 @click.argument("dataset", type=FOLDER)
 @click.option("--top", type=click.IntRange(1), default=50, show_default=True, help="How many.")
 @click.option("--aliases", type=click.Path(path_type=Path, dir_okay=False), help="File of `alias,tag` lines.")
+@click.option(
+    "--implications", type=click.Path(path_type=Path, dir_okay=False), help="File of `implying,implied` lines."
+)
+@click.option("--with", "beside", metavar="TAG", help="Count what goes with TAG: pictures that have it.")
+@click.option("--check", is_flag=True, help="List pictures with contradicting tags, or a colour they have nowhere.")
 @stage(listing)
-def tags(dataset: Path, top: int, aliases: Path | None) -> dict[str, Any]:
+def tags(
+    dataset: Path, top: int, aliases: Path | None, implications: Path | None, beside: str | None, check: bool
+) -> dict[str, Any]:
     """Count the tags of the kept pictures; colour tags are marked."""
     from curate.tally import tally  # noqa: PLC0415
 
-    return tally(dataset, top, aliases)
+    return tally(dataset, top, aliases, implications, beside, check=check)
 
 
 @main.command()
