@@ -13,7 +13,8 @@ The road, a module a stage:
     why       one picture's fate
     verify    every byte and count
 
-`manifest` alone touches Parquet, `contract` is all that `train` may know, `engine` runs the work.
+`manifest` alone touches the dataset's Parquet, `tag_table` derives its long table of tags; `contract` is all that
+`train` may know, `engine` runs the work.
 """
 
 __version__ = "0.1.0"

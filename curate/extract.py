@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import engine, manifest, progress
+from curate import engine, manifest, progress, tag_table
 from curate.contract import sync_folder
 from curate.errors import DatasetError, SourceError
 from curate.join import Join
@@ -173,5 +173,6 @@ def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
         manifest.replace_manifest(dataset, manifest.iter_parts(dataset / "records"))
     counted = manifest.counts(manifest.read_parts(dataset / "manifest", ["dropped"]))
     state["counts"] = counted
-    manifest.write_state(dataset, state, rehash=("manifest",))
+    tag_table.write(dataset)  # also where a kill came between it and the manifest
+    manifest.write_state(dataset, state, rehash=("manifest", manifest.TAG_TABLE))
     return counted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from curate import manifest
+from curate import manifest, tag_table
 from curate.contract import INDEX, check_files, read_index, read_vocabulary, sha256
 from curate.errors import DamagedError, NurieError
 
@@ -55,6 +55,7 @@ def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
     kept = {
         key for key, dropped in zip(rows["id"].to_pylist(), rows["dropped"].to_pylist(), strict=True) if not dropped
     }
+    faults += tag_table.faults(dataset)
     faults += [f"kept picture {key} has no pair" for key in sorted(kept - pairs.keys())]
     faults += [f"pair {key} belongs to no record" for key in sorted(pairs.keys() - set(rows["id"].to_pylist()))]
     return faults + [f"pair {key} is stored {count} times" for key, count in pairs.items() if count > 1]
