@@ -3,17 +3,19 @@
 The road, a module a stage:
 
     sample    real tagged art out of installed packages
-    extract   scan > record, every file once: sidecar, decode, lineart, square, phash -> records and pairs
+    extract   scan > record, every file once: sidecar, decode, lineart, square, phash -> records and pairs;
+              what tables say of many pictures (tables, join) goes along
     dedupe    edges (lookalikes) > verdicts (split) -> groups, roles, families, fates: the manifest
     decisions what people decided, which dedupe obeys
-    tally     manifest -> how many pictures carry each tag
+    tally     manifest -> how many pictures carry each tag, and which tags are doubtful (doubts, hues)
     select    manifest -> a smaller manifest
     shards    manifest and pairs > pack > formats (tfrecord, tarball) -> shards, vocabulary, index
     why       one picture's fate
     remove    optout (who is to stay out) > sweep: who opts out is gone, and stays out
     verify    every byte and count
 
-`manifest` alone touches Parquet, `contract` is all that `train` may know, `engine` runs the work.
+`manifest` alone touches the dataset's Parquet, `tag_table` derives its long table of tags; `contract` is all that
+`train` may know, `engine` runs the work.
 """
 
 __version__ = "0.1.0"

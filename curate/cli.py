@@ -56,6 +56,7 @@ def sample(package: str, art: Path, size: int, limit: int | None, workers: int) 
 @click.option("--min-side", type=click.IntRange(0), default=0, show_default=True, help="Smaller is dropped; px.")
 @click.option("--max-aspect", type=click.FloatRange(1), help="Longer than this many times its width is dropped.")
 @click.option("--keep-monochrome", is_flag=True, help="Keep line art, manga pages and shades of gray.")
+@click.option("--folder-tags", is_flag=True, help="Take the names of folders as tags too.")
 @click.option("--limit", type=click.IntRange(1), help="Read only the first N files.")
 @click.option("--fresh", is_flag=True, help="Start over instead of going on.")
 @click.option(
@@ -72,6 +73,7 @@ def extract(
     min_side: int,
     max_aspect: float | None,
     keep_monochrome: bool,
+    folder_tags: bool,
     limit: int | None,
     fresh: bool,
     dry_run: bool,
@@ -82,7 +84,7 @@ def extract(
     from curate.scan import parse_sources  # noqa: PLC0415
 
     methods = stage_extract.parse_lines(lines)
-    options = stage_extract.Options(methods, size, max_pixels, min_side, max_aspect or 0, keep_monochrome)
+    options = stage_extract.Options(methods, size, max_pixels, min_side, max_aspect or 0, keep_monochrome, folder_tags)
     roots = parse_sources(sources)
     if dry_run:
         return stage_extract.dry_run(roots, dataset, options, limit=limit, fresh=fresh)
@@ -152,12 +154,19 @@ def decide(dataset: Path, kind: str | None, pictures: tuple[str, ...], tags: str
 @click.argument("dataset", type=FOLDER)
 @click.option("--top", type=click.IntRange(1), default=50, show_default=True, help="How many.")
 @click.option("--aliases", type=click.Path(path_type=Path, dir_okay=False), help="File of `alias,tag` lines.")
+@click.option(
+    "--implications", type=click.Path(path_type=Path, dir_okay=False), help="File of `implying,implied` lines."
+)
+@click.option("--with", "beside", metavar="TAG", help="Count what goes with TAG: pictures that have it.")
+@click.option("--check", is_flag=True, help="List pictures with contradicting tags, or a colour they have nowhere.")
 @stage(listing)
-def tags(dataset: Path, top: int, aliases: Path | None) -> dict[str, Any]:
+def tags(
+    dataset: Path, top: int, aliases: Path | None, implications: Path | None, beside: str | None, check: bool
+) -> dict[str, Any]:
     """Count the tags of the kept pictures; colour tags are marked."""
     from curate.tally import tally  # noqa: PLC0415
 
-    return tally(dataset, top, aliases)
+    return tally(dataset, top, aliases, implications, beside, check=check)
 
 
 @main.command()

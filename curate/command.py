@@ -75,10 +75,18 @@ def _shown(value: object) -> str:
 
 
 def listing(_name: str, result: dict[str, Any]) -> None:
-    """Print tags with their counts, one a line."""
+    """Print tags with their counts, one a line, then the doubtful ones by picture."""
     for tag, count in result["tags"].items():
         click.echo(f"{count:>9,}  {tag}{'  (colour)' if tag in result['colors'] else ''}")
-    click.echo(f"{result['distinct']:>9,}  distinct tags on {result['pictures']:,} kept pictures")
+    having = f" with {result['with']}" if "with" in result else ""
+    click.echo(f"{result['distinct']:>9,}  distinct tags on {result['pictures']:,} kept pictures{having}")
+    for row in result.get("contradictions", ()):
+        click.echo(f"{row['path']}: {row['noun']} is {' and '.join(row['colors'])}")
+    for row in result.get("unseen", ()):
+        click.echo(f"{row['path']}: no such colour: {', '.join(row['tags'])}")
+    if "unseen" in result:
+        told = f"{len(result['contradictions']):,} contradictions, {len(result['unseen']):,} pictures without a"
+        click.echo(f"{told} colour they are tagged with")
 
 
 def stories(_name: str, result: dict[str, Any]) -> None:

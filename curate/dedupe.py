@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import against, decisions, edges, engine, manifest, verdicts
+from curate import against, decisions, edges, engine, manifest, tag_table, verdicts
 from curate.errors import NurieError
 from curate.pictures import COLUMNS, RULES, gather
 from curate.split import Shares
@@ -70,10 +70,11 @@ def _dedupe(dataset: Path, options: Options, other: Path | None) -> dict[str, An
     dropped, own_tags = (records[name].to_pylist() for name in ("dropped", "own_tags"))
     columns = verdicts.columns(dropped, own_tags, pictures, decided)
     manifest.replace_manifest(dataset, _parts(dataset, columns))
+    tag_table.write(dataset)
     table = manifest.read_parts(dataset / "manifest", ["dropped", "role", "split", "family"])
     compared = {"against": against.digest(other)} if other else {}
     state |= {"counts": manifest.counts(table), "dedupe": asdict(options) | compared}
-    manifest.write_state(dataset, state, rehash=("manifest", "edges", manifest.DECISIONS))
+    manifest.write_state(dataset, state, rehash=("manifest", manifest.TAG_TABLE, "edges", manifest.DECISIONS))
     return {**manifest.counts(table), **_summary(table)}
 
 

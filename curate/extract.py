@@ -7,6 +7,7 @@ parts as in an unbroken run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,16 +15,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import engine, manifest, optout, progress
+from curate import engine, manifest, optout, progress, tag_table
 from curate.contract import sync_folder
 from curate.errors import DatasetError, SourceError
 from curate.forecast import Forecast, Key, check, forecast
+from curate.join import Join
 from curate.record import Options, parse_lines, read_file
 from curate.scan import Source, SourceFile, scan
+from curate.sidecar import Sidecar
 from curate.sweep import sweep
 
 __all__ = ["Options", "Part", "Task", "extract", "extract_part", "parse_lines"]  # options lie with what they decide
 
+LATER_OPTIONS = {"folder_tags": False}  # what a dataset was begun with before there was the option
 PART = 512  # source files a part: small enough to lose little at a kill, large enough to keep folders short
 
 
@@ -35,6 +39,8 @@ class Task:
     files: tuple[SourceFile, ...]
     dataset: Path
     options: Options
+    told: tuple[Sidecar | None, ...]
+    """What tables say of each file."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +66,19 @@ def extract(
 ) -> dict[str, Any]:
     """Make or go on with a dataset folder; files it already has are not read again.
 
-    Returns counts of the whole dataset (`in`, `kept`, `dropped`) and `new`, the records added now. Raises DatasetError
-    if the folder was begun with other options, NurieError if another run is writing it or the disk is too small.
+    Returns counts of the whole dataset (`in`, `kept`, `dropped`), `new`, the records added now, and `sidecar_errors`,
+    the sidecars and entries of tables that could not be read now. Raises DatasetError if the folder was begun with
+    other options, NurieError if another run is writing it or the disk is too small.
     """
     found = _foresee(sources, dataset, options, limit, fresh)
     check(found)
     dataset.mkdir(parents=True, exist_ok=True)
-    with engine.alone(dataset):
+    with engine.alone(dataset), closing(Join()) as join:
         state = _open_dataset(dataset, sources, options, fresh)
         known, ids = _recorded(dataset), _pairs(dataset)
         files = (file for file in islice(scan(sources), limit) if (file.source, file.path, file.path_raw) not in known)
         first = len(manifest.parts(dataset / "records"))
-        tasks = _tasks(files, first, part_size, dataset, options)
+        tasks = _tasks(files, join, first, part_size, dataset, options)
         new = sidecar_errors = dropped = 0
         with progress.bar("extract", found.files) as bar:
             bar.advance(len(known))
@@ -80,7 +87,7 @@ def extract(
                 new, dropped = new + part.files, dropped + part.dropped
                 sidecar_errors += part.sidecar_errors
                 bar.advance(part.files, dropped=dropped)
-        return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors}
+        return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors + join.errors}
 
 
 def dry_run(
@@ -128,7 +135,7 @@ def _stored(options: Options) -> dict[str, Any]:
 
 
 def _check_options(dataset: Path, state: dict[str, Any], options: Options) -> None:
-    begun = state["options"]
+    begun = LATER_OPTIONS | state["options"]
     if different := [
         f"{name}={begun.get(name)}" for name, value in _stored(options).items() if begun.get(name) != value
     ]:
@@ -151,11 +158,13 @@ def _pairs(dataset: Path) -> set[str]:
     return ids
 
 
-def _tasks(files: Iterable[SourceFile], first: int, size: int, dataset: Path, options: Options) -> Iterator[Task]:
+def _tasks(
+    files: Iterable[SourceFile], join: Join, first: int, size: int, dataset: Path, options: Options
+) -> Iterator[Task]:
     files = iter(files)
     number = first
     while chunk := tuple(islice(files, size)):
-        yield Task(number, chunk, dataset, options)
+        yield Task(number, chunk, dataset, options, tuple(map(join.look_up, chunk)))
         number += 1
 
 
@@ -166,7 +175,8 @@ def _staged(folder: Path, number: int) -> Path:
 def extract_part(task: Task) -> Part:
     """Read the files of a part and stage its records and pairs under hidden names."""
     removed = optout.read(task.dataset)
-    results = [read_file(file, task.options, removed) for file in task.files]
+    told = zip(task.files, task.told, strict=True)
+    results = [read_file(file, task.options, by_tables, removed) for file, by_tables in told]
     rows = [row for row, _ in results]
     pairs = {pair["id"]: pair for _, pair in results if pair is not None}
     schema = manifest.pairs_schema(task.options.lines)
@@ -198,5 +208,6 @@ def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
         manifest.replace_manifest(dataset, manifest.iter_parts(dataset / "records"))
     counted = manifest.counts(manifest.read_parts(dataset / "manifest", ["dropped"]))
     state["counts"] = counted
-    manifest.write_state(dataset, state, rehash=("manifest",))
+    tag_table.write(dataset)  # also where a kill came between it and the manifest
+    manifest.write_state(dataset, state, rehash=("manifest", manifest.TAG_TABLE))
     return counted

@@ -90,6 +90,7 @@ EDGES = pa.schema(
 KEY = ("source", "path", "path_raw")
 STATE = "dataset.json"
 FOLDERS = ("records", "pairs", "edges", "manifest")  # what stages make, and may make again
+TAG_TABLE = "tags.parquet"  # derived whenever the manifest is
 DECISIONS = "decisions"  # what people made
 REMOVED = "removed"  # who opted out
 LASTING = (DECISIONS, REMOVED)  # what outlives a dataset begun afresh
@@ -193,6 +194,7 @@ def clear(dataset: Path) -> bool:
     write_json(dataset / STATE, {**_state(dataset), "parts": {}})  # a kill below must leave no digest of what is gone
     for name in (*FOLDERS, NEW, OLD):
         shutil.rmtree(dataset / name, ignore_errors=True)
+    (dataset / TAG_TABLE).unlink(missing_ok=True)
     (dataset / STATE).unlink()
     return True
 
@@ -235,9 +237,10 @@ def _state(dataset: Path) -> dict[str, Any]:
 
 
 def write_state(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
-    """Write `dataset.json` with the SHA-256 of every part; those below the folders named in `rehash` are read again."""
+    """Write `dataset.json` with the SHA-256 of every part; those of what `rehash` names are read again."""
     known = {name: digest for name, digest in state.get("parts", {}).items() if name.partition("/")[0] not in rehash}
     files = [path for folder in (*FOLDERS, *LASTING) for path in sorted((dataset / folder).glob("[!.]*.parquet"))]
+    files += sorted(dataset.glob(TAG_TABLE))
     names = {path.relative_to(dataset).as_posix(): path for path in files}
     state["parts"] = {name: known.get(name) or sha256(path) for name, path in names.items()}
     write_json(dataset / STATE, state)

@@ -18,8 +18,9 @@ from curate.decode import Rgb, TooLargeError, decode
 from curate.errors import DecodeError, NurieError, SidecarError
 from curate.optout import OptOut
 from curate.scan import SourceFile
+from curate.sidecar import Sidecar
 from curate.square import content_box, square
-from curate.tags import unique
+from curate.tags import of_folders, unique
 
 FAINT = 128  # ink lighter than this is faint
 NOBODY = OptOut()
@@ -41,6 +42,8 @@ class Options:
     """Pictures longer than this many times their width, or wider, are dropped; 0 keeps them."""
     keep_monochrome: bool = False
     """Keep pictures without colour: line art, manga pages, shades of gray."""
+    folder_tags: bool = False
+    """Take the names of a picture's folders, below its source, as tags too."""
 
 
 def parse_lines(text: str) -> tuple[str, ...]:
@@ -54,11 +57,14 @@ def parse_lines(text: str) -> tuple[str, ...]:
 
 
 def read_file(
-    file: SourceFile, options: Options, removed: OptOut = NOBODY
+    file: SourceFile, options: Options, told: Sidecar | None = None, removed: OptOut = NOBODY
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """One file -> its record, and its pair unless it was dropped. Never raises for what a file holds."""
+    """One file, and what tables told of it -> its record, and its pair unless it was dropped.
+
+    Never raises for what a file holds.
+    """
     row: dict[str, Any] = {"source": file.source, "path": file.path, "path_raw": file.path_raw}
-    row |= {"dropped": None, "error": None, **_sidecar(file)}
+    row |= {"dropped": None, "error": None, **_described(file, options, told)}
     try:
         data = _read(file.file)
         row |= {"bytes": len(data), "id": hashlib.sha256(data).hexdigest()[:32]}
@@ -115,14 +121,17 @@ def _message(error: Exception) -> str:
     return f"{type(error).__name__}: {text}".encode("utf-8", "backslashreplace").decode()
 
 
-def _sidecar(file: SourceFile) -> dict[str, Any]:
-    found, error = [], None
+def _described(file: SourceFile, options: Options, told: Sidecar | None) -> dict[str, Any]:
+    """What sidecars, then tables, then folders say of a file."""
+    found: list[Sidecar] = []
+    error = None
     for path in file.sidecars:
         try:
             found.append(sidecar.read_sidecar(path.name, _read(path)))
         except (OSError, SidecarError) as fault:
             error = _message(fault)
-    merged = sidecar.merge(found)
+    by_folder = Sidecar(tags=of_folders(file.path)) if options.folder_tags else None
+    merged = sidecar.merge([*found, *(one for one in (told, by_folder) if one is not None)])
     extra = canonical_json(merged.extra).decode() if merged.extra else None
     known = {"rating": merged.rating, "score": merged.score, "license": merged.license, "artist": merged.artist}
     return {"tags": merged.tags, "own_tags": merged.tags, "extra": extra, "error": error, **known}

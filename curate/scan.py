@@ -1,4 +1,4 @@
-"""Source folders -> files and their sidecars, in an order that depends on names alone."""
+"""Source folders -> files, their sidecars and tables, in an order that depends on names alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from curate import tables
 from curate.errors import SourceError
 
 SIDECAR_SUFFIXES = (".json", ".txt")
@@ -23,9 +24,10 @@ class Source:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that becomes a record. `file` and `sidecars` are real paths; `path` is NFC and POSIX, below the root.
+    """A file that becomes a record. `file`, `sidecars` and `tables` are real paths; `path` is NFC and POSIX.
 
-    Two names may be one in NFC; `path_raw` then tells the files apart.
+    Two names may be one in NFC; `path_raw` then tells the files apart. `tables` may speak of it: those of its folder
+    and of the folders above, up to the source's root, the nearest first.
     """
 
     source: str
@@ -33,6 +35,7 @@ class SourceFile:
     path_raw: bytes | None
     file: Path
     sidecars: tuple[Path, ...]
+    tables: tuple[Path, ...] = ()
 
 
 def parse_sources(arguments: Sequence[str]) -> list[Source]:
@@ -60,30 +63,33 @@ def _parse(argument: str) -> Source:
 
 
 def scan(sources: Sequence[Source]) -> Iterator[SourceFile]:
-    """Every file below each source but sidecars: sources as given, then folder by folder, by the bytes of the names."""
+    """Every file below each source but sidecars and tables: sources as given, folder by folder, by the names' bytes."""
     for source in sources:
-        for file, sidecars in _walk(source.root):
+        for file, sidecars, above in _walk(source.root, ()):
             raw = os.fsencode(file.relative_to(source.root).as_posix())
             path = _text(raw)
-            yield SourceFile(source.name, path, None if path.encode() == raw else raw, file, sidecars)
+            yield SourceFile(source.name, path, None if path.encode() == raw else raw, file, sidecars, above)
 
 
 def _text(raw: bytes) -> str:
     return unicodedata.normalize("NFC", raw.decode("utf-8", "backslashreplace"))
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, tuple[Path, ...]]]:
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, tuple[Path, ...], tuple[Path, ...]]]:
     """Links to folders are not followed: they may loop, and what they lead to can be named as a source itself."""
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
     files = {entry.name for entry in ordered if not entry.is_dir()}
-    sidecars = {name: _sidecars(name, files) for name in files}
-    taken = {sidecar for name in files for sidecar in sidecars[name]}
+    described = [entry.name for entry in ordered if entry.name in files and tables.kind(Path(entry.path))]
+    sidecars = {name: _sidecars(name, files) for name in files.difference(described)}
+    taken = {sidecar for found in sidecars.values() for sidecar in found}
+    found = tuple(folder / name for name in described if name not in taken)
+    above, taken = (*found, *above), taken.union(described)
     for entry in ordered:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
+            yield from _walk(Path(entry.path), above)
         elif entry.name in files and entry.name not in taken:
-            yield Path(entry.path), tuple(folder / name for name in sidecars[entry.name])
+            yield Path(entry.path), tuple(folder / name for name in sidecars[entry.name]), above
 
 
 def _sidecars(name: str, files: set[str]) -> list[str]:

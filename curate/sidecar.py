@@ -11,6 +11,8 @@ from curate.contract import canonical_json
 from curate.errors import SidecarError
 from curate.tags import NAMESPACES, normalize, unique
 
+TAG_WORDS = 4  # `hair_over_one_eye`
+
 
 @dataclass(frozen=True)
 class Sidecar:
@@ -43,6 +45,24 @@ def read_sidecar(name: str, data: bytes) -> Sidecar:
     if not isinstance(post, dict):
         raise SidecarError(f"{name} holds a {type(post).__name__}, not an object: expected one post's metadata")
     return _post(post)
+
+
+def read_entry(data: bytes) -> Sidecar:
+    """One table's entry, as JSON; where it has no tags, its `text` gives them if that is a list of tags."""
+    entry: dict[str, Any] = json.loads(data)
+    text = entry.get("text")
+    if not _has_tags(entry) and isinstance(text, str) and _is_tag_list(text):
+        entry = {key: value for key, value in entry.items() if key != "text"} | {"tags": text}
+    return _post({key: value for key, value in entry.items() if key != "file_name"})
+
+
+def _has_tags(post: Mapping[str, Any]) -> bool:
+    return any(key == "tags" or key.startswith(("tag_string", "tags_")) for key in post)
+
+
+def _is_tag_list(text: str) -> bool:
+    """Commas between a few words each, no full stop: prose has longer phrases."""
+    return "," in text and "." not in text and all(len(part.split()) <= TAG_WORDS for part in text.split(","))
 
 
 def merge(sidecars: Iterable[Sidecar]) -> Sidecar:

@@ -7,7 +7,8 @@ files. A kill at any point costs nothing, as every step asks what is left to do:
    the rows that name the artist are about to go.
 2. `dataset.json` forgets the digests of the files that will change, so that `verify` tells a sweep that was broken off.
 3. The manifest becomes the records without what they said of the removed: groups, families and merged tags may all
-   hang on a picture that is gone, so `dedupe` has to decide afresh, and until then `shard` refuses.
+   hang on a picture that is gone, so `dedupe` has to decide afresh, and until then `shard` refuses. Its tags in long
+   form follow it.
 4. Pixels, look-alike pairs, tags that people gave, and last the records: each file anew, by rename.
 """
 
@@ -21,7 +22,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import decisions, manifest, optout
+from curate import decisions, manifest, optout, tag_table
 from curate.edges import LOOKED
 from curate.optout import OptOut, Row
 
@@ -49,10 +50,11 @@ def sweep(dataset: Path) -> int:
     behind = manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records")
     anew = behind or any(_full(table, removed) for table in manifest.iter_parts(dataset / "manifest", TOLD))
     derived = manifest.parts(dataset / "manifest") if anew else []
-    manifest.forget(dataset, [*derived, *(path for path, _ in stale)])
+    manifest.forget(dataset, [*derived, dataset / manifest.TAG_TABLE, *(path for path, _ in stale)])
     if anew:
         records = manifest.iter_parts(dataset / "records")
         manifest.replace_manifest(dataset, (_emptied(table, removed) for table in records))
+    tag_table.write(dataset)  # always: a kill may have come between the manifest and its tags
     for path, clean in stale:
         manifest.write_table(path, clean(manifest.read_table(path), removed))
     return emptied

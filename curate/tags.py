@@ -35,6 +35,16 @@ def normalize(tag: str, namespace: str = "") -> str:
     return f"{namespace}:{tag}" if namespace and tag else tag
 
 
+def of_folders(path: str) -> tuple[str, ...]:
+    """Tags that a picture's folders name; kohya's number of repeats is none.
+
+    >>> of_folders("10_blue hair, smile/sketches/a.png")
+    ('blue_hair', 'smile', 'sketches')
+    """
+    names = (re.sub(r"^[0-9]+_", "", name) for name in path.split("/")[:-1])
+    return unique(normalize(part) for name in names for part in name.split(","))
+
+
 def unique(tags: Iterable[str]) -> tuple[str, ...]:
     """Tags without empty ones and repeats, in their first order."""
     return tuple(dict.fromkeys(tag for tag in tags if tag))

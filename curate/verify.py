@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import manifest, optout
+from curate import manifest, optout, tag_table
 from curate.contract import INDEX, check_files, read_index, read_vocabulary, sha256
 from curate.errors import DamagedError, NurieError
 
@@ -58,6 +58,7 @@ def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
     kept = {
         key for key, dropped in zip(rows["id"].to_pylist(), rows["dropped"].to_pylist(), strict=True) if not dropped
     }
+    faults += tag_table.faults(dataset)
     faults += [f"kept picture {key} has no pair" for key in sorted(kept - pairs.keys())]
     faults += [f"{dataset} still holds {key}, which opted out: run `curate dedupe`" for key in _unswept(dataset, rows)]
     faults += [f"pair {key} belongs to no record" for key in sorted(pairs.keys() - set(rows["id"].to_pylist()))]

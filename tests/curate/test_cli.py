@@ -94,6 +94,8 @@ MISTAKES = {
     "not a dataset": (["dedupe", "{art}"], "not a dataset folder"),
     "a file for a dataset": (["extract", "{art}", "{art}/1F408.png"], "1F408.png"),
     "tags of no dataset": (["tags", "{here}"], "not a dataset folder"),
+    "what goes with no tag": (["tags", "{dataset}", "--with", "xyz"], "no kept picture has the tag 'xyz'"),
+    "missing implications": (["tags", "{dataset}", "--implications", "{here}/none"], "none cannot be read"),
     "missing aliases": (["tags", "{dataset}", "--aliases", "{here}/none"], "none cannot be read"),
     "split that does not add up": (["dedupe", "{dataset}", "--split", "0.5,0.6,0"], "does not add up to 1"),
     "split of two": (["dedupe", "{dataset}", "--split", "0.5,0.5"], "is not three numbers"),

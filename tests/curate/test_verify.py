@@ -44,6 +44,25 @@ def test_a_flipped_bit_in_any_part_is_found_and_named(copy: Path, folder: str) -
     assert str(path) in fault
 
 
+def test_a_flipped_bit_in_the_table_of_tags_is_found_and_named(copy: Path) -> None:
+    path = copy / manifest.TAG_TABLE
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    [fault] = verify(copy)
+    assert str(path) in fault
+
+
+def test_a_table_of_tags_that_is_not_the_manifests_is_found(copy: Path) -> None:
+    replace(copy, manifest.TAG_TABLE, pq.read_table(copy / manifest.TAG_TABLE).slice(1))
+    [fault] = verify(copy)
+    assert "has other tags than the manifest: run `curate dedupe`" in fault
+    (copy / manifest.TAG_TABLE).unlink()
+    manifest.write_state(copy, manifest.read_state(copy))
+    [fault] = verify(copy)
+    assert "tags.parquet is missing: run `curate dedupe`" in fault
+
+
 def test_missing_and_extra_files_are_found(copy: Path) -> None:
     manifest.part(copy / "pairs", 1).unlink()
     (copy / "pairs" / "letter.txt").touch()
