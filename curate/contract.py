@@ -149,7 +149,7 @@ def write_index(folder: str | os.PathLike[str], index: ShardIndex) -> None:
 def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
     """Read and check `index.json`.
 
-    Raises NurieError if the folder holds none or one of another version, DamagedError if it is malformed.
+    Raises NurieError if the folder holds none or one of another version or format, DamagedError if it is malformed.
     """
     path = Path(folder) / INDEX
     if not path.is_file():
@@ -163,9 +163,13 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
         raw["files"] = {name: ShardFile(**file) for name, file in raw["files"].items()}
         raw["colors"] = {tag: tuple(pair) for tag, pair in raw["colors"].items()}
         raw["lines"], raw["attribution"] = tuple(raw["lines"]), tuple(raw["attribution"])
-        return ShardIndex(**raw)
+        index = ShardIndex(**raw)
+        known = index.format in ENDINGS
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DamagedError(f"{path} is damaged ({error}): make the shards again with `curate shard`") from None
+    if not known:
+        raise NurieError(f"{path} is of the unknown format {index.format!r}: make the shards again with `curate shard`")
+    return index
 
 
 def read_vocabulary(folder: str | os.PathLike[str]) -> list[str]:

@@ -89,6 +89,22 @@ def test_an_index_of_another_version_is_refused_by_number(copy: Path) -> None:
         read_index(copy)
 
 
+def test_an_index_of_an_unknown_format_is_refused_by_name(copy: Path) -> None:
+    raw = json.loads((copy / "index.json").read_bytes())
+    raw["options"]["shard"]["format"] = "zip"
+    write_json(copy / "index.json", raw)
+    with pytest.raises(NurieError, match=r"unknown format 'zip'.*curate shard"):
+        read_index(copy)
+
+
+@pytest.mark.parametrize("options", [None, [], {"shard": None}])
+def test_an_index_whose_options_are_none_is_damaged(copy: Path, options: object) -> None:
+    raw = json.loads((copy / "index.json").read_bytes())
+    write_json(copy / "index.json", raw | {"options": options})
+    with pytest.raises(DamagedError, match=r"index\.json is damaged"):
+        read_index(copy)
+
+
 @pytest.mark.parametrize("name", ["files", "pairs", "colors", "size"])
 def test_an_index_without_a_field_is_damaged(copy: Path, name: str) -> None:
     raw = json.loads((copy / "index.json").read_bytes())
