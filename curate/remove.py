@@ -30,9 +30,9 @@ COLUMNS = ("id", "path", "artist", "own_tags")
 def remove(dataset: Path, keys: Sequence[str]) -> dict[str, Any]:
     """Remove the pictures of ids, paths or `artist:NAME`s for ever. Killed and run again, it ends in the same bytes.
 
-    Returns counts of the whole dataset, `removed`, the records that were emptied now, and `absent`, the keys of which
-    the dataset held nothing. Raises NurieError if a path is none of a record's, or names pictures of several sources;
-    then nothing is removed.
+    Returns counts of the whole dataset; `removed`, the records that were emptied now; `absent`, the keys of which the
+    dataset held nothing; `lookalikes`, the paths of what dedupe took for the same picture and is there still. Raises
+    NurieError if a path is none of a record's, or names pictures of several sources; then nothing is removed.
     """
     manifest.read_state(dataset)
     with engine.alone(dataset):
@@ -42,12 +42,21 @@ def remove(dataset: Path, keys: Sequence[str]) -> dict[str, Any]:
         wanted = {key: _entry(dataset, records, key) for key in keys}
         held = _held(records)
         absent = [key for key, entry in wanted.items() if entry not in held]
+        edges = [row for table in manifest.iter_parts(dataset / "edges") for row in table.to_pylist()]
         optout.add(dataset, wanted.values())
         emptied = sweep(dataset)
+        lookalikes = _lookalikes(edges, records, optout.read(dataset).ids)
         counted = _finish(dataset)
         kinds = [kind for kind, _ in optout.entries(dataset)]
     remembered = {f"{kind}s": kinds.count(kind) for kind in (optout.ID, optout.ARTIST)}
-    return {**counted, "removed": emptied, "absent": absent, "remembered": remembered, "next": NEXT}
+    return {
+        **counted,
+        "removed": emptied,
+        "absent": absent,
+        "lookalikes": lookalikes,
+        "remembered": remembered,
+        "next": NEXT,
+    }
 
 
 def _finish(dataset: Path) -> dict[str, Any]:
@@ -75,6 +84,14 @@ def _entry(dataset: Path, records: pa.Table, key: str) -> Entry:
     if ids[0] is None:
         raise NurieError(f"{key!r} could not be read, so that no pixel of it is stored: delete the file itself")
     return optout.ID, ids[0]
+
+
+def _lookalikes(edges: list[dict[str, Any]], records: pa.Table, gone: frozenset[str]) -> list[str]:
+    """Paths of the duplicates of what is gone: bytes of their own, so nobody asked for them by id."""
+    twins = [{edge["a"], edge["b"]} for edge in edges if edge["kind"] == "duplicate"]
+    near = {key for pair in twins if pair & gone for key in pair - gone}
+    paths = zip(records["id"].to_pylist(), records["path"].to_pylist(), strict=True)
+    return [path for key, path in paths if key in near]
 
 
 def _held(records: pa.Table) -> set[Entry]:

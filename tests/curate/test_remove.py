@@ -92,6 +92,7 @@ def test_every_copy_of_a_removed_picture_is_an_empty_row_and_what_went_in_still_
     assert (told["in"], told["dropped"]) == (len(before), {"removed": 2, "unreadable": 1})
     assert told["in"] == told["kept"] + sum(told["dropped"].values())
     assert (told["removed"], told["absent"], told["remembered"]) == (2, [], {"ids": 1, "artists": 0})
+    assert told["lookalikes"] == ["cat0.jpg", "cat1.jpg"]
     assert pq.read_table(home / "d" / "manifest").equals(pq.read_table(home / "d" / "records"))
 
 
