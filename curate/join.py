@@ -22,6 +22,7 @@ SCHEMA = """
 CREATE TABLE entries (number INTEGER PRIMARY KEY, told BLOB);
 CREATE TABLE keys (place INTEGER, key TEXT, entry INTEGER, PRIMARY KEY (place, key)) WITHOUT ROWID;
 """
+CACHE = 1 << 16  # KiB of the index held in memory: MD5s come in no order
 # the later entry of two with one key holds, but where two of kohya's absolute paths end alike, neither is believed
 KEEP = """
 INSERT INTO keys VALUES (?, ?, ?)
@@ -35,6 +36,7 @@ class Join:
     def __init__(self) -> None:
         self.errors = 0
         self._index = sqlite3.connect("")  # a temporary file, gone with the connection
+        self._index.execute(f"PRAGMA cache_size = -{CACHE}")
         self._index.executescript(SCHEMA)
         self._kinds: dict[Path, str] = {}
         self._places: dict[Path, int] = {}

@@ -49,7 +49,7 @@ def read_sidecar(name: str, data: bytes) -> Sidecar:
 
 def read_entry(data: bytes) -> Sidecar:
     """One table's entry, as JSON; where it has no tags, its `text` gives them if that is a list of tags."""
-    entry: dict[str, Any] = json.loads(data)
+    entry: dict[str, Any] = json.loads(data, parse_constant=lambda _: None)  # 1e999 was read as infinite
     text = entry.get("text")
     if not _has_tags(entry) and isinstance(text, str) and _is_tag_list(text):
         entry = {key: value for key, value in entry.items() if key != "text"} | {"tags": text}

@@ -2,7 +2,7 @@
 
 A file is such a table by its name and by what one of its first entries holds:
 
-    *.jsonl, *.parquet, posts.json       posts: an `md5` or a whole-number `id`, and tags
+    *.jsonl, *.parquet, posts.json       posts: an `md5` or a whole-number `id`, and tags; posts.json may be an array
     metadata.jsonl, .csv, .parquet       files: a `file_name`, relative to the table's folder
     meta*.json                           kohya: an object of objects with `tags` or `caption`, by path or stem
 """
@@ -99,6 +99,7 @@ def read(path: Path) -> Iterator[Entry | None]:
         (name.endswith(".parquet"), _parquet),
         (name.endswith(".csv"), _csv),
         (_is_kohya(name), _object),
+        (name == "posts.json" and _is_array(path), _array),
     ]
     return next((reader for fits, reader in readers if fits), _lines)(path)
 
@@ -119,7 +120,8 @@ def _json(text: bytes) -> Entry | None:
         told = json.loads(text.decode(), parse_constant=lambda _: None)  # NaN is no JSON
     except (ValueError, RecursionError):
         return None
-    return told if isinstance(told, dict) and _storable(told) else None
+    half = rb"\ud" in text.lower()  # only an escape can be half a surrogate pair: the bytes are UTF-8
+    return told if isinstance(told, dict) and not (half and not _storable(told)) else None
 
 
 def _storable(told: object) -> bool:
@@ -151,8 +153,7 @@ def _parquet(path: Path) -> Iterator[Entry | None]:
         columns = [field.name for field in file.schema_arrow if _plain(field.type)]
         for batch in file.iter_batches(BATCH, columns=columns):
             for row in batch.to_pylist():
-                told = {key: value for key, value in row.items() if value is not None and value == value}  # noqa: PLR0124  # NaN
-                yield told if _storable(told) else None
+                yield {key: value for key, value in row.items() if value is not None}
 
 
 def _plain(type_: pa.DataType) -> bool:
@@ -174,6 +175,22 @@ def _object(path: Path) -> Iterator[Entry | None]:
             value = text.decode()
             text.take(r"\s*(,\s*(?!\})|(?=\}))")
             yield {"key": key, "value": value} if isinstance(value, dict) and _storable([key, value]) else None
+
+
+def _is_array(path: Path) -> bool:
+    """Danbooru's own `posts.json` is one array, a dump of that name often a post a line."""
+    with path.open("rb") as file:
+        return file.read(1 << 10).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+
+
+def _array(path: Path) -> Iterator[Entry | None]:
+    with path.open(encoding="utf-8-sig") as file:
+        text = _Text(file)
+        text.take(r"\s*\[\s*")
+        while not text.at("]"):
+            value = text.decode()
+            text.take(r"\s*(,\s*(?!\])|(?=\]))")
+            yield value if isinstance(value, dict) and _storable(value) else None
 
 
 class _Text:

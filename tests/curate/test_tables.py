@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import extract, manifest, tables
@@ -109,6 +109,32 @@ def test_hugging_face_metadata_names_files_below_its_own_folder(pictures: Path, 
     tags, errors = told(pictures)
     assert tags == {"123.png": (), "cat.png": (), "deep/apple.png": ("red_apple", "leaf")}
     assert errors == 0
+
+
+def test_danboorus_own_answer_is_one_array(pictures: Path) -> None:
+    text = json.dumps([{"id": 123, "tag_string": "smile"}, 7, {"id": 4, "tag_string": "x"}], indent=1)
+    (pictures / "posts.json").write_text(text)
+    tags, errors = told(pictures)
+    assert tags == {"123.png": ("smile",), "cat.png": (), "deep/apple.png": ()}
+    assert errors == 1
+    (pictures / "posts.json").write_text(text[:-10])
+    tags, errors = told(pictures)
+    assert tags["123.png"] == ("smile",)
+    assert errors == 2
+
+
+def test_rows_with_too_many_or_too_few_columns_are_counted(pictures: Path) -> None:
+    (pictures / "metadata.csv").write_text('file_name,tags\nx.png\ncat.png,"cat, smile"\ny.png,a,b\n')
+    tags, errors = told(pictures)
+    assert tags["cat.png"] == ("cat", "smile")
+    assert errors == 2
+
+
+def test_a_number_beyond_all_bounds_leaves_valid_json(pictures: Path) -> None:
+    (pictures / "metadata.jsonl").write_text('{"file_name": "cat.png", "tags": "cat", "x": 1e999, "y": NaN}\n')
+    [found] = [Join().look_up(file) for file in scan([Source("s", pictures)]) if file.path == "cat.png"]
+    assert found is not None
+    assert dict(found.extra) == {"x": None, "y": None}
 
 
 def test_prose_is_no_list_of_tags_and_stays_beside_them(pictures: Path) -> None:
@@ -248,6 +274,7 @@ def test_no_bytes_make_a_table_reader_fail_and_no_row_is_lost(
     survives(tmp_path_factory.mktemp("t"), name, data)
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.dictionaries(st.sampled_from(["md5", "id", "tags", "file_name", "text", "extra"]), JSON, max_size=4)),
     st.sampled_from(["posts.jsonl", "metadata.jsonl", "meta.json"]),
