@@ -16,7 +16,7 @@ from curate.pictures import Pictures
 from curate.thumbnails import Thumbnails
 from curate.variants import VARIANTS
 
-LOOK = 1  # of another number, edges were verified in another way and are looked at again
+LOOK = 2  # of another number, edges were verified in another way and are looked at again
 # bits; on OpenMoji the silhouette alone proposes 99.9 % of a tone family's pairs within it, the line art 82 %
 LINE_RADIUS = 6
 BLOCK = 4096  # candidate pairs looked at between two steps of the progress bar
@@ -123,7 +123,8 @@ def _look_at_variant(a: int, b: int, variant: int, all_pictures: Pictures, squar
     if not likeness.same_colors(alignment.difference(alignment.view(one), alignment.view(other))):
         return None
     lines = _lines(a, b, squares)
-    apart = _conflict(a, b, all_pictures) or _doubtful(a, b, all_pictures)
+    # slanting blurs: a playing card of another suit would pass for a copy, had it not most pixels in their places
+    apart = _conflict(a, b, all_pictures) or _doubtful(a, b, all_pictures) or _edited(a, b, all_pictures, squares)
     return Edge(a, b, "alternate" if apart else "duplicate", all_pictures.bits(a, b), color, lines)
 
 

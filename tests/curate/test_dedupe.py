@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from curate import dedupe, edges, extract, manifest, sample, verdicts
-from curate.decode import decode
+from curate.decode import Rgb, decode
 from curate.lookalikes import Edge
 from curate.pictures import gather
 from curate.scan import Source
@@ -333,3 +335,31 @@ def test_a_copy_is_found_however_it_lies(edit: str, mirror: bool, art: Path, tmp
     )
     if mirror:
         assert all(row["role"] == "unique" for row in made(source, tmp_path / "e").values())
+
+
+def card(pip: Callable[[Rgb, int, int], object]) -> Rgb:
+    """A playing card, which is much the same upside down, with six pips."""
+    rgb = np.full((420, 300, 3), 255, np.uint8)
+    cv2.rectangle(rgb, (10, 10), (289, 409), (250, 245, 215), -1)
+    cv2.rectangle(rgb, (60, 60), (239, 359), (200, 60, 60), 2)
+    for row in range(3):
+        for column in (110, 190):
+            pip(rgb, column, 90 + 120 * row)
+    return rgb
+
+
+def club(rgb: Rgb, x: int, y: int) -> None:
+    for right, down in ((-4, 3), (4, 3), (0, -4)):
+        cv2.circle(rgb, (x + right, y + down), 5, (0, 0, 0), -1)
+
+
+def spade(rgb: Rgb, x: int, y: int) -> None:
+    cv2.fillConvexPoly(rgb, np.array([[x, y - 10], [x + 9, y + 6], [x - 9, y + 6]]), (0, 0, 0))
+
+
+def test_a_card_of_another_suit_is_no_copy_though_it_is_nearly_one_when_slanted(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    for pip in (club, spade):
+        cv2.imwrite(str(tmp_path / "s" / f"{pip.__name__}.png"), card(pip))
+    found = made(tmp_path / "s", tmp_path / "d")
+    assert [row["dropped"] for row in found.values()] == [None, None]
