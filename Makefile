@@ -1,6 +1,6 @@
 # Needs Python 3.11 to 3.13, git and make. `make` alone lists the targets.
 PYTHON ?= python3
-MINUTES ?= 5
+MINUTES ?= 3
 UPGRADE ?=
 
 SHELL := /bin/bash
@@ -29,7 +29,7 @@ $(VENV)/installed: $(VENV)/locked pyproject.toml
 
 .venv: $(VENV)/installed  ## the environment, from requirements.lock
 
-demo: $(VENV)/installed  ## the whole road on real art: demo/grid.png; MINUTES=5 of training
+demo: $(VENV)/installed  ## the whole road on real art: demo/grid.png; MINUTES=3 of training
 	@mkdir -p demo
 	curate sample openmoji demo/art
 	curate extract openmoji=demo/art demo/dataset --keep-monochrome

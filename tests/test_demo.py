@@ -1,4 +1,4 @@
-"""What the demo promises, on all of its art and with its five minutes of training."""
+"""What the demo promises, on all of its art and with its three minutes of training."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 
 from tests.bench.families import report
 
-MINUTES = 5
+MINUTES = 3
 
 
 def told(*words: object) -> Any:
@@ -45,7 +45,7 @@ def test_families_lose_byte_copies_only_and_nearly_all_are_whole(demo: Path) -> 
 
 
 @pytest.mark.slow
-def test_five_minutes_make_true_tags_better_than_none_and_than_others(demo: Path) -> None:
+def test_three_minutes_make_true_tags_better_than_none_and_than_others(demo: Path) -> None:
     told("train", "fit", demo / "shards", demo / "run", "--preset", "tags", "--minutes", MINUTES)
     tags = told("train", "evaluate", demo / "run", demo / "shards")["tags"]
     assert tags["none_minus_true"]["low"] > 0
