@@ -50,4 +50,4 @@ def test_three_minutes_make_true_tags_better_than_none_and_than_others(demo: Pat
     tags = told("train", "evaluate", demo / "run", demo / "shards")["tags"]
     assert tags["none_minus_true"]["low"] > 0
     assert tags["shuffled_minus_true"]["low"] > 0
-    assert tags["obedience"]["accuracy"] > 3 * tags["obedience"]["chance"]
+    assert tags["obedience"]["accuracy"] > 2 * tags["obedience"]["chance"]
