@@ -9,6 +9,7 @@ from typing import Any
 
 from curate.contract import canonical_json
 from curate.errors import SidecarError
+from curate.tables import tagged
 from curate.tags import NAMESPACES, normalize, unique
 
 TAG_WORDS = 4  # `hair_over_one_eye`
@@ -51,13 +52,9 @@ def read_entry(data: bytes) -> Sidecar:
     """One table's entry, as JSON; where it has no tags, its `text` gives them if that is a list of tags."""
     entry: dict[str, Any] = json.loads(data, parse_constant=lambda _: None)  # 1e999 was read as infinite
     text = entry.get("text")
-    if not _has_tags(entry) and isinstance(text, str) and _is_tag_list(text):
+    if not tagged(entry) and isinstance(text, str) and _is_tag_list(text):
         entry = {key: value for key, value in entry.items() if key != "text"} | {"tags": text}
     return _post({key: value for key, value in entry.items() if key != "file_name"})
-
-
-def _has_tags(post: Mapping[str, Any]) -> bool:
-    return any(key == "tags" or key.startswith(("tag_string", "tags_")) for key in post)
 
 
 def _is_tag_list(text: str) -> bool:

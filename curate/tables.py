@@ -57,7 +57,7 @@ def _kind_of(name: str, entry: Entry) -> str | None:
         return "kohya" if isinstance(told, dict) and {"tags", "caption"} & told.keys() else None
     if name.startswith("metadata.") and isinstance(entry.get("file_name"), str):
         return "files"
-    return "posts" if (md5(entry) or number(entry)) and _tagged(entry) else None
+    return "posts" if (md5(entry) or number(entry)) and tagged(entry) else None
 
 
 def _kind_of_schema(name: str, schema: pa.Schema) -> str | None:
@@ -65,14 +65,15 @@ def _kind_of_schema(name: str, schema: pa.Schema) -> str | None:
     if name == "metadata.parquet" and _is_text(types.get("file_name", pa.null())):
         return "files"
     named = _is_text(types.get("md5", pa.null())) or pa.types.is_integer(types.get("id", pa.null()))
-    return "posts" if named and _tagged(types) else None
+    return "posts" if named and tagged(types) else None
 
 
 def _is_text(type_: pa.DataType) -> bool:
     return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
 
 
-def _tagged(entry: Mapping[str, object]) -> bool:
+def tagged(entry: Mapping[str, object]) -> bool:
+    """Whether an entry, a post or the columns of a table has tags, in any of the boorus' ways."""
     return any(key == "tags" or key.startswith(("tag_string", "tags_")) for key in entry)
 
 
@@ -165,16 +166,21 @@ def _plain(type_: pa.DataType) -> bool:
 
 
 def _object(path: Path) -> Iterator[Entry | None]:
-    """Members of one JSON object, one after another: the whole never lies in memory."""
-    with path.open(encoding="utf-8-sig") as file:
-        text = _Text(file)
-        text.take(r"\s*\{\s*")
-        while not text.at("}"):
-            key = text.decode()
-            text.take(r"\s*:\s*")
-            value = text.decode()
-            text.take(r"\s*(,\s*(?!\})|(?=\}))")
-            yield {"key": key, "value": value} if isinstance(value, dict) and _storable([key, value]) else None
+    def member(text: _Text) -> Entry | None:
+        key = text.decode()
+        text.take(r"\s*:\s*")
+        value = text.decode()
+        return {"key": key, "value": value} if isinstance(value, dict) and _storable([key, value]) else None
+
+    return _members(path, r"\{", r"\}", member)
+
+
+def _array(path: Path) -> Iterator[Entry | None]:
+    def member(text: _Text) -> Entry | None:
+        value = text.decode()
+        return value if isinstance(value, dict) and _storable(value) else None
+
+    return _members(path, r"\[", r"\]", member)
 
 
 def _is_array(path: Path) -> bool:
@@ -183,14 +189,15 @@ def _is_array(path: Path) -> bool:
         return file.read(1 << 10).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
-def _array(path: Path) -> Iterator[Entry | None]:
+def _members(path: Path, opening: str, closing: str, member: Callable[[_Text], Entry | None]) -> Iterator[Entry | None]:
+    """Members of one JSON object or array, one after another: the whole never lies in memory."""
     with path.open(encoding="utf-8-sig") as file:
         text = _Text(file)
-        text.take(r"\s*\[\s*")
-        while not text.at("]"):
-            value = text.decode()
-            text.take(r"\s*(,\s*(?!\])|(?=\]))")
-            yield value if isinstance(value, dict) and _storable(value) else None
+        text.take(rf"\s*{opening}\s*")
+        while not text.at(closing[-1]):
+            told = member(text)
+            text.take(rf"\s*(,\s*(?!{closing})|(?={closing}))")
+            yield told
 
 
 class _Text:
