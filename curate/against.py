@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curate import lookalikes, manifest
+from curate import ledger, lookalikes, manifest
 from curate.contract import options_hash
 from curate.errors import DatasetError
 from curate.pictures import COLUMNS, Pictures, gather, joined
@@ -25,7 +25,7 @@ def elsewhere(
     """
     if other.resolve() == dataset.resolve():
         raise DatasetError(f"{other} is the dataset itself: give --against another one")
-    manifest.read_state(other)
+    ledger.read_state(other)
     manifest.check_recipe(other)
     theirs = gather(manifest.read_parts(other / "records", [*COLUMNS, "color_grid"]), variants)
     known = set(theirs.ids)
@@ -42,5 +42,5 @@ def elsewhere(
 
 def digest(other: Path) -> str:
     """SHA-256 over the other dataset's records, so that a dataset tells what it was compared with."""
-    parts: dict[str, str] = manifest.read_state(other)["parts"]
+    parts: dict[str, str] = ledger.read_state(other)["parts"]
     return options_hash({name: part for name, part in parts.items() if name.startswith("records/")})

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import engine, manifest
+from curate import engine, ledger, manifest
 from curate.errors import NurieError
 from curate.tags import normalize, unique
 
@@ -50,7 +50,7 @@ class Decisions:
 
 def read(dataset: Path) -> list[Row]:
     """Every row of `decisions/`, in order; none if nobody decided anything."""
-    folder = dataset / manifest.DECISIONS
+    folder = dataset / ledger.DECISIONS
     return manifest.read_parts(folder).to_pylist() if manifest.parts(folder) else []
 
 
@@ -60,9 +60,9 @@ def append(dataset: Path, row: Row) -> Row:
     told = {name: row.get(name) for name in SCHEMA.names} | {"sequence": len(rows)}
     if told["kind"] == UNDO and not 0 <= _number(told["a"]) < len(rows):
         raise NurieError(f"there is no decision {told['a']} to undo: see them with `curate decide {dataset}`")
-    (dataset / manifest.DECISIONS).mkdir(exist_ok=True)
-    manifest.write_rows(manifest.part(dataset / manifest.DECISIONS, 0), [*rows, told], SCHEMA)
-    manifest.write_state(dataset, manifest.read_state(dataset), rehash=(manifest.DECISIONS,))
+    (dataset / ledger.DECISIONS).mkdir(exist_ok=True)
+    manifest.write_rows(manifest.part(dataset / ledger.DECISIONS, 0), [*rows, told], SCHEMA)
+    ledger.write_state(dataset, ledger.read_state(dataset), rehash=(ledger.DECISIONS,))
     return told
 
 
@@ -72,7 +72,7 @@ def _number(text: str | None) -> int:
 
 def listed(dataset: Path) -> list[Row]:
     """Every decision, in order, with `holds`: whether it is in force or was undone."""
-    manifest.read_state(dataset)
+    ledger.read_state(dataset)
     rows = read(dataset)
     in_force = {row["sequence"] for row in holding(rows)}
     return [row | {"holds": row["sequence"] in in_force or row["kind"] == UNDO} for row in rows]
@@ -115,7 +115,7 @@ def decide(dataset: Path, kind: str, pictures: Sequence[str], tags: str | None =
         raise NurieError(f"{kind} takes {wanted} of them, {len(pictures)} given: see `curate decide --help`")
     if (tags is not None) != (kind == "retag"):
         raise NurieError(f"{kind} {'needs' if kind == 'retag' else 'takes no'} --tags: only `retag` has them")
-    manifest.read_state(dataset)
+    ledger.read_state(dataset)
     with engine.alone(dataset):
         return append(dataset, {"kind": kind, **_named(dataset, kind, pictures, tags)})
 

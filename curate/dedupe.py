@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import against, decisions, edges, engine, manifest, tag_table, verdicts
+from curate import against, decisions, edges, engine, ledger, manifest, tag_table, verdicts
 from curate.errors import NurieError
 from curate.pictures import COLUMNS, RULES, gather
 from curate.split import Shares
@@ -45,7 +45,7 @@ def dedupe(dataset: Path, options: Options, *, other: Path | None = None) -> dic
     of the kept. Raises DatasetError if a folder is no dataset, or one whose hashes were made in another way,
     NurieError if another run is writing it.
     """
-    manifest.read_state(dataset)
+    ledger.read_state(dataset)
     with engine.alone(dataset):
         return _dedupe(dataset, options, other)
 
@@ -53,7 +53,7 @@ def dedupe(dataset: Path, options: Options, *, other: Path | None = None) -> dic
 def _dedupe(dataset: Path, options: Options, other: Path | None) -> dict[str, Any]:
     manifest.check_recipe(dataset)
     sweep(dataset)  # which a kill may have broken off
-    state = manifest.read_state(dataset)
+    state = ledger.read_state(dataset)
     variants = VARIANTS if options.mirror else SLANTED
     records = manifest.read_parts(dataset / "records", [*COLUMNS, "color_grid", "own_tags"])
     people = decisions.resolve(decisions.read(dataset))
@@ -74,7 +74,7 @@ def _dedupe(dataset: Path, options: Options, other: Path | None) -> dict[str, An
     table = manifest.read_parts(dataset / "manifest", ["dropped", "role", "split", "family"])
     compared = {"against": against.digest(other)} if other else {}
     state |= {"counts": manifest.counts(table), "dedupe": asdict(options) | compared}
-    manifest.write_state(dataset, state, rehash=("manifest", manifest.TAG_TABLE, "edges", manifest.DECISIONS))
+    ledger.write_state(dataset, state, rehash=("manifest", ledger.TAG_TABLE, "edges", ledger.DECISIONS))
     return {**manifest.counts(table), **_summary(table)}
 
 

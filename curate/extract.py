@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import engine, manifest, optout, progress, tag_table
+from curate import engine, ledger, manifest, optout, progress, tag_table
 from curate.contract import sync_folder
 from curate.errors import DatasetError, SourceError
 from curate.forecast import Forecast, Key, check, forecast
@@ -100,8 +100,8 @@ def dry_run(
 def _foresee(sources: Sequence[Source], dataset: Path, options: Options, limit: int | None, fresh: bool) -> Forecast:
     _check_apart(sources, dataset)
     recorded: set[Key] = set()
-    if not fresh and (dataset / manifest.STATE).is_file():
-        _check_options(dataset, manifest.peek_state(dataset), options)
+    if not fresh and (dataset / ledger.STATE).is_file():
+        _check_options(dataset, ledger.peek_state(dataset), options)
         recorded = _recorded(dataset)
     return forecast(islice(scan(sources), limit), recorded, dataset, options, fresh=fresh)
 
@@ -115,15 +115,15 @@ def _check_apart(sources: Sequence[Source], dataset: Path) -> None:
 
 def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fresh: bool) -> dict[str, Any]:
     """The state of a dataset that may be written to: begun now, or begun before with the same options."""
-    ours = (fresh and manifest.clear(dataset)) or (dataset / manifest.STATE).exists()
-    if not ours and any(path.name not in {f".{manifest.STATE}.tmp", *manifest.LASTING} for path in dataset.iterdir()):
+    ours = (fresh and ledger.clear(dataset)) or (dataset / ledger.STATE).exists()
+    if not ours and any(path.name not in {f".{ledger.STATE}.tmp", *ledger.LASTING} for path in dataset.iterdir()):
         raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
-    if not (dataset / manifest.STATE).exists():
-        manifest.write_state(dataset, {"version": manifest.SCHEMA_VERSION, "options": _stored(options), "sources": []})
-    state = manifest.read_state(dataset)
+    if not (dataset / ledger.STATE).exists():
+        ledger.write_state(dataset, {"version": manifest.SCHEMA_VERSION, "options": _stored(options), "sources": []})
+    state = ledger.read_state(dataset)
     _check_options(dataset, state, options)
     manifest.check_recipe(dataset)
-    manifest.clear_torn(dataset)
+    ledger.clear_torn(dataset)
     for folder in ("records", "pairs"):
         (dataset / folder).mkdir(exist_ok=True)
     state["sources"] = list(dict.fromkeys([*state["sources"], *(source.name for source in sources)]))
@@ -203,11 +203,11 @@ def _commit(dataset: Path, part: Part, ids: set[str]) -> None:
 def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
     """Before dedupe the manifest equals the records; new records put it back to that."""
     sweep(dataset)  # a file read now may have told of a picture read before that it is an artist's who opted out
-    state["parts"] = manifest.read_state(dataset)["parts"]
+    state["parts"] = ledger.read_state(dataset)["parts"]
     if manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records"):
         manifest.replace_manifest(dataset, manifest.iter_parts(dataset / "records"))
     counted = manifest.counts(manifest.read_parts(dataset / "manifest", ["dropped"]))
     state["counts"] = counted
     tag_table.write(dataset)  # also where a kill came between it and the manifest
-    manifest.write_state(dataset, state, rehash=("manifest", manifest.TAG_TABLE))
+    ledger.write_state(dataset, state, rehash=("manifest", ledger.TAG_TABLE))
     return counted

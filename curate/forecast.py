@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from curate import manifest
+from curate import ledger, manifest
 from curate.errors import NurieError
 from curate.record import Options
 from curate.scan import SourceFile
@@ -145,4 +145,4 @@ def _free(folder: Path) -> int:
 
 
 def _taken(dataset: Path) -> int:
-    return sum(_length(path) for name in manifest.FOLDERS for path in manifest.parts(dataset / name))
+    return sum(_length(path) for name in ledger.FOLDERS for path in manifest.parts(dataset / name))

@@ -1,4 +1,4 @@
-"""The columns of records and manifest, and the layout of a dataset folder: the only file that touches its Parquet."""
+"""The columns of records and manifest: the only file that touches a dataset's Parquet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.contract import atomic_write, read_json, sha256, sync_folder, write_json
+from curate.contract import atomic_write, sync_folder
 from curate.errors import DamagedError, DatasetError
 
 SCHEMA_VERSION = 1
@@ -88,12 +88,6 @@ EDGES = pa.schema(
     ]
 )
 KEY = ("source", "path", "path_raw")
-STATE = "dataset.json"
-FOLDERS = ("records", "pairs", "edges", "manifest")  # what stages make, and may make again
-TAG_TABLE = "tags.parquet"  # derived whenever the manifest is
-DECISIONS = "decisions"  # what people made
-REMOVED = "removed"  # who opted out
-LASTING = (DECISIONS, REMOVED)  # what outlives a dataset begun afresh
 NEW, OLD = ".manifest.new", ".manifest.old"
 
 
@@ -185,73 +179,6 @@ def check_recipe(dataset: Path) -> None:
 def rows(folder: Path) -> int:
     """Rows of all parts of a folder, by their footers; -1 if it does not exist."""
     return sum(pq.read_metadata(path).num_rows for path in parts(folder)) if folder.exists() else -1
-
-
-def clear(dataset: Path) -> bool:
-    """Delete what this package made in a dataset folder, and nothing else that may lie there; False if it made none."""
-    if not (dataset / STATE).is_file():
-        return False
-    write_json(dataset / STATE, {**_state(dataset), "parts": {}})  # a kill below must leave no digest of what is gone
-    for name in (*FOLDERS, NEW, OLD):
-        shutil.rmtree(dataset / name, ignore_errors=True)
-    (dataset / TAG_TABLE).unlink(missing_ok=True)
-    (dataset / STATE).unlink()
-    return True
-
-
-def clear_torn(dataset: Path) -> None:
-    """Delete what a killed stage left half written; only for a stage that writes, as another may be at work."""
-    for path in [*dataset.glob("*/.*.parquet"), *dataset.glob(".*.tmp"), *dataset.glob("*/.*.tmp")]:
-        path.unlink()
-    for name in (NEW, OLD):
-        shutil.rmtree(dataset / name, ignore_errors=True)
-
-
-def read_state(dataset: Path) -> dict[str, Any]:
-    """`dataset.json`, after finishing a manifest's swap that was killed between its two renames.
-
-    Raises DatasetError if the folder is no dataset or of another version, DamagedError if the file is malformed.
-    """
-    state = peek_state(dataset)
-    if not (dataset / "manifest").exists() and (dataset / OLD).exists():
-        (dataset / NEW).rename(dataset / "manifest")  # whole by then
-    return state
-
-
-def peek_state(dataset: Path) -> dict[str, Any]:
-    """`dataset.json`, with nothing finished, for whom is to write nothing. Raises as `read_state` does."""
-    if not (dataset / STATE).is_file():
-        raise DatasetError(f"{dataset} is not a dataset folder (no {STATE}): run `curate extract SOURCE {dataset}`")
-    state = _state(dataset)
-    if state["version"] != SCHEMA_VERSION:
-        differ = f"{dataset / STATE} has version {state['version']!r}, this nurie reads {SCHEMA_VERSION}"
-        raise DatasetError(f"{differ}: run `curate extract` with --fresh")
-    return state
-
-
-def _state(dataset: Path) -> dict[str, Any]:
-    state = read_json(dataset / STATE)
-    if not isinstance(state, dict) or not {"version", "options", "parts"} <= state.keys():
-        raise DatasetError(f"{dataset / STATE} was not written by `curate`: give another folder for the dataset")
-    return state
-
-
-def write_state(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
-    """Write `dataset.json` with the SHA-256 of every part; those of what `rehash` names are read again."""
-    known = {name: digest for name, digest in state.get("parts", {}).items() if name.partition("/")[0] not in rehash}
-    files = [path for folder in (*FOLDERS, *LASTING) for path in sorted((dataset / folder).glob("[!.]*.parquet"))]
-    files += sorted(dataset.glob(TAG_TABLE))
-    names = {path.relative_to(dataset).as_posix(): path for path in files}
-    state["parts"] = {name: known.get(name) or sha256(path) for name, path in names.items()}
-    write_json(dataset / STATE, state)
-
-
-def forget(dataset: Path, files: Sequence[Path]) -> None:
-    """Take the digests of files that are about to change from `dataset.json`, whose next writing adds the new ones."""
-    state, gone = _state(dataset), {path.relative_to(dataset).as_posix() for path in files}
-    left = {name: digest for name, digest in state["parts"].items() if name not in gone}
-    if left != state["parts"]:
-        write_json(dataset / STATE, state | {"parts": left})
 
 
 def replace_manifest(dataset: Path, tables: Iterator[pa.Table]) -> None:

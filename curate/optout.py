@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import manifest
+from curate import ledger, manifest
 from curate.tags import normalize
 
 REASON = "removed"
@@ -71,7 +71,7 @@ def credit(records: pa.Table) -> Iterator[tuple[int, str]]:
 
 def entries(dataset: Path) -> list[Entry]:
     """Every entry of `removed/`, in order; none if nobody opted out."""
-    folder = dataset / manifest.REMOVED
+    folder = dataset / ledger.REMOVED
     rows = manifest.read_parts(folder).to_pylist() if manifest.parts(folder) else []
     return [(row["kind"], row["name"]) for row in rows]
 
@@ -86,9 +86,9 @@ def add(dataset: Path, wanted: Iterable[Entry]) -> None:
     """Remember what is not remembered yet."""
     known = dict.fromkeys(entries(dataset))
     if new := [entry for entry in dict.fromkeys(wanted) if entry not in known]:
-        (dataset / manifest.REMOVED).mkdir(exist_ok=True)
-        path = manifest.part(dataset / manifest.REMOVED, 0)
-        manifest.forget(dataset, [path])
+        (dataset / ledger.REMOVED).mkdir(exist_ok=True)
+        path = manifest.part(dataset / ledger.REMOVED, 0)
+        ledger.forget(dataset, [path])
         manifest.write_rows(path, [dict(zip(SCHEMA.names, entry, strict=True)) for entry in (*known, *new)], SCHEMA)
 
 

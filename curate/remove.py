@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import engine, manifest, optout
+from curate import engine, ledger, manifest, optout
 from curate.errors import NurieError
 from curate.optout import Entry
 from curate.sweep import sweep
@@ -34,10 +34,10 @@ def remove(dataset: Path, keys: Sequence[str]) -> dict[str, Any]:
     dataset held nothing; `lookalikes`, the paths of what dedupe took for the same picture and is there still. Raises
     NurieError if a path is none of a record's, or names pictures of several sources; then nothing is removed.
     """
-    manifest.read_state(dataset)
+    ledger.read_state(dataset)
     with engine.alone(dataset):
-        manifest.read_state(dataset)
-        manifest.clear_torn(dataset)
+        ledger.read_state(dataset)
+        ledger.clear_torn(dataset)
         records = manifest.read_parts(dataset / "records", COLUMNS)
         wanted = {key: _entry(dataset, records, key) for key in keys}
         held = _held(records)
@@ -61,7 +61,7 @@ def remove(dataset: Path, keys: Sequence[str]) -> dict[str, Any]:
 
 def _finish(dataset: Path) -> dict[str, Any]:
     counted = manifest.counts(manifest.read_parts(dataset / "manifest", ["dropped"]))
-    manifest.write_state(dataset, manifest.read_state(dataset) | {"counts": counted})
+    ledger.write_state(dataset, ledger.read_state(dataset) | {"counts": counted})
     return counted
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import manifest
+from curate import ledger, manifest
 from curate.errors import NurieError
 from curate.tags import normalize
 
@@ -36,7 +36,7 @@ def select(
     Returns counts: `in` = `kept` + dropped by reason (`not_selected` beside the manifest's own). Raises NurieError if
     the expression is not one over the manifest's columns.
     """
-    manifest.read_state(dataset)
+    ledger.read_state(dataset)
     table = manifest.read_parts(dataset / "manifest")
     kept = np.asarray(pc.is_null(table["dropped"]))
     chosen = kept & _tagged(table, include, exclude)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from curate import engine, formats, manifest, optout, tags
+from curate import engine, formats, ledger, manifest, optout, tags
 from curate.contract import (
     INDEX,
     METADATA,
@@ -61,7 +61,7 @@ def shard(
     """
     if options.encoding == "raw" and options.format != "tfrecord":
         raise NurieError(f"--encoding raw is of TFRecords only: leave it out, --format {options.format} stores PNG")
-    state = manifest.read_state(dataset)
+    state = ledger.read_state(dataset)
     rows, counted = _rows(dataset, chosen)
     resolved = {"extract": state["options"], "shard": _resolved(options), "rows": _rows_hash(rows)}
     shards.mkdir(parents=True, exist_ok=True)

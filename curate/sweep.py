@@ -22,7 +22,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import decisions, manifest, optout, tag_table
+from curate import decisions, ledger, manifest, optout, tag_table
 from curate.edges import LOOKED
 from curate.optout import OptOut, Row
 
@@ -50,7 +50,7 @@ def sweep(dataset: Path) -> int:
     behind = manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records")
     anew = behind or any(_full(table, removed) for table in manifest.iter_parts(dataset / "manifest", TOLD))
     derived = manifest.parts(dataset / "manifest") if anew else []
-    manifest.forget(dataset, [*derived, dataset / manifest.TAG_TABLE, *(path for path, _ in stale)])
+    ledger.forget(dataset, [*derived, dataset / ledger.TAG_TABLE, *(path for path, _ in stale)])
     if anew:
         records = manifest.iter_parts(dataset / "records")
         manifest.replace_manifest(dataset, (_emptied(table, removed) for table in records))
@@ -79,7 +79,7 @@ def _stale(dataset: Path, removed: OptOut) -> Iterator[tuple[Path, Clean]]:
     for path, names in listed:
         if pc.any(_named(manifest.read_table(path, names), removed, names)).as_py():
             yield path, partial(_without, names=names)
-    for path in manifest.parts(dataset / manifest.DECISIONS):
+    for path in manifest.parts(dataset / ledger.DECISIONS):
         if any(row["tags"] and row["a"] in removed.ids for row in manifest.read_table(path).to_pylist()):
             yield path, _untold
     for path in manifest.parts(dataset / "records"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import manifest
+from curate import ledger, manifest
 
 # (name, type, meaning); manifests/columns.md is made from this table, too
 COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
@@ -19,7 +19,7 @@ SCHEMA = pa.schema([(name, kind) for name, kind, _ in COLUMNS])
 
 def write(dataset: Path) -> None:
     """Derive `tags.parquet` from the manifest: equal manifests give equal bytes."""
-    manifest.write_table(dataset / manifest.TAG_TABLE, derive(dataset))
+    manifest.write_table(dataset / ledger.TAG_TABLE, derive(dataset))
 
 
 def derive(dataset: Path) -> pa.Table:
@@ -37,7 +37,7 @@ def _long(table: pa.Table) -> pa.Table:
 
 def faults(dataset: Path) -> list[str]:
     """What is wrong with `tags.parquet`, in a line; none if it says what the manifest says."""
-    path = dataset / manifest.TAG_TABLE
+    path = dataset / ledger.TAG_TABLE
     if path.is_file() and manifest.read_table(path).equals(derive(dataset)):
         return []
     state = "has other tags than the manifest" if path.is_file() else "is missing"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curate import doubts, manifest
+from curate import doubts, ledger, manifest
 from curate.errors import NurieError, SidecarError
 from curate.tags import count, normalize, split_color, unique
 
@@ -91,7 +91,7 @@ def tally(
     With `beside`, only of pictures with that tag: what goes with it. With `check`, also the pictures whose tags
     contradict one another (`contradictions`) or name a colour that the picture has nowhere (`unseen`).
     """
-    manifest.read_state(dataset)
+    ledger.read_state(dataset)
     known = read_aliases(aliases) if aliases else {}
     rules = Rules(known, read_implications(implications, known) if implications else {})
     table = manifest.read_parts(dataset / "manifest", ["source", "path", "id", "tags", "dropped"])

@@ -8,14 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import manifest, optout, tag_table
+from curate import ledger, manifest, optout, tag_table
 from curate.contract import INDEX, check_files, read_index, read_vocabulary, sha256
 from curate.errors import DamagedError, NurieError
 
 
 def verify(folder: Path) -> list[str]:
     """Faults of a dataset or shard folder, one line each; none if all is well. Raises NurieError if it is neither."""
-    if (folder / manifest.STATE).is_file():
+    if (folder / ledger.STATE).is_file():
         return _dataset(folder)
     if (folder / INDEX).is_file():
         return _shards(folder)
@@ -23,18 +23,16 @@ def verify(folder: Path) -> list[str]:
 
 
 def _dataset(dataset: Path) -> list[str]:
-    state = manifest.read_state(dataset)
+    state = ledger.read_state(dataset)
     faults = []
     for name, digest in state["parts"].items():
         path = dataset / name
         if not path.is_file():
             faults.append(f"{path} is missing")
         elif sha256(path) != digest:
-            faults.append(f"{path} has other bytes than {manifest.STATE} says")
+            faults.append(f"{path} has other bytes than {ledger.STATE} says")
     found = {p.relative_to(dataset).as_posix() for p in dataset.rglob("*") if p.is_file()}
-    faults += [
-        f"{dataset / name} is not in {manifest.STATE}" for name in sorted(found - {manifest.STATE, *state["parts"]})
-    ]
+    faults += [f"{dataset / name} is not in {ledger.STATE}" for name in sorted(found - {ledger.STATE, *state["parts"]})]
     if faults:
         return faults  # contents of damaged files say nothing more
     if "counts" not in state:
@@ -54,7 +52,7 @@ def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
     if rows.select(manifest.KEY) != records:
         faults.append(f"{dataset}/manifest has other rows than the records: run `curate dedupe` again")
     if manifest.counts(rows) != counts:
-        faults.append(f"{dataset}/manifest counts {manifest.counts(rows)}, {manifest.STATE} says {counts}")
+        faults.append(f"{dataset}/manifest counts {manifest.counts(rows)}, {ledger.STATE} says {counts}")
     kept = {
         key for key, dropped in zip(rows["id"].to_pylist(), rows["dropped"].to_pylist(), strict=True) if not dropped
     }

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import decisions, manifest
+from curate import decisions, ledger, manifest
 from curate.contract import ENDINGS, read_index
 from curate.errors import NurieError
 from curate.optout import REASON
@@ -39,7 +39,7 @@ def why(dataset: Path, key: str, *, chosen: Path | None = None, shards: Path | N
 
     Raises NurieError if no record has that path or id.
     """
-    manifest.read_state(dataset)
+    ledger.read_state(dataset)
     table = manifest.read_parts(dataset / "manifest", SHOWN)
     path = unicodedata.normalize("NFC", key)
     rows = table.filter(pc.or_kleene(pc.equal(table["id"], key), pc.equal(table["path"], path))).to_pylist()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate import dedupe, extract, manifest
+from curate import dedupe, extract, ledger
 from curate.contract import NurieError
 from curate.decisions import decide, holding, listed
 from curate.scan import Source
@@ -154,7 +154,7 @@ def test_the_command_notes_and_lists(dataset: Path, run: Callable[..., Any]) -> 
     [noted] = run("decide", dataset, "retag", "1F34E.png", "--tags", "red, fruit")["decisions"]
     assert (noted["kind"], noted["tags"]) == ("retag", ["red", "fruit"])
     assert run("decide", dataset)["decisions"] == [noted | {"holds": True}]
-    assert manifest.read_state(dataset)["parts"].keys() >= {"decisions/part-00000.parquet"}
+    assert ledger.read_state(dataset)["parts"].keys() >= {"decisions/part-00000.parquet"}
 
 
 kinds = st.lists(st.tuples(st.booleans(), st.integers(0, 10)), max_size=12)

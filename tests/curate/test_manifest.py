@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from cogapp import Cog
 
-from curate import manifest
+from curate import ledger, manifest
 from curate.contract import write_json
 from curate.errors import DamagedError, DatasetError
 
@@ -42,7 +42,7 @@ def test_a_swap_killed_between_its_renames_is_finished(dataset: Path, tmp_path: 
     for folder, table in ((manifest.NEW, new), (manifest.OLD, old)):
         (tmp_path / folder).mkdir()
         manifest.write_table(manifest.part(tmp_path / folder, 0), table)
-    manifest.read_state(tmp_path)
+    ledger.read_state(tmp_path)
     assert manifest.read_parts(tmp_path / "manifest")["path"].to_pylist() == ["new"]
 
 
@@ -50,13 +50,13 @@ def test_a_swap_killed_between_its_renames_is_finished(dataset: Path, tmp_path: 
 def test_anothers_dataset_json_is_no_dataset(tmp_path: Path, state: object) -> None:
     write_json(tmp_path / "dataset.json", state)
     with pytest.raises(DatasetError, match="was not written by `curate`"):
-        manifest.read_state(tmp_path)
+        ledger.read_state(tmp_path)
 
 
 def test_a_dataset_of_another_version_is_refused_by_number(tmp_path: Path) -> None:
     write_json(tmp_path / "dataset.json", {"version": 99, "options": {}, "parts": {}})
     with pytest.raises(DatasetError, match=r"version 99, this nurie reads 1.*--fresh"):
-        manifest.read_state(tmp_path)
+        ledger.read_state(tmp_path)
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate import decisions, dedupe, extract, manifest, optout, shards
+from curate import decisions, dedupe, extract, ledger, manifest, optout, shards
 from curate.contract import NurieError
 from curate.optout import OptOut
 from curate.remove import remove
@@ -233,10 +233,10 @@ def test_verify_finds_what_was_put_back(home: Path) -> None:
     for path, data in kept:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
-    state = manifest.read_state(home / "d")
+    state = ledger.read_state(home / "d")
     names = ("records", "pairs", "manifest", "edges")
     counted = manifest.counts(manifest.read_parts(home / "d" / "manifest", ["dropped"]))
-    manifest.write_state(home / "d", state | {"counts": counted}, rehash=names)
+    ledger.write_state(home / "d", state | {"counts": counted}, rehash=names)
     assert part.is_file()
     assert any("which opted out: run `curate dedupe`" in fault for fault in verify(home / "d"))
     grow(home)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import extract, manifest, tables
+from curate import extract, ledger, manifest, tables
 from curate.errors import DatasetError
 from curate.join import Join
 from curate.scan import Source, SourceFile, scan
@@ -338,9 +338,9 @@ def test_folders_are_tags_on_request_only(pictures: Path, tmp_path: Path) -> Non
 def test_a_dataset_begun_before_there_were_folder_tags_goes_on_without_them(pictures: Path, tmp_path: Path) -> None:
     sources, options = [Source("s", pictures)], extract.Options(lines=("dilate",))
     extract.extract(sources, tmp_path / "d", options, limit=1)
-    state = manifest.read_state(tmp_path / "d")
+    state = ledger.read_state(tmp_path / "d")
     del state["options"]["folder_tags"]
-    manifest.write_state(tmp_path / "d", state)
+    ledger.write_state(tmp_path / "d", state)
     assert extract.extract(sources, tmp_path / "d", options)["new"] == 2
     with pytest.raises(DatasetError, match="begun with folder_tags=False"):
         extract.extract(sources, tmp_path / "d", extract.Options(lines=("dilate",), folder_tags=True))

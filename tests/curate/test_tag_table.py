@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate import decisions, dedupe, extract, manifest, tag_table
+from curate import decisions, dedupe, extract, ledger, manifest, tag_table
 from curate.scan import Source
 from curate.verify import verify
 
@@ -70,5 +70,5 @@ def test_a_run_after_a_kill_between_manifest_and_tags_puts_them_right(
 
 def test_starting_over_deletes_it_first(dataset: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "d"))
-    assert manifest.clear(copy)
+    assert ledger.clear(copy)
     assert not list(copy.iterdir())

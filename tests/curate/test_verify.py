@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from curate import extract, manifest
+from curate import extract, ledger, manifest
 from curate.cli import main
 from curate.contract import NurieError, write_json
 from curate.scan import Source
@@ -24,9 +24,9 @@ def copy(dataset: Path, tmp_path: Path) -> Path:
 def replace(dataset: Path, name: str, table: pa.Table) -> None:
     """Another table in a part, and its digest in dataset.json: what only a look inside can find."""
     manifest.write_table(dataset / name, table)
-    state = manifest.read_state(dataset)
+    state = ledger.read_state(dataset)
     del state["parts"][name]
-    manifest.write_state(dataset, state)
+    ledger.write_state(dataset, state)
 
 
 def test_what_the_stages_made_has_no_faults(dataset: Path, shard_folder: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_flipped_bit_in_any_part_is_found_and_named(copy: Path, folder: str) -
 
 
 def test_a_flipped_bit_in_the_table_of_tags_is_found_and_named(copy: Path) -> None:
-    path = copy / manifest.TAG_TABLE
+    path = copy / ledger.TAG_TABLE
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -54,11 +54,11 @@ def test_a_flipped_bit_in_the_table_of_tags_is_found_and_named(copy: Path) -> No
 
 
 def test_a_table_of_tags_that_is_not_the_manifests_is_found(copy: Path) -> None:
-    replace(copy, manifest.TAG_TABLE, pq.read_table(copy / manifest.TAG_TABLE).slice(1))
+    replace(copy, ledger.TAG_TABLE, pq.read_table(copy / ledger.TAG_TABLE).slice(1))
     [fault] = verify(copy)
     assert "has other tags than the manifest: run `curate dedupe`" in fault
-    (copy / manifest.TAG_TABLE).unlink()
-    manifest.write_state(copy, manifest.read_state(copy))
+    (copy / ledger.TAG_TABLE).unlink()
+    ledger.write_state(copy, ledger.read_state(copy))
     [fault] = verify(copy)
     assert "tags.parquet is missing: run `curate dedupe`" in fault
 
@@ -97,15 +97,15 @@ def test_a_pair_twice_or_of_no_record_is_found(copy: Path) -> None:
 def test_a_part_that_was_garbage_when_it_was_listed_is_told(copy: Path) -> None:
     path = manifest.part(copy / "pairs", 0)
     path.write_bytes(b"garbage")
-    state = manifest.read_state(copy)
+    state = ledger.read_state(copy)
     del state["parts"]["pairs/part-00000.parquet"]
-    manifest.write_state(copy, state)
+    ledger.write_state(copy, state)
     [fault] = verify(copy)
     assert f"{path} cannot be read as Parquet" in fault
 
 
 def test_counts_that_do_not_hold_are_found(copy: Path) -> None:
-    state = manifest.read_state(copy)
+    state = ledger.read_state(copy)
     write_json(copy / "dataset.json", state | {"counts": {"in": 1, "kept": 1, "dropped": {}}})
     [fault] = verify(copy)
     assert "dataset.json says" in fault
