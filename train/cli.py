@@ -166,13 +166,14 @@ def fit(
     trust: bool,
 ) -> dict[str, Any]:
     """Train on SHARDS into the run folder RUN; goes on from its last snapshot."""
-    from train import config as configs  # noqa: PLC0415  # Keras and TensorFlow cost seconds
-    from train import run as training  # noqa: PLC0415
+    from train import run as training  # noqa: PLC0415  # Keras and TensorFlow cost seconds
+    from train.config import override  # noqa: PLC0415
+    from train.presets import preset as named  # noqa: PLC0415
 
     if (steps is None) == (minutes is None) and not dry_run:
         raise click.UsageError("give --steps N or --minutes M")
     seeded = (*settings, f"seed={seed}") if seed is not None else settings
-    config = configs.override(configs.preset(preset, gpu=training.has_gpu()), seeded)
+    config = override(named(preset, gpu=training.has_gpu()), seeded)
     if not trust:
         training.check_shards(shards)
     if dry_run:
@@ -187,10 +188,27 @@ def fit(
 @stage(table, tensorflow=False)
 def presets() -> dict[str, Any]:
     """List the presets, each with its source."""
-    from train.config import PRESETS  # noqa: PLC0415
+    from train.presets import PRESETS  # noqa: PLC0415
 
     listed = {name: {"what": one.description, "source": one.source} for name, one in PRESETS.items()}
     return {"tags": {"what": "the default: tags-gpu where there is a GPU, else tags-cpu", "source": ""}, **listed}
+
+
+@main.command()
+@click.argument("shards", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--budget-images", "budget", type=click.IntRange(1), required=True, help="Pairs that each rung sees.")
+@click.option("--rungs", metavar="A,B,...", help="Only these presets.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a setting of every rung.")
+@stage(lambda result: click.echo(result["table"]))
+def ladder(shards: Path, out: Path, budget: int, rungs: str | None, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Train every preset on the same pairs for the same budget: one table, one picture."""
+    from train.ladder import RUNGS  # noqa: PLC0415
+    from train.ladder import ladder as stage_ladder  # noqa: PLC0415
+
+    with progress() as tell:
+        named = rungs.split(",") if rungs else RUNGS
+        return stage_ladder(shards, out, named, budget, settings, tell=lambda _: tell)
 
 
 @main.command()
@@ -228,10 +246,11 @@ def colorize(
 @click.argument("run", type=FOLDER)
 @click.argument("shards", type=FOLDER)
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
+@click.option("--lines", metavar="METHOD", help="Line style to colour; the first one stored unless given.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the shuffle and the bootstrap.")
 @stage(table)
-def evaluate(run: Path, shards: Path, split: str, seed: int) -> dict[str, Any]:
+def evaluate(run: Path, shards: Path, split: str, lines: str | None, seed: int) -> dict[str, Any]:
     """Measure a run's pictures on a split, and how far the tags decide their colours."""
     from train.evaluate import evaluate as stage_evaluate  # noqa: PLC0415
 
-    return stage_evaluate(run, shards, split, seed=seed)
+    return stage_evaluate(run, shards, split, lines=lines, seed=seed)

@@ -1,4 +1,4 @@
-"""What decides a training: one frozen dataclass, presets as a table of data, and `--set key=value`."""
+"""What decides a training: one frozen dataclass, and `--set key=value`."""
 
 from __future__ import annotations
 
@@ -18,24 +18,54 @@ class Config:
     preset: str = "tags-cpu"
     tags: bool = True
     """Whether the networks see tags at all."""
-    adversary: str = "hinge"
-    """Adversarial loss by name (see train.losses), or `none` for no discriminator."""
+    target: str = "colors"
+    """What is to be drawn from line art: its `colors`, or the `lines` again."""
     width: int = 24
     """Channels of the generator's first block; doubled at each halving of the resolution."""
     levels: int = 4
     """Halvings from the pair's size to the bottleneck."""
+    sampling: str = "strided"
+    """How the resolution changes: `strided` convolutions down and resizing up, or `pooled` down and transposed up."""
+    skip: str = "concat"
+    """How the decoder meets the encoder: `concat`, `add`, or `none`, an autoencoder."""
+    norm: str = "group"
+    """Of the generator: `group`, `batch` or `none`."""
     tag_width: int = 128
     """Numbers a set of tags is embedded in."""
+    adversary: str = "hinge"
+    """Adversarial loss by name (see train.losses), or `none` for no discriminator."""
+    head: str = "patch"
+    """What the discriminator judges: each `patch`, or the whole picture through a `dense` layer."""
+    discriminator_norm: str = "spectral"
+    """`spectral`, `batch`, `layer` or `none`."""
     discriminator_width: int = 24
+    auxiliary_weight: float = 0.0
+    """Of the discriminator's second task, to name the colour tags; 0 leaves it out."""
+    penalty: str = "none"
+    """On the discriminator's gradient: `none`, `unit` (at points between reals and fakes, WGAN-GP) or `real` (R1)."""
+    penalty_weight: float = 10.0
+    clip: float = 0.0
+    """Bound of every weight of a critic (WGAN); 0 leaves them free."""
+    critic_steps: int = 1
+    """Steps of the discriminator for one of the generator, each on a batch of its own."""
+    move: float = 0.0
+    """Share of the side what the discriminator sees is moved by at most, and the side of what is cut out of it."""
     batch_size: int = 16
     """Pairs a step."""
+    optimizer: str = "adam"
+    """`adam` or `rmsprop`, one for each network."""
     learning_rate: float = 2e-3
-    """Peak rate of the generator's Adam; warmed up over the first steps, then lowered along half a cosine to zero."""
+    """Peak rate of the generator's optimizer; warmed up at first, then lowered along half a cosine to zero."""
     discriminator_rate: float = 1e-3
     warm_up_steps: int = 50
     beta_1: float = 0.5
     beta_2: float = 0.99
-    l1_weight: float = 100.0
+    loss: str = "l1"
+    """Of pixels: `l1`, `mse`, or `log`, binary cross-entropy."""
+    loss_weight: float = 100.0
+    """Of the loss of pixels beside the adversary's, in one optimizer; 0 leaves colours to the adversary."""
+    loss_weight_end: float = 100.0
+    """What `loss_weight` is annealed to, in a straight line from the step at which the adversary joins."""
     adversarial_weight: float = 1.0
     adversary_from: float = 0.8
     """Share of the training after which the adversary joins: its steps cost nearly double."""
@@ -56,38 +86,18 @@ class Config:
     """Steps between snapshots, a multiple of `log_every`."""
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A named point in the space of configs, with where it comes from."""
-
-    description: str
-    source: str
-    changes: Mapping[str, Any]
-
-
-_TAGS = "FiLM: Perez et al. 2018; projection: Miyato and Koyama 2018; hinge: Lim and Ye 2017; EMA: Yazici et al. 2019"
-PRESETS: dict[str, Preset] = {
-    "unet-l1": Preset(
-        "U-Net, absolute error alone, no tags: keeps the lines, hedges the colours",
-        "Ronneberger et al. 2015 (arXiv:1505.04597); L1 as in Isola et al. 2017 (arXiv:1611.07004)",
-        {"tags": False, "adversary": "none"},
-    ),
-    "tags-cpu": Preset("U-Net steered by tags, L1 then a hinge adversary, sized for two cores", _TAGS, {}),
-    "tags-gpu": Preset(
-        "the same, sized for a GPU",
-        _TAGS,
-        {"width": 64, "discriminator_width": 64, "batch_size": 64, "adversary_from": 0.2, "snapshot_every": 1000},
-    ),
+CHOICES: dict[str, tuple[str, ...]] = {
+    "target": ("colors", "lines"),
+    "sampling": ("strided", "pooled"),
+    "skip": ("concat", "add", "none"),
+    "norm": ("group", "batch", "none"),
+    "adversary": ("none", "minimax", "nonsaturating", "kl", "wasserstein", "hinge", "relativistic"),
+    "head": ("patch", "dense"),
+    "discriminator_norm": ("spectral", "batch", "layer", "none"),
+    "penalty": ("none", "unit", "real"),
+    "optimizer": ("adam", "rmsprop"),
+    "loss": ("l1", "mse", "log"),
 }
-
-
-def preset(name: str, gpu: bool = False) -> Config:
-    """Config of a preset; `tags` means `tags-gpu` where there is a GPU, else `tags-cpu`. Raises ConfigError."""
-    if name == "tags":
-        name = "tags-gpu" if gpu else "tags-cpu"
-    if name not in PRESETS:
-        raise ConfigError(f"no preset {name!r}{_nearest(name, ['tags', *PRESETS])}: see `train presets`")
-    return replace(Config(), preset=name, **PRESETS[name].changes)
 
 
 def override(config: Config, settings: Iterable[str]) -> Config:
@@ -96,17 +106,29 @@ def override(config: Config, settings: Iterable[str]) -> Config:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or key not in types:
-            raise ConfigError(f"--set {setting!r}: no such key{_nearest(key, types)}; keys: {', '.join(types)}")
+            raise ConfigError(f"--set {setting!r}: no such key{nearest(key, types)}; keys: {', '.join(types)}")
         config = replace(config, **{key: _value(key, text, types[key])})
     return check(config)
 
 
 def check(config: Config) -> Config:
     """The config itself. Raises ConfigError if its values do not fit together."""
-    shares = ("adversary_from", "tag_dropout", "single_tag_dropout", "average_decay", "beta_1", "beta_2")
+    shares = ("adversary_from", "move", "tag_dropout", "single_tag_dropout", "average_decay", "beta_1", "beta_2")
     if bad := [name for name in shares if not 0 <= getattr(config, name) <= 1]:
         raise ConfigError(f"{bad[0]} is a share: give 0 to 1, not {getattr(config, bad[0])}")
-    counts = ("width", "levels", "tag_width", "discriminator_width", "batch_size", "log_every", "snapshot_every")
+    for key, names in CHOICES.items():
+        if getattr(config, key) not in names:
+            raise ConfigError(f"{key} is one of {', '.join(names)}, not {getattr(config, key)!r}")
+    counts = (
+        "width",
+        "levels",
+        "tag_width",
+        "discriminator_width",
+        "batch_size",
+        "critic_steps",
+        "log_every",
+        "snapshot_every",
+    )
     if bad := [name for name in counts if getattr(config, name) < 1]:
         raise ConfigError(f"{bad[0]} is a count: give at least 1, not {getattr(config, bad[0])}")
     if config.snapshot_every % config.log_every:
@@ -138,6 +160,7 @@ def _value(key: str, text: str, kind: type) -> Any:
     return value
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not known: the one most like it, if any is."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {close[0]!r}?" if close else ""

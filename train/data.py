@@ -17,6 +17,7 @@ import pandas as pd
 import tensorflow as tf
 
 from curate.contract import NurieError, ShardIndex, read_index, read_vocabulary
+from train.augment import other
 from train.errors import RunError
 
 
@@ -41,6 +42,8 @@ class Choices:
     flip: bool = False
     tag_dropout: float = 0.0
     single_tag_dropout: float = 0.0
+    target: str = "colors"
+    """`lines`: the pair's line art is to be drawn again, in place of its colours."""
 
 
 def open_index(shards: Path) -> ShardIndex:
@@ -107,10 +110,10 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
     return source.map(lambda records, step: decode(records, step, pairs, choices)).prefetch(2)
 
 
-def fixed_batch(pairs: Pairs, numbers: list[int], style: int = 0) -> Batch:
+def fixed_batch(pairs: Pairs, numbers: list[int], style: int = 0, target: str = "colors") -> Batch:
     """The pairs `numbers` in one batch, unvaried, in the line style number `style`."""
     records = tf.constant([pairs.read(number) for number in numbers])
-    return decode(records, tf.constant(0, tf.int64), pairs, Choices(0), style)
+    return decode(records, tf.constant(0, tf.int64), pairs, Choices(0, target=target), style)
 
 
 def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int | None = None) -> Batch:
@@ -129,6 +132,8 @@ def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int |
     mask = content_mask(parsed["content_box"], size)
     colors = white_outside(_pixels(parsed["color"], size, 3, index.encoding), mask)
     tags = _multi_hot(parsed["tags"], len(pairs.vocabulary))
+    if choices.target == "lines":
+        colors = white_outside(tf.repeat(lines, 3, axis=-1), mask)
     batch = Batch(lines, colors, mask, _drop_tags(tags, seed, choices))
     return _flip(batch, seed) if choices.flip else batch
 
@@ -167,19 +172,14 @@ def _multi_hot(tags: Any, vocabulary: int) -> Any:
     return tf.scatter_nd(tf.stack([rows, values], axis=1), tf.ones_like(values, tf.float32), shape)
 
 
-def _other(seed: Any, number: int) -> Any:
-    """A step's seed for another of its random choices."""
-    return seed + tf.constant([number, 0], tf.int64)
-
-
 def _drop_tags(tags: Any, seed: Any, choices: Choices) -> Any:
     shape = tf.shape(tags)
-    kept = tf.random.stateless_uniform((shape[0], 1), _other(seed, 1)) >= choices.tag_dropout
-    each = tf.random.stateless_uniform(shape, _other(seed, 2)) >= choices.single_tag_dropout
+    kept = tf.random.stateless_uniform((shape[0], 1), other(seed, 1)) >= choices.tag_dropout
+    each = tf.random.stateless_uniform(shape, other(seed, 2)) >= choices.single_tag_dropout
     return tags * tf.cast(kept & each, tf.float32)
 
 
 def _flip(batch: Batch, seed: Any) -> Batch:
-    mirrored = tf.random.stateless_uniform((tf.shape(batch.tags)[0], 1, 1, 1), _other(seed, 3)) < 0.5
+    mirrored = tf.random.stateless_uniform((tf.shape(batch.tags)[0], 1, 1, 1), other(seed, 3)) < 0.5
     lines, colors, mask = (tf.where(mirrored, tf.reverse(one, [2]), one) for one in batch[:3])
     return Batch(lines, colors, mask, batch.tags)

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from train import metrics
+from train import features, metrics
 from train.data import Pairs, fixed_batch
 from train.errors import RunError
+from train.metrics import Rgb
 from train.snapshots import found
-from train.trained import colored, load
+from train.steering import Rows, Split, steered
+from train.trained import Trained, colored, load
 
 BATCH = 32
 
 
-@dataclass
-class Coloured:
-    """A split coloured under one choice of tags; pictures in [0, 1], padding cut off, and their truths."""
-
-    fakes: list[metrics.Rgb]
-    truths: list[metrics.Rgb]
-
-
-def evaluate(run: Path, shards: Path, split: str = "validation", *, seed: int = 0) -> dict[str, Any]:
+def evaluate(
+    run: Path, shards: Path, split: str = "validation", *, lines: str | None = None, seed: int = 0
+) -> dict[str, Any]:
     """Colour a split with its true tags, with none, and with those of pictures of other families; compare with truth.
 
-    The line style is the first one stored. Differences carry 95 % bootstrap intervals over families. A figure that
-    does not apply is None. Raises RunError if the split is empty or the shards have another vocabulary.
+    `lines` is the line style, the first one stored unless given. Differences carry 95 % bootstrap intervals over
+    families. A figure that does not apply is None. Raises RunError if the split is empty, the shards have another
+    vocabulary, or no such style.
     """
     trained = load(run)
     pairs = Pairs(shards, split)
@@ -40,76 +35,57 @@ def evaluate(run: Path, shards: Path, split: str = "validation", *, seed: int = 
         raise RunError(f"{shards} has no {split} pairs: choose another --split")
     if pairs.vocabulary != trained.vocabulary or pairs.index.size != trained.size:
         raise RunError(f"{shards} has other tags or another size than {run} was trained on: evaluate on its own shards")
-    rows = _tag_rows(pairs)
-    true = _color(trained.model, pairs, rows)
-    figures = {name: _mean([one(f, t) for f, t in _both(true)]) for name, one in metrics.FIGURES.items()}
-    ratio = _mean([metrics.chroma(f) for f in true.fakes]) / max(1e-9, _mean([metrics.chroma(t) for t in true.truths]))
-    steered = _steered(trained.model, pairs, rows, true, seed) if trained.config.tags else None
+    style = lines or pairs.index.lines[0]
+    if style not in pairs.index.lines:
+        raise RunError(f"{shards} has no lines by {style}: choose of {', '.join(pairs.index.lines)}")
+    work = _split(trained, pairs, pairs.index.lines.index(style))
+    true = work.paint(work.rows)
+    both = list(zip(true, work.truths, strict=True))
+    figures = {name: _mean([one(f, t) for f, t in both]) for name, one in metrics.FIGURES.items()}
+    ratio = _mean([metrics.chroma(f) for f in true]) / max(1e-9, _mean([metrics.chroma(t) for t in work.truths]))
     return {
         "split": split,
+        "lines": style,
         "pairs": len(pairs),
         "images_seen": _images_seen(run),
         **figures,
         "chroma_ratio": ratio,
-        "kid": None,
-        "tags": steered,
+        "kid": _kid(true, list(work.truths), trained.size, seed),
+        "tags": steered(work, true, seed) if trained.config.tags else None,
     }
 
 
-def _steered(model: Any, pairs: Pairs, rows: Any, true: Coloured, seed: int) -> dict[str, Any]:
-    errors = {"true": [metrics.ciede2000(f, t) for f, t in _both(true)]}
-    errors["none"] = [metrics.ciede2000(f, t) for f, t in _both(_color(model, pairs, np.zeros_like(rows)))]
-    order = metrics.derangement(pairs.families, seed)
-    if order is not None:
-        errors["shuffled"] = [metrics.ciede2000(f, t) for f, t in _both(_color(model, pairs, rows[order]))]
-    result: dict[str, Any] = {
-        f"ciede2000_{name}": _mean(errors[name]) if name in errors else None for name in ("true", "shuffled", "none")
-    }
-    for name in ("shuffled", "none"):
-        result[f"{name}_minus_true"] = None
-        if name in errors:
-            worse = (np.array(errors[name]) - np.array(errors["true"])).tolist()
-            result[f"{name}_minus_true"] = metrics.bootstrap(worse, pairs.families, seed)
-    return result | {"obedience": _obedience(pairs, true), "swap": None}
-
-
-def _obedience(pairs: Pairs, true: Coloured) -> dict[str, Any] | None:
-    """Over families of two and more: the share of fakes nearest to the truth that was asked for."""
-    members: dict[str, list[int]] = defaultdict(list)
-    for number, family in enumerate(pairs.families):
-        members[family].append(number)
-    hits: list[bool] = []
-    chances: list[float] = []
-    sets = 0
-    for numbers in members.values():
-        judged = (
-            metrics.obeys([true.fakes[n] for n in numbers], [true.truths[n] for n in numbers]) if numbers[1:] else None
-        )
-        if judged is not None:
-            sets += 1
-            hits += judged
-            chances += [1 / len(numbers)] * len(numbers)
-    return {"accuracy": _mean(hits), "chance": _mean(chances), "sets": sets} if sets else None
-
-
-def _color(model: Any, pairs: Pairs, rows: npt.NDArray[np.float32]) -> Coloured:
-    fakes, truths = [], []
+def _split(trained: Trained, pairs: Pairs, style: int) -> Split:
+    batches = []
     for start in range(0, len(pairs), BATCH):
         numbers = list(range(start, min(start + BATCH, len(pairs))))
-        batch = fixed_batch(pairs, numbers)
-        for fake, truth, mask in zip(
-            colored(model, batch, rows[numbers]), np.asarray(batch.colors), np.asarray(batch.mask), strict=True
-        ):
-            box = _box(mask[..., 0])
-            fakes.append(_unit(fake[box]))
-            truths.append(_unit(truth[box]))
-    return Coloured(fakes, truths)
+        batches.append(fixed_batch(pairs, numbers, style, trained.config.target))
+
+    def paint(rows: Rows) -> list[Rgb]:
+        starts = np.cumsum([0, *(len(batch.lines) for batch in batches)])
+        made = (
+            colored(trained.model, batch, rows[at : at + len(batch.lines)])
+            for at, batch in zip(starts, batches, strict=False)
+        )
+        return [one for batch, fakes in zip(batches, made, strict=True) for one in _unpadded(fakes, batch.mask)]
+
+    truths = [one for batch in batches for one in _unpadded(np.asarray(batch.colors), batch.mask)]
+    rows = np.concatenate([np.asarray(batch.tags) for batch in batches])
+    places = [place for place, tag in enumerate(pairs.vocabulary) if tag in pairs.index.colors]
+    return Split(truths, pairs.families, rows, paint, np.array(places, np.int64))
 
 
-def _tag_rows(pairs: Pairs) -> npt.NDArray[np.float32]:
-    starts = range(0, len(pairs), BATCH)
-    blocks = [fixed_batch(pairs, list(range(start, min(start + BATCH, len(pairs))))).tags for start in starts]
-    return np.concatenate([np.asarray(block) for block in blocks])
+def _kid(fakes: list[Rgb], truths: list[Rgb], size: int, seed: int) -> dict[str, float] | None:
+    if not features.installed() or len(fakes) < 4:
+        return None
+    see = partial(features.features, size=size)
+    return metrics.kid(see(fakes), see(truths), seed)
+
+
+def _unpadded(pixels: Any, masks: Any) -> list[Rgb]:
+    """Pictures in [0, 1], what lies outside their content boxes cut off."""
+    boxes = [_box(mask[..., 0]) for mask in np.asarray(masks)]
+    return [_unit(one[box]) for one, box in zip(pixels, boxes, strict=True)]
 
 
 def _box(mask: npt.NDArray[np.float32]) -> tuple[slice, slice]:
@@ -119,10 +95,6 @@ def _box(mask: npt.NDArray[np.float32]) -> tuple[slice, slice]:
 
 def _unit(pixels: npt.NDArray[np.float32]) -> metrics.Rgb:
     return np.clip((pixels + 1) / 2, 0, 1).astype(np.float32)
-
-
-def _both(coloured: Coloured) -> Iterator[tuple[metrics.Rgb, metrics.Rgb]]:
-    return zip(coloured.fakes, coloured.truths, strict=True)
 
 
 def _mean(values: Any) -> float:

@@ -35,9 +35,18 @@ class FiLM(layers.Layer):
         return input_shape[0]
 
 
-def norm(channels: int) -> layers.Layer:
-    """GroupNorm of up to eight groups. Source: Wu and He (2018), arXiv:1803.08494."""
-    return layers.GroupNormalization(next(groups for groups in range(GROUPS, 0, -1) if channels % groups == 0))
+def norm(x: Any, kind: str) -> Any:
+    """Features of the same shape, normalised: `group`, `layer` (one group), `batch`, or not at all, `none`.
+
+    Sources: groups, Wu and He (2018), arXiv:1803.08494; batch, Ioffe and Szegedy (2015), arXiv:1502.03167.
+    """
+    if kind == "none":
+        return x
+    if kind == "batch":
+        return layers.BatchNormalization()(x)
+    channels = x.shape[-1]
+    groups = 1 if kind == "layer" else next(groups for groups in range(GROUPS, 0, -1) if channels % groups == 0)
+    return layers.GroupNormalization(groups)(x)
 
 
 def conv(channels: int, *, stride: int = 1, bias: bool = False) -> layers.Layer:
@@ -45,20 +54,43 @@ def conv(channels: int, *, stride: int = 1, bias: bool = False) -> layers.Layer:
     return layers.Conv2D(channels, 3, strides=stride, padding="same", use_bias=bias, kernel_initializer="he_normal")
 
 
-def down(x: Any, channels: int) -> Any:
-    """Halve the resolution and add what 3x3 can see there: (b, h, w, c) -> (b, h/2, w/2, channels)."""
-    x = layers.Activation("silu")(norm(channels)(conv(channels, stride=2)(x)))
-    return layers.Activation("silu")(norm(channels)(conv(channels)(x)))
+def block(x: Any, channels: int, kind: str, *, stride: int = 1) -> Any:
+    """Convolution, norm, SiLU: (b, h, w, c) -> (b, h/stride, w/stride, channels)."""
+    return layers.Activation("silu")(norm(conv(channels, stride=stride, bias=kind == "none")(x), kind))
 
 
-def up(x: Any, skip: Any, condition: Any | None, channels: int) -> Any:
-    """Double the resolution, join the skip, modulate: (b, h, w, c), (b, 2h, 2w, s) -> (b, 2h, 2w, channels).
+def down(x: Any, channels: int, kind: str, *, pooled: bool = False) -> Any:
+    """Halve the resolution and add what 3x3 can see there: (b, h, w, c) -> (b, h/2, w/2, channels).
 
-    Resize, then convolve: transposed convolutions leave checkerboards (Odena et al., distill.pub 2016).
+    `pooled`: convolve where it is still large, then keep the largest of four.
     """
-    # the narrowing convolution runs before the resize, at a quarter of the cost
-    x = layers.UpSampling2D(interpolation="nearest")(conv(channels)(x))
-    x = norm(channels)(conv(channels)(layers.Concatenate()([x, skip])))
-    if condition is not None:
-        x = FiLM()([x, condition])
-    return layers.Activation("silu")(x)
+    if pooled:
+        return layers.MaxPooling2D()(block(x, channels, kind))
+    return block(block(x, channels, kind, stride=2), channels, kind)
+
+
+def enlarge(x: Any, channels: int, *, transposed: bool = False) -> Any:
+    """Double the resolution: (b, h, w, c) -> (b, 2h, 2w, channels).
+
+    Resize, then convolve: transposed convolutions leave checkerboards (Odena et al., distill.pub 2016). The narrowing
+    convolution runs before the resize, at a quarter of the cost.
+    """
+    if transposed:
+        return layers.Conv2DTranspose(channels, 3, strides=2, padding="same", kernel_initializer="he_normal")(x)
+    return layers.UpSampling2D(interpolation="nearest")(conv(channels)(x))
+
+
+def join(x: Any, skip: Any, how: str) -> Any:
+    """What the encoder saw, brought to the decoder: `concat`, `add`, or not at all, `none`."""
+    if how == "none":
+        return x
+    if how == "concat":
+        return layers.Concatenate()([x, skip])
+    if x.shape[-1] != skip.shape[-1]:
+        skip = layers.Conv2D(x.shape[-1], 1, use_bias=False)(skip)
+    return layers.Add()([x, skip])
+
+
+def modulate(x: Any, condition: Any | None) -> Any:
+    """FiLM, where there is a condition."""
+    return x if condition is None else FiLM()([x, condition])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -74,20 +75,47 @@ FIGURES: dict[str, Callable[[Rgb, Rgb], float]] = {
 }  # fmt: skip
 
 
-def obeys(fakes: Sequence[Rgb], truths: Sequence[Rgb]) -> list[bool] | None:
-    """For each fake of a family, whether it is nearer to its own truth than to any other's.
+@dataclass(frozen=True)
+class Family:
+    """Truths of one line drawing in several colourings, in CIELAB, over the pixels where they differ."""
 
-    Nearness is the mean CIELAB difference (CIE 1976) over the pixels where the family's truths differ; pictures are
-    compared at the first one's size. None where the truths do not differ.
+    labs: npt.NDArray[np.float64]
+    """(n, height, width, 3), at the first one's size"""
+    region: npt.NDArray[np.bool_]
+    """(height, width)"""
+
+    @staticmethod
+    def of(truths: Sequence[Rgb]) -> Family | None:
+        """None where the truths do not differ."""
+        height, width = truths[0].shape[:2]
+        labs = np.stack([_lab(truth, height, width) for truth in truths])
+        region = (np.linalg.norm(labs[:, None] - labs[None], axis=-1) > DIFFERENT).any(axis=(0, 1))
+        return Family(labs, region) if region.any() else None
+
+    def nearest(self, fake: Rgb) -> int:
+        """Which truth a fake is nearest to: by the mean CIELAB difference (CIE 1976) over the region."""
+        made = _lab(fake, *self.region.shape)[self.region]
+        return int(np.argmin([float(np.linalg.norm(made - lab[self.region], axis=-1).mean()) for lab in self.labs]))
+
+    def shades(self) -> npt.NDArray[np.int64]:
+        """Each truth's rank by its mean lightness in the region: tones of skin that are neighbours differ by one."""
+        lightness = [float(lab[self.region][:, 0].mean()) for lab in self.labs]
+        return np.argsort(np.argsort(lightness, kind="stable"), kind="stable")
+
+
+def change(before: Rgb, after: Rgb, one: Rgb, other: Rgb) -> tuple[float, float, float] | None:
+    """Mean CIEDE2000 between two fakes inside and outside of where two truths differ, and between the truths inside.
+
+    None where the truths do not differ at all, or everywhere.
     """
-    height, width = truths[0].shape[:2]
-    labs = np.stack([_lab(truth, height, width) for truth in truths])
-    region = (np.linalg.norm(labs[:, None] - labs[None], axis=-1) > DIFFERENT).any(axis=(0, 1))
-    if not region.any():
+    height, width = before.shape[:2]
+    labs = [_lab(rgb, height, width) for rgb in (one, other)]
+    region = np.linalg.norm(labs[0] - labs[1], axis=-1) > DIFFERENT
+    if not region.any() or region.all():
         return None
-    made = [_lab(fake, height, width)[region] for fake in fakes]
-    distances = [[float(np.linalg.norm(one - lab[region], axis=-1).mean()) for lab in labs] for one in made]
-    return [int(np.argmin(row)) == place for place, row in enumerate(distances)]
+    made = deltaE_ciede2000(_lab(before, height, width), _lab(after, height, width))
+    asked = deltaE_ciede2000(*labs)
+    return float(made[region].mean()), float(made[~region].mean()), float(asked[region].mean())
 
 
 def _lab(rgb: Rgb, height: int, width: int) -> npt.NDArray[np.float64]:
@@ -120,3 +148,34 @@ def bootstrap(values: Sequence[float], families: Sequence[str], seed: int, draws
     means = sums[picks].sum(axis=1) / sizes[picks].sum(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return {"mean": float(np.mean(values)), "low": float(low), "high": float(high)}
+
+
+def kid(
+    fakes: npt.NDArray[np.float64], truths: npt.NDArray[np.float64], seed: int, draws: int = 200
+) -> dict[str, float]:
+    """Kernel Inception distance of features (n, d) and (m, d): unbiased squared MMD under (x·y/d + 1)³.
+
+    The interval is that of subsets of half the pictures, so it is wider than the whole's. Source: Bińkowski et al.
+    (2018), arXiv:1801.01401, section 4. Raises ValueError for fewer than four pictures.
+    """
+    count = min(len(fakes), len(truths))
+    if count < 4:
+        raise ValueError(f"KID needs four pictures of a kind. Received: {count}")
+    both = np.concatenate([fakes, truths])
+    kernel = (both @ both.T / both.shape[1] + 1) ** 3
+    random = np.random.default_rng(seed)
+    halves = [(random.permutation(len(fakes)), random.permutation(len(truths))) for _ in range(draws)]
+    found = [_mmd(kernel, one[: count // 2], len(fakes) + two[: count // 2]) for one, two in halves]
+    whole = _mmd(kernel, np.arange(len(fakes)), len(fakes) + np.arange(len(truths)))
+    low, high = np.percentile(found, [2.5, 97.5])
+    return {"mean": whole, "low": float(low), "high": float(high)}
+
+
+def _mmd(kernel: npt.NDArray[np.float64], one: npt.NDArray[np.int64], two: npt.NDArray[np.int64]) -> float:
+    """Unbiased squared maximum mean discrepancy; a picture is never compared with itself."""
+
+    def within(places: npt.NDArray[np.int64]) -> float:
+        block = kernel[np.ix_(places, places)]
+        return float((block.sum() - np.trace(block)) / (len(places) * (len(places) - 1)))
+
+    return within(one) + within(two) - 2 * float(kernel[np.ix_(one, two)].mean())

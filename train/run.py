@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from curate.contract import VOCABULARY, atomic_write, check_files, read_json, read_vocabulary, write_json
@@ -18,9 +19,8 @@ from train import networks, snapshots, trained
 from train.callbacks import Watch
 from train.config import Config
 from train.data import Choices, Pairs, open_index, training_batches
-from train.errors import ConfigError, RunError
-from train.gan import Gan
-from train.losses import ADVERSARIES
+from train.errors import RunError
+from train.gan import ColorTags, Gan, Pace
 from train.snapshots import Clock
 from train.trained import CONFIG, TAGS
 
@@ -65,15 +65,22 @@ def build(config: Config, shards: Path) -> Gan:
     """Both networks and their optimizers, initialised by the config's seed."""
     keras.utils.set_random_seed(config.seed)
     size, vocabulary = open_index(shards).size, len(read_vocabulary(shards))
-    if size % 2**config.levels or size % 8:
+    if size % 2**config.levels or size % 16:
         raise RunError(
             f"pairs of {size} px cannot be halved {config.levels} times: --set levels=N or extract with --size"
         )
-    if config.adversary not in {"none", *ADVERSARIES}:
-        raise ConfigError(f"no adversary {config.adversary!r}: --set adversary=none, {', '.join(ADVERSARIES)}")
+    colors = color_tags(open_index(shards).colors, read_vocabulary(shards))
     generator = networks.generator(config, size, vocabulary)
-    judge = None if config.adversary == "none" else networks.discriminator(config, size, vocabulary)
-    return Gan(config, generator, judge)
+    judges = config.adversary != "none"
+    judge = networks.discriminator(config, size, vocabulary, len(colors.places)) if judges else None
+    return Gan(config, generator, judge, colors)
+
+
+def color_tags(colors: Mapping[str, Sequence[str]], vocabulary: Sequence[str]) -> ColorTags:
+    """Where a vocabulary's colour tags are, and which of them are of one noun."""
+    places = [place for place, tag in enumerate(vocabulary) if tag in colors]
+    nouns = np.array([colors[vocabulary[place]][1] for place in places])
+    return ColorTags(np.array(places, np.int32), (nouns[:, None] == nouns[None]).astype(np.float32))
 
 
 def describe(config: Config, shards: Path) -> dict[str, Any]:
@@ -97,17 +104,17 @@ def fit(
     gan, pairs = build(config, shards), Pairs(shards, "train")
     clock = _resume(run, gan)
     watch = Watch(run, clock, asdict(config), Pairs(shards, "validation") or pairs)
-    choices = Choices(config.seed, config.flip, config.tag_dropout, config.single_tag_dropout)
+    choices = Choices(config.seed, config.flip, config.tag_dropout, config.single_tag_dropout, config.target)
     began = time.monotonic() - clock.elapsed
     for batch in training_batches(pairs, config.batch_size, choices, clock.step):
         done = length.progress(clock)
         if done >= 1:
             break
-        pace = rate(config, clock.step, done)
-        watch.add(gan.step(batch, pace, decay(config, clock.step), _adversarial(config, done)))
+        share = rate(config, clock.step, done)
+        watch.add(gan.step(batch, pace(config, clock.step, done), share, kind(config, clock.step, done)))
         clock = Clock(clock.step + 1, clock.images_seen + config.batch_size, time.monotonic() - began)
         if clock.step % config.log_every == 0:
-            tell(length.progress(clock), clock, watch.interval(clock, rate=pace))
+            tell(length.progress(clock), clock, watch.interval(clock, rate=share))
         if clock.step % config.snapshot_every == 0:
             _keep(run, clock, gan, watch)
     _keep(run, clock, gan, watch)
@@ -130,8 +137,18 @@ def decay(config: Config, step: int) -> float:
     return min(config.average_decay, (1 + step) / (10 + step))
 
 
-def _adversarial(config: Config, progress: float) -> bool:
-    return config.adversary != "none" and progress >= config.adversary_from
+def pace(config: Config, step: int, progress: float) -> Pace:
+    """What a step does otherwise than the one before."""
+    since = max(0.0, progress - config.adversary_from) / max(1e-9, 1 - config.adversary_from)
+    weight = config.loss_weight + (config.loss_weight_end - config.loss_weight) * since
+    return Pace(np.float32(decay(config, step)), np.float32(weight), np.array([config.seed, step], np.int64))
+
+
+def kind(config: Config, step: int, progress: float) -> str:
+    """Which update a step is: `plain`, then with an adversary `both`, or but for one in `critic_steps` `critic`."""
+    if config.adversary == "none" or progress < config.adversary_from:
+        return "plain"
+    return "critic" if (step + 1) % config.critic_steps else "both"
 
 
 def _prepare(shards: Path, run: Path, config: Config, fresh: bool) -> None:

@@ -45,7 +45,8 @@ SEED = 5  # of the splits: hearts and two hands are trained on, the other splits
 @pytest.fixture(scope="session")
 def small() -> Any:
     """The default preset at the smallest size that still has all its parts."""
-    from train.config import override, preset
+    from train.config import override
+    from train.presets import preset
 
     return override(preset("tags"), SMALL)
 

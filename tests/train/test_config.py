@@ -3,8 +3,10 @@ from dataclasses import asdict
 
 import pytest
 
-from train.config import PRESETS, Config, from_json, override, preset
+from train.config import CHOICES, Config, from_json, override
 from train.errors import ConfigError
+from train.losses import ADVERSARIES, PIXELS
+from train.presets import PRESETS, preset
 
 
 def test_every_preset_is_a_valid_config_and_names_its_source() -> None:
@@ -36,6 +38,8 @@ def test_a_config_survives_json() -> None:
         ("flip=perhaps", "true or false"),
         ("snapshot_every=30", "multiple of log_every"),
         ("preset=tags", "no such key"),
+        ("skip=concatenate", "skip is one of concat, add, none, not 'concatenate'"),
+        ("critic_steps=0", "at least 1"),
     ],
 )
 def test_a_bad_setting_says_what_to_write(setting: str, message: str) -> None:
@@ -46,3 +50,15 @@ def test_a_bad_setting_says_what_to_write(setting: str, message: str) -> None:
 def test_an_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'unet-l1'"):
         preset("unet-11")
+
+
+def test_every_loss_that_can_be_named_is_there() -> None:
+    assert set(CHOICES["adversary"]) == {"none", *ADVERSARIES}
+    assert set(CHOICES["loss"]) == set(PIXELS)
+
+
+def test_rungs_differ_only_where_the_ladder_says() -> None:
+    """Equal terms: widths, batch, augmentation and seed are the same on every rung."""
+    same = ("width", "levels", "discriminator_width", "batch_size", "flip", "seed", "average_decay")
+    rungs = [asdict(preset(name)) for name in PRESETS if name != "tags-gpu"]
+    assert {tuple(rung[key] for key in same) for rung in rungs} == {tuple(asdict(Config())[key] for key in same)}

@@ -21,10 +21,11 @@ def figures(trained: Path, pairs32: Path) -> dict[str, Any]:
 
 def test_figures_have_the_names_that_programs_rely_on(figures: dict[str, Any], pairs32: Path) -> None:
     assert list(figures) == [
-        "split", "pairs", "images_seen", "l1", "psnr", "ssim", "ciede2000", "line_f1", "chroma_ratio", "kid", "tags",
+        "split", "lines", "pairs", "images_seen", "l1", "psnr", "ssim", "ciede2000", "line_f1", "chroma_ratio", "kid",
+        "tags",
     ]  # fmt: skip
     assert {"ciede2000_true", "ciede2000_shuffled", "ciede2000_none", "obedience", "swap"} <= figures["tags"].keys()
-    assert figures["tags"]["obedience"].keys() == {"accuracy", "chance", "sets"}
+    assert figures["tags"]["obedience"].keys() == {"accuracy", "neighbours", "chance", "sets"}
     assert figures["pairs"] == len(Pairs(pairs32, "train"))
     assert json.loads(json.dumps(figures)) == figures
 
@@ -43,13 +44,14 @@ def test_equal_calls_give_equal_figures(trained: Path, pairs32: Path, figures: d
 
 
 def test_a_generator_that_copies_the_truth_has_perfect_figures(
-    trained: Path, pairs32: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, pairs32: Path, monkeypatch: pytest.MonkeyPatch, figures: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(evaluation, "colored", lambda *given: np.asarray(given[1].colors))
     perfect = evaluate(trained, pairs32, "train")
     assert (perfect["l1"], perfect["ciede2000"], perfect["line_f1"]) == (0, 0, 1)
     assert perfect["chroma_ratio"] == pytest.approx(1)
     assert perfect["tags"]["obedience"]["accuracy"] == 1
+    assert perfect["kid"]["mean"] < 0.01 * figures["kid"]["mean"]
     assert perfect["tags"]["none_minus_true"] == {"mean": 0, "low": 0, "high": 0}
 
 

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,19 +52,60 @@ def test_lines_survive_a_change_of_colour_but_not_a_blur() -> None:
     assert metrics.line_f1(flat(1, 1, 1, 32), flat(0, 0, 1, 32)) == 1
 
 
-def test_a_fake_obeys_if_it_is_nearest_to_the_truth_asked_for() -> None:
+def test_a_fake_is_nearest_to_the_truth_it_looks_like() -> None:
     red, blue = square(1, 0, 0), square(0, 0, 1)
-    assert metrics.obeys([red, blue], [red, blue]) == [True, True]
-    assert metrics.obeys([blue, red], [red, blue]) == [False, False]
-    assert metrics.obeys([square(0.8, 0.1, 0.2), square(0.8, 0.1, 0.2)], [red, blue]) == [True, False]
-    assert metrics.obeys([red, red], [red, red]) is None
+    family = metrics.Family.of([red, blue])
+    assert family is not None
+    assert [family.nearest(one) for one in (red, blue, square(0.8, 0.1, 0.2))] == [0, 1, 0]
+    assert metrics.Family.of([red, red]) is None
 
 
-def test_obedience_looks_only_where_the_truths_differ() -> None:
-    red, blue = square(1, 0, 0), square(0, 0, 1)
+def test_nearness_looks_only_where_the_truths_differ() -> None:
+    family = metrics.Family.of([square(1, 0, 0), square(0, 0, 1)])
     mostly_wrong = flat(0, 0, 1, 32)
     mostly_wrong[8:24, 8:24] = (1, 0, 0)
-    assert metrics.obeys([mostly_wrong, blue], [red, blue]) == [True, True]
+    assert family is not None
+    assert family.nearest(mostly_wrong) == 0
+
+
+def test_shades_rank_truths_by_their_lightness() -> None:
+    family = metrics.Family.of([square(0.5, 0.5, 0.5), square(1, 1, 1), square(0, 0, 0)])
+    assert family is not None
+    assert family.shades().tolist() == [1, 2, 0]
+
+
+def test_a_change_is_told_inside_and_outside_of_where_it_was_asked_for() -> None:
+    red, blue = square(1, 0, 0), square(0, 0, 1)
+    followed, ignored = metrics.change(red, blue, red, blue), metrics.change(red, red, red, blue)
+    flooded = metrics.change(flat(1, 0, 0, 32), flat(0, 0, 1, 32), red, blue)
+    assert followed is not None
+    assert list(followed) == pytest.approx([52.88, 0, 52.88], abs=0.01)  # CIEDE2000 of sRGB's red and blue
+    assert ignored is not None
+    assert list(ignored) == pytest.approx([0, 0, 52.88], abs=0.01)
+    assert flooded is not None
+    assert flooded[1] == pytest.approx(flooded[0], rel=1e-3)
+    assert metrics.change(red, blue, red, red) is None
+
+
+def test_kid_is_naught_between_draws_of_one_kind_and_grows_with_what_sets_two_apart() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.normal(size=(60, 8)), random.normal(size=(60, 8))
+    same, far, farther = (metrics.kid(one, other + shift, seed=0) for shift in (0, 1, 2))
+    assert same["low"] < 0 < same["high"]
+    assert 0 < far["low"] <= far["mean"] <= far["high"]
+    assert farther["mean"] > far["mean"]
+
+
+def test_kid_against_eight_lines_that_follow_the_paper() -> None:
+    random = np.random.default_rng(1)
+    x, y = random.normal(size=(5, 3)), random.normal(1, size=(6, 3))
+
+    def mean(one: Any, other: Any) -> float:
+        return float(np.mean([(a @ b / 3 + 1) ** 3 for a in one for b in other if a is not b and (a != b).any()]))
+
+    assert metrics.kid(x, y, seed=0)["mean"] == pytest.approx(mean(x, x) + mean(y, y) - 2 * mean(x, y))
+    with pytest.raises(ValueError, match="Received: 3"):
+        metrics.kid(x[:3], y, seed=0)
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=2, max_size=40), st.integers(0, 5))

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from train import networks
-from train.config import override, preset
+from train.config import override
 from train.layers import FiLM
+from train.presets import PRESETS, preset
 
 
 def random(*shape: int) -> np.ndarray:
@@ -42,14 +43,18 @@ def test_a_picture_is_coloured_alike_alone_and_in_a_batch(small: Any) -> None:
 
 
 def test_the_discriminator_judges_patches_and_hears_the_tags(small: Any) -> None:
-    model = networks.discriminator(small, 32, 10)
+    model = networks.discriminator(small, 32, 10, 0)
     lines, colors = random(2, 32, 32, 1), random(2, 32, 32, 3)
     one, other = (model([lines, colors, tags], training=False) for tags in (np.zeros((2, 10)), np.ones((2, 10))))
     assert one.shape == (2, 4, 4, 1)
     assert not np.allclose(one, other)
 
 
-@pytest.mark.parametrize("build", [networks.generator, networks.discriminator])
+def judge(config: Any, size: int, vocabulary: int) -> keras.Model:
+    return networks.discriminator(config, size, vocabulary, 3)
+
+
+@pytest.mark.parametrize("build", [networks.generator, judge])
 def test_eager_and_graph_agree(small: Any, build: Any) -> None:
     import tensorflow as tf
 
@@ -65,3 +70,33 @@ def test_a_generator_survives_saving_in_safe_mode(small: Any, tmp_path: Any) -> 
     again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     inputs = [random(1, 32, 32, 1), random(1, 10)]
     np.testing.assert_array_equal(model(inputs), again(inputs))
+
+
+@pytest.mark.parametrize("name", [*PRESETS])
+def test_every_rung_s_networks_fit_together(name: str) -> None:
+    config = override(preset(name), ["width=8", "levels=3", "discriminator_width=8", "tag_width=8"])
+    colors = np.asarray(networks.generator(config, 32, 10)([random(2, 32, 32, 1), random(2, 10)]))
+    assert colors.shape == (2, 32, 32, 3)
+    outputs = networks.discriminator(config, 32, 10, 3)([random(2, 32, 32, 1), colors, random(2, 10)])
+    logits, *named = outputs if isinstance(outputs, list) else [outputs]
+    assert logits.shape == ((2, 4, 4, 1) if config.head == "patch" else (2, 1))
+    assert [one.shape for one in named] == [(2, 3)] * bool(config.auxiliary_weight)
+
+
+def test_an_autoencoder_has_no_way_around_its_bottleneck() -> None:
+    model = networks.generator(override(preset("autoencoder"), ["width=8", "levels=3"]), 32, 10)
+    assert not [layer for layer in model.layers if isinstance(layer, keras.layers.Concatenate)]
+    inside = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    assert len(inside) == 2  # of the bottleneck itself
+    assert [layer.output.shape[1] for layer in model.layers if isinstance(layer, keras.layers.MaxPooling2D)] == [
+        16,
+        8,
+        4,
+    ]
+
+
+@pytest.mark.parametrize("skip", ["concat", "add"])
+def test_skips_are_joined_or_added_as_asked(skip: str) -> None:
+    model = networks.generator(override(preset("unet-l1"), ["width=8", "levels=3", f"skip={skip}"]), 32, 10)
+    joins = [layer for layer in model.layers if isinstance(layer, (keras.layers.Concatenate, keras.layers.Add))]
+    assert [type(layer).__name__.lower().startswith(skip) for layer in joins].count(True) >= 3

@@ -11,16 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from curate.contract import write_json
 from train import run as training
 from train import snapshots, trained
-from train.config import Config, override, preset
+from train.config import Config, override
 from train.data import training_batches
 from train.errors import RunError
+from train.gan import Pace
+from train.presets import preset
 from train.run import Length, fit
 
 STEPS = 8  # of the runs that are compared; the adversary joins after four, snapshots lie at 2, 4, 6, 8
+PACE = Pace(*map(tf.constant, (0.5, 100.0, np.array([0, 3], np.int64))))
 
 KILLED = """
 import json, os, signal, sys
@@ -167,8 +171,8 @@ def test_tensorboard_can_read_the_scalars_and_pictures(unbroken: Path) -> None:
 
 
 def test_other_settings_are_refused_by_name(pairs32: Path, config: Config, unbroken: Path) -> None:
-    with pytest.raises(RunError, match=r"begun with l1_weight=100.0"):
-        fit(pairs32, unbroken, replace(config, l1_weight=1.0), Length(steps=STEPS), tell=silent)
+    with pytest.raises(RunError, match=r"begun with loss_weight=100.0"):
+        fit(pairs32, unbroken, replace(config, loss_weight=1.0), Length(steps=STEPS), tell=silent)
 
 
 def test_other_shards_are_refused(pairs32: Path, config: Config, unbroken: Path, tmp_path: Path) -> None:
@@ -243,8 +247,8 @@ def test_a_step_is_the_same_eager_and_compiled(small: Config, pairs32: Path) -> 
 
     batch = next(iter(training_batches(Pairs(pairs32, "train"), 8, Choices(0))))
     one, other = training.build(small, pairs32), training.build(small, pairs32)
-    eager = one.adversarial_step(batch, 0.5)
-    graph = other.steps[True](batch, 0.5)
+    eager = one.adversarial_step(batch, PACE)
+    graph = other.steps["both"](batch, PACE)
     for name in eager:
         assert float(eager[name]) == pytest.approx(float(graph[name]), rel=1e-4, abs=1e-5)
     for name, mine in one.state().items():
@@ -258,7 +262,7 @@ def test_discriminator_steps_leave_the_generator_alone(small: Config, pairs32: P
     batch = next(iter(training_batches(Pairs(pairs32, "train"), 8, Choices(0))))
     before = [np.asarray(one) for one in gan.generator.weights]
     judged = [np.asarray(one) for one in gan.discriminator.trainable_weights]
-    gan.discriminator_step(batch, -batch.colors)
+    gan.discriminator_step(batch, -batch.colors, PACE)
     assert all(np.array_equal(one, same) for one, same in zip(gan.generator.weights, before, strict=True))
     assert any(
         not np.array_equal(one, was) for one, was in zip(gan.discriminator.trainable_weights, judged, strict=True)
@@ -267,8 +271,6 @@ def test_discriminator_steps_leave_the_generator_alone(small: Config, pairs32: P
 
 def test_what_lies_outside_the_content_box_changes_no_update(small: Config, pairs32: Path) -> None:
     """Neither L1 nor the discriminator sees a generator's work on padding."""
-    import tensorflow as tf
-
     from train.data import Batch, Choices, Pairs, content_mask, training_batches, white_outside
 
     plain = next(iter(training_batches(Pairs(pairs32, "train"), 8, Choices(0))))
@@ -288,7 +290,7 @@ def test_what_lies_outside_the_content_box_changes_no_update(small: Config, pair
     real = other.generator
     other.generator = Scribbler()
     for gan in (one, other):
-        gan.adversarial_step(batch, 0.5)
+        gan.adversarial_step(batch, PACE)
     other.generator = real
     for name, mine in one.state().items():
         np.testing.assert_allclose(mine, other.state()[name], atol=1e-6, err_msg=name)

@@ -1,0 +1,97 @@
+"""The presets: named configs, as data. `train presets` prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from train.config import Config, nearest
+from train.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named point in the space of configs, with where it comes from."""
+
+    description: str
+    source: str
+    changes: Mapping[str, Any]
+
+
+_PLAIN = {"tags": False, "adversary": "none", "loss_weight": 1.0, "loss_weight_end": 1.0}
+_DCGAN = {
+    "tags": False, "norm": "batch", "discriminator_norm": "batch", "head": "dense", "beta_2": 0.999,
+    "learning_rate": 2e-4, "discriminator_rate": 2e-4, "adversary_from": 0.0, "warm_up_steps": 1,
+    "loss_weight": 0.0, "loss_weight_end": 0.0,
+}  # fmt: skip
+_CRITIC = {
+    **_DCGAN, "adversary": "wasserstein", "critic_steps": 5, "loss_weight": 100.0, "loss_weight_end": 100.0,
+}  # fmt: skip
+_RADFORD = "discriminator and rates: Radford et al., DCGAN (2015), arXiv:1511.06434"
+_TAGS = "FiLM: Perez et al. 2018; projection: Miyato and Koyama 2018; hinge: Lim and Ye 2017; EMA: Yazici et al. 2019"
+PRESETS: dict[str, Preset] = {
+    "autoencoder": Preset(
+        "convolutions and max pooling down, transposed up, cross-entropy: what passes the bottleneck has no lines",
+        "Hinton and Salakhutdinov, Science 313 (2006); convolutional as in Masci et al., ICANN 2011",
+        {**_PLAIN, "sampling": "pooled", "skip": "none", "norm": "none", "loss": "log", "learning_rate": 1e-3},
+    ),
+    "unet-mse": Preset(
+        "U-Net, squared error: keeps the lines, and where colours are open gives their mean, which is sepia",
+        "Ronneberger et al. (2015), arXiv:1505.04597; why the mean: Isola et al. (2017), arXiv:1611.07004, section 3",
+        {**_PLAIN, "loss": "mse"},
+    ),
+    "unet-l1": Preset(
+        "U-Net, absolute error alone, no tags: keeps the lines, hedges the colours",
+        "Ronneberger et al. 2015 (arXiv:1505.04597); L1 as in Isola et al. 2017 (arXiv:1611.07004)",
+        _PLAIN,
+    ),
+    "dcgan-minimax": Preset(
+        "U-Net against a DCGAN discriminator; the generator lowers log(1 - D), which hardly slopes where D is sure",
+        f"Goodfellow et al. (2014), arXiv:1406.2661, eq. 1; {_RADFORD}",
+        {**_DCGAN, "adversary": "minimax"},
+    ),
+    "dcgan-nonsaturating": Preset(
+        "the same; the generator lowers -log D",
+        f"Goodfellow et al. (2014), section 3; {_RADFORD}",
+        {**_DCGAN, "adversary": "nonsaturating"},
+    ),
+    "dcgan-kl": Preset(
+        "the same; the generator lowers -log(D / (1 - D)), minus the logit, which has no bound",
+        f"Sønderby et al. (2016), arXiv:1610.04490; {_RADFORD}",
+        {**_DCGAN, "adversary": "kl"},
+    ),
+    "dcgan-l1": Preset(
+        "dcgan-nonsaturating and absolute error in one optimizer: truer colours",
+        f"Isola et al. (2017), arXiv:1611.07004, eq. 4; {_RADFORD}",
+        {**_DCGAN, "adversary": "nonsaturating", "loss_weight": 100.0, "loss_weight_end": 100.0},
+    ),
+    "wgan": Preset(
+        "critic with clipped weights, five steps of it for one of the generator, L1 kept: steady and slow",
+        "Arjovsky et al. (2017), arXiv:1701.07875, algorithm 1",
+        {**_CRITIC, "optimizer": "rmsprop", "learning_rate": 5e-5, "discriminator_rate": 5e-5, "clip": 0.01},
+    ),
+    "wgan-gp": Preset(
+        "critic whose gradient, over height, width and channels together, is held to 1; layer norm; L1 kept",
+        "Gulrajani et al. (2017), arXiv:1704.00028, algorithm 1",
+        {
+            **_CRITIC, "discriminator_norm": "layer", "penalty": "unit", "beta_1": 0.0, "beta_2": 0.9,
+            "learning_rate": 1e-4, "discriminator_rate": 1e-4,
+        },
+    ),
+    "tags-cpu": Preset("U-Net steered by tags, L1 then a hinge adversary, sized for two cores", _TAGS, {}),
+    "tags-gpu": Preset(
+        "the same, sized for a GPU",
+        _TAGS,
+        {"width": 64, "discriminator_width": 64, "batch_size": 64, "adversary_from": 0.2, "snapshot_every": 1000},
+    ),
+}  # fmt: skip
+
+
+def preset(name: str, gpu: bool = False) -> Config:
+    """Config of a preset; `tags` means `tags-gpu` where there is a GPU, else `tags-cpu`. Raises ConfigError."""
+    if name == "tags":
+        name = "tags-gpu" if gpu else "tags-cpu"
+    if name not in PRESETS:
+        raise ConfigError(f"no preset {name!r}{nearest(name, ['tags', *PRESETS])}: see `train presets`")
+    return replace(Config(), preset=name, **PRESETS[name].changes)
