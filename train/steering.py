@@ -31,8 +31,9 @@ class Split:
 
 
 def steered(split: Split, true: list[Rgb], seed: int) -> dict[str, Any]:
-    """Ablation, obedience and swap; `true` is the split coloured as its own tags ask."""
-    return ablation(split, true, seed) | {"obedience": obedience(split, true), "swap": swap(split, true)}
+    """Ablation, over all and over alternates, obedience and swap; `true` is the split coloured as its own tags ask."""
+    figures = ablation(split, true, seed) | {"alternates": alternates(split, true, seed)}
+    return figures | {"obedience": obedience(split, true), "swap": swap(split, true)}
 
 
 def ablation(split: Split, true: list[Rgb], seed: int) -> dict[str, Any]:
@@ -54,6 +55,26 @@ def ablation(split: Split, true: list[Rgb], seed: int) -> dict[str, Any]:
         f"{name}_minus_true": None if more is None else metrics.bootstrap(more.tolist(), split.families, seed)
         for name, more in worse.items()
     }
+
+
+def alternates(split: Split, true: list[Rgb], seed: int) -> dict[str, Any] | None:
+    """The ablation by shuffled tags over alternates alone, whose tags are known to decide their colours.
+
+    Each is given the tags of one of another family; `ratio` is the mean error with those over that with its own. None
+    where there are no two families of about one size.
+    """
+    numbers = [number for family, _ in _families(split) for number in family]
+    order = metrics.derangement([split.families[number] for number in numbers], seed) if numbers else None
+    if order is None:
+        return None
+    rows = split.rows.copy()
+    rows[numbers] = split.rows[numbers][order]
+    own, others = (
+        sum(metrics.ciede2000(made[number], split.truths[number]) for number in numbers) / len(numbers)
+        for made in (true, split.paint(rows))
+    )
+    figures = {"pictures": len(numbers), "ciede2000_true": own, "ciede2000_shuffled": others}
+    return figures | {"ratio": others / max(1e-9, own)}
 
 
 def obedience(split: Split, true: list[Rgb]) -> dict[str, Any] | None:

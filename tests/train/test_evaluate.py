@@ -27,6 +27,8 @@ def test_figures_have_the_names_that_programs_rely_on(figures: dict[str, Any], p
     assert {"ciede2000_true", "ciede2000_shuffled", "ciede2000_none", "obedience", "swap"} <= figures["tags"].keys()
     assert figures["tags"]["obedience"].keys() == {"accuracy", "neighbours", "chance", "sets"}
     assert figures["pairs"] == len(Pairs(pairs32, "train"))
+    assert figures["tags"]["alternates"].keys() == {"pictures", "ciede2000_true", "ciede2000_shuffled", "ratio"}
+    assert figures["tags"]["swap"].keys() == {"inside", "outside", "asked"}
     assert json.loads(json.dumps(figures)) == figures
 
 
@@ -37,6 +39,9 @@ def test_on_what_it_learned_by_heart_true_tags_beat_shuffled_and_none(figures: d
         assert tags[f"{worse}_minus_true"]["mean"] == pytest.approx(tags[f"ciede2000_{worse}"] - tags["ciede2000_true"])
         assert tags[f"{worse}_minus_true"]["low"] > 0
     assert tags["obedience"]["accuracy"] > 2 * tags["obedience"]["chance"]
+    assert tags["obedience"]["neighbours"] >= tags["obedience"]["accuracy"]
+    assert tags["alternates"]["ratio"] > 1.2
+    assert tags["swap"]["inside"] > 2 * tags["swap"]["outside"]
 
 
 def test_equal_calls_give_equal_figures(trained: Path, pairs32: Path, figures: dict[str, Any]) -> None:
