@@ -17,11 +17,13 @@ STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
 SMOOTHED = 5  # px, of the smoothing that lets the search look further than a stroke
 STRETCH = 0.25  # a map that scales by more lays a dash on a square
 EXPOSABLE = 25.0  # regions that differ by more are no matter of exposure: a tenth brighter is 16
+FLAT = 24  # gray levels within 3x3 px: where shrinking mixes ink with clipped paper, a gain holds no longer
 CLIPPED = 4  # gray levels from black or white in which an exposure loses what was there
 GAIN, LIFT = (0.7, 1.4), 50.0  # the exposures that are looked for
 
 _UNDO = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _CORNER = np.ones((2, 2), np.uint8)
+_WINDOW = np.ones((3, 3), np.uint8)
 _EVERYWHERE = np.full((VIEW, VIEW), 255, np.uint8)
 
 Lab = npt.NDArray[np.float32]
@@ -103,9 +105,14 @@ def _to_nearest(one: Lab, other: Lab) -> npt.NDArray[np.float32]:
 def _exposed(rgb: Rgb, goal: Rgb) -> Rgb | None:
     """`rgb` with one gain and one lift for all channels, so that it comes nearest to the goal; None where none fits.
 
-    A recolour moves some colours and leaves paper and strokes, which no gain and lift does.
+    A recolour moves some colours and leaves paper and strokes, which no gain and lift does. The fit is that of flat
+    areas, where there are any.
     """
     told = ((goal > CLIPPED) | (rgb <= CLIPPED)) & (goal < 255 - CLIPPED)
+    steep = np.maximum(*(cv2.morphologyEx(one, cv2.MORPH_GRADIENT, _WINDOW) for one in (rgb, goal)))
+    flat = told & (steep.max(axis=2) < FLAT)[..., None]
+    if flat.sum() >= VIEW and np.ptp(rgb[flat]) > 0:
+        told = flat
     x, y = rgb[told].astype(np.float64), goal[told].astype(np.float64)
     near = np.ones(len(x), np.bool_)
     gain, lift = 1.0, 0.0

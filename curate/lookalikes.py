@@ -16,7 +16,7 @@ from curate.pictures import Pictures
 from curate.thumbnails import Thumbnails
 from curate.variants import VARIANTS
 
-LOOK = 2  # of another number, edges were verified in another way and are looked at again
+LOOK = 3  # of another number, edges were verified in another way and are looked at again
 # bits; on OpenMoji the silhouette alone proposes 99.9 % of a tone family's pairs within it, the line art 82 %
 LINE_RADIUS = 6
 BLOCK = 4096  # candidate pairs looked at between two steps of the progress bar

@@ -8,6 +8,7 @@ from PIL import Image
 
 from curate import alignment, likeness, phash
 from curate.decode import decode
+from curate.square import square
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,31 @@ def test_an_edit_is_told_from_a_copy() -> None:
     assert likeness.edited(one, touched)
     assert not likeness.edited(one, noisy)
     assert not likeness.edited(one, one)
+
+
+def test_a_picture_shrunk_twice_is_rounded_not_edited(pictures: dict[str, np.ndarray]) -> None:
+    for rgb in (pictures["1F600"], pictures["1F408"]):
+        half = np.asarray(cv2.resize(rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+        assert not likeness.edited(square(rgb, 64), square(half, 64))
+
+
+def test_a_small_detail_drawn_otherwise_is_no_copy(pictures: dict[str, np.ndarray]) -> None:
+    one = phash.trim(pictures["1F600"])
+    other = one.copy()
+    height, width = one.shape[:2]
+    cv2.circle(other, (width // 2, height // 2), max(2, width // 55), (0, 0, 0), -1)
+    found = alignment.difference(alignment.view(one), alignment.view(other))
+    assert found.region <= likeness.SAME_REGIONS
+    assert not likeness.same_colors(found)
+
+
+def test_exposure_is_found_where_it_clips(pictures: dict[str, np.ndarray]) -> None:
+    for name in ("1F600", "1F34E", "1F408"):
+        one = phash.trim(pictures[name])
+        bright = np.asarray(cv2.convertScaleAbs(one, alpha=1.1, beta=10), np.uint8)
+        found = alignment.difference(alignment.view(one), alignment.view(bright))
+        assert likeness.same_colors(found)
+        assert found.exposed < 5
 
 
 def test_no_pair_at_all_is_no_fault() -> None:
