@@ -108,6 +108,9 @@ def test_a_killed_run_gone_on_with_equals_an_unbroken_one_tensor_for_tensor(
     fit(pairs32, run, config, Length(steps=STEPS), tell=silent)
     assert equal(tensors(run), tensors(unbroken))
     assert rows(run) == rows(unbroken)
+    for folder in ("snapshots", "samples"):
+        names, same = ({path.name for path in (one / folder).iterdir()} for one in (run, unbroken))
+        assert names == same
     for one, same in zip(weights(run), weights(unbroken), strict=True):
         np.testing.assert_array_equal(one, same)
 
