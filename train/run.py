@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,17 +13,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from curate.contract import VOCABULARY, atomic_write, check_files, read_json, read_vocabulary, write_json
+from curate.contract import check_files, read_vocabulary
 from train import networks, snapshots, trained
 from train.callbacks import Watch
 from train.config import Config
 from train.data import Choices, Pairs, open_index, training_batches
 from train.errors import NotFiniteError, RunError
+from train.folder import prepare
 from train.gan import ColorTags, Gan, Pace
 from train.snapshots import Clock
-from train.trained import CONFIG, TAGS
 
-RUN_VERSION = 1
 LOWER, BACK = (
     0.5,
     3,
@@ -105,7 +103,7 @@ def fit(
     enough, or if the run folder is of another config, or of other shards.
     """
     tf.config.experimental.enable_op_determinism()
-    _prepare(shards, run, config, fresh)
+    prepare(shards, run, config, fresh=fresh)
     gan, pairs = build(config, shards), Pairs(shards, "train")
     clock = _resume(run, gan)
     watch = Watch(run, clock, config, Pairs(shards, "validation") or pairs)
@@ -211,38 +209,6 @@ def kind(config: Config, step: int, progress: float) -> str:
     if config.adversary == "none" or progress < config.adversary_from:
         return "plain"
     return "critic" if (step + 1) % config.critic_steps else "both"
-
-
-def _prepare(shards: Path, run: Path, config: Config, fresh: bool) -> None:
-    index = open_index(shards)
-    wanted = {
-        "version": RUN_VERSION,
-        "config": asdict(config),
-        "shards": index.options_hash,
-        "size": index.size,
-        "lines": list(index.lines),
-        "colors": {tag: list(pair) for tag, pair in index.colors.items()},
-    }
-    if fresh and (run / CONFIG).exists():
-        shutil.rmtree(run)
-    if (run / CONFIG).exists():
-        _same(run, read_json(run / CONFIG), wanted)
-        return
-    if run.exists() and any(run.iterdir()):
-        raise RunError(f"{run} holds other files: give a new or empty folder for the run")
-    run.mkdir(parents=True, exist_ok=True)
-    with atomic_write(run / TAGS) as file:
-        file.write((shards / VOCABULARY).read_bytes())
-    write_json(run / CONFIG, wanted)
-
-
-def _same(run: Path, held: dict[str, Any], wanted: dict[str, Any]) -> None:
-    if held.get("shards") != wanted["shards"]:
-        raise RunError(f"{run} was trained on other shards: give another run folder, or --fresh to start over")
-    mine, yours = held.get("config", {}), wanted["config"]
-    if different := [key for key in yours if mine.get(key) != yours[key]]:
-        was = ", ".join(f"{key}={mine.get(key)}" for key in different)
-        raise RunError(f"{run} was begun with {was}: use the same settings, or --fresh to start over")
 
 
 def _resume(run: Path, gan: Gan) -> Clock:

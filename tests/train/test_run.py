@@ -16,6 +16,7 @@ import tensorflow as tf
 from curate.contract import write_json
 from train import run as training
 from train import snapshots, trained
+from train.callbacks import Stats
 from train.config import Config, override
 from train.data import training_batches
 from train.errors import RunError
@@ -164,6 +165,14 @@ def test_a_run_folder_holds_what_the_design_says(unbroken: Path) -> None:
     assert stats[-1]["images_seen"] == 8 * 8
     assert "discriminator" not in stats[0]
     assert {"l1", "generator", "discriminator", "real_logits", "fake_logits", "rate"} <= stats[-1].keys()
+
+
+def test_an_interval_s_mean_is_over_the_steps_that_had_the_figure(tmp_path: Path) -> None:
+    stats = Stats(tmp_path, 0)
+    for figures in ({"l1": 1.0}, {"l1": 3.0, "generator": 5.0}):
+        stats.add(figures)
+    assert stats.means() == {"l1": 2.0, "generator": 5.0}
+    assert stats.means() == {}
 
 
 def test_tensorboard_can_read_the_scalars_and_pictures(unbroken: Path) -> None:
