@@ -7,7 +7,7 @@ The road, a module a stage:
     networks    generator and discriminator, of layers
     losses      pure functions; a preset names one
     gan         the two updates of a step
-    run         config -> data -> model -> fit -> run folder; snapshots, callbacks
+    run         config -> data -> model -> fit -> run folder; snapshots, callbacks, alarms
     evaluate    a run's figures, and how far the tags decide; metrics
     colorize    line drawings and tags -> colours; tags, grids
 

@@ -1,9 +1,11 @@
-"""What a training leaves to look at: stats.jsonl, TensorBoard, grids of fixed pictures."""
+"""What a training leaves to look at: stats.jsonl, grids of fixed pictures, and, by train.board, TensorBoard."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from curate.contract import atomic_write, canonical_json
-from train import grids, tags
+from train import alarms, grids, tags
+from train.board import Board
+from train.config import Config
 from train.data import Pairs, fixed_batch
-from train.snapshots import Clock
+from train.errors import NotFiniteError
+from train.fixed import Fixed
+from train.gan import Gan
+from train.snapshots import Clock, at
 from train.trained import colored
 
 FIXED = 6  # pictures in a sample grid
@@ -21,35 +28,47 @@ TITLES = ("lines", "no tags", "true tags", "swapped tags", "truth")
 
 
 class Stats:
-    """RUN/stats.jsonl: one line an interval, with the mean of each figure over it."""
+    """RUN/stats.jsonl: one line an interval, with the mean of each figure over the steps that had it."""
 
     def __init__(self, run: Path, step: int) -> None:
-        """Go on after `step`: lines of later steps, of a sitting that was killed, are taken back."""
+        """Go on after `step`: see `take_back`."""
         self.path = run / "stats.jsonl"
-        self.sums: dict[str, float] = {}
-        self.count = 0
-        lines = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
-        kept = [line for line in lines if (row := _row(line)) and row["step"] <= step]
+        self.path.touch()
+        self.take_back(step)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Its lines, but for one that a kill cut short; read one by one, as a week's are half a million."""
+        with self.path.open("rb") as file:
+            for line in file:
+                if row := _row(line):
+                    yield row
+
+    def take_back(self, step: int) -> None:
+        """Forget what came after `step`: a sitting that was killed, or steps that shall be done again."""
+        self.waiting: list[Mapping[str, Any]] = []
         with atomic_write(self.path) as file:
-            file.write("".join(f"{line}\n" for line in kept).encode())
+            file.writelines(canonical_json(row) + b"\n" for row in self.rows() if row["step"] <= step)
 
     def add(self, figures: Mapping[str, Any]) -> None:
-        """Count one step's figures in."""
-        self.count += 1
-        for name, value in figures.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+        """Count one step's figures in; they are not waited for, so that a GPU need not stop after each step."""
+        self.waiting.append(figures)
 
-    def write(self, clock: Clock, **more: float) -> dict[str, float]:
-        """Append the interval's line and begin the next; `elapsed` and `seconds` are its only fields of time."""
-        means = {name: total / self.count for name, total in self.sums.items()}
-        row = {"step": clock.step, "images_seen": clock.images_seen, **means, **more, "elapsed": clock.elapsed}
+    def means(self) -> dict[str, float]:
+        """Means of the steps since the last line, each over the steps that had the figure; the next interval begins."""
+        found: dict[str, list[float]] = {}
+        for figures in self.waiting:
+            for name, value in figures.items():
+                found.setdefault(name, []).append(float(value))
+        self.waiting = []
+        return {name: sum(values) / len(values) for name, values in found.items()}
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append a line."""
         with self.path.open("ab") as file:
             file.write(canonical_json(row) + b"\n")
-        self.sums, self.count = {}, 0
-        return means
 
 
-def _row(line: str) -> dict[str, Any] | None:
+def _row(line: bytes) -> dict[str, Any] | None:
     """A line of stats.jsonl; None for one that a kill cut short."""
     try:
         return dict(json.loads(line))
@@ -60,10 +79,11 @@ def _row(line: str) -> dict[str, Any] | None:
 class Samples:
     """The same few pictures coloured again and again, chosen by the order of the shards, which is a shuffle."""
 
-    def __init__(self, run: Path, pairs: Pairs, colors: tags.Colors) -> None:
+    def __init__(self, run: Path, pairs: Pairs, target: str) -> None:
         self.folder = run / "samples"
         self.folder.mkdir(exist_ok=True)
-        self.batch = fixed_batch(pairs, list(range(min(FIXED, len(pairs)))))
+        self.batch = fixed_batch(pairs, list(range(min(FIXED, len(pairs)))), target=target)
+        colors = pairs.index.colors
         self.tags = np.stack([swapped(row, pairs.vocabulary, colors) for row in np.asarray(self.batch.tags)])
 
     def draw(self, generator: Any, clock: Clock) -> Any:
@@ -75,52 +95,77 @@ class Samples:
         grids.save_png(self.folder / f"{clock.step:09d}.png", sheet)
         return sheet
 
+    def take_back(self, step: int) -> None:
+        """Remove what was drawn after `step`."""
+        for path in self.folder.glob("*.png"):
+            if int(path.stem) > step:
+                path.unlink()
+
 
 def swapped(row: Any, vocabulary: list[str], colors: tags.Colors) -> Any:
     """A multi-hot row with its colour exchanged, as train.tags.swap_color does."""
     return tags.multi_hot(tags.swap_color(tags.names(row, vocabulary), colors)[0], vocabulary)
 
 
-class Board:
-    """TensorBoard: scalars over images_seen, sample grids, the text of the config."""
-
-    def __init__(self, run: Path, config: Mapping[str, Any]) -> None:
-        self.writer = tf.summary.create_file_writer(str(run / "logs"))
-        with self.writer.as_default(step=0):
-            tf.summary.text("config", "\n".join(f"    {key} = {value}" for key, value in config.items()))
-
-    def scalars(self, clock: Clock, figures: Mapping[str, float]) -> None:
-        """One point a figure."""
-        with self.writer.as_default(step=clock.images_seen):
-            for name, value in figures.items():
-                tf.summary.scalar(name, value)
-
-    def image(self, clock: Clock, name: str, rgb: Any) -> None:
-        """One RGB picture."""
-        with self.writer.as_default(step=clock.images_seen):
-            tf.summary.image(name, rgb[None])
-        self.writer.flush()
-
-
 class Watch:
-    """All that a training leaves to look at, fed from one place."""
+    """All that a training leaves to look at, fed from one place. Of equal rows it makes equal alarms and bests."""
 
-    def __init__(self, run: Path, clock: Clock, config: Mapping[str, Any], fixed: Pairs) -> None:
-        self.stats, self.board = Stats(run, clock.step), Board(run, config)
-        self.samples = Samples(run, fixed, fixed.index.colors)
-        self.latest: dict[str, float] = {}
-        """Figures of the last whole interval."""
+    def __init__(self, run: Path, clock: Clock, config: Config, pairs: Pairs) -> None:
+        """`pairs`: those that the fixed ones are taken from."""
+        self.run, self.config = run, config
+        self.stats, self.board = Stats(run, clock.step), Board(run, asdict(config))
+        self.samples, self.fixed = Samples(run, pairs, config.target), Fixed(pairs, config.target)
+        self.take_back(clock)
+
+    def take_back(self, clock: Clock) -> None:
+        """Go on from a snapshot's step: what was left of later ones is removed."""
+        self.stats.take_back(clock.step)
+        self.samples.take_back(clock.step)
+        self.watched, self.last = alarms.Watched(), dict[str, Any]()
+        self.ranks: list[tuple[float, int]] = []
+        """(figure, step) of the rows that have the config's `best_by`."""
+        for row in self.stats.rows():
+            self._note(row)
+
+    def _note(self, row: dict[str, Any]) -> None:
+        self.watched, self.last = self.watched.after(row, self.config.adversary), row
+        if (figure := row.get(f"validation_{self.config.best_by}")) is not None:
+            self.ranks.append((figure, row["step"]))
 
     def add(self, figures: Mapping[str, Any]) -> None:
         """Count one step's figures in."""
         self.stats.add(figures)
 
-    def interval(self, clock: Clock, **more: float) -> dict[str, float]:
-        """End an interval: its means, written to stats.jsonl and TensorBoard."""
-        self.latest = self.stats.write(clock, **more)
-        self.board.scalars(clock, self.latest)
-        return self.latest
+    def interval(self, clock: Clock, rate: float, average: Any | None) -> dict[str, float]:
+        """End an interval: its means, with figures of the fixed pairs if `average` is a generator to look at.
 
-    def draw(self, clock: Clock, generator: Any) -> None:
-        """Colour the fixed pictures, into RUN/samples and TensorBoard."""
-        self.board.image(clock, "samples", self.samples.draw(generator, clock))
+        They and the alarms go to stats.jsonl and TensorBoard. Raises NotFiniteError, and writes nothing, if one is no
+        number.
+        """
+        figures = self.stats.means() | (self.fixed.figures(average) if average is not None else {})
+        if odd := [name for name, value in figures.items() if not math.isfinite(value)]:
+            raise NotFiniteError(clock.step, odd[0])
+        row = {"step": clock.step, "images_seen": clock.images_seen, **figures, "rate": rate, "elapsed": clock.elapsed}
+        self._note(row)
+        raised = alarms.named(self.watched, clock.step, clock.nan)
+        self.stats.write({**row, "alarms": raised})
+        self.board.scalars(clock, {**figures, "rate": rate}, raised)
+        return figures
+
+    def draw(self, clock: Clock, gan: Gan) -> None:
+        """Colour the fixed pictures, into RUN/samples and TensorBoard; there, weights too."""
+        self.board.image(clock, "samples", self.samples.draw(gan.average, clock))
+        judge = {"discriminator": gan.discriminator} if gan.discriminator is not None else {}
+        self.board.weights(clock, {"generator": gan.generator, **judge})
+
+    def best(self) -> int | None:
+        """The step, of those whose snapshot is kept, with the least of the config's `best_by`; the first of equals."""
+        latest = self.last.get("step")  # its snapshot may be about to be written
+        return next((step for _, step in sorted(self.ranks) if step == latest or at(self.run, step).exists()), None)
+
+    def result(self, clock: Clock) -> dict[str, Any]:
+        """The last row's figures, but for those of time, the best step and the verdict, which TensorBoard shows too."""
+        words = alarms.verdict(self.watched, clock.nan)
+        self.board.text(clock, "verdict", words)
+        shown = {name: value for name, value in self.last.items() if name not in {"elapsed", "alarms"}}
+        return {**shown, "best_step": self.best(), "verdict": words}

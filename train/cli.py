@@ -233,7 +233,10 @@ def colorize(
     count: int,
     grid: bool,
 ) -> dict[str, Any]:
-    """Colour line drawings of any size (PNG, JPEG, folders of them); or validation pairs of a shard folder, by hash."""
+    """Colour line drawings of any size (PNG, JPEG, folders of them); or validation pairs of a shard folder, by hash.
+
+    RUN is a run folder, for its last model, or a model in it: RUN/best.keras.
+    """
     from train.colorize import Wish  # noqa: PLC0415
     from train.colorize import colorize as stage_colorize  # noqa: PLC0415
 
@@ -250,7 +253,10 @@ def colorize(
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the shuffle and the bootstrap.")
 @stage(table)
 def evaluate(run: Path, shards: Path, split: str, lines: str | None, seed: int) -> dict[str, Any]:
-    """Measure a run's pictures on a split, and how far the tags decide their colours."""
+    """Measure a run's pictures on a split, and how far the tags decide their colours.
+
+    RUN is a run folder, for its last model, or a model in it: RUN/best.keras.
+    """
     from train.evaluate import evaluate as stage_evaluate  # noqa: PLC0415
 
     return stage_evaluate(run, shards, split, lines=lines, seed=seed)

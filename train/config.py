@@ -84,6 +84,10 @@ class Config:
     """Steps between lines of stats.jsonl."""
     snapshot_every: int = 200
     """Steps between snapshots, a multiple of `log_every`."""
+    keep_every: int = 2000
+    """Steps between snapshots that are kept for ever, doubled whenever they would be more than 16; 0 keeps none."""
+    best_by: str = "ciede2000"
+    """What the best snapshot has least of, on fixed validation pairs: `ciede2000` or `l1`."""
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -97,6 +101,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "penalty": ("none", "unit", "real"),
     "optimizer": ("adam", "rmsprop"),
     "loss": ("l1", "mse", "log"),
+    "best_by": ("ciede2000", "l1"),
 }
 
 
@@ -131,6 +136,8 @@ def check(config: Config) -> Config:
     )
     if bad := [name for name in counts if getattr(config, name) < 1]:
         raise ConfigError(f"{bad[0]} is a count: give at least 1, not {getattr(config, bad[0])}")
+    if config.keep_every < 0:
+        raise ConfigError(f"keep_every is a count of steps, or 0 for none, not {config.keep_every}")
     if config.snapshot_every % config.log_every:
         raise ConfigError(f"snapshot_every={config.snapshot_every} must be a multiple of log_every={config.log_every}")
     return config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from curate.contract import NurieError
 
-__all__ = ["ConfigError", "NurieError", "PictureError", "RunError", "TagError"]
+__all__ = ["ConfigError", "NotFiniteError", "NurieError", "PictureError", "RunError", "TagError"]
 
 
 class ConfigError(NurieError):
@@ -13,6 +13,14 @@ class ConfigError(NurieError):
 
 class RunError(NurieError):
     """A run folder is not in the state a command needs."""
+
+
+class NotFiniteError(RunError):
+    """A number of a training is NaN or infinite."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(f"{what} is not a finite number at step {step}")
+        self.step, self.what = step, what
 
 
 class TagError(NurieError):

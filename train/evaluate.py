@@ -15,7 +15,7 @@ from train.errors import RunError
 from train.metrics import Rgb
 from train.snapshots import found
 from train.steering import Rows, Split, steered
-from train.trained import Trained, colored, load
+from train.trained import Trained, colored, load, opened
 
 BATCH = 32
 
@@ -25,9 +25,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Colour a split with its true tags, with none, and with those of pictures of other families; compare with truth.
 
-    `lines` is the line style, the first one stored unless given. Differences carry 95 % bootstrap intervals over
-    families. A figure that does not apply is None. Raises RunError if the split is empty, the shards have another
-    vocabulary, or no such style.
+    `run` is a run folder, or a model in it. `lines` is the line style, the first one stored unless given. Differences
+    carry 95 % bootstrap intervals over families. A figure that does not apply is None. Raises RunError if the split is
+    empty, the shards have another vocabulary, or no such style.
     """
     trained = load(run)
     pairs = Pairs(shards, split)
@@ -47,7 +47,7 @@ def evaluate(
         "split": split,
         "lines": style,
         "pairs": len(pairs),
-        "images_seen": _images_seen(run),
+        "images_seen": _images_seen(opened(run)[0], trained.model),
         **figures,
         "chroma_ratio": ratio,
         "kid": _kid(true, list(work.truths), trained.size, seed),
@@ -101,9 +101,11 @@ def _mean(values: Any) -> float:
     return float(np.mean(values))
 
 
-def _images_seen(run: Path) -> int | None:
-    snapshots = found(run)
-    if not snapshots:
-        return None
-    with np.load(snapshots[-1], allow_pickle=False) as file:
-        return int(file["clock/images_seen"])
+def _images_seen(folder: Path, model: Any) -> int | None:
+    """Pairs that a model had seen: those of the snapshot that holds its weights, if it is kept still."""
+    first = np.asarray(model.weights[0])
+    for path in reversed(found(folder)):
+        with np.load(path, allow_pickle=False) as file:
+            if np.array_equal(file["average/000"], first):
+                return int(file["clock/images_seen"])
+    return None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from curate.contract import VOCABULARY, atomic_write, check_files, read_json, read_vocabulary, write_json
+from curate.contract import check_files, read_vocabulary
 from train import networks, snapshots, trained
 from train.callbacks import Watch
 from train.config import Config
 from train.data import Choices, Pairs, open_index, training_batches
-from train.errors import RunError
+from train.errors import NotFiniteError, RunError
+from train.folder import prepare
 from train.gan import ColorTags, Gan, Pace
 from train.snapshots import Clock
-from train.trained import CONFIG, TAGS
 
-RUN_VERSION = 1
+LOWER, BACK = (
+    0.5,
+    3,
+)  # what the rates are lowered to after a NaN, and how often: what 1/8 does not mend is another fault
 
 
 @dataclass(frozen=True)
@@ -94,37 +96,95 @@ def describe(config: Config, shards: Path) -> dict[str, Any]:
 def fit(
     shards: Path, run: Path, config: Config, length: Length, *, fresh: bool = False, tell: Callable[..., None]
 ) -> dict[str, Any]:
-    """Train until `length`, going on from the last snapshot; returns the last figures.
+    """Train until `length`, going on from the last snapshot; returns the last figures and a verdict.
 
-    `tell(progress, clock, figures)` is called once an interval. Raises RunError if the run folder is of another
-    config, or of other shards.
+    `tell(progress, clock, figures)` is called once an interval. Where a figure or a weight is no number, the training
+    is taken back to the last snapshot and goes on at half the rates, three times. Raises RunError if that is not
+    enough, or if the run folder is of another config, or of other shards.
     """
     tf.config.experimental.enable_op_determinism()
-    _prepare(shards, run, config, fresh)
+    prepare(shards, run, config, fresh=fresh)
     gan, pairs = build(config, shards), Pairs(shards, "train")
     clock = _resume(run, gan)
-    watch = Watch(run, clock, asdict(config), Pairs(shards, "validation") or pairs)
-    choices = Choices(config.seed, config.flip, config.tag_dropout, config.single_tag_dropout, config.target)
-    began = time.monotonic() - clock.elapsed
-    for batch in training_batches(pairs, config.batch_size, choices, clock.step):
-        done = length.progress(clock)
-        if done >= 1:
+    watch = Watch(run, clock, config, Pairs(shards, "validation") or pairs)
+    sitting = Sitting(run, config, length, gan, pairs, watch, tell)
+    snapshots.thin(run, sitting.wanted(clock))  # a kill may have come before it
+    while True:
+        try:
+            clock = sitting.train(clock)
             break
-        share = rate(config, clock.step, done)
-        watch.add(gan.step(batch, pace(config, clock.step, done), share, kind(config, clock.step, done)))
-        clock = Clock(clock.step + 1, clock.images_seen + config.batch_size, time.monotonic() - began)
-        if clock.step % config.log_every == 0:
-            tell(length.progress(clock), clock, watch.interval(clock, rate=share))
-        if clock.step % config.snapshot_every == 0:
-            _keep(run, clock, gan, watch)
-    _keep(run, clock, gan, watch)
+        except NotFiniteError as fault:
+            clock = sitting.back(fault)
     trained.save(run, gan.average)
-    return {"step": clock.step, "images_seen": clock.images_seen, "elapsed": round(clock.elapsed, 1), **watch.latest}
+    result = watch.result(clock)
+    _save_best(run, gan, result["best_step"])
+    return {**result, "step": clock.step, "images_seen": clock.images_seen, "elapsed": round(clock.elapsed, 1)}
 
 
-def _keep(run: Path, clock: Clock, gan: Gan, watch: Watch) -> None:
-    snapshots.save(run, clock, gan.state())
-    watch.draw(clock, gan.average)
+@dataclass(frozen=True)
+class Sitting:
+    """One call of fit, ready to train."""
+
+    run: Path
+    config: Config
+    length: Length
+    gan: Gan
+    pairs: Pairs
+    watch: Watch
+    tell: Callable[..., None]
+
+    def train(self, clock: Clock) -> Clock:
+        """From a clock to the end. Raises NotFiniteError where a figure or a weight is no number."""
+        config, began, share, kept = self.config, time.monotonic() - clock.elapsed, 0.0, clock.step
+        choices = Choices(config.seed, config.flip, config.tag_dropout, config.single_tag_dropout, config.target)
+        for batch in training_batches(self.pairs, config.batch_size, choices, clock.step):
+            step, done = clock.step, self.length.progress(clock)
+            if done >= 1:
+                break
+            share = rate(config, step, done) * LOWER ** len(clock.nan)
+            self.watch.add(self.gan.step(batch, pace(config, step, done), share, kind(config, step, done)))
+            seen = clock.images_seen + config.batch_size
+            clock = replace(clock, step=step + 1, images_seen=seen, elapsed=time.monotonic() - began)
+            if clock.step % config.snapshot_every == 0:
+                kept = self.keep(clock, share)
+            elif clock.step % config.log_every == 0:
+                self.tell(self.length.progress(clock), clock, self.watch.interval(clock, share, None))
+        if kept != clock.step:
+            self.keep(clock, share)
+        return clock
+
+    def keep(self, clock: Clock, share: float) -> int:
+        """End an interval with a look at the pictures, and write a snapshot; returns its step.
+
+        What a kill leaves unfinished is done again from the snapshot before, so the snapshot is written last.
+        """
+        state = snapshots.finite(clock.step, self.gan.state())
+        self.tell(self.length.progress(clock), clock, self.watch.interval(clock, share, self.gan.average))
+        self.watch.draw(clock, self.gan)
+        snapshots.save(self.run, clock, state, self.wanted(clock))
+        return clock.step
+
+    def wanted(self, clock: Clock) -> set[int]:
+        """Steps whose snapshots are kept, beside the last three: the best, and one an interval."""
+        best = self.watch.best()
+        spread = snapshots.spread(clock.step, self.config.keep_every, self.config.snapshot_every)
+        return spread if best is None else spread | {best}
+
+    def back(self, fault: NotFiniteError) -> Clock:
+        """The last snapshot, loaded, and written again with the fault on its clock, so that a kill does not forget it.
+
+        Raises RunError once it has been so three times.
+        """
+        clock = snapshots.load(snapshots.found(self.run)[-1], self.gan.state())
+        if len(clock.nan) >= BACK:
+            raise RunError(
+                f"{fault}, though the rates were halved {BACK} times before (at steps "
+                f"{', '.join(map(str, clock.nan))}): start over with --fresh and a lower --set learning_rate=R"
+            )
+        clock = replace(clock, nan=(*clock.nan, fault.step))
+        self.watch.take_back(clock)
+        snapshots.save(self.run, clock, self.gan.state(), self.wanted(clock))
+        return clock
 
 
 def rate(config: Config, step: int, progress: float) -> float:
@@ -151,38 +211,19 @@ def kind(config: Config, step: int, progress: float) -> str:
     return "critic" if (step + 1) % config.critic_steps else "both"
 
 
-def _prepare(shards: Path, run: Path, config: Config, fresh: bool) -> None:
-    index = open_index(shards)
-    wanted = {
-        "version": RUN_VERSION,
-        "config": asdict(config),
-        "shards": index.options_hash,
-        "size": index.size,
-        "lines": list(index.lines),
-        "colors": {tag: list(pair) for tag, pair in index.colors.items()},
-    }
-    if fresh and (run / CONFIG).exists():
-        shutil.rmtree(run)
-    if (run / CONFIG).exists():
-        _same(run, read_json(run / CONFIG), wanted)
-        return
-    if run.exists() and any(run.iterdir()):
-        raise RunError(f"{run} holds other files: give a new or empty folder for the run")
-    run.mkdir(parents=True, exist_ok=True)
-    with atomic_write(run / TAGS) as file:
-        file.write((shards / VOCABULARY).read_bytes())
-    write_json(run / CONFIG, wanted)
-
-
-def _same(run: Path, held: dict[str, Any], wanted: dict[str, Any]) -> None:
-    if held.get("shards") != wanted["shards"]:
-        raise RunError(f"{run} was trained on other shards: give another run folder, or --fresh to start over")
-    mine, yours = held.get("config", {}), wanted["config"]
-    if different := [key for key in yours if mine.get(key) != yours[key]]:
-        was = ", ".join(f"{key}={mine.get(key)}" for key in different)
-        raise RunError(f"{run} was begun with {was}: use the same settings, or --fresh to start over")
-
-
 def _resume(run: Path, gan: Gan) -> Clock:
-    found = snapshots.found(run)
-    return snapshots.load(found[-1], gan.state()) if found else Clock()
+    """The last snapshot, loaded; at first one of the initial weights is written, to be gone back to."""
+    if not snapshots.found(run):
+        snapshots.save(run, Clock(), gan.state())
+    return snapshots.load(snapshots.found(run)[-1], gan.state())
+
+
+def _save_best(run: Path, gan: Gan, step: int | None) -> None:
+    """RUN/best.keras, the average as the best snapshot has it."""
+    if step is None:
+        return
+    best = keras.models.clone_model(gan.average)
+    _, arrays = snapshots.read(snapshots.at(run, step))
+    for place, weight in enumerate(best.weights):
+        weight.assign(arrays[f"average/{place:03d}"])
+    trained.save(run, best, trained.BEST)

@@ -19,6 +19,7 @@ from train.layers import FiLM
 
 CONFIG = "config.json"
 MODEL = "model.keras"
+BEST = "best.keras"
 TAGS = "vocabulary.txt"
 
 
@@ -35,26 +36,32 @@ class Trained:
     vocabulary: list[str]
 
 
-def save(run: Path, model: keras.Model) -> None:
-    """RUN/model.keras, by rename, so that no reader meets half of it."""
-    with tempfile.TemporaryDirectory() as folder, atomic_write(run / MODEL) as file:
+def save(run: Path, model: keras.Model, name: str = MODEL) -> None:
+    """RUN/`name`, by rename, so that no reader meets half of it."""
+    with tempfile.TemporaryDirectory() as folder, atomic_write(run / name) as file:
         whole = Path(folder) / MODEL  # Keras writes to a path only, and neither syncs nor renames
         model.save(whole)
         file.write(whole.read_bytes())
 
 
+def opened(run: Path) -> tuple[Path, str]:
+    """A run folder and the name of its model: RUN means RUN/model.keras, the last; RUN/best.keras may be given too."""
+    return (run.parent, run.name) if run.suffix == ".keras" else (run, MODEL)
+
+
 def load(run: Path) -> Trained:
-    """Open a run folder. Raises RunError if it has no model yet, or one that safe mode refuses."""
-    if not (run / MODEL).is_file() or not (run / CONFIG).is_file():
-        raise RunError(f"{run} holds no trained model: run `train fit SHARDS {run}` to its end")
-    described = read_json(run / CONFIG)
+    """Open a run folder, or one of its models. Raises RunError if it is not there yet, or safe mode refuses it."""
+    folder, name = opened(run)
+    if not (folder / name).is_file() or not (folder / CONFIG).is_file():
+        raise RunError(f"{folder} holds no {name}: run `train fit SHARDS {folder}` to its end")
+    described = read_json(folder / CONFIG)
     config = from_json(described["config"])
     try:
         known = {"nurie>FiLM": FiLM}  # the only layer that Keras does not bring
-        model = keras.saving.load_model(run / MODEL, custom_objects=known, compile=False, safe_mode=True)
+        model = keras.saving.load_model(folder / name, custom_objects=known, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError) as error:
-        raise RunError(f"{run / MODEL} cannot be loaded ({str(error).splitlines()[0]}): train again") from None
-    vocabulary = (run / TAGS).read_text("utf-8").splitlines()
+        raise RunError(f"{folder / name} cannot be loaded ({str(error).splitlines()[0]}): train again") from None
+    vocabulary = (folder / TAGS).read_text("utf-8").splitlines()
     return Trained(model, config, described["size"], described["colors"], vocabulary)
 
 

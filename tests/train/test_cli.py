@@ -34,10 +34,13 @@ def test_the_road_from_fit_to_a_picture(call: Call, pairs32: Path, tmp_path: Pat
     run = tmp_path / "run"
     done = call("fit", pairs32, run, "--steps", 2, *settings(), "--json")
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["step"] == 2
-    measured = call("evaluate", run, pairs32, "--json")
-    assert json.loads(measured.stdout)["split"] == "validation"
-    shown = call("colorize", run, pairs32, tmp_path / "out", "--grid", "--quiet")
+    told = json.loads(done.stdout)
+    assert told["step"] == 2
+    assert "too short to tell" in told["verdict"]
+    measured = json.loads(call("evaluate", run, pairs32, "--json").stdout)
+    assert measured["split"] == "validation"
+    assert measured["images_seen"] == 16
+    shown = call("colorize", run / "best.keras", pairs32, tmp_path / "out", "--grid", "--quiet")
     assert "grid.png" in shown.stdout
     assert (tmp_path / "out" / "grid.png").is_file()
 

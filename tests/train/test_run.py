@@ -16,6 +16,7 @@ import tensorflow as tf
 from curate.contract import write_json
 from train import run as training
 from train import snapshots, trained
+from train.callbacks import Stats
 from train.config import Config, override
 from train.data import training_batches
 from train.errors import RunError
@@ -108,6 +109,9 @@ def test_a_killed_run_gone_on_with_equals_an_unbroken_one_tensor_for_tensor(
     fit(pairs32, run, config, Length(steps=STEPS), tell=silent)
     assert equal(tensors(run), tensors(unbroken))
     assert rows(run) == rows(unbroken)
+    for folder in ("snapshots", "samples"):
+        names, same = ({path.name for path in (one / folder).iterdir()} for one in (run, unbroken))
+        assert names == same
     for one, same in zip(weights(run), weights(unbroken), strict=True):
         np.testing.assert_array_equal(one, same)
 
@@ -152,8 +156,10 @@ def test_training_lowers_the_error(pairs32: Path, small: Config, tmp_path: Path)
 def test_a_run_folder_holds_what_the_design_says(unbroken: Path) -> None:
     assert {path.name for path in unbroken.iterdir()} == {
         "config.json", "vocabulary.txt", "snapshots", "logs", "stats.jsonl", "samples", "model.keras",
+        "best.keras",
     }  # fmt: skip
-    assert len(snapshots.found(unbroken)) == snapshots.KEPT
+    kept = {int(path.stem) for path in snapshots.found(unbroken)}
+    assert {4, 6, 8} <= kept <= {2, 4, 6, 8}  # the best may be an early one
     stats = rows(unbroken)
     assert [row["step"] for row in stats] == [2, 4, 6, 8]
     assert stats[-1]["images_seen"] == 8 * 8
@@ -161,12 +167,23 @@ def test_a_run_folder_holds_what_the_design_says(unbroken: Path) -> None:
     assert {"l1", "generator", "discriminator", "real_logits", "fake_logits", "rate"} <= stats[-1].keys()
 
 
+def test_an_interval_s_mean_is_over_the_steps_that_had_the_figure(tmp_path: Path) -> None:
+    stats = Stats(tmp_path, 0)
+    for figures in ({"l1": 1.0}, {"l1": 3.0, "generator": 5.0}):
+        stats.add(figures)
+    assert stats.means() == {"l1": 2.0, "generator": 5.0}
+    assert stats.means() == {}
+
+
 def test_tensorboard_can_read_the_scalars_and_pictures(unbroken: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     board = EventAccumulator(str(unbroken / "logs"), size_guidance={"tensors": 0})
     board.Reload()
-    assert {"l1", "discriminator", "samples"} <= set(board.Tags()["tensors"])
+    names = set(board.Tags()["tensors"])
+    assert {"l1", "discriminator", "samples", "validation_chroma", "alarms/sepia", "config", "verdict"} <= names
+    assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= names
+    assert {name.split("/")[0] for name in names if "kernel" in name} == {"generator", "discriminator"}
     assert [event.step for event in board.Tensors("l1")] == [16, 32, 48, 64]
 
 
