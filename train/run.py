@@ -18,7 +18,7 @@ from curate.contract import VOCABULARY, atomic_write, check_files, read_json, re
 from train import networks, snapshots, trained
 from train.callbacks import Watch
 from train.config import Config
-from train.data import Choices, Pairs, open_index, training_batches
+from train.data import Choices, Pairs, open_index, style_places, training_batches
 from train.errors import RunError
 from train.gan import ColorTags, Gan, Pace
 from train.snapshots import Clock
@@ -65,6 +65,7 @@ def build(config: Config, shards: Path) -> Gan:
     """Both networks and their optimizers, initialised by the config's seed."""
     keras.utils.set_random_seed(config.seed)
     size, vocabulary = open_index(shards).size, len(read_vocabulary(shards))
+    style_places(open_index(shards), config.line_styles)
     if size % 2**config.levels or size % 16:
         raise RunError(
             f"pairs of {size} px cannot be halved {config.levels} times: --set levels=N or extract with --size"
@@ -100,13 +101,12 @@ def fit(
     config, or of other shards.
     """
     tf.config.experimental.enable_op_determinism()
+    gan, pairs = build(config, shards), Pairs(shards, "train")  # raises before the run folder holds its config
     _prepare(shards, run, config, fresh)
-    gan, pairs = build(config, shards), Pairs(shards, "train")
     clock = _resume(run, gan)
     watch = Watch(run, clock, asdict(config), Pairs(shards, "validation") or pairs)
-    choices = Choices(config.seed, config.flip, config.tag_dropout, config.single_tag_dropout, config.target)
     began = time.monotonic() - clock.elapsed
-    for batch in training_batches(pairs, config.batch_size, choices, clock.step):
+    for batch in training_batches(pairs, config.batch_size, Choices.of(config), clock.step):
         done = length.progress(clock)
         if done >= 1:
             break

@@ -80,6 +80,16 @@ def test_a_mistake_is_one_line_with_its_remedy(
     assert remedy in result.stderr
 
 
+@pytest.mark.parametrize("length", [["--steps", 1], ["--dry-run"]])
+def test_a_line_style_that_is_not_stored_is_refused_before_the_run_folder_is_made(
+    length: list[object], call: Call, pairs32: Path, tmp_path: Path
+) -> None:
+    result = call("fit", pairs32, tmp_path / "run", *length, "--set", "lines=xdog,xdgo", "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: the shards have no lines by xdgo: choose of contour, dilate, xdog\n"
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("form", ["webdataset", "imagefolder"])
 @pytest.mark.parametrize("options", [["--steps", 1], ["--steps", 1, "--trust"], ["--dry-run"]])
 def test_shards_for_other_programs_are_refused_in_a_line_with_the_remedy(
