@@ -21,6 +21,7 @@ from train.tags import parse
 
 FOLDER = click.Path(path_type=Path)
 Command = Callable[..., dict[str, Any]]
+METHOD = "For what is larger than the model's pairs: enlarge the colours of the whole, or sharpen them by tiles."
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 
 
@@ -221,6 +222,10 @@ def ladder(shards: Path, out: Path, budget: int, rungs: str | None, settings: tu
 @click.option(
     "--count", type=click.IntRange(1), default=8, show_default=True, help="Pairs of a shard folder to colour."
 )
+@click.option("--seed", type=int, help="Another choice of those pairs; nothing else here is random.")
+@click.option("--method", type=click.Choice(["resize", "tiles"]), default="resize", show_default=True, help=METHOD)
+@click.option("--keep-lines", is_flag=True, help="Lay a drawing's own lines on top, as sharp as they are.")
+@click.option("--keep-transparency", is_flag=True, help="Leave clear what is clear in a drawing.")
 @click.option("--grid", is_flag=True, help="Also write OUT/grid.png.")
 @stage(pictures)
 def colorize(
@@ -231,15 +236,20 @@ def colorize(
     negative: str,
     guidance: float | None,
     count: int,
+    seed: int | None,
+    method: str,
+    keep_lines: bool,
+    keep_transparency: bool,
     grid: bool,
 ) -> dict[str, Any]:
     """Colour line drawings of any size (PNG, JPEG, folders of them); or validation pairs of a shard folder, by hash."""
-    from train.colorize import Wish  # noqa: PLC0415
+    from train.colorize import Manner, Wish  # noqa: PLC0415
     from train.colorize import colorize as stage_colorize  # noqa: PLC0415
 
     usual = 2.0 if negative else 1.0
     wish = Wish(tuple(parse(wanted)), tuple(parse(negative)), usual if guidance is None else guidance)
-    return stage_colorize(run, drawings, out, wish, count=count, grid=grid)
+    manner = Manner(method, keep_lines, keep_transparency)
+    return stage_colorize(run, drawings, out, wish, manner, count=count, grid=grid, seed=seed)
 
 
 @main.command()
