@@ -45,7 +45,7 @@ class Manner:
     """How drawings are coloured, and what their pictures keep of them."""
 
     method: str = "resize"
-    """One of train.methods.METHODS. The default's colours are the truer ones, tiles the sharper."""
+    """One of train.methods.METHODS: `resize`, whose colours are the truer ones on real art, or `tiles`, the sharper."""
     keep_lines: bool = False
     """Multiply the drawing's own lines on top, at its own resolution."""
     keep_transparency: bool = False
