@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import os
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
-from curate.contract import NurieError
+from train.command import pictures, progress, stage, table
 from train.tags import parse
 
 FOLDER = click.Path(path_type=Path)
-Command = Callable[..., dict[str, Any]]
-LINE_EVERY = 15.0  # seconds between lines where there is no terminal
+METHOD = "For what is larger than the model's pairs: enlarge the colours of the whole, or sharpen them by tiles."
 
 
 class Road(click.Group):
@@ -42,103 +32,6 @@ def main() -> None:
     train evaluate RUN SHARDS                        how well, and how far the tags decide
     train colorize RUN LINE.png OUT --tags "..."     colour your own line art
     """  # noqa: D301  # click reads a real backspace: what follows is not wrapped
-
-
-def load_tensorflow() -> None:
-    """Import TensorFlow and look for a GPU, keeping back what its C++ side says of that unless it fails.
-
-    Set TF_CPP_MIN_LOG_LEVEL, to 0 say, to hear it.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            import tensorflow as tf  # noqa: PLC0415  # costs seconds
-
-            tf.config.list_physical_devices()
-        except BaseException:
-            kept.seek(0)
-            os.write(stderr, kept.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-def stage(
-    show: Callable[[dict[str, Any]], None], *, tensorflow: bool = True
-) -> Callable[[Command], Callable[..., None]]:
-    """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1."""
-
-    def decorate(command: Command) -> Callable[..., None]:
-        @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-        @click.option("--quiet", is_flag=True, help="No progress, no talk.")
-        @functools.wraps(command)
-        def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
-            click.get_current_context().obj = quiet or as_json
-            started = time.monotonic()
-            if tensorflow:
-                load_tensorflow()
-            try:
-                result = command(**options)
-            except NurieError as error:
-                raise click.ClickException(str(error)) from None
-            result["seconds"] = round(time.monotonic() - started, 3)
-            click.echo(json.dumps(result, ensure_ascii=False)) if as_json else show(result)
-
-        return run
-
-    return decorate
-
-
-def table(result: Mapping[str, Any], indent: str = "") -> None:
-    """One figure a line, nested ones indented."""
-    for key, value in result.items():
-        if isinstance(value, Mapping):
-            click.echo(f"{indent}{key}:")
-            table(value, indent + "  ")
-        else:
-            click.echo(f"{indent}{key}: {_shown(value)}")
-
-
-def pictures(result: Mapping[str, Any]) -> None:
-    """How many pictures, and where the last one is: the grid, if there is one."""
-    paths = result["pictures"]
-    table({"pictures": len(paths), "last": paths[-1], "seconds": result["seconds"]})
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-@contextmanager
-def progress() -> Iterator[Callable[..., None]]:
-    """A bar on a terminal, a line now and then without one, nothing when quiet."""
-    quiet = bool(click.get_current_context().obj)
-    on_terminal = sys.stderr.isatty() and not quiet
-    bar = tqdm(total=100, desc="fit", unit="%", disable=not on_terminal, leave=False)
-    told = 0.0
-
-    def tell(done: float, clock: Any, figures: Mapping[str, float]) -> None:
-        nonlocal told
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items() if name in {"l1", "discriminator"})
-        bar.set_postfix_str(shown, refresh=False)
-        bar.update(round(100 * done) - bar.n)
-        if not on_terminal and not quiet and time.monotonic() - told >= LINE_EVERY:
-            told = time.monotonic()
-            click.echo(f"fit: {done:.0%}, {clock.images_seen:,} pairs seen, {shown}", err=True)
-
-    try:
-        yield tell
-    finally:
-        bar.close()
 
 
 @main.command()
@@ -221,6 +114,10 @@ def ladder(shards: Path, out: Path, budget: int, rungs: str | None, settings: tu
 @click.option(
     "--count", type=click.IntRange(1), default=8, show_default=True, help="Pairs of a shard folder to colour."
 )
+@click.option("--seed", type=int, help="Another choice of those pairs; nothing else here is random.")
+@click.option("--method", type=click.Choice(["resize", "tiles"]), default="resize", show_default=True, help=METHOD)
+@click.option("--keep-lines", is_flag=True, help="Lay a drawing's own lines on top, as sharp as they are.")
+@click.option("--keep-transparency", is_flag=True, help="Leave clear what is clear in a drawing.")
 @click.option("--grid", is_flag=True, help="Also write OUT/grid.png.")
 @stage(pictures)
 def colorize(
@@ -231,18 +128,23 @@ def colorize(
     negative: str,
     guidance: float | None,
     count: int,
+    seed: int | None,
+    method: str,
+    keep_lines: bool,
+    keep_transparency: bool,
     grid: bool,
 ) -> dict[str, Any]:
     """Colour line drawings of any size (PNG, JPEG, folders of them); or validation pairs of a shard folder, by hash.
 
     RUN is a run folder, for its last model, or a model in it: RUN/best.keras.
     """
-    from train.colorize import Wish  # noqa: PLC0415
+    from train.colorize import Manner, Wish  # noqa: PLC0415
     from train.colorize import colorize as stage_colorize  # noqa: PLC0415
 
     usual = 2.0 if negative else 1.0
     wish = Wish(tuple(parse(wanted)), tuple(parse(negative)), usual if guidance is None else guidance)
-    return stage_colorize(run, drawings, out, wish, count=count, grid=grid)
+    manner = Manner(method, keep_lines, keep_transparency)
+    return stage_colorize(run, drawings, out, wish, manner, count=count, grid=grid, seed=seed)
 
 
 @main.command()

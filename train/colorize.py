@@ -15,7 +15,9 @@ import numpy.typing as npt
 from curate.contract import INDEX
 from train import grids, tags
 from train.data import Batch, Pairs, fixed_batch
+from train.drawing import finished, fit, read_drawing
 from train.errors import PictureError, RunError, TagError
+from train.methods import METHODS, Floats
 from train.trained import Trained, colored, load
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -38,12 +40,35 @@ class Wish:
             raise TagError(f"negative tags need a guidance above 1 (2, say), not {self.guidance:g}")
 
 
-def colorize(run: Path, drawings: Sequence[Path], out: Path, wish: Wish, *, count: int, grid: bool) -> dict[str, Any]:
-    """Colour drawings of any size into OUT/NAME.png; `grid` adds OUT/grid.png.
+@dataclass(frozen=True)
+class Manner:
+    """How drawings are coloured, and what their pictures keep of them."""
+
+    method: str = "resize"
+    """One of train.methods.METHODS: `resize`, whose colours are the truer ones on real art, or `tiles`, the sharper."""
+    keep_lines: bool = False
+    """Multiply the drawing's own lines on top, at its own resolution."""
+    keep_transparency: bool = False
+    """Give the picture the drawing's alpha."""
+
+
+def colorize(
+    run: Path,
+    drawings: Sequence[Path],
+    out: Path,
+    wish: Wish,
+    manner: Manner | None = None,
+    *,
+    count: int,
+    grid: bool,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Colour drawings of any size into OUT/NAME.png; `grid` adds OUT/grid.png. Nothing is written outside of OUT.
 
     A drawing may be a PNG or JPEG file, a folder of them, or a shard folder: then `count` pairs of its validation
     split, those with the least SHA-256 of their id among those with a colour tag, are coloured as tagged and in
-    another colour. Raises TagError for unknown tags, PictureError for unreadable files.
+    another colour; with a `seed`, of the id after it. Raises TagError for unknown tags, PictureError for unreadable
+    files, or a manner asked for pairs, which are shown as they are.
     """
     painter = Painter(load(run))
     out.mkdir(parents=True, exist_ok=True)
@@ -51,24 +76,33 @@ def colorize(run: Path, drawings: Sequence[Path], out: Path, wish: Wish, *, coun
     files = _expanded([drawing for drawing in drawings if drawing not in folders])
     if folders and (files or folders[1:]):
         raise PictureError(f"{folders[0]} is a shard folder: colour it in a call of its own")
+    if folders and manner not in {None, Manner()}:
+        raise PictureError(f"{folders[0]} is a shard folder, whose pairs are shown as they are: give drawings")
     if folders:
-        return {"pictures": painter.pairs(folders[0], out, wish, count=count, grid=grid)}
-    targets = _targets(files, out)
+        return {"pictures": painter.pairs(folders[0], out, wish, count=count, grid=grid, seed=seed)}
+    targets = _targets(files, out, grid=grid)
     for drawing, target in zip(files, targets, strict=True):
-        painter.file(drawing, target, wish)
+        painter.file(drawing, target, wish, manner or Manner())
     sheet = [_sheet(out, files, targets)] if grid else []
     return {"pictures": [str(path) for path in (*targets, *sheet)]}
 
 
-def _targets(files: Sequence[Path], out: Path) -> list[Path]:
-    """OUT/NAME.png for each file. Raises PictureError if one would overwrite another, or a drawing."""
+def _targets(files: Sequence[Path], out: Path, *, grid: bool) -> list[Path]:
+    """OUT/NAME.png for each file. Raises PictureError if one would overwrite another, a drawing, or be the grid."""
     targets = [out / f"{file.stem}.png" for file in files]
-    taken = {file.resolve(): file for file in files}
+    taken = {file.resolve(): file for file in files} | ({(out / GRID).resolve(): out / GRID} if grid else {})
     for file, target in zip(files, targets, strict=True):
         if other := taken.get(target.resolve()):
             raise PictureError(f"{target} of {file} would overwrite {other}: give another folder, or other names")
         taken[target.resolve()] = file
     return targets
+
+
+def _inside(out: Path, name: str) -> Path:
+    """OUT/name. Raises PictureError for a name that leads elsewhere, as a strange shard folder's ids may."""
+    if Path(name).name != name:
+        raise PictureError(f"{name!r} is no name of a file: run `curate verify` on the shards")
+    return out / name
 
 
 class Painter:
@@ -77,23 +111,27 @@ class Painter:
     def __init__(self, trained: Trained) -> None:
         self.trained = trained
 
-    def file(self, drawing: Path, target: Path, wish: Wish) -> None:
+    def file(self, source: Path, target: Path, wish: Wish, manner: Manner) -> None:
         """Colour one file into another of its size."""
-        gray = read_drawing(drawing)
-        lines, box = fit(gray, self.trained.size)
-        batch = Batch(lines[None, ..., None], None, _mask(box, self.trained.size), None)
-        wanted = tags.multi_hot(wish.tags, self.trained.vocabulary)[None]
-        inside = grids.to_uint8(self.paint(batch, wanted, wish)[0])[box]
-        large = cv2.resize(inside, gray.shape[::-1], interpolation=cv2.INTER_CUBIC)
-        grids.save_png(target, np.asarray(large, np.uint8))
+        drawing = read_drawing(source)
+        row = tags.multi_hot(wish.tags, self.trained.vocabulary)
 
-    def pairs(self, shards: Path, out: Path, wish: Wish, *, count: int, grid: bool) -> list[str]:
+        def paint(lines: Floats, mask: Floats) -> Floats:
+            return self.paint(Batch(lines, None, mask, None), np.repeat(row[None], len(lines), axis=0), wish)
+
+        colors = grids.to_uint8(METHODS[manner.method](drawing.gray, self.trained.size, paint))
+        kept = finished(colors, drawing, lines=manner.keep_lines, transparency=manner.keep_transparency)
+        grids.save_png(target, kept)
+
+    def pairs(
+        self, shards: Path, out: Path, wish: Wish, *, count: int, grid: bool, seed: int | None = None
+    ) -> list[str]:
         """Colour `count` validation pairs as tagged and in another colour; paths of the pictures."""
         colors, vocabulary = self.trained.colors, self.trained.vocabulary
         found = Pairs(shards, "validation")
         if not len(found) or found.vocabulary != vocabulary:
             raise RunError(f"{shards} has no validation pairs of this run's vocabulary: give the run's own shards")
-        numbers = chosen(found, colors, count)
+        numbers = chosen(found, colors, count, seed)
         batch = fixed_batch(found, numbers)
         asked = [tags.names(row, vocabulary) for row in np.asarray(batch.tags)]
         others, exchanges = zip(*(tags.swap_color(one, colors) for one in asked), strict=True)
@@ -102,7 +140,7 @@ class Painter:
         written = []
         for kind, pictures in made.items():
             for number, picture in zip(numbers, pictures, strict=True):
-                written.append(out / f"{found.ids[number]}.{kind}.png")
+                written.append(_inside(out, f"{found.ids[number]}.{kind}.png"))
                 grids.save_png(written[-1], grids.to_uint8(picture))
         if grid:
             captions = [" > ".join(exchange or ()) for exchange in exchanges]
@@ -124,10 +162,15 @@ class Painter:
         return np.clip(against + np.float32(wish.guidance) * (colors - against), -1, 1)
 
 
-def chosen(pairs: Pairs, colors: tags.Colors, count: int) -> list[int]:
-    """Numbers of `count` pairs: those that carry a colour tag first, by the SHA-256 of their id; one a family first."""
+def chosen(pairs: Pairs, colors: tags.Colors, count: int, seed: int | None = None) -> list[int]:
+    """Numbers of `count` pairs: those that carry a colour tag first, by the SHA-256 of their id; one a family first.
+
+    Another `seed` is another choice: it is hashed before the id.
+    """
+    before = "" if seed is None else f"{seed}:"
+    digests = [hashlib.sha256(f"{before}{one}".encode()).digest() for one in pairs.ids]
     carries = [bool(set(_names(pairs, number)) & set(colors)) for number in range(len(pairs))]
-    order = sorted(range(len(pairs)), key=lambda n: (not carries[n], hashlib.sha256(pairs.ids[n].encode()).digest()))
+    order = sorted(range(len(pairs)), key=lambda n: (not carries[n], digests[n]))
     seen: set[str] = set()
     first = [n for n in order if not (pairs.families[n] in seen or seen.add(pairs.families[n]))]  # type: ignore[func-returns-value]
     return [*first, *(n for n in order if n not in set(first))][:count]
@@ -135,45 +178,6 @@ def chosen(pairs: Pairs, colors: tags.Colors, count: int) -> list[int]:
 
 def _names(pairs: Pairs, number: int) -> list[str]:
     return tags.names(np.asarray(fixed_batch(pairs, [number]).tags)[0], pairs.vocabulary)
-
-
-def read_drawing(path: Path) -> npt.NDArray[np.uint8]:
-    """(height, width) uint8 gray, transparent paper white. Raises PictureError if it is no picture."""
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read ({error.strerror}): give a PNG or JPEG of line art") from None
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if pixels is None:
-        raise PictureError(f"{path} is not a picture that can be read: give a PNG or JPEG of line art")
-    if pixels.dtype == np.uint16:
-        pixels = (pixels // 257).astype(np.uint8)
-    if pixels.ndim == 2:
-        return np.asarray(pixels, np.uint8)
-    if pixels.shape[2] == 4:
-        alpha = pixels[..., 3:].astype(np.float32) / 255
-        pixels = np.rint(pixels[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
-
-
-def fit(gray: npt.NDArray[np.uint8], size: int) -> tuple[npt.NDArray[np.float32], tuple[slice, slice]]:
-    """Shrink (height, width) into a white square of `size` px, as the training pairs were.
-
-    Returns lines (size, size) in [-1, 1] and the box that they fill: INTER_AREA, centred; a smaller one is enlarged.
-    """
-    scale = size / max(gray.shape)
-    height, width = (max(1, round(side * scale)) for side in gray.shape)
-    top, left = (size - height) // 2, (size - width) // 2
-    box = slice(top, top + height), slice(left, left + width)
-    square = np.full((size, size), 255, np.uint8)
-    square[box] = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
-    return square.astype(np.float32) / 127.5 - 1, box
-
-
-def _mask(box: tuple[slice, slice], size: int) -> npt.NDArray[np.float32]:
-    mask = np.zeros((1, size, size, 1), np.float32)
-    mask[0][box] = 1
-    return mask
 
 
 def _expanded(drawings: Sequence[Path]) -> list[Path]:
@@ -193,10 +197,11 @@ def _expanded(drawings: Sequence[Path]) -> list[Path]:
 def _sheet(out: Path, drawings: Sequence[Path], written: Sequence[Path]) -> Path:
     """Line art beside its colours, each at 128 px."""
 
-    def square(path: Path) -> npt.NDArray[np.float32]:
+    def colors(path: Path) -> Floats:
         rgb = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
         return np.stack([fit(channel, 128)[0] for channel in np.moveaxis(np.asarray(rgb, np.uint8), -1, 0)], axis=-1)
 
-    columns = [np.stack([square(path) for path in paths]) for paths in (drawings, written)]
+    lines = np.stack([fit(read_drawing(path).gray, 128)[0] for path in drawings])[..., None]
+    columns = [lines, np.stack([colors(path) for path in written])]
     grids.save_png(out / GRID, grids.grid(columns, TITLES[:2], [path.name for path in drawings]))
     return out / GRID

@@ -75,6 +75,12 @@ class Config:
     """Share of the other pairs' single tags left out: a missing tag is not a negative tag."""
     flip: bool = True
     """Mirror half of the pairs."""
+    lines: str = ""
+    """Stored line styles to train on, between commas; empty means all. One left out can then be tested on."""
+    line_variation: float = 0.0
+    """Share of pictures whose line art is made thicker or thinner, fainter, noisy and gapped: see train.augment."""
+    balance: float = 0.0
+    """How much oftener pairs with rare tags are seen: 0 = each alike, 1 = rare tags about as often as common ones."""
     average_decay: float = 0.995
     """Of the exponential moving average of the generator's weights, which is what samples and users see."""
     jit: bool = True
@@ -88,6 +94,11 @@ class Config:
     """Steps between snapshots that are kept for ever, doubled whenever they would be more than 16; 0 keeps none."""
     best_by: str = "ciede2000"
     """What the best snapshot has least of, on fixed validation pairs: `ciede2000` or `l1`."""
+
+    @property
+    def line_styles(self) -> tuple[str, ...]:
+        """`lines`, one by one."""
+        return tuple(name for one in self.lines.split(",") if (name := one.strip()))
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -118,7 +129,8 @@ def override(config: Config, settings: Iterable[str]) -> Config:
 
 def check(config: Config) -> Config:
     """The config itself. Raises ConfigError if its values do not fit together."""
-    shares = ("adversary_from", "move", "tag_dropout", "single_tag_dropout", "average_decay", "beta_1", "beta_2")
+    inputs = ("move", "tag_dropout", "single_tag_dropout", "line_variation", "balance")
+    shares = (*inputs, "adversary_from", "average_decay", "beta_1", "beta_2")
     if bad := [name for name in shares if not 0 <= getattr(config, name) <= 1]:
         raise ConfigError(f"{bad[0]} is a share: give 0 to 1, not {getattr(config, bad[0])}")
     for key, names in CHOICES.items():

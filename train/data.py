@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +17,12 @@ import pandas as pd
 import tensorflow as tf
 
 from curate.contract import NurieError, ShardIndex, read_index, read_vocabulary
-from train.augment import other
+from train.augment import other, vary_lines
+from train.config import Config
 from train.errors import RunError
+from train.order import Weights, batch_numbers, rarity, weigh
+
+CHUNK = 1024  # pairs whose tags are read at once
 
 
 class Batch(NamedTuple):
@@ -44,6 +48,18 @@ class Choices:
     single_tag_dropout: float = 0.0
     target: str = "colors"
     """`lines`: the pair's line art is to be drawn again, in place of its colours."""
+    lines: tuple[str, ...] = ()
+    """Line styles to draw from; none means all that are stored."""
+    line_variation: float = 0.0
+    """Share of the pictures whose line art is varied."""
+    balance: float = 0.0
+    """0 shows each pair alike, 1 rare tags about as often as common ones."""
+
+    @classmethod
+    def of(cls, config: Config) -> Choices:
+        """What a training's config says of its pairs."""
+        same = ("seed", "flip", "tag_dropout", "single_tag_dropout", "target", "line_variation", "balance")
+        return cls(lines=config.line_styles, **{name: getattr(config, name) for name in same})
 
 
 def open_index(shards: Path) -> ShardIndex:
@@ -55,22 +71,44 @@ def open_index(shards: Path) -> ShardIndex:
     return index
 
 
+def style_places(index: ShardIndex, lines: tuple[str, ...]) -> list[int]:
+    """Places of these styles among the stored ones; none means all. Raises RunError for one that is not stored."""
+    if unknown := [name for name in lines if name not in index.lines]:
+        raise RunError(f"the shards have no lines by {unknown[0]}: choose of {', '.join(index.lines)}")
+    return [place for place, name in enumerate(index.lines) if name in lines or not lines]
+
+
 class Pairs:
-    """The pairs of one split: where each lies, and its bytes on demand. Memory: 20 bytes a pair."""
+    """The pairs of one split: where each lies, and its bytes on demand.
+
+    Memory: 16 bytes a pair, until its ids or families are asked for, which a training does not.
+    """
 
     def __init__(self, shards: Path, split: str) -> None:
         self.folder, self.split = shards, split
         self.index: ShardIndex = open_index(shards)
         self.vocabulary = read_vocabulary(shards)
         names = self.index.shards(split)
-        tables = [pd.read_parquet((shards / name).with_suffix(".parquet")) for name in names]
+        self.listings = [(shards / name).with_suffix(".parquet") for name in names]
+        tables = [pd.read_parquet(path, columns=["offset", "length"]) for path in self.listings]
         self.files = [np.memmap(shards / name, np.uint8, "r") for name in names]
         self.shard = np.repeat(np.arange(len(names), dtype=np.int32), [len(table) for table in tables])
-        listing = pd.concat(tables) if tables else pd.DataFrame({"id": [], "family": [], "offset": [], "length": []})
+        listing = pd.concat(tables) if tables else pd.DataFrame({"offset": [], "length": []})
         self.offset = listing["offset"].to_numpy(np.int64)
         self.length = listing["length"].to_numpy(np.int32)
-        self.ids: list[str] = listing["id"].to_list()
-        self.families: list[str] = listing["family"].to_list()
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Id of each pair."""
+        return self._listed("id")
+
+    @cached_property
+    def families(self) -> list[str]:
+        """Family of each pair."""
+        return self._listed("family")
+
+    def _listed(self, column: str) -> list[str]:
+        return [value for path in self.listings for value in pd.read_parquet(path, columns=[column])[column].to_list()]
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -81,26 +119,32 @@ class Pairs:
         return bytes(self.files[self.shard[number]][start : start + self.length[number]])
 
 
-def batch_numbers(seed: int, step: int, batch_size: int, count: int) -> npt.NDArray[np.int64]:
-    """Pairs of a step: (batch_size,) int64. Each epoch is a permutation of all pairs; batches run across its end."""
-    positions = np.arange(step * batch_size, (step + 1) * batch_size)
-    return np.array([_epoch(seed, int(at // count), count)[at % count] for at in positions], np.int64)
-
-
-@lru_cache(maxsize=2)
-def _epoch(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    return np.random.default_rng([seed, epoch]).permutation(count)
+def weights(pairs: Pairs, balance: float) -> Weights:
+    """Of each pair, by how rare its tags are in the split. Every record is read once; memory: 8 bytes a pair."""
+    counted = pairs.index.tags.get(pairs.split, {})
+    rare = rarity(np.array([counted.get(tag, 0) for tag in pairs.vocabulary], np.int64), balance)
+    feature = {"tags": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)}
+    found = np.empty(len(pairs))
+    for start in range(0, len(pairs), CHUNK):
+        numbers = range(start, min(start + CHUNK, len(pairs)))
+        tags = tf.io.parse_example([pairs.read(number) for number in numbers], feature)["tags"]
+        rows, values = tags.value_rowids().numpy(), tags.flat_values.numpy()
+        found[start : start + CHUNK] = weigh(values, rows, len(numbers), rare)
+    return Weights(found)
 
 
 def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step: int = 0) -> tf.data.Dataset:
-    """Endless batches from `first_step` on. Raises RunError if there are no pairs."""
+    """Endless batches from `first_step` on. Raises RunError if there are no pairs, or no such line style."""
     if not len(pairs):
         raise RunError(f"{pairs.folder} has no {pairs.split} pairs: shard more pictures, or choose another --split")
+
+    style_places(pairs.index, choices.lines)
+    weighed = weights(pairs, choices.balance) if choices.balance else None
 
     def steps() -> Iterator[tuple[npt.NDArray[np.object_], int]]:
         step = first_step
         while True:
-            numbers = batch_numbers(choices.seed, step, batch_size, len(pairs))
+            numbers = batch_numbers(choices.seed, step, batch_size, len(pairs), weighed)
             yield np.array([pairs.read(number) for number in numbers], object), step
             step += 1
 
@@ -117,7 +161,7 @@ def fixed_batch(pairs: Pairs, numbers: list[int], style: int = 0, target: str = 
 
 
 def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int | None = None) -> Batch:
-    """Serialised Examples (b,) -> Batch. Line style (unless given), flips and dropped tags follow from (seed, step)."""
+    """Serialised Examples (b,) -> Batch. What is varied, and the line style unless given, follows from (seed, step)."""
     index, size = pairs.index, pairs.index.size
     features = {f"line_{method}": tf.io.FixedLenFeature((), tf.string) for method in index.lines}
     features |= {"color": tf.io.FixedLenFeature((), tf.string), "content_box": tf.io.FixedLenFeature((4,), tf.int64)}
@@ -127,13 +171,16 @@ def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int |
     count = tf.shape(records)[0]
     seed = tf.stack([tf.cast(choices.seed, tf.int64), step])
     styles = tf.stack([parsed[f"line_{method}"] for method in index.lines], axis=1)
-    drawn = _draw_styles(seed, count, len(index.lines)) if style is None else tf.fill((count,), style)
+    places = style_places(index, choices.lines)
+    drawn = _draw_styles(seed, count, places) if style is None else tf.fill((count,), style)
     lines = _pixels(tf.gather(styles, drawn, batch_dims=1), size, 1, index.encoding)
     mask = content_mask(parsed["content_box"], size)
     colors = white_outside(_pixels(parsed["color"], size, 3, index.encoding), mask)
     tags = _multi_hot(parsed["tags"], len(pairs.vocabulary))
     if choices.target == "lines":
         colors = white_outside(tf.repeat(lines, 3, axis=-1), mask)
+    if choices.line_variation:
+        lines = white_outside(vary_lines(lines, other(seed, 50), choices.line_variation), mask)
     batch = Batch(lines, colors, mask, _drop_tags(tags, seed, choices))
     return _flip(batch, seed) if choices.flip else batch
 
@@ -152,8 +199,8 @@ def white_outside(pixels: Any, mask: Any) -> Any:
     return pixels * mask + (1 - mask)
 
 
-def _draw_styles(seed: Any, count: Any, styles: int) -> Any:
-    return tf.random.stateless_uniform((count,), seed, 0, styles, tf.int32)
+def _draw_styles(seed: Any, count: Any, places: list[int]) -> Any:
+    return tf.gather(places, tf.random.stateless_uniform((count,), seed, 0, len(places), tf.int32))
 
 
 def _pixels(encoded: Any, size: int, channels: int, encoding: str) -> Any:

@@ -43,8 +43,9 @@ def _write(sheet: Rgb, text: str, left: int, base: int) -> None:
 
 
 def save_png(path: Path, rgb: Rgb) -> None:
-    """Write a (height, width, 3) RGB picture, atomically."""
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    """Write a (height, width, 3) RGB picture, or (height, width, 4) RGBA, atomically."""
+    turn = cv2.COLOR_RGBA2BGRA if rgb.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    done, encoded = cv2.imencode(".png", cv2.cvtColor(rgb, turn))
     if not done:
         raise MemoryError("OpenCV could not encode a PNG")
     with atomic_write(path) as file:

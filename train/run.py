@@ -17,16 +17,14 @@ from curate.contract import check_files, read_vocabulary
 from train import networks, snapshots, trained
 from train.callbacks import Watch
 from train.config import Config
-from train.data import Choices, Pairs, open_index, training_batches
+from train.data import Choices, Pairs, open_index, style_places, training_batches
 from train.errors import NotFiniteError, RunError
 from train.folder import prepare
 from train.gan import ColorTags, Gan, Pace
 from train.snapshots import Clock
 
-LOWER, BACK = (
-    0.5,
-    3,
-)  # what the rates are lowered to after a NaN, and how often: what 1/8 does not mend is another fault
+LOWER = 0.5  # what the rates are lowered to after a NaN
+BACK = 3  # times that a run goes back: what an eighth of the rates does not mend is another fault
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,7 @@ def build(config: Config, shards: Path) -> Gan:
     """Both networks and their optimizers, initialised by the config's seed."""
     keras.utils.set_random_seed(config.seed)
     size, vocabulary = open_index(shards).size, len(read_vocabulary(shards))
+    style_places(open_index(shards), config.line_styles)
     if size % 2**config.levels or size % 16:
         raise RunError(
             f"pairs of {size} px cannot be halved {config.levels} times: --set levels=N or extract with --size"
@@ -103,8 +102,8 @@ def fit(
     enough, or if the run folder is of another config, or of other shards.
     """
     tf.config.experimental.enable_op_determinism()
+    gan, pairs = build(config, shards), Pairs(shards, "train")  # raises before the run folder holds its config
     prepare(shards, run, config, fresh=fresh)
-    gan, pairs = build(config, shards), Pairs(shards, "train")
     clock = _resume(run, gan)
     watch = Watch(run, clock, config, Pairs(shards, "validation") or pairs)
     sitting = Sitting(run, config, length, gan, pairs, watch, tell)
@@ -136,8 +135,7 @@ class Sitting:
     def train(self, clock: Clock) -> Clock:
         """From a clock to the end. Raises NotFiniteError where a figure or a weight is no number."""
         config, began, share, kept = self.config, time.monotonic() - clock.elapsed, 0.0, clock.step
-        choices = Choices(config.seed, config.flip, config.tag_dropout, config.single_tag_dropout, config.target)
-        for batch in training_batches(self.pairs, config.batch_size, choices, clock.step):
+        for batch in training_batches(self.pairs, config.batch_size, Choices.of(config), clock.step):
             step, done = clock.step, self.length.progress(clock)
             if done >= 1:
                 break

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -81,6 +83,36 @@ def test_a_mistake_is_one_line_with_its_remedy(
     assert isinstance(result.exception, SystemExit)
     assert len(result.stderr.strip().splitlines()) == 1
     assert remedy in result.stderr
+
+
+@pytest.mark.parametrize("length", [["--steps", 1], ["--dry-run"]])
+def test_a_line_style_that_is_not_stored_is_refused_before_the_run_folder_is_made(
+    length: list[object], call: Call, pairs32: Path, tmp_path: Path
+) -> None:
+    result = call("fit", pairs32, tmp_path / "run", *length, "--set", "lines=xdog,xdgo", "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: the shards have no lines by xdgo: choose of contour, dilate, xdog\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_option_of_colorize_reaches_the_picture(call: Call, trained: Path, tmp_path: Path) -> None:
+    drawn = np.full((70, 50, 4), 255, np.uint8)
+    drawn[20:23, :, :3], drawn[:, 40:, 3] = 0, 0
+    cv2.imwrite(str(tmp_path / "a.png"), drawn)
+    made = []
+    for number, options in enumerate([[], ["--method", "tiles"], ["--keep-lines"], ["--keep-transparency"]]):
+        result = call("colorize", trained, tmp_path / "a.png", tmp_path / str(number), *options, "--quiet")
+        assert result.exit_code == 0, result.output
+        made.append((tmp_path / str(number) / "a.png").read_bytes())
+    assert len(set(made)) == 4
+
+
+def test_a_seed_chooses_other_pairs_to_colour(call: Call, trained: Path, pairs32: Path, tmp_path: Path) -> None:
+    named = []
+    for options in ([], ["--seed", 1], ["--seed", 1]):
+        result = call("colorize", trained, pairs32, tmp_path / "out", "--count", 3, *options, "--json")
+        named.append(sorted(Path(path).name for path in json.loads(result.stdout)["pictures"]))
+    assert named[1] == named[2] != named[0]
 
 
 @pytest.mark.parametrize("form", ["webdataset", "imagefolder"])

@@ -1,16 +1,19 @@
 """Line art of any size and tags in, pictures out: the tags decide."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from train import tags
-from train.colorize import Wish, chosen, colorize, fit, read_drawing
+from train.colorize import Manner, Wish, chosen, colorize
 from train.data import Pairs, fixed_batch
+from train.drawing import fit, read_drawing
 from train.errors import PictureError, RunError, TagError
 
 Draw = Callable[[str, tuple[int, int]], Path]
@@ -27,6 +30,11 @@ def draw(tmp_path: Path) -> Draw:
         return tmp_path / name
 
     return drawn
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def rgb(path: Path) -> Any:
@@ -109,6 +117,14 @@ def test_pairs_are_chosen_by_the_hash_of_their_id_and_not_by_their_order(pairs32
     assert len({pairs.families[number] for number in chosen(pairs, pairs.index.colors, 3)}) == 3
 
 
+def test_another_seed_chooses_other_pairs_and_the_same_seed_the_same(pairs32: Path) -> None:
+    pairs = Pairs(pairs32, "train")
+    unseeded, first, again, other = (chosen(pairs, pairs.index.colors, 4, seed) for seed in (None, 1, 1, 2))
+    assert first == again
+    assert len({tuple(unseeded), tuple(first), tuple(other)}) == 3
+    assert len({pairs.families[number] for number in first[:3]}) == 3
+
+
 def test_a_shard_folder_gives_a_grid_of_validation_pairs(trained: Path, pairs32: Path, tmp_path: Path) -> None:
     result = colorize(trained, [pairs32], tmp_path / "out", Wish(), count=3, grid=True)
     validation = set(Pairs(pairs32, "validation").ids)
@@ -158,8 +174,12 @@ def test_transparent_paper_is_white_and_sixteen_bits_are_read(tmp_path: Path) ->
     deep = np.full((4, 4), 65535, np.uint16)
     cv2.imwrite(str(tmp_path / "clear.png"), clear)
     cv2.imwrite(str(tmp_path / "deep.png"), deep)
-    assert read_drawing(tmp_path / "clear.png").ravel().tolist() == [0, *[255] * 15]
-    assert read_drawing(tmp_path / "deep.png").min() == 255
+    read = read_drawing(tmp_path / "clear.png")
+    assert read.gray.ravel().tolist() == [0, *[255] * 15]
+    assert read.alpha is not None
+    assert read.alpha.ravel().tolist() == [255, *[0] * 15]
+    assert read_drawing(tmp_path / "deep.png").gray.min() == 255
+    assert read_drawing(tmp_path / "deep.png").alpha is None
 
 
 def test_a_drawing_is_fitted_as_the_training_pairs_were() -> None:
@@ -174,3 +194,85 @@ def test_a_drawing_is_fitted_as_the_training_pairs_were() -> None:
 def test_no_model_yet_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="train fit"):
         colorize(tmp_path, [tmp_path], tmp_path / "out", Wish(), count=1, grid=False)
+
+
+@pytest.mark.parametrize(
+    "manner", [Manner(), Manner("tiles"), Manner("tiles", keep_lines=True, keep_transparency=True)]
+)
+def test_nothing_is_written_outside_of_out(manner: Manner, trained: Path, draw: Draw, tmp_path: Path) -> None:
+    drawings = [draw("a.png", (90, 70)), draw("..b.png", (40, 40))]
+    before, run = tree(tmp_path), tree(trained)
+    result = colorize(trained, drawings, tmp_path / "out", Wish(), manner, count=1, grid=True)
+    after = tree(tmp_path)
+    assert set(after) - set(before) == {"out/a.png", "out/..b.png", "out/grid.png"}
+    assert {str(tmp_path / name) for name in set(after) - set(before)} == set(result["pictures"])
+    assert {name: after[name] for name in before} == before
+    assert tree(trained) == run
+
+
+def test_a_shard_folder_whose_ids_are_paths_is_refused(trained: Path, pairs32: Path, tmp_path: Path) -> None:
+    shards = tmp_path / "in" / "shards"
+    shutil.copytree(pairs32, shards)
+    for listing in shards.glob("validation-*.parquet"):
+        table = pd.read_parquet(listing)
+        table["id"] = "../" + table["id"]
+        table.to_parquet(listing)
+    with pytest.raises(PictureError, match="is no name of a file"):
+        colorize(trained, [shards], tmp_path / "in" / "out", Wish(), count=1, grid=False)
+    assert not list((tmp_path / "in").glob("*.png"))
+
+
+def test_a_drawing_named_as_the_grid_is_not_overwritten_by_it(trained: Path, draw: Draw, tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match=r"would overwrite .*grid\.png"):
+        colorize(trained, [draw("grid.png", (40, 40))], tmp_path / "out", Wish(), count=1, grid=True)
+
+
+@pytest.mark.parametrize("manner", [Manner("tiles"), Manner(keep_lines=True), Manner(keep_transparency=True)])
+def test_pairs_of_a_shard_folder_are_shown_as_they_are(
+    manner: Manner, trained: Path, pairs32: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(PictureError, match="shown as they are"):
+        colorize(trained, [pairs32], tmp_path / "out", Wish(), manner, count=1, grid=False)
+
+
+@pytest.mark.parametrize("method", ["resize", "tiles"])
+def test_kept_lines_are_as_dark_as_they_were_drawn(method: str, trained: Path, draw: Draw, tmp_path: Path) -> None:
+    drawing = draw("a.png", (301, 200))
+    for keep in (False, True):
+        colorize(trained, [drawing], tmp_path / str(keep), Wish(), Manner(method, keep), count=1, grid=False)
+    plain, kept = (rgb(tmp_path / str(keep) / "a.png") for keep in (False, True))
+    lines = read_drawing(drawing).gray
+    assert plain[lines == 0].max() > 0
+    assert (kept[lines == 0] == 0).all()
+    np.testing.assert_array_equal(kept[lines == 255], plain[lines == 255])
+
+
+@pytest.mark.parametrize("method", ["resize", "tiles"])
+def test_kept_transparency_is_the_drawings_own(method: str, trained: Path, tmp_path: Path) -> None:
+    drawn = np.zeros((60, 90, 4), np.uint8)
+    drawn[..., 3] = np.random.default_rng(0).integers(0, 256, (60, 90))
+    cv2.imwrite(str(tmp_path / "a.png"), drawn)
+    manner = Manner(method, keep_transparency=True)
+    colorize(trained, [tmp_path / "a.png"], tmp_path / "kept", Wish(), manner, count=1, grid=False)
+    colorize(trained, [tmp_path / "a.png"], tmp_path / "plain", Wish(), Manner(method), count=1, grid=False)
+    kept, plain = (cv2.imread(str(tmp_path / name / "a.png"), cv2.IMREAD_UNCHANGED) for name in ("kept", "plain"))
+    assert plain is not None
+    assert kept is not None
+    np.testing.assert_array_equal(kept[..., 3], drawn[..., 3])
+    np.testing.assert_array_equal(kept[..., :3], plain)
+
+
+def test_a_drawing_without_transparency_keeps_none(trained: Path, draw: Draw, tmp_path: Path) -> None:
+    manner = Manner(keep_transparency=True)
+    colorize(trained, [draw("a.png", (40, 50))], tmp_path / "out", Wish(), manner, count=1, grid=False)
+    made = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert made is not None
+    assert made.shape == (40, 50, 3)
+
+
+def test_a_grid_shows_a_clear_drawing_on_white_paper(trained: Path, tmp_path: Path) -> None:
+    drawn = np.zeros((64, 64, 4), np.uint8)
+    drawn[30:34, :, 3] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), drawn)
+    colorize(trained, [tmp_path / "a.png"], tmp_path / "out", Wish(), count=1, grid=True)
+    assert (rgb(tmp_path / "out" / "grid.png")[40:70, 10:120] == 255).mean() > 0.9

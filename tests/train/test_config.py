@@ -34,6 +34,8 @@ def test_a_config_survives_json() -> None:
         ("width=wide", "needs a int"),
         ("width=0", "at least 1"),
         ("tag_dropout=2", "0 to 1"),
+        ("line_variation=1.5", "0 to 1"),
+        ("balance=-1", "0 to 1"),
         ("learning_rate=nan", "finite"),
         ("flip=perhaps", "true or false"),
         ("snapshot_every=30", "multiple of log_every"),
@@ -59,6 +61,7 @@ def test_every_loss_that_can_be_named_is_there() -> None:
 
 def test_rungs_differ_only_where_the_ladder_says() -> None:
     """Equal terms: widths, batch, augmentation and seed are the same on every rung."""
-    same = ("width", "levels", "discriminator_width", "batch_size", "flip", "seed", "average_decay")
+    sizes = ("width", "levels", "discriminator_width", "batch_size")
+    same = (*sizes, "flip", "lines", "line_variation", "balance", "seed", "average_decay")
     rungs = [asdict(preset(name)) for name in PRESETS if name != "tags-gpu"]
     assert {tuple(rung[key] for key in same) for rung in rungs} == {tuple(asdict(Config())[key] for key in same)}

@@ -1,31 +1,24 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
 
-from train.data import Choices, Pairs, batch_numbers, content_mask, fixed_batch, training_batches, white_outside
+from train.config import Config
+from train.data import Choices, Pairs, content_mask, fixed_batch, style_places, training_batches, white_outside
 from train.errors import RunError
-
-
-@given(st.integers(0, 99), st.integers(1, 40), st.integers(1, 50))
-def test_each_epoch_is_a_permutation_of_all_pairs(seed: int, batch_size: int, count: int) -> None:
-    steps = -(-2 * count // batch_size)
-    seen = np.concatenate([batch_numbers(seed, step, batch_size, count) for step in range(steps)])
-    for epoch in (seen[:count], seen[count : 2 * count]):
-        assert sorted(epoch) == list(range(count))
 
 
 def test_batches_are_a_pure_function_of_seed_and_step(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
-    choices = Choices(7, flip=True, tag_dropout=0.3, single_tag_dropout=0.3)
+    choices = Choices(7, True, 0.3, 0.3, lines=("contour", "xdog"), line_variation=0.5, balance=0.5)
     first = list(training_batches(pairs, 4, choices).take(5))
-    later = next(iter(training_batches(pairs, 4, choices, first_step=4)))
     other = next(iter(training_batches(pairs, 4, Choices(8), first_step=4)))
-    for one, same in zip(first[4], later, strict=True):
-        np.testing.assert_array_equal(one, same)
+    for step in (2, 4):
+        later = next(iter(training_batches(pairs, 4, choices, first_step=step)))
+        for one, same in zip(first[step], later, strict=True):
+            np.testing.assert_array_equal(one, same)
     assert not np.array_equal(first[4].colors, other.colors)
 
 
@@ -47,6 +40,36 @@ def test_every_line_style_is_drawn(pairs32: Path) -> None:
     for batch in training_batches(pairs, 8, Choices(0)).take(3):
         matches = [any((line == known).all(axis=(1, 2, 3)).any() for line in batch.lines.numpy()) for known in styles]
         assert all(matches)
+
+
+def test_only_the_line_styles_asked_for_are_drawn(pairs32: Path) -> None:
+    pairs = Pairs(pairs32, "train")
+    first, left_out, last = (fixed_batch(pairs, list(range(len(pairs))), style).lines.numpy() for style in range(3))
+    named = Choices(0, lines=(pairs.index.lines[2], pairs.index.lines[0]))
+    seen = {"first": 0, "last": 0}
+    for batch in training_batches(pairs, 8, named).take(4):
+        for line in batch.lines.numpy():
+            found = {name for name, known in (("first", first), ("last", last)) if _among(line, known)}
+            assert found
+            seen = {name: count + (found == {name}) for name, count in seen.items()}
+            assert not _among(line, left_out) or _among(line, np.concatenate([first, last]))
+    assert min(seen.values()) > 0
+
+
+def _among(line: Any, known: Any) -> bool:
+    return bool((line == known).all(axis=(1, 2, 3)).any())
+
+
+def test_a_line_style_that_is_not_stored_is_one_line_that_names_those_that_are(pairs32: Path) -> None:
+    pairs = Pairs(pairs32, "train")
+    with pytest.raises(RunError, match=r"no lines by xdgo: choose of .*xdog.*$"):
+        training_batches(pairs, 4, Choices(0, lines=("xdog", "xdgo")))
+    assert style_places(pairs.index, ()) == [0, 1, 2]
+
+
+def test_what_a_config_says_of_pairs_is_what_they_get() -> None:
+    config = Config(seed=3, flip=False, lines=" xdog,canny ,", line_variation=0.4, balance=0.6, target="lines")
+    assert Choices.of(config) == Choices(3, False, 0.1, 0.2, "lines", ("xdog", "canny"), 0.4, 0.6)
 
 
 def test_dropped_tags_are_a_share_and_never_added(pairs32: Path) -> None:

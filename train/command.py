@@ -1,0 +1,118 @@
+"""What every command of `train` shares: --json, --quiet, progress, and mistakes told in one line."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from curate.contract import NurieError
+
+Command = Callable[..., dict[str, Any]]
+LINE_EVERY = 15.0  # seconds between lines where there is no terminal
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow and look for a GPU, keeping back what its C++ side says of that unless it fails.
+
+    Set TF_CPP_MIN_LOG_LEVEL, to 0 say, to hear it.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            import tensorflow as tf  # noqa: PLC0415  # costs seconds
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def stage(
+    show: Callable[[dict[str, Any]], None], *, tensorflow: bool = True
+) -> Callable[[Command], Callable[..., None]]:
+    """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1."""
+
+    def decorate(command: Command) -> Callable[..., None]:
+        @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+        @click.option("--quiet", is_flag=True, help="No progress, no talk.")
+        @functools.wraps(command)
+        def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
+            click.get_current_context().obj = quiet or as_json
+            started = time.monotonic()
+            if tensorflow:
+                load_tensorflow()
+            try:
+                result = command(**options)
+            except NurieError as error:
+                raise click.ClickException(str(error)) from None
+            result["seconds"] = round(time.monotonic() - started, 3)
+            click.echo(json.dumps(result, ensure_ascii=False)) if as_json else show(result)
+
+        return run
+
+    return decorate
+
+
+def table(result: Mapping[str, Any], indent: str = "") -> None:
+    """One figure a line, nested ones indented."""
+    for key, value in result.items():
+        if isinstance(value, Mapping):
+            click.echo(f"{indent}{key}:")
+            table(value, indent + "  ")
+        else:
+            click.echo(f"{indent}{key}: {_shown(value)}")
+
+
+def pictures(result: Mapping[str, Any]) -> None:
+    """How many pictures, and where the last one is: the grid, if there is one."""
+    paths = result["pictures"]
+    table({"pictures": len(paths), "last": paths[-1], "seconds": result["seconds"]})
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[..., None]]:
+    """A bar on a terminal, a line now and then without one, nothing when quiet."""
+    quiet = bool(click.get_current_context().obj)
+    on_terminal = sys.stderr.isatty() and not quiet
+    bar = tqdm(total=100, desc="fit", unit="%", disable=not on_terminal, leave=False)
+    told = 0.0
+
+    def tell(done: float, clock: Any, figures: Mapping[str, float]) -> None:
+        nonlocal told
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items() if name in {"l1", "discriminator"})
+        bar.set_postfix_str(shown, refresh=False)
+        bar.update(round(100 * done) - bar.n)
+        if not on_terminal and not quiet and time.monotonic() - told >= LINE_EVERY:
+            told = time.monotonic()
+            click.echo(f"fit: {done:.0%}, {clock.images_seen:,} pairs seen, {shown}", err=True)
+
+    try:
+        yield tell
+    finally:
+        bar.close()

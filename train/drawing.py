@@ -1,0 +1,78 @@
+"""A line drawing of any size: read, fitted into the model's square, and what its colours keep of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from train.errors import PictureError
+
+Box = tuple[slice, slice]
+Pixels = npt.NDArray[np.uint8]
+
+
+class Drawing(NamedTuple):
+    """Line art as a file holds it."""
+
+    gray: Pixels
+    """(height, width), 255 = paper; what is transparent lies on paper."""
+    alpha: Pixels | None = None
+    """(height, width), 255 = opaque; None where the file has no transparency."""
+
+
+def read_drawing(path: Path) -> Drawing:
+    """Open a PNG or JPEG, of 8 or 16 bits, gray or in colour. Raises PictureError if it is no picture."""
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read ({error.strerror}): give a PNG or JPEG of line art") from None
+    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if pixels is None:
+        raise PictureError(f"{path} is not a picture that can be read: give a PNG or JPEG of line art")
+    if pixels.dtype == np.uint16:
+        pixels = (pixels // 257).astype(np.uint8)
+    if pixels.ndim == 2:
+        return Drawing(np.asarray(pixels, np.uint8))
+    alpha = np.asarray(pixels[..., 3], np.uint8) if pixels.shape[2] == 4 else None
+    if alpha is not None:
+        share = alpha[..., None].astype(np.float32) / 255
+        pixels = np.rint(pixels[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
+    return Drawing(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8), alpha)
+
+
+def fit(gray: Pixels, size: int) -> tuple[npt.NDArray[np.float32], Box]:
+    """Shrink (height, width) into a white square of `size` px, as the training pairs were.
+
+    Returns lines (size, size) in [-1, 1] and the box that they fill: INTER_AREA, centred; a smaller one is enlarged.
+    """
+    scale = size / max(gray.shape)
+    height, width = (max(1, round(side * scale)) for side in gray.shape)
+    top, left = (size - height) // 2, (size - width) // 2
+    box = slice(top, top + height), slice(left, left + width)
+    square = np.full((size, size), 255, np.uint8)
+    square[box] = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
+    return square.astype(np.float32) / 127.5 - 1, box
+
+
+def mask_of(box: Box, size: int) -> npt.NDArray[np.float32]:
+    """(size, size, 1): 1 inside the box."""
+    mask = np.zeros((size, size, 1), np.float32)
+    mask[box] = 1
+    return mask
+
+
+def finished(rgb: Pixels, drawing: Drawing, *, lines: bool, transparency: bool) -> Pixels:
+    """Colours (height, width, 3) of a drawing of that size, with what is to be kept of it: (height, width, 3 or 4).
+
+    `lines` multiplies its own gray on top, so that they are as sharp as they were drawn; `transparency` gives the
+    picture its alpha, if it has any.
+    """
+    if lines:
+        rgb = np.rint(rgb * (drawing.gray[..., None].astype(np.float32) / 255)).astype(np.uint8)
+    if transparency and drawing.alpha is not None:
+        rgb = np.concatenate([rgb, drawing.alpha[..., None]], axis=-1)
+    return rgb
