@@ -41,6 +41,7 @@ def main() -> None:
     train fit SHARDS RUN                             train; goes on where it stopped
     train evaluate RUN SHARDS                        how well, and how far the tags decide
     train colorize RUN LINE.png OUT --tags "..."     colour your own line art
+    train export RUN OUT --format onnx               hand the model on
     """  # noqa: D301  # click reads a real backspace: what follows is not wrapped
 
 
@@ -254,3 +255,22 @@ def evaluate(run: Path, shards: Path, split: str, lines: str | None, seed: int) 
     from train.evaluate import evaluate as stage_evaluate  # noqa: PLC0415
 
     return stage_evaluate(run, shards, split, lines=lines, seed=seed)
+
+
+@main.command()
+@click.argument("run", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--format", "form", type=click.Choice(["keras", "savedmodel", "onnx", "tflite"]), default="keras", show_default=True
+)
+@click.option(
+    "--evaluation",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON of `train evaluate`, for the card.",
+)
+@stage(table)
+def export(run: Path, out: Path, form: str, evaluation: Path | None) -> dict[str, Any]:
+    """Hand the model of RUN on: OUT gets it in another format, its vocabulary and a card that says what it is of."""
+    from train.export import export as stage_export  # noqa: PLC0415
+
+    return stage_export(run, out, form, evaluation)
