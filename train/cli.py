@@ -150,6 +150,7 @@ def progress() -> Iterator[Callable[..., None]]:
 @click.option("--steps", type=click.IntRange(1), help="Train this many steps; equal runs are equal.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train this long, over all sittings.")
 @click.option("--seed", type=int, help="Short for --set seed=N.")
+@click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="GPUs that share each batch.")
 @click.option("--fresh", is_flag=True, help="Start over instead of going on.")
 @click.option("--dry-run", is_flag=True, help="Print devices, resolved config and parameters; train nothing.")
 @click.option("--trust", is_flag=True, help="Do not hash the shards first.")
@@ -162,6 +163,7 @@ def fit(
     steps: int | None,
     minutes: float | None,
     seed: int | None,
+    devices: int,
     fresh: bool,
     dry_run: bool,
     trust: bool,
@@ -182,7 +184,8 @@ def fit(
     if not click.get_current_context().obj:
         click.echo(f"fit: on {', '.join(training.devices())}", err=True)
     with progress() as tell:
-        return training.fit(shards, run, config, training.Length(steps, minutes), fresh=fresh, tell=tell)
+        length = training.Length(steps, minutes)
+        return training.fit(shards, run, config, length, fresh=fresh, tell=tell, devices=devices)
 
 
 @main.command()

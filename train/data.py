@@ -5,7 +5,7 @@ So a training goes on after a kill from the step number alone: there is no itera
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +44,9 @@ class Choices:
     single_tag_dropout: float = 0.0
     target: str = "colors"
     """`lines`: the pair's line art is to be drawn again, in place of its colours."""
+    worker: int = 0
+    workers: int = 1
+    """Of so many workers each decodes its own part of a batch, in order; what is drawn for a pair stays the same."""
 
 
 def open_index(shards: Path) -> ShardIndex:
@@ -93,18 +96,21 @@ def _epoch(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
 
 
 def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step: int = 0) -> tf.data.Dataset:
-    """Endless batches from `first_step` on. Raises RunError if there are no pairs."""
+    """Endless batches from `first_step` on, or a worker's part of each. Raises RunError if there are no pairs."""
     if not len(pairs):
         raise RunError(f"{pairs.folder} has no {pairs.split} pairs: shard more pictures, or choose another --split")
+
+    own = batch_size // choices.workers
 
     def steps() -> Iterator[tuple[npt.NDArray[np.object_], int]]:
         step = first_step
         while True:
             numbers = batch_numbers(choices.seed, step, batch_size, len(pairs))
+            numbers = numbers[choices.worker * own : (choices.worker + 1) * own]
             yield np.array([pairs.read(number) for number in numbers], object), step
             step += 1
 
-    signature = (tf.TensorSpec((batch_size,), tf.string), tf.TensorSpec((), tf.int64))
+    signature = (tf.TensorSpec((own,), tf.string), tf.TensorSpec((), tf.int64))
     source = tf.data.Dataset.from_generator(steps, output_signature=signature)
     # one batch at a time: in deterministic mode TensorFlow would undo parallel calls; the prefetch hides the work
     return source.map(lambda records, step: decode(records, step, pairs, choices)).prefetch(2)
@@ -127,7 +133,7 @@ def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int |
     count = tf.shape(records)[0]
     seed = tf.stack([tf.cast(choices.seed, tf.int64), step])
     styles = tf.stack([parsed[f"line_{method}"] for method in index.lines], axis=1)
-    drawn = _draw_styles(seed, count, len(index.lines)) if style is None else tf.fill((count,), style)
+    drawn = _draw_styles(seed, count, len(index.lines), choices) if style is None else tf.fill((count,), style)
     lines = _pixels(tf.gather(styles, drawn, batch_dims=1), size, 1, index.encoding)
     mask = content_mask(parsed["content_box"], size)
     colors = white_outside(_pixels(parsed["color"], size, 3, index.encoding), mask)
@@ -135,7 +141,7 @@ def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int |
     if choices.target == "lines":
         colors = white_outside(tf.repeat(lines, 3, axis=-1), mask)
     batch = Batch(lines, colors, mask, _drop_tags(tags, seed, choices))
-    return _flip(batch, seed) if choices.flip else batch
+    return _flip(batch, seed, choices) if choices.flip else batch
 
 
 def content_mask(boxes: Any, size: int) -> Any:
@@ -152,8 +158,15 @@ def white_outside(pixels: Any, mask: Any) -> Any:
     return pixels * mask + (1 - mask)
 
 
-def _draw_styles(seed: Any, count: Any, styles: int) -> Any:
-    return tf.random.stateless_uniform((count,), seed, 0, styles, tf.int32)
+def _own(choices: Choices, count: Any, draw: Callable[[Any], Any]) -> Any:
+    """A worker's `count` of what is drawn, by the number of pairs, for the whole batch."""
+    if choices.workers == 1:
+        return draw(count)
+    return draw(count * choices.workers)[choices.worker * count : (choices.worker + 1) * count]
+
+
+def _draw_styles(seed: Any, count: Any, styles: int, choices: Choices) -> Any:
+    return _own(choices, count, lambda n: tf.random.stateless_uniform((n,), seed, 0, styles, tf.int32))
 
 
 def _pixels(encoded: Any, size: int, channels: int, encoding: str) -> Any:
@@ -173,13 +186,15 @@ def _multi_hot(tags: Any, vocabulary: int) -> Any:
 
 
 def _drop_tags(tags: Any, seed: Any, choices: Choices) -> Any:
-    shape = tf.shape(tags)
-    kept = tf.random.stateless_uniform((shape[0], 1), other(seed, 1)) >= choices.tag_dropout
-    each = tf.random.stateless_uniform(shape, other(seed, 2)) >= choices.single_tag_dropout
-    return tags * tf.cast(kept & each, tf.float32)
+    count, width = tf.shape(tags)[0], tags.shape[1]
+    whole = _own(choices, count, lambda n: tf.random.stateless_uniform((n, 1), other(seed, 1)))
+    each = _own(choices, count, lambda n: tf.random.stateless_uniform((n, width), other(seed, 2)))
+    kept = (whole >= choices.tag_dropout) & (each >= choices.single_tag_dropout)
+    return tags * tf.cast(kept, tf.float32)
 
 
-def _flip(batch: Batch, seed: Any) -> Batch:
-    mirrored = tf.random.stateless_uniform((tf.shape(batch.tags)[0], 1, 1, 1), other(seed, 3)) < 0.5
+def _flip(batch: Batch, seed: Any, choices: Choices) -> Batch:
+    count = tf.shape(batch.tags)[0]
+    mirrored = _own(choices, count, lambda n: tf.random.stateless_uniform((n, 1, 1, 1), other(seed, 3))) < 0.5
     lines, colors, mask = (tf.where(mirrored, tf.reverse(one, [2]), one) for one in batch[:3])
     return Batch(lines, colors, mask, batch.tags)

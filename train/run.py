@@ -19,6 +19,8 @@ from train import networks, snapshots, trained
 from train.callbacks import Watch
 from train.config import Config
 from train.data import Choices, Pairs, open_index, training_batches
+from train.devices import Crew
+from train.devices import crew as devices_of
 from train.errors import RunError
 from train.gan import ColorTags, Gan, Pace
 from train.snapshots import Clock
@@ -92,34 +94,74 @@ def describe(config: Config, shards: Path) -> dict[str, Any]:
 
 
 def fit(
-    shards: Path, run: Path, config: Config, length: Length, *, fresh: bool = False, tell: Callable[..., None]
+    shards: Path,
+    run: Path,
+    config: Config,
+    length: Length,
+    *,
+    fresh: bool = False,
+    tell: Callable[..., None],
+    devices: int = 1,
 ) -> dict[str, Any]:
     """Train until `length`, going on from the last snapshot; returns the last figures.
 
+    With `accumulate` it goes on until the weights move next. Several devices, here or on the machines of TF_CONFIG,
+    share every batch; how many there are is no setting of the run, which may go on with others.
+
     `tell(progress, clock, figures)` is called once an interval. Raises RunError if the run folder is of another
-    config, or of other shards.
+    config, or of other shards, and for a batch or length that the devices cannot share.
     """
     tf.config.experimental.enable_op_determinism()
-    _prepare(shards, run, config, fresh)
-    gan, pairs = build(config, shards), Pairs(shards, "train")
+    crew = devices_of(devices)
+    _fits(crew, config, length)
+    if crew.chief:
+        _prepare(shards, run, config, fresh)
+    crew.meet()
+    with crew.own(run) as folder:
+        if not crew.chief:
+            _prepare(shards, folder, config, fresh=False)
+        result = _train(crew, shards, run, folder, config, length, tell)
+        crew.meet()  # a worker that left while the chief still writes would be taken for one that crashed
+    return result
+
+
+def _train(
+    crew: Crew, shards: Path, run: Path, folder: Path, config: Config, length: Length, tell: Callable[..., None]
+) -> dict[str, Any]:
+    """Train from the last snapshot of `run`, writing to `folder`."""
+    with crew.scope():
+        gan = build(config, shards)
+    pairs = Pairs(shards, "train")
     clock = _resume(run, gan)
-    watch = Watch(run, clock, asdict(config), Pairs(shards, "validation") or pairs)
-    choices = Choices(config.seed, config.flip, config.tag_dropout, config.single_tag_dropout, config.target)
+    watch = Watch(folder, clock, asdict(config), Pairs(shards, "validation") or pairs)
+    shares = (config.tag_dropout, config.single_tag_dropout)
+    choices = Choices(config.seed, config.flip, *shares, config.target, crew.worker, crew.workers)
     began = time.monotonic() - clock.elapsed
+    done = 0.0
     for batch in training_batches(pairs, config.batch_size, choices, clock.step):
-        done = length.progress(clock)
+        if clock.step % config.accumulate == 0:  # else gradients are pending, which no snapshot holds
+            done = length.progress(clock)
         if done >= 1:
             break
         share = rate(config, clock.step, done)
-        watch.add(gan.step(batch, pace(config, clock.step, done), share, kind(config, clock.step, done)))
+        moves = (clock.step + 1) % config.accumulate == 0
+        watch.add(gan.step(batch, pace(config, clock.step, done), share, kind(config, clock.step, done), moves=moves))
         clock = Clock(clock.step + 1, clock.images_seen + config.batch_size, time.monotonic() - began)
         if clock.step % config.log_every == 0:
             tell(length.progress(clock), clock, watch.interval(clock, rate=share))
         if clock.step % config.snapshot_every == 0:
-            _keep(run, clock, gan, watch)
-    _keep(run, clock, gan, watch)
-    trained.save(run, gan.average)
+            _keep(folder, clock, gan, watch)
+    _keep(folder, clock, gan, watch)
+    trained.save(folder, gan.average)
     return {"step": clock.step, "images_seen": clock.images_seen, "elapsed": round(clock.elapsed, 1), **watch.latest}
+
+
+def _fits(crew: Crew, config: Config, length: Length) -> None:
+    count = crew.strategy.num_replicas_in_sync
+    if config.batch_size % count:
+        raise RunError(f"a batch of {config.batch_size} is not shared by {count} devices alike: --set batch_size=N")
+    if crew.workers > 1 and length.steps is None:
+        raise RunError("the clocks of several machines differ: give --steps N in place of --minutes")
 
 
 def _keep(run: Path, clock: Clock, gan: Gan, watch: Watch) -> None:
@@ -141,14 +183,18 @@ def pace(config: Config, step: int, progress: float) -> Pace:
     """What a step does otherwise than the one before."""
     since = max(0.0, progress - config.adversary_from) / max(1e-9, 1 - config.adversary_from)
     weight = config.loss_weight + (config.loss_weight_end - config.loss_weight) * since
-    return Pace(np.float32(decay(config, step)), np.float32(weight), np.array([config.seed, step], np.int64))
+    return Pace(
+        np.float32(decay(config, step // config.accumulate)),
+        np.float32(weight),
+        np.array([config.seed, step], np.int64),
+    )
 
 
 def kind(config: Config, step: int, progress: float) -> str:
     """Which update a step is: `plain`, then with an adversary `both`, or but for one in `critic_steps` `critic`."""
     if config.adversary == "none" or progress < config.adversary_from:
         return "plain"
-    return "critic" if (step + 1) % config.critic_steps else "both"
+    return "critic" if (step // config.accumulate + 1) % config.critic_steps else "both"
 
 
 def _prepare(shards: Path, run: Path, config: Config, fresh: bool) -> None:
