@@ -55,7 +55,7 @@ class Gan:
         jit = config.jit and self.strategy is None  # what devices tell each other cannot be compiled
         self.steps = {kind: tf.function(self._on_each(step), jit_compile=jit) for kind, step in kinds.items()}
 
-    def step(self, batch: Batch, pace: Pace, rate: float, kind: str, *, moves: bool = True) -> Figures:
+    def step(self, batch: Batch, pace: Pace, rate: float, kind: str, moves: bool = True) -> Figures:
         """One training step of a kind, `plain`, `critic` or `both`, at `rate` times the optimizers' peak rates.
 
         Unless it `moves` the weights, it only counts its gradients in, for the next step that does.

@@ -145,7 +145,7 @@ def _train(
             break
         share = rate(config, clock.step, done)
         moves = (clock.step + 1) % config.accumulate == 0
-        watch.add(gan.step(batch, pace(config, clock.step, done), share, kind(config, clock.step, done), moves=moves))
+        watch.add(gan.step(batch, pace(config, clock.step, done), share, kind(config, clock.step, done), moves))
         clock = Clock(clock.step + 1, clock.images_seen + config.batch_size, time.monotonic() - began)
         if clock.step % config.log_every == 0:
             tell(length.progress(clock), clock, watch.interval(clock, rate=share))
