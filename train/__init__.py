@@ -6,10 +6,11 @@ The road, a module a stage:
     data        shards -> batches, a pure function of (seed, step)
     networks    generator and discriminator, of layers
     losses      pure functions; a preset names one
-    gan         the two updates of a step
+    gan         the updates of a step; optimizers, devices
     run         config -> data -> model -> fit -> run folder; snapshots, callbacks, alarms
     evaluate    a run's figures, and how far the tags decide; metrics
     colorize    line drawings and tags -> colours; tags, grids
+    export      the model for other programs; card says what it is of
 
 Of `curate` it knows the contract alone: the shard folder.
 """

@@ -20,6 +20,20 @@ def other(seed: Any, number: int) -> Any:
     return seed + tf.constant([number, 0], tf.int64)
 
 
+def uniform(seed: Any, rows: int, count: Any, least: Any = 0.0, bound: Any = 1.0, dtype: Any = tf.float32) -> Any:
+    """(rows, count) draws in [least, bound), a column a picture.
+
+    They are made for the whole of a batch, of which a device takes those of its own pictures: what a picture meets does
+    not depend on how many devices there are.
+    """
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return tf.random.stateless_uniform((rows, count), seed, least, bound, dtype)
+    whole = tf.random.stateless_uniform((rows, count * context.num_replicas_in_sync), seed, least, bound, dtype)
+    first = context.replica_id_in_sync_group * count
+    return whole[:, first : first + count]
+
+
 def move_and_cut(pixels: Any, seed: Any, share: float) -> Any:
     """Move each picture by at most `share` of its side either way, then whiten a square of that side somewhere in it.
 
@@ -28,8 +42,8 @@ def move_and_cut(pixels: Any, seed: Any, share: float) -> Any:
     """
     count, size = tf.shape(pixels)[0], pixels.shape[1]
     reach = int(share * size)
-    moves = tf.random.stateless_uniform((2, count), seed, -reach, reach + 1, tf.int32)
-    corners = tf.random.stateless_uniform((2, count), other(seed, 1), 0, size - reach + 1, tf.int32)
+    moves = uniform(seed, 2, count, -reach, reach + 1, tf.int32)
+    corners = uniform(other(seed, 1), 2, count, 0, size - reach + 1, tf.int32)
     ink = pixels - 1  # 0 where it is white: what is moved in from outside
     # a product with a shifted identity is a move, and its gradient one too; gathering is slow backwards
     ink = tf.einsum("bij,bjwc->biwc", _shifted(moves[0], size), ink)

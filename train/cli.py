@@ -31,6 +31,7 @@ def main() -> None:
     train fit SHARDS RUN                             train; goes on where it stopped
     train evaluate RUN SHARDS                        how well, and how far the tags decide
     train colorize RUN LINE.png OUT --tags "..."     colour your own line art
+    train export RUN OUT --format onnx               hand the model on
     """  # noqa: D301  # click reads a real backspace: what follows is not wrapped
 
 
@@ -42,6 +43,7 @@ def main() -> None:
 @click.option("--steps", type=click.IntRange(1), help="Train this many steps; equal runs are equal.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train this long, over all sittings.")
 @click.option("--seed", type=int, help="Short for --set seed=N.")
+@click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="GPUs that share each batch.")
 @click.option("--fresh", is_flag=True, help="Start over instead of going on.")
 @click.option("--dry-run", is_flag=True, help="Print devices, resolved config and parameters; train nothing.")
 @click.option("--trust", is_flag=True, help="Do not hash the shards first.")
@@ -54,6 +56,7 @@ def fit(
     steps: int | None,
     minutes: float | None,
     seed: int | None,
+    devices: int,
     fresh: bool,
     dry_run: bool,
     trust: bool,
@@ -62,6 +65,7 @@ def fit(
     from train import run as training  # noqa: PLC0415  # Keras and TensorFlow cost seconds
     from train.config import override  # noqa: PLC0415
     from train.presets import preset as named  # noqa: PLC0415
+    from train.schedule import Length  # noqa: PLC0415
 
     if (steps is None) == (minutes is None) and not dry_run:
         raise click.UsageError("give --steps N or --minutes M")
@@ -74,7 +78,8 @@ def fit(
     if not click.get_current_context().obj:
         click.echo(f"fit: on {', '.join(training.devices())}", err=True)
     with progress() as tell:
-        return training.fit(shards, run, config, training.Length(steps, minutes), fresh=fresh, tell=tell)
+        length = Length(steps, minutes)
+        return training.fit(shards, run, config, length, fresh=fresh, tell=tell, devices=devices)
 
 
 @main.command()
@@ -162,3 +167,22 @@ def evaluate(run: Path, shards: Path, split: str, lines: str | None, seed: int) 
     from train.evaluate import evaluate as stage_evaluate  # noqa: PLC0415
 
     return stage_evaluate(run, shards, split, lines=lines, seed=seed)
+
+
+@main.command()
+@click.argument("run", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--format", "form", type=click.Choice(["keras", "savedmodel", "onnx", "tflite"]), default="keras", show_default=True
+)
+@click.option(
+    "--evaluation",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON of `train evaluate`, for the card.",
+)
+@stage(table)
+def export(run: Path, out: Path, form: str, evaluation: Path | None) -> dict[str, Any]:
+    """Hand the model of RUN on: OUT gets it in another format, its vocabulary and a card that says what it is of."""
+    from train.export import export as stage_export  # noqa: PLC0415
+
+    return stage_export(run, out, form, evaluation)

@@ -51,7 +51,15 @@ class Config:
     move: float = 0.0
     """Share of the side what the discriminator sees is moved by at most, and the side of what is cut out of it."""
     batch_size: int = 16
-    """Pairs a step."""
+    """Pairs a step, over all devices."""
+    accumulate: int = 1
+    """Steps whose gradients are averaged before weights move: a batch that many times as large, in the same memory."""
+    precision: str = "float32"
+    """What the generator computes in: `float32`, or `bfloat16`, twice as fast on a GPU's tensor cores.
+
+    Weights, losses, the average and the whole discriminator stay float32: a penalty is a slope through all of it, and
+    Keras' spectral norm writes weights back in the precision that it computes in.
+    """
     optimizer: str = "adam"
     """`adam` or `rmsprop`, one for each network."""
     learning_rate: float = 2e-3
@@ -84,12 +92,12 @@ class Config:
     average_decay: float = 0.995
     """Of the exponential moving average of the generator's weights, which is what samples and users see."""
     jit: bool = True
-    """Compile the step with XLA: slower to begin, faster afterwards."""
+    """Compile the step with XLA: slower to begin, faster afterwards. On several devices it is not compiled."""
     seed: int = 0
     log_every: int = 20
     """Steps between lines of stats.jsonl."""
     snapshot_every: int = 200
-    """Steps between snapshots, a multiple of `log_every`."""
+    """Steps between snapshots, a multiple of `log_every` and of `accumulate`."""
     keep_every: int = 2000
     """Steps between snapshots that are kept for ever, doubled whenever they would be more than 16; 0 keeps none."""
     best_by: str = "ciede2000"
@@ -113,6 +121,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adam", "rmsprop"),
     "loss": ("l1", "mse", "log"),
     "best_by": ("ciede2000", "l1"),
+    "precision": ("float32", "bfloat16"),
 }
 
 
@@ -142,6 +151,7 @@ def check(config: Config) -> Config:
         "tag_width",
         "discriminator_width",
         "batch_size",
+        "accumulate",
         "critic_steps",
         "log_every",
         "snapshot_every",
@@ -150,8 +160,10 @@ def check(config: Config) -> Config:
         raise ConfigError(f"{bad[0]} is a count: give at least 1, not {getattr(config, bad[0])}")
     if config.keep_every < 0:
         raise ConfigError(f"keep_every is a count of steps, or 0 for none, not {config.keep_every}")
-    if config.snapshot_every % config.log_every:
-        raise ConfigError(f"snapshot_every={config.snapshot_every} must be a multiple of log_every={config.log_every}")
+    for key in ("log_every", "accumulate"):
+        if config.snapshot_every % getattr(config, key):
+            least = f"a multiple of {key}={getattr(config, key)}"
+            raise ConfigError(f"snapshot_every={config.snapshot_every} must be {least}")
     return config
 
 

@@ -5,7 +5,7 @@ So a training goes on after a kill from the step number alone: there is no itera
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,12 +54,17 @@ class Choices:
     """Share of the pictures whose line art is varied."""
     balance: float = 0.0
     """0 shows each pair alike, 1 rare tags about as often as common ones."""
+    worker: int = 0
+    workers: int = 1
+    """Of so many workers each decodes its own part of a batch, in order; what is drawn for a pair stays the same."""
 
     @classmethod
-    def of(cls, config: Config) -> Choices:
-        """What a training's config says of its pairs."""
+    def of(cls, config: Config, worker: int = 0, workers: int = 1) -> Choices:
+        """What a training's config says of its pairs, for one of its workers."""
         same = ("seed", "flip", "tag_dropout", "single_tag_dropout", "target", "line_variation", "balance")
-        return cls(lines=config.line_styles, **{name: getattr(config, name) for name in same})
+        return cls(
+            lines=config.line_styles, worker=worker, workers=workers, **{name: getattr(config, name) for name in same}
+        )
 
 
 def open_index(shards: Path) -> ShardIndex:
@@ -134,10 +139,14 @@ def weights(pairs: Pairs, balance: float) -> Weights:
 
 
 def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step: int = 0) -> tf.data.Dataset:
-    """Endless batches from `first_step` on. Raises RunError if there are no pairs, or no such line style."""
+    """Endless batches from `first_step` on, or a worker's part of each.
+
+    Raises RunError if there are no pairs, or no such line style.
+    """
     if not len(pairs):
         raise RunError(f"{pairs.folder} has no {pairs.split} pairs: shard more pictures, or choose another --split")
 
+    own = batch_size // choices.workers
     style_places(pairs.index, choices.lines)
     weighed = weights(pairs, choices.balance) if choices.balance else None
 
@@ -145,10 +154,11 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
         step = first_step
         while True:
             numbers = batch_numbers(choices.seed, step, batch_size, len(pairs), weighed)
+            numbers = numbers[choices.worker * own : (choices.worker + 1) * own]
             yield np.array([pairs.read(number) for number in numbers], object), step
             step += 1
 
-    signature = (tf.TensorSpec((batch_size,), tf.string), tf.TensorSpec((), tf.int64))
+    signature = (tf.TensorSpec((own,), tf.string), tf.TensorSpec((), tf.int64))
     source = tf.data.Dataset.from_generator(steps, output_signature=signature)
     # one batch at a time: in deterministic mode TensorFlow would undo parallel calls; the prefetch hides the work
     return source.map(lambda records, step: decode(records, step, pairs, choices)).prefetch(2)
@@ -172,7 +182,7 @@ def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int |
     seed = tf.stack([tf.cast(choices.seed, tf.int64), step])
     styles = tf.stack([parsed[f"line_{method}"] for method in index.lines], axis=1)
     places = style_places(index, choices.lines)
-    drawn = _draw_styles(seed, count, places) if style is None else tf.fill((count,), style)
+    drawn = _draw_styles(seed, count, places, choices) if style is None else tf.fill((count,), style)
     lines = _pixels(tf.gather(styles, drawn, batch_dims=1), size, 1, index.encoding)
     mask = content_mask(parsed["content_box"], size)
     colors = white_outside(_pixels(parsed["color"], size, 3, index.encoding), mask)
@@ -182,7 +192,7 @@ def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int |
     if choices.line_variation:
         lines = white_outside(vary_lines(lines, other(seed, 50), choices.line_variation), mask)
     batch = Batch(lines, colors, mask, _drop_tags(tags, seed, choices))
-    return _flip(batch, seed) if choices.flip else batch
+    return _flip(batch, seed, choices) if choices.flip else batch
 
 
 def content_mask(boxes: Any, size: int) -> Any:
@@ -199,8 +209,16 @@ def white_outside(pixels: Any, mask: Any) -> Any:
     return pixels * mask + (1 - mask)
 
 
-def _draw_styles(seed: Any, count: Any, places: list[int]) -> Any:
-    return tf.gather(places, tf.random.stateless_uniform((count,), seed, 0, len(places), tf.int32))
+def _own(choices: Choices, count: Any, draw: Callable[[Any], Any]) -> Any:
+    """A worker's `count` of what is drawn, by the number of pairs, for the whole batch."""
+    if choices.workers == 1:
+        return draw(count)
+    return draw(count * choices.workers)[choices.worker * count : (choices.worker + 1) * count]
+
+
+def _draw_styles(seed: Any, count: Any, places: list[int], choices: Choices) -> Any:
+    drawn = _own(choices, count, lambda n: tf.random.stateless_uniform((n,), seed, 0, len(places), tf.int32))
+    return tf.gather(places, drawn)
 
 
 def _pixels(encoded: Any, size: int, channels: int, encoding: str) -> Any:
@@ -220,13 +238,15 @@ def _multi_hot(tags: Any, vocabulary: int) -> Any:
 
 
 def _drop_tags(tags: Any, seed: Any, choices: Choices) -> Any:
-    shape = tf.shape(tags)
-    kept = tf.random.stateless_uniform((shape[0], 1), other(seed, 1)) >= choices.tag_dropout
-    each = tf.random.stateless_uniform(shape, other(seed, 2)) >= choices.single_tag_dropout
-    return tags * tf.cast(kept & each, tf.float32)
+    count, width = tf.shape(tags)[0], tags.shape[1]
+    whole = _own(choices, count, lambda n: tf.random.stateless_uniform((n, 1), other(seed, 1)))
+    each = _own(choices, count, lambda n: tf.random.stateless_uniform((n, width), other(seed, 2)))
+    kept = (whole >= choices.tag_dropout) & (each >= choices.single_tag_dropout)
+    return tags * tf.cast(kept, tf.float32)
 
 
-def _flip(batch: Batch, seed: Any) -> Batch:
-    mirrored = tf.random.stateless_uniform((tf.shape(batch.tags)[0], 1, 1, 1), other(seed, 3)) < 0.5
+def _flip(batch: Batch, seed: Any, choices: Choices) -> Batch:
+    count = tf.shape(batch.tags)[0]
+    mirrored = _own(choices, count, lambda n: tf.random.stateless_uniform((n, 1, 1, 1), other(seed, 3))) < 0.5
     lines, colors, mask = (tf.where(mirrored, tf.reverse(one, [2]), one) for one in batch[:3])
     return Batch(lines, colors, mask, batch.tags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 from train import augment, losses
 from train.config import Config
 from train.data import Batch, white_outside
+from train.optimizers import Sums, optimizer
 
 Figures = dict[str, Any]
 
@@ -42,49 +44,68 @@ class Gan:
     ) -> None:
         self.config, self.generator, self.colors = config, generator, colors
         self.discriminator: Any = discriminator  # like its loss, None without an adversary: then no step asks for it
-        self.average = keras.models.clone_model(generator)
+        self.average = keras.models.clone_model(generator, clone_function=_in_float32)
         self.average.set_weights(generator.get_weights())
-        self.g_optimizer = _optimizer(config, config.learning_rate, generator)
-        self.d_optimizer = _optimizer(config, config.discriminator_rate, discriminator)
+        self.g_optimizer = optimizer(config, config.learning_rate, generator)
+        self.d_optimizer = optimizer(config, config.discriminator_rate, discriminator)
+        self.g_sums, self.d_sums = (Sums(config.accumulate, model) for model in (generator, discriminator))
         self.game: Any = losses.ADVERSARIES.get(config.adversary)
         kinds = {"plain": self.plain_step, "critic": self.critic_step, "both": self.adversarial_step}
-        self.steps = {kind: tf.function(step, jit_compile=config.jit) for kind, step in kinds.items()}
+        self.strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
+        jit = config.jit and self.strategy is None  # what devices tell each other cannot be compiled
+        self.steps = {kind: tf.function(self._on_each(step), jit_compile=jit) for kind, step in kinds.items()}
 
-    def step(self, batch: Batch, pace: Pace, rate: float, kind: str) -> Figures:
-        """One training step of a kind, `plain`, `critic` or `both`, at `rate` times the optimizers' peak rates."""
+    def step(self, batch: Batch, pace: Pace, rate: float, kind: str, moves: bool = True) -> Figures:
+        """One training step of a kind, `plain`, `critic` or `both`, at `rate` times the optimizers' peak rates.
+
+        Unless it `moves` the weights, it only counts its gradients in, for the next step that does.
+        """
         self.g_optimizer.learning_rate.assign(rate * self.config.learning_rate)
         self.d_optimizer.learning_rate.assign(rate * self.config.discriminator_rate)
-        return dict(self.steps[kind](batch, Pace(*map(tf.constant, pace))))
+        parts = batch if self.strategy is None else _parts(self.strategy, batch)
+        return dict(self.steps[kind](parts, Pace(*map(tf.constant, pace)), moves))
 
-    def plain_step(self, batch: Batch, pace: Pace) -> Figures:
+    def _on_each(self, step: Callable[..., Figures]) -> Callable[..., Figures]:
+        """The step on every device, each with its part of the batch; figures are means over devices."""
+        strategy = self.strategy
+        if strategy is None:
+            return step
+
+        def on_each(parts: Batch, pace: Pace, moves: bool) -> Figures:
+            figures = strategy.run(step, args=(parts, pace, moves))
+            return {name: strategy.reduce("MEAN", value, axis=None) for name, value in figures.items()}
+
+        return on_each
+
+    def plain_step(self, batch: Batch, pace: Pace, moves: bool = True) -> Figures:
         """One update of the generator by pixels alone: as long as colours are far off, a judge has nothing to add."""
         with tf.GradientTape() as tape:
             fakes = self.generator([batch.lines, batch.tags], training=True)
             error = self.error(fakes, batch)
             loss = pace.loss_weight * error
-        self._apply(self.g_optimizer, tape, loss, self.generator)
-        self._average(pace.decay)
+        gradients = tape.gradient(loss, self.generator.trainable_variables)
+        self._move_generator(gradients, pace.decay, moves)
         return {self.config.loss: error}
 
-    def critic_step(self, batch: Batch, pace: Pace) -> Figures:
+    def critic_step(self, batch: Batch, pace: Pace, moves: bool = True) -> Figures:
         """One update of the discriminator alone, which a Wasserstein critic needs several of."""
         fakes = white_outside(self.generator([batch.lines, batch.tags], training=True), batch.mask)
-        return {self.config.loss: self.error(fakes, batch), **self.discriminator_step(batch, fakes, pace)}
+        return {self.config.loss: self.error(fakes, batch), **self.discriminator_step(batch, fakes, pace, moves)}
 
-    def adversarial_step(self, batch: Batch, pace: Pace) -> Figures:
+    def adversarial_step(self, batch: Batch, pace: Pace, moves: bool = True) -> Figures:
         """One update of the discriminator, one of the generator, from the same fakes of one pass."""
         with tf.GradientTape() as tape:
             fakes = white_outside(self.generator([batch.lines, batch.tags], training=True), batch.mask)
             error = self.error(fakes, batch)
-            figures = self.discriminator_step(batch, tf.stop_gradient(fakes), pace)
+            figures = self.discriminator_step(batch, tf.stop_gradient(fakes), pace, moves)
             adversarial, named = self._fooled(batch, fakes, pace)
             loss = pace.loss_weight * error + self.config.adversarial_weight * adversarial
             loss += self.config.auxiliary_weight * named
-        self._apply(self.g_optimizer, tape, loss, self.generator)
-        self._average(pace.decay)
+        gradients = tape.gradient(loss, self.generator.trainable_variables)
+        self._move_generator(gradients, pace.decay, moves)
         return {self.config.loss: error, "generator": adversarial, **figures}
 
-    def discriminator_step(self, batch: Batch, fakes: Any, pace: Pace) -> Figures:
+    def discriminator_step(self, batch: Batch, fakes: Any, pace: Pace, moves: bool = True) -> Figures:
         """One update on reals and fakes (b, size, size, 3) in [-1, 1]; the fakes carry no gradient."""
         with tf.GradientTape() as tape:
             reals, named = self._judge(batch, batch.colors, pace, 10, training=True)
@@ -92,10 +113,7 @@ class Gan:
             loss = self.game.discriminator(reals, judged)
             penalty = self._penalty(batch, fakes, pace)
             whole = loss + self.config.penalty_weight * penalty + self.config.auxiliary_weight * named
-        self._apply(self.d_optimizer, tape, whole, self.discriminator)
-        if self.config.clip:
-            for weight in self.discriminator.trainable_variables:
-                weight.assign(tf.clip_by_value(weight, -self.config.clip, self.config.clip))
+        self._move_discriminator(tape.gradient(whole, self.discriminator.trainable_variables), moves)
         figures = {"discriminator": loss, "real_logits": tf.reduce_mean(reals), "fake_logits": tf.reduce_mean(judged)}
         figures["accuracy"] = (tf.reduce_mean(_share(reals > 0)) + tf.reduce_mean(_share(judged < 0))) / 2
         extra = {"penalty": penalty} if self.config.penalty != "none" else {}
@@ -123,14 +141,14 @@ class Gan:
             return outputs, 0.0
         tags = tf.gather(batch.tags, self.colors.places, axis=1)
         told = tf.cast(tf.matmul(tags, self.colors.same) > 0, tf.float32)
-        return outputs[0], losses.tag_error(outputs[1], tags, told)
+        return outputs[0], losses.tag_error(outputs[1], tags, told, _shared(tf.reduce_sum(told)))
 
     def _penalty(self, batch: Batch, fakes: Any, pace: Pace) -> Any:
         if self.config.penalty == "none":
             return 0.0
         points = batch.colors
         if self.config.penalty == "unit":
-            mix = tf.random.stateless_uniform((tf.shape(fakes)[0], 1, 1, 1), augment.other(pace.seed, 40))
+            mix = augment.uniform(augment.other(pace.seed, 40), 1, tf.shape(fakes)[0])[0, :, None, None, None]
             points += mix * (fakes - points)
         with tf.GradientTape() as tape:
             tape.watch(points)
@@ -146,10 +164,19 @@ class Gan:
             models["discriminator"] = self.discriminator.weights
         return {f"{part}/{place:03d}": one for part, found in models.items() for place, one in enumerate(found)}
 
-    @staticmethod
-    def _apply(optimizer: keras.optimizers.Optimizer, tape: tf.GradientTape, loss: Any, model: keras.Model) -> None:
-        variables = model.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
+    def _move_generator(self, gradients: list[Any], decay: Any, moves: bool) -> None:
+        if not moves:
+            return self.g_sums.add(gradients)
+        self.g_optimizer.apply(self.g_sums.mean(gradients), self.generator.trainable_variables)
+        return self._average(decay)
+
+    def _move_discriminator(self, gradients: list[Any], moves: bool) -> None:
+        if not moves:
+            return self.d_sums.add(gradients)
+        self.d_optimizer.apply(self.d_sums.mean(gradients), self.discriminator.trainable_variables)
+        for weight in self.discriminator.trainable_variables if self.config.clip else ():
+            weight.assign(tf.clip_by_value(weight, -self.config.clip, self.config.clip))
+        return None
 
     def _average(self, decay: Any) -> None:
         """Move the average's weights towards the generator's. Source: Yazici et al. (2019), arXiv:1806.04498, eq. 4."""
@@ -157,14 +184,29 @@ class Gan:
             slow.assign(decay * slow + (1 - decay) * fast)
 
 
-def _optimizer(config: Config, rate: float, model: keras.Model | None) -> keras.optimizers.Optimizer:
-    if config.optimizer == "rmsprop":
-        optimizer = keras.optimizers.RMSprop(rate)
-    else:
-        optimizer = keras.optimizers.Adam(rate, config.beta_1, config.beta_2)
-    if model is not None:
-        optimizer.build(model.trainable_variables)
-    return optimizer
+def _parts(strategy: tf.distribute.Strategy, batch: Batch) -> Batch:
+    """A process's batch in equal parts, one for each of its devices, in order."""
+    size = len(batch.lines) // len(strategy.extended.worker_devices)
+
+    def part(context: Any) -> Batch:
+        first = context.replica_id_in_sync_group * size % len(batch.lines)
+        return Batch(*(one[first : first + size] for one in batch))
+
+    parts: Batch = strategy.experimental_distribute_values_from_function(part)
+    return parts
+
+
+def _shared(total: Any) -> Any:
+    """A device's share of a total over the whole batch, such that the mean of quotients is the quotient of totals."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return tf.maximum(total, 1)
+    return tf.maximum(context.all_reduce("SUM", total), 1) / context.num_replicas_in_sync
+
+
+def _in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A layer like another, computing in float32 whatever that one does: what is shown, saved and handed on."""
+    return layer.__class__.from_config(layer.get_config() | {"dtype": "float32"})
 
 
 def _share(which: Any) -> Any:

@@ -16,6 +16,7 @@ from train.data import Pairs, fixed_batch
 from train.errors import ConfigError
 from train.evaluate import evaluate
 from train.presets import PRESETS, preset
+from train.schedule import Length
 
 RUNGS = tuple(name for name in PRESETS if name != "tags-gpu")
 FIGURE = "evaluation.json"
@@ -55,7 +56,7 @@ def _rung(shards: Path, folder: Path, config: Config, budget: int, tell: Callabl
     steps = budget // config.batch_size
     known = read_json(folder / FIGURE) if (folder / FIGURE).is_file() else {}
     if known.get("steps") != steps:
-        last = run.fit(shards, folder, config, run.Length(steps=steps), tell=tell(config.preset))
+        last = run.fit(shards, folder, config, Length(steps=steps), tell=tell(config.preset))
         known = {"steps": steps, "last": last, **evaluate(folder, shards)}
         write_json(folder / FIGURE, known)
     return {"rung": config.preset, **known}

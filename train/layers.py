@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 from keras import layers, ops
 
 GROUPS = 8  # of GroupNorm: independent of the batch, so a batch of one behaves as in training
+
+
+@contextmanager
+def computing(precision: str) -> Iterator[None]:
+    """Layers made in the block compute in `float32` or `bfloat16`; their weights are float32 either way."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 @keras.saving.register_keras_serializable(package="nurie")
@@ -21,7 +34,7 @@ class FiLM(layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Create the dense map from condition to scale and shift."""
         (*_, channels), condition = input_shape
-        self.map = layers.Dense(2 * channels, kernel_initializer="zeros", name="map")
+        self.map = layers.Dense(2 * channels, kernel_initializer="zeros", name="map", dtype=self.dtype_policy)
         self.map.build(condition)
 
     def call(self, inputs: Any) -> Any:

@@ -112,14 +112,15 @@ ADVERSARIES: dict[str, Adversary] = {
 }
 
 
-def tag_error(logits: Tensor, tags: Tensor, told: Tensor) -> Tensor:
+def tag_error(logits: Tensor, tags: Tensor, told: Tensor, total: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of tag logits (b, n) against multi-hot tags, where told (b, n) is 1.
 
+    Of a part of a batch, `total` is its share of the sum of told over the whole one.
     What a picture's tags leave open is no "no": told is 0 there. Source: Odena et al., "Auxiliary Classifier GANs"
     (2017), arXiv:1610.09585, eq. 3, with one sigmoid a tag.
     """
     each = ops.softplus(logits) - logits * tags
-    return ops.sum(each * told) / ops.maximum(ops.sum(told), 1)
+    return ops.sum(each * told) / (ops.maximum(ops.sum(told), 1) if total is None else total)
 
 
 def unit_penalty(slopes: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from train.config import Config
-from train.layers import conv, down, enlarge, join, modulate, norm
+from train.layers import computing, conv, down, enlarge, join, modulate, norm
 
 WIDEST = 8  # times the first width: deeper blocks stay that wide
 
@@ -18,8 +18,14 @@ def generator(config: Config, size: int, vocabulary: int) -> keras.Model:
 
     Tags enter every decoder block by FiLM. The full resolution is left to two thin convolutions that see the lines
     again: blocks there cost several times all others together. Without skips it is an autoencoder.
+    It computes in the config's precision; its inputs, weights and output are float32.
     Source: Ronneberger et al., "U-Net" (2015), arXiv:1505.04597; conditioning as in train.layers.FiLM.
     """
+    with computing(config.precision):
+        return _generator(config, size, vocabulary)
+
+
+def _generator(config: Config, size: int, vocabulary: int) -> keras.Model:
     lines = keras.Input((size, size, 1), name="lines")
     tags = keras.Input((vocabulary,), name="tags")
     condition = _embedding(tags, config.tag_width) if config.tags else None
@@ -36,7 +42,7 @@ def generator(config: Config, size: int, vocabulary: int) -> keras.Model:
     thin = config.width // 2 or 1
     x = join(enlarge(x, thin, transposed=pooled), lines, config.skip)
     x = layers.Activation("silu")(conv(thin, bias=True)(x))
-    colors = layers.Conv2D(3, 3, padding="same", activation="tanh", name="colors")(x)
+    colors = layers.Conv2D(3, 3, padding="same", activation="tanh", name="colors", dtype="float32")(x)
     return keras.Model([lines, tags], colors, name="generator")
 
 

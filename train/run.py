@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,32 +12,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from curate.contract import check_files, read_vocabulary
+from curate.contract import ShardIndex, check_files, read_vocabulary
 from train import networks, snapshots, trained
 from train.callbacks import Watch
 from train.config import Config
 from train.data import Choices, Pairs, open_index, style_places, training_batches
+from train.devices import Crew
+from train.devices import crew as devices_of
 from train.errors import NotFiniteError, RunError
 from train.folder import prepare
-from train.gan import ColorTags, Gan, Pace
+from train.gan import ColorTags, Gan
+from train.schedule import Length, kind, pace, rate
 from train.snapshots import Clock
 
 LOWER = 0.5  # what the rates are lowered to after a NaN
 BACK = 3  # times that a run goes back: what an eighth of the rates does not mend is another fault
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long to train: a number of steps, or minutes of wall time over all sittings."""
-
-    steps: int | None = None
-    minutes: float | None = None
-
-    def progress(self, clock: Clock) -> float:
-        """Share of the training that is done, 0 to 1."""
-        if self.steps is not None:
-            return min(1.0, clock.step / self.steps)
-        return min(1.0, clock.elapsed / (60 * (self.minutes or math.inf)))
 
 
 def devices() -> list[str]:
@@ -65,11 +53,7 @@ def build(config: Config, shards: Path) -> Gan:
     """Both networks and their optimizers, initialised by the config's seed."""
     keras.utils.set_random_seed(config.seed)
     size, vocabulary = open_index(shards).size, len(read_vocabulary(shards))
-    style_places(open_index(shards), config.line_styles)
-    if size % 2**config.levels or size % 16:
-        raise RunError(
-            f"pairs of {size} px cannot be halved {config.levels} times: --set levels=N or extract with --size"
-        )
+    _halves(config, size)
     colors = color_tags(open_index(shards).colors, read_vocabulary(shards))
     generator = networks.generator(config, size, vocabulary)
     judges = config.adversary != "none"
@@ -93,31 +77,79 @@ def describe(config: Config, shards: Path) -> dict[str, Any]:
 
 
 def fit(
-    shards: Path, run: Path, config: Config, length: Length, *, fresh: bool = False, tell: Callable[..., None]
+    shards: Path,
+    run: Path,
+    config: Config,
+    length: Length,
+    *,
+    fresh: bool = False,
+    tell: Callable[..., None],
+    devices: int = 1,
 ) -> dict[str, Any]:
     """Train until `length`, going on from the last snapshot; returns the last figures and a verdict.
 
+    With `accumulate` it goes on until the weights move next. Several devices, here or on the machines of TF_CONFIG,
+    share every batch; how many there are is no setting of the run, which may go on with others.
+
     `tell(progress, clock, figures)` is called once an interval. Where a figure or a weight is no number, the training
     is taken back to the last snapshot and goes on at half the rates, three times. Raises RunError if that is not
-    enough, or if the run folder is of another config, or of other shards.
+    enough, if the run folder is of another config, or of other shards, and for a batch or length that the devices
+    cannot share.
     """
     tf.config.experimental.enable_op_determinism()
-    gan, pairs = build(config, shards), Pairs(shards, "train")  # raises before the run folder holds its config
-    prepare(shards, run, config, fresh=fresh)
-    clock = _resume(run, gan)
-    watch = Watch(run, clock, config, Pairs(shards, "validation") or pairs)
-    sitting = Sitting(run, config, length, gan, pairs, watch, tell)
-    snapshots.thin(run, sitting.wanted(clock))  # a kill may have come before it
+    crew = devices_of(devices)
+    _fits(crew, config, length, open_index(shards))  # raises before the run folder holds the config
+    if crew.chief:
+        prepare(shards, run, config, fresh=fresh)
+    crew.meet()
+    with crew.own(run) as folder:
+        if not crew.chief:
+            prepare(shards, folder, config, fresh=False)
+        result = _train(crew, shards, run, folder, config, length, tell)
+        crew.meet()  # a worker that left while the chief still writes would be taken for one that crashed
+    return result
+
+
+def _train(
+    crew: Crew, shards: Path, run: Path, folder: Path, config: Config, length: Length, tell: Callable[..., None]
+) -> dict[str, Any]:
+    """Train from the last snapshot of `run`, writing to `folder`."""
+    with crew.scope():
+        gan = build(config, shards)
+    pairs = Pairs(shards, "train")
+    clock = _resume(run, folder, gan)
+    watch = Watch(folder, clock, config, Pairs(shards, "validation") or pairs)
+    choices = Choices.of(config, crew.worker, crew.workers)
+    sitting = Sitting(folder, config, length, gan, pairs, choices, watch, tell)
+    snapshots.thin(folder, sitting.wanted(clock))  # a kill may have come before it
     while True:
         try:
             clock = sitting.train(clock)
             break
         except NotFiniteError as fault:
             clock = sitting.back(fault)
-    trained.save(run, gan.average)
+    trained.save(folder, gan.average)
     result = watch.result(clock)
-    _save_best(run, gan, result["best_step"])
+    if crew.chief:
+        _save_best(folder, gan, result["best_step"])
     return {**result, "step": clock.step, "images_seen": clock.images_seen, "elapsed": round(clock.elapsed, 1)}
+
+
+def _fits(crew: Crew, config: Config, length: Length, index: ShardIndex) -> None:
+    count = crew.strategy.num_replicas_in_sync
+    if config.batch_size % count:
+        raise RunError(f"a batch of {config.batch_size} is not shared by {count} devices alike: --set batch_size=N")
+    if crew.workers > 1 and length.steps is None:
+        raise RunError("the clocks of several machines differ: give --steps N in place of --minutes")
+    style_places(index, config.line_styles)
+    _halves(config, index.size)
+
+
+def _halves(config: Config, size: int) -> None:
+    if size % 2**config.levels or size % 16:
+        raise RunError(
+            f"pairs of {size} px cannot be halved {config.levels} times: --set levels=N or extract with --size"
+        )
 
 
 @dataclass(frozen=True)
@@ -129,18 +161,23 @@ class Sitting:
     length: Length
     gan: Gan
     pairs: Pairs
+    choices: Choices
     watch: Watch
     tell: Callable[..., None]
 
     def train(self, clock: Clock) -> Clock:
         """From a clock to the end. Raises NotFiniteError where a figure or a weight is no number."""
         config, began, share, kept = self.config, time.monotonic() - clock.elapsed, 0.0, clock.step
-        for batch in training_batches(self.pairs, config.batch_size, Choices.of(config), clock.step):
-            step, done = clock.step, self.length.progress(clock)
+        done = 0.0
+        for batch in training_batches(self.pairs, config.batch_size, self.choices, clock.step):
+            step = clock.step
+            if step % config.accumulate == 0:  # else gradients are pending, which no snapshot holds
+                done = self.length.progress(clock)
             if done >= 1:
                 break
             share = rate(config, step, done) * LOWER ** len(clock.nan)
-            self.watch.add(self.gan.step(batch, pace(config, step, done), share, kind(config, step, done)))
+            moves = (step + 1) % config.accumulate == 0
+            self.watch.add(self.gan.step(batch, pace(config, step, done), share, kind(config, step, done), moves))
             seen = clock.images_seen + config.batch_size
             clock = replace(clock, step=step + 1, images_seen=seen, elapsed=time.monotonic() - began)
             if clock.step % config.snapshot_every == 0:
@@ -185,35 +222,16 @@ class Sitting:
         return clock
 
 
-def rate(config: Config, step: int, progress: float) -> float:
-    """Learning rate as a share of its peak: a linear warm-up, then half a cosine down to zero at the end."""
-    return min(1.0, (step + 1) / max(1, config.warm_up_steps)) * (1 + math.cos(math.pi * progress)) / 2
+def _resume(run: Path, folder: Path, gan: Gan) -> Clock:
+    """The last snapshot of `run`, loaded; at first one of the initial weights is written, to be gone back to.
 
-
-def decay(config: Config, step: int) -> float:
-    """Of the moving average: short at first, so that it does not remember the initial weights."""
-    return min(config.average_decay, (1 + step) / (10 + step))
-
-
-def pace(config: Config, step: int, progress: float) -> Pace:
-    """What a step does otherwise than the one before."""
-    since = max(0.0, progress - config.adversary_from) / max(1e-9, 1 - config.adversary_from)
-    weight = config.loss_weight + (config.loss_weight_end - config.loss_weight) * since
-    return Pace(np.float32(decay(config, step)), np.float32(weight), np.array([config.seed, step], np.int64))
-
-
-def kind(config: Config, step: int, progress: float) -> str:
-    """Which update a step is: `plain`, then with an adversary `both`, or but for one in `critic_steps` `critic`."""
-    if config.adversary == "none" or progress < config.adversary_from:
-        return "plain"
-    return "critic" if (step + 1) % config.critic_steps else "both"
-
-
-def _resume(run: Path, gan: Gan) -> Clock:
-    """The last snapshot, loaded; at first one of the initial weights is written, to be gone back to."""
-    if not snapshots.found(run):
-        snapshots.save(run, Clock(), gan.state())
-    return snapshots.load(snapshots.found(run)[-1], gan.state())
+    A worker that writes to a folder of its own keeps there what it began with.
+    """
+    found = snapshots.found(run)
+    clock = snapshots.load(found[-1], gan.state()) if found else Clock()
+    if not found or folder != run:
+        snapshots.save(folder, clock, gan.state())
+    return clock
 
 
 def _save_best(run: Path, gan: Gan, step: int | None) -> None:

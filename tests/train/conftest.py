@@ -56,7 +56,8 @@ def trained(pairs32: Path, small: Any, tmp_path_factory: pytest.TempPathFactory)
     """A run folder trained until it knows its few pairs by heart, at last with the adversary. Not to be changed."""
     from dataclasses import replace
 
-    from train.run import Length, fit
+    from train.run import fit
+    from train.schedule import Length
 
     run: Path = tmp_path_factory.mktemp("trained") / "run"
     config = replace(small, learning_rate=4e-3, warm_up_steps=5, average_decay=0.9, adversary_from=0.9, log_every=50)

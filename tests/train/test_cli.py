@@ -28,7 +28,7 @@ def settings(*more: str) -> list[str]:
 
 def test_help_lists_the_commands_in_the_order_of_the_road(call: Call) -> None:
     listed = call("--help").output.split("Commands:")[1]
-    places = [listed.index(f"  {name} ") for name in ("fit", "presets", "colorize", "evaluate")]
+    places = [listed.index(f"  {name} ") for name in ("fit", "presets", "colorize", "evaluate", "export")]
     assert places == sorted(places)
 
 

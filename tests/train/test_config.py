@@ -42,6 +42,9 @@ def test_a_config_survives_json() -> None:
         ("preset=tags", "no such key"),
         ("skip=concatenate", "skip is one of concat, add, none, not 'concatenate'"),
         ("critic_steps=0", "at least 1"),
+        ("accumulate=0", "at least 1"),
+        ("accumulate=3", "snapshot_every=200 must be a multiple of accumulate=3"),
+        ("precision=float16", "precision is one of float32, bfloat16, not 'float16'"),
     ],
 )
 def test_a_bad_setting_says_what_to_write(setting: str, message: str) -> None:

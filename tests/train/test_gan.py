@@ -10,13 +10,14 @@ import pytest
 import tensorflow as tf
 
 from train import run as training
-from train import snapshots
+from train import schedule, snapshots
 from train.augment import move_and_cut
 from train.config import Config, override
 from train.data import Batch, Choices, Pairs, training_batches
 from train.gan import Pace
 from train.presets import PRESETS, preset
-from train.run import Length, fit
+from train.run import fit
+from train.schedule import Length
 
 TINY = ("width=8", "levels=3", "tag_width=8", "discriminator_width=8", "batch_size=4", "jit=false")
 RUNGS = [name for name in PRESETS if name != "tags-gpu"]
@@ -91,16 +92,16 @@ def test_the_loss_of_pixels_weighs_in_the_generator_s_one_optimizer(pairs32: Pat
 
 def test_the_weight_of_pixels_is_annealed_from_where_the_adversary_joins() -> None:
     config = replace(preset("tags"), adversary_from=0.5, loss_weight=100.0, loss_weight_end=20.0)
-    weights = [float(training.pace(config, 0, progress).loss_weight) for progress in (0, 0.5, 0.75, 1)]
+    weights = [float(schedule.pace(config, 0, progress).loss_weight) for progress in (0, 0.5, 0.75, 1)]
     assert weights == pytest.approx([100, 100, 60, 20])
 
 
 def test_a_critic_takes_its_steps_for_one_of_the_generator() -> None:
     config = preset("wgan")
-    kinds = [training.kind(config, step, 0.0) for step in range(10)]
+    kinds = [schedule.kind(config, step, 0.0) for step in range(10)]
     assert kinds == (["critic"] * 4 + ["both"]) * 2
-    assert training.kind(preset("unet-l1"), 0, 1.0) == "plain"
-    assert [training.kind(replace(preset("tags"), adversary_from=0.5), 0, at) for at in (0.4, 0.5)] == ["plain", "both"]
+    assert schedule.kind(preset("unet-l1"), 0, 1.0) == "plain"
+    assert [schedule.kind(replace(preset("tags"), adversary_from=0.5), 0, at) for at in (0.4, 0.5)] == ["plain", "both"]
 
 
 @pytest.mark.parametrize("penalty", ["unit", "real"])

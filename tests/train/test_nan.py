@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from train import run as training
-from train import snapshots, trained
+from train import schedule, snapshots, trained
 from train.config import Config
 from train.errors import RunError
 from train.gan import Gan, Pace
-from train.run import Length, fit
+from train.run import fit
+from train.schedule import Length
 
 STEPS = 8  # snapshots lie at 2, 4, 6, 8; the fifth step spoils a weight where its rate is high
 Step = Callable[..., Any]
@@ -82,7 +82,7 @@ def test_it_goes_back_and_on_at_half_the_rates(once: tuple[Path, dict[str, Any]]
     stats = rows(run)
     assert [row["step"] for row in stats] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [row["step"] for row in stats if "nan" in row["alarms"]] == [5, 6]
-    usual = [training.rate(config, step, step / STEPS) for step in range(STEPS)]
+    usual = [schedule.rate(config, step, step / STEPS) for step in range(STEPS)]
     assert [row["rate"] for row in stats] == pytest.approx(usual[:4] + [rate / 2 for rate in usual[4:]])
     assert "NaN at step 6: gone on at a rate of 1/2" in result["verdict"]
     for path in snapshots.found(run):

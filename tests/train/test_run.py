@@ -15,14 +15,15 @@ import tensorflow as tf
 
 from curate.contract import write_json
 from train import run as training
-from train import snapshots, trained
+from train import schedule, snapshots, trained
 from train.callbacks import Stats
 from train.config import Config, override
 from train.data import training_batches
 from train.errors import RunError
 from train.gan import Pace
 from train.presets import preset
-from train.run import Length, fit
+from train.run import fit
+from train.schedule import Length
 
 STEPS = 8  # of the runs that are compared; the adversary joins after four, snapshots lie at 2, 4, 6, 8
 PACE = Pace(*map(tf.constant, (0.5, 100.0, np.array([0, 3], np.int64))))
@@ -242,9 +243,9 @@ def test_pairs_that_cannot_be_halved_that_often_are_refused(pairs32: Path, small
 
 def test_rates_warm_up_and_end_at_zero_whatever_the_length() -> None:
     config = override(preset("tags"), ["warm_up_steps=4"])
-    assert [training.rate(config, step, 0.0) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
-    assert training.rate(config, 99, 0.5) == pytest.approx(0.5)
-    assert training.rate(config, 99, 1.0) == pytest.approx(0)
+    assert [schedule.rate(config, step, 0.0) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert schedule.rate(config, 99, 0.5) == pytest.approx(0.5)
+    assert schedule.rate(config, 99, 1.0) == pytest.approx(0)
     assert Length(steps=10).progress(snapshots.Clock(step=5)) == 0.5
     assert Length(minutes=2).progress(snapshots.Clock(elapsed=30)) == 0.25
 
