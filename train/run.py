@@ -54,6 +54,7 @@ def build(config: Config, shards: Path) -> Gan:
     keras.utils.set_random_seed(config.seed)
     size, vocabulary = open_index(shards).size, len(read_vocabulary(shards))
     _halves(config, size)
+    style_places(open_index(shards), config.line_styles)
     colors = color_tags(open_index(shards).colors, read_vocabulary(shards))
     generator = networks.generator(config, size, vocabulary)
     judges = config.adversary != "none"

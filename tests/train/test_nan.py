@@ -37,7 +37,7 @@ def spoilt(bound: float, taken: list[int], *, kill: int = 0) -> Step:
     It is eager: a few steps are done sooner than they are compiled.
     """
 
-    def step(gan: Gan, batch: Any, pace: Any, rate: float, kind: str) -> Any:
+    def step(gan: Gan, batch: Any, pace: Any, rate: float, kind: str, moves: bool) -> Any:  # as is called
         if kill and len(taken) == kill:
             raise KilledError
         taken.append(int(pace.seed[1]))
