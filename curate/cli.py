@@ -93,7 +93,7 @@ def extract(
 
 @main.command()
 @click.argument("dataset", type=FOLDER)
-@click.option("--max-distance", type=click.IntRange(0, 16), default=6, show_default=True, help="Bits, for duplicates.")
+@click.option("--max-distance", type=click.IntRange(0, 16), default=8, show_default=True, help="Bits, for duplicates.")
 @click.option("--mirror", is_flag=True, help="Seek mirrored copies, and such as lie on their side.")
 @click.option(
     "--survivor",

@@ -22,7 +22,7 @@ from curate.variants import SLANTED, VARIANTS
 class Options:
     """What decides the manifest."""
 
-    max_distance: int = 6
+    max_distance: int = 8
     """Bits within which two pictures may be duplicates."""
     drop_alternates: bool = False
     """Keep one picture a family."""
