@@ -78,18 +78,22 @@ def alternates(split: Split, true: list[Rgb], seed: int) -> dict[str, Any] | Non
 
 
 def obedience(split: Split, true: list[Rgb]) -> dict[str, Any] | None:
-    """Over families of two and more: the share of fakes nearest to the truth that was asked for, of all the family's.
+    """Over alternates: the share of fakes nearest to the truth that was asked for, of all the family's.
 
-    `neighbours` is the share nearest to it or to the next lighter or darker one. None without such a family.
+    Members with the same tags ask for the same, so that each of their truths is right. `neighbours` is the share
+    nearest to a right one or to the next lighter or darker one, `chance` the mean share of a family that is right.
+    None without alternates.
     """
     hits, near, chances = [], [], []
     families = _families(split)
     for numbers, family in families:
+        rows, shades = split.rows[numbers], family.shades()
+        right = (rows[:, None] == rows[None]).all(axis=-1)
+        close = abs(shades[:, None] - shades[None]) <= 1
         picked = np.array([family.nearest(true[number]) for number in numbers])
-        shades, places = family.shades(), np.arange(len(numbers))
-        hits += (picked == places).tolist()
-        near += (abs(shades[picked] - shades[places]) <= 1).tolist()
-        chances += [1 / len(numbers)] * len(numbers)
+        hits += right[range(len(numbers)), picked].tolist()
+        near += [bool((asked & close[one]).any()) for asked, one in zip(right, picked, strict=True)]
+        chances += right.mean(axis=1).tolist()
     if not families:
         return None
     shares = {"accuracy": hits, "neighbours": near, "chance": chances}
@@ -121,10 +125,10 @@ def swap(split: Split, true: list[Rgb]) -> dict[str, float] | None:
 
 
 def _families(split: Split) -> list[tuple[list[int], Family]]:
-    """Families of two and more whose truths differ, with their members' numbers."""
+    """Alternates: families whose tags and truths differ, with their members' numbers."""
     members: dict[str, list[int]] = defaultdict(list)
     for number, family in enumerate(split.families):
         members[family].append(number)
-    several = [numbers for numbers in members.values() if numbers[1:]]
+    several = [numbers for numbers in members.values() if len(np.unique(split.rows[numbers], axis=0)) > 1]
     found = [(numbers, Family.of([split.truths[number] for number in numbers])) for numbers in several]
     return [(numbers, family) for numbers, family in found if family is not None]
