@@ -74,6 +74,8 @@ class Config:
     """Of the loss of pixels beside the adversary's, in one optimizer; 0 leaves colours to the adversary."""
     loss_weight_end: float = 100.0
     """What `loss_weight` is annealed to, in a straight line from the step at which the adversary joins."""
+    half_until: float = 0.0
+    """Share of the training, from its start, on pairs of half their size, by pixels alone: a step costs a quarter."""
     adversarial_weight: float = 1.0
     adversary_from: float = 0.8
     """Share of the training after which the adversary joins: its steps cost nearly double."""
@@ -82,7 +84,9 @@ class Config:
     single_tag_dropout: float = 0.2
     """Share of the other pairs' single tags left out: a missing tag is not a negative tag."""
     flip: bool = True
-    """Mirror half of the pairs."""
+    """Mirror half of the pairs, but for those with a tag that names a side (`facing_left`)."""
+    jitter: float = 0.0
+    """How far pairs are turned, stretched and moved, as a share of 10 degrees, a sixth, and 8 % of the side."""
     lines: str = ""
     """Stored line styles to train on, between commas; empty means all. One left out can then be tested on."""
     line_variation: float = 0.0
@@ -138,8 +142,8 @@ def override(config: Config, settings: Iterable[str]) -> Config:
 
 def check(config: Config) -> Config:
     """The config itself. Raises ConfigError if its values do not fit together."""
-    inputs = ("move", "tag_dropout", "single_tag_dropout", "line_variation", "balance")
-    shares = (*inputs, "adversary_from", "average_decay", "beta_1", "beta_2")
+    inputs = ("move", "tag_dropout", "single_tag_dropout", "jitter", "line_variation", "balance")
+    shares = (*inputs, "half_until", "adversary_from", "average_decay", "beta_1", "beta_2")
     if bad := [name for name in shares if not 0 <= getattr(config, name) <= 1]:
         raise ConfigError(f"{bad[0]} is a share: give 0 to 1, not {getattr(config, bad[0])}")
     for key, names in CHOICES.items():

@@ -17,10 +17,11 @@ import pandas as pd
 import tensorflow as tf
 
 from curate.contract import NurieError, ShardIndex, read_index, read_vocabulary
-from train.augment import other, vary_lines
+from train.augment import jitter, other, vary_lines
 from train.config import Config
 from train.errors import RunError
 from train.order import Weights, batch_numbers, rarity, weigh
+from train.tags import names_a_side
 
 CHUNK = 1024  # pairs whose tags are read at once
 
@@ -48,6 +49,8 @@ class Choices:
     single_tag_dropout: float = 0.0
     target: str = "colors"
     """`lines`: the pair's line art is to be drawn again, in place of its colours."""
+    jitter: float = 0.0
+    """How far they are turned, stretched and moved."""
     lines: tuple[str, ...] = ()
     """Line styles to draw from; none means all that are stored."""
     line_variation: float = 0.0
@@ -61,7 +64,7 @@ class Choices:
     @classmethod
     def of(cls, config: Config, worker: int = 0, workers: int = 1) -> Choices:
         """What a training's config says of its pairs, for one of its workers."""
-        same = ("seed", "flip", "tag_dropout", "single_tag_dropout", "target", "line_variation", "balance")
+        same = ("seed", "flip", "tag_dropout", "single_tag_dropout", "target", "jitter", "line_variation", "balance")
         return cls(
             lines=config.line_styles, worker=worker, workers=workers, **{name: getattr(config, name) for name in same}
         )
@@ -93,6 +96,7 @@ class Pairs:
         self.folder, self.split = shards, split
         self.index: ShardIndex = open_index(shards)
         self.vocabulary = read_vocabulary(shards)
+        self.sided = np.array([names_a_side(tag) for tag in self.vocabulary], np.float32)
         names = self.index.shards(split)
         self.listings = [(shards / name).with_suffix(".parquet") for name in names]
         tables = [pd.read_parquet(path, columns=["offset", "length"]) for path in self.listings]
@@ -189,10 +193,12 @@ def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int |
     tags = _multi_hot(parsed["tags"], len(pairs.vocabulary))
     if choices.target == "lines":
         colors = white_outside(tf.repeat(lines, 3, axis=-1), mask)
+    if choices.jitter:
+        lines, colors, mask = _jitter(lines, colors, mask, seed, choices)
     if choices.line_variation:
         lines = white_outside(vary_lines(lines, other(seed, 50), choices.line_variation), mask)
     batch = Batch(lines, colors, mask, _drop_tags(tags, seed, choices))
-    return _flip(batch, seed, choices) if choices.flip else batch
+    return _flip(batch, seed, choices, pairs.sided) if choices.flip else batch
 
 
 def content_mask(boxes: Any, size: int) -> Any:
@@ -245,8 +251,19 @@ def _drop_tags(tags: Any, seed: Any, choices: Choices) -> Any:
     return tags * tf.cast(kept, tf.float32)
 
 
-def _flip(batch: Batch, seed: Any, choices: Choices) -> Batch:
+def _jitter(lines: Any, colors: Any, mask: Any, seed: Any, choices: Choices) -> tuple[Any, Any, Any]:
+    """All three alike; what comes in from beyond the picture is outside the mask."""
+    count = tf.shape(lines)[0]
+    draws = _own(choices, count, lambda n: tf.random.stateless_uniform((n, 5), other(seed, 4), -1, 1))
+    moved = jitter(tf.concat([lines, colors, 1 - mask], axis=-1), draws, choices.jitter)
+    mask = tf.cast(moved[..., 4:] < 0.5, tf.float32)
+    return white_outside(moved[..., :1], mask), white_outside(moved[..., 1:4], mask), mask
+
+
+def _flip(batch: Batch, seed: Any, choices: Choices, sided: npt.NDArray[np.float32]) -> Batch:
+    """Mirror half of the pairs, but for those whose tags would then be wrong."""
     count = tf.shape(batch.tags)[0]
     mirrored = _own(choices, count, lambda n: tf.random.stateless_uniform((n, 1, 1, 1), other(seed, 3))) < 0.5
+    mirrored &= (tf.linalg.matvec(batch.tags, sided) == 0)[:, None, None, None]
     lines, colors, mask = (tf.where(mirrored, tf.reverse(one, [2]), one) for one in batch[:3])
     return Batch(lines, colors, mask, batch.tags)

@@ -46,6 +46,13 @@ def _generator(config: Config, size: int, vocabulary: int) -> keras.Model:
     return keras.Model([lines, tags], colors, name="generator")
 
 
+def halved(model: keras.Model) -> keras.Model:
+    """The same generator, of the same weights, for pairs of half the size."""
+    lines, tags = model.inputs
+    inputs = [keras.Input((lines.shape[1] // 2, lines.shape[2] // 2, 1)), keras.Input(tags.shape[1:])]
+    return keras.models.clone_model(model, inputs, clone_function=lambda layer: layer)
+
+
 def _embedding(tags: Any, width: int) -> Any:
     """Sum of the tags' vectors, then a small network: (b, vocabulary) -> (b, width). No tags are a zero sum."""
     total = layers.Dense(width, use_bias=False, kernel_initializer="glorot_normal", name="tag_vectors")(tags)

@@ -147,10 +147,9 @@ def _fits(crew: Crew, config: Config, length: Length, index: ShardIndex) -> None
 
 
 def _halves(config: Config, size: int) -> None:
-    if size % 2**config.levels or size % 16:
-        raise RunError(
-            f"pairs of {size} px cannot be halved {config.levels} times: --set levels=N or extract with --size"
-        )
+    times = config.levels + bool(config.half_until)
+    if size % 2**times or size % 16:
+        raise RunError(f"pairs of {size} px cannot be halved {times} times: --set levels=N or extract with --size")
 
 
 @dataclass(frozen=True)

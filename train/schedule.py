@@ -48,7 +48,9 @@ def pace(config: Config, step: int, progress: float) -> Pace:
 
 
 def kind(config: Config, step: int, progress: float) -> str:
-    """Which update a step is: `plain`, then with an adversary `both`, or but for one in `critic_steps` `critic`."""
+    """Which update a step is: `half`, then `plain`, then with an adversary `both`, or in between `critic`."""
+    if progress < config.half_until:
+        return "half"
     if config.adversary == "none" or progress < config.adversary_from:
         return "plain"
     return "critic" if (step // config.accumulate + 1) % config.critic_steps else "both"

@@ -13,6 +13,17 @@ from train.errors import TagError
 
 Colors = Mapping[str, Sequence[str]]
 """Colour tags of the vocabulary as (colour, noun), from the shards' index."""
+SIDES = frozenset({"left", "right", "leftward", "rightward", "leftwards", "rightwards", "first", "second"})
+"""Words of tags; of two people named in a row, the first is the one on the left."""
+
+
+def names_a_side(tag: str) -> bool:
+    """Whether a tag says what is on the left or right, which is no longer true of the mirrored picture.
+
+    >>> names_a_side("facing_left"), names_a_side("second_dark_skin_tone"), names_a_side("bright_sun")
+    (True, True, False)
+    """
+    return not SIDES.isdisjoint(tag.split("_"))
 
 
 def parse(text: str) -> list[str]:

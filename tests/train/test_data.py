@@ -12,7 +12,7 @@ from train.errors import RunError
 
 def test_batches_are_a_pure_function_of_seed_and_step(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
-    choices = Choices(7, True, 0.3, 0.3, lines=("contour", "xdog"), line_variation=0.5, balance=0.5)
+    choices = Choices(7, True, 0.3, 0.3, jitter=0.5, lines=("contour", "xdog"), line_variation=0.5)
     first = list(training_batches(pairs, 4, choices).take(5))
     other = next(iter(training_batches(pairs, 4, Choices(8), first_step=4)))
     for step in (2, 4):
@@ -68,8 +68,10 @@ def test_a_line_style_that_is_not_stored_is_one_line_that_names_those_that_are(p
 
 
 def test_what_a_config_says_of_pairs_is_what_they_get() -> None:
-    config = Config(seed=3, flip=False, lines=" xdog,canny ,", line_variation=0.4, balance=0.6, target="lines")
-    assert Choices.of(config) == Choices(3, False, 0.1, 0.2, "lines", ("xdog", "canny"), 0.4, 0.6)
+    config = Config(
+        seed=3, flip=False, jitter=0.7, lines=" xdog,canny ,", line_variation=0.4, balance=0.6, target="lines"
+    )
+    assert Choices.of(config) == Choices(3, False, 0.1, 0.2, "lines", 0.7, ("xdog", "canny"), 0.4, 0.6)
 
 
 def test_dropped_tags_are_a_share_and_never_added(pairs32: Path) -> None:
@@ -92,6 +94,35 @@ def test_a_flip_mirrors_lines_colours_and_mask_together(pairs32: Path) -> None:
             assert same or turned
             mirrored += turned and not same
     assert 0 < mirrored < 24
+
+
+def test_a_pair_whose_tags_name_a_side_is_never_mirrored(pairs32: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = Pairs(pairs32, "train")
+    tags = fixed_batch(pairs, list(range(len(pairs)))).tags.numpy()
+    sided = tags[:, np.argmin(abs(tags.sum(axis=0) - len(pairs) / 2))]  # a tag on about half of them
+    place = int(np.flatnonzero((tags == sided[:, None]).all(axis=0))[0])
+    monkeypatch.setattr(pairs, "sided", np.eye(tags.shape[1], dtype=np.float32)[place])
+    seen = {0.0: 0, 1.0: 0}
+    for step in range(6):
+        plain, flipped = (
+            next(iter(training_batches(pairs, 8, Choices(0, flip=flip), first_step=step))) for flip in (False, True)
+        )
+        changed = (plain.colors.numpy() != flipped.colors.numpy()).any(axis=(1, 2, 3))
+        for tag, turned in zip(plain.tags.numpy()[:, place], changed, strict=True):
+            seen[float(tag)] += bool(turned)
+    assert seen[1.0] == 0
+    assert seen[0.0] > 0
+
+
+def test_jitter_moves_lines_colours_and_mask_together(pairs32: Path) -> None:
+    pairs = Pairs(pairs32, "train")
+    batch = next(iter(training_batches(pairs, 8, Choices(0, target="lines", jitter=1.0))))
+    plain = next(iter(training_batches(pairs, 8, Choices(0, target="lines"))))
+    np.testing.assert_allclose(batch.colors, np.repeat(batch.lines, 3, axis=-1), atol=1e-6)
+    assert (batch.lines.numpy() != plain.lines.numpy()).any(axis=(1, 2, 3)).all()
+    assert (batch.lines.numpy()[batch.mask.numpy() == 0] == 1).all()
+    ink = [float((1 - one.lines.numpy()).sum()) for one in (batch, plain)]
+    assert ink[0] == pytest.approx(ink[1], rel=0.3)
 
 
 def test_the_mask_is_the_content_box() -> None:

@@ -73,6 +73,19 @@ def test_each_update_changes_its_own_network_alone(name: str, pairs32: Path, bat
     assert not changed(judged, gan.discriminator.trainable_weights)
 
 
+def test_a_half_step_is_a_plain_step_on_pairs_of_half_the_size(pairs32: Path, batch: Batch) -> None:
+    config = tiny("tags-cpu", "half_until=0.5")
+    gan, other = (training.build(config, pairs32) for _ in range(2))
+    figures = gan.half_step(batch, PACE)
+    lines, colors, mask = (one.numpy().reshape(4, 16, 2, 16, 2, -1).mean(axis=(2, 4)) for one in batch[:3])
+    half = Batch(tf.constant(lines), tf.constant(colors), tf.constant(mask), batch.tags)
+    whole = other.generator
+    other.generator = other.half
+    assert float(figures["l1"]) == pytest.approx(float(other.plain_step(half, PACE)["l1"]), rel=1e-5)
+    for one, same in zip(gan.generator.weights, whole.weights, strict=True):
+        np.testing.assert_allclose(one, same, atol=1e-5)
+
+
 def test_a_clipped_critic_stays_within_its_bound(pairs32: Path, batch: Batch) -> None:
     gan = training.build(tiny("wgan", "discriminator_rate=0.1"), pairs32)
     gan.critic_step(batch, PACE)
@@ -101,6 +114,8 @@ def test_a_critic_takes_its_steps_for_one_of_the_generator() -> None:
     kinds = [schedule.kind(config, step, 0.0) for step in range(10)]
     assert kinds == (["critic"] * 4 + ["both"]) * 2
     assert schedule.kind(preset("unet-l1"), 0, 1.0) == "plain"
+    halves = replace(preset("tags"), half_until=0.3, adversary_from=0.5)
+    assert [schedule.kind(halves, 0, at) for at in (0.2, 0.3, 0.5)] == ["half", "plain", "both"]
     assert [schedule.kind(replace(preset("tags"), adversary_from=0.5), 0, at) for at in (0.4, 0.5)] == ["plain", "both"]
 
 

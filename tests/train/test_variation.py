@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from train.augment import _change_strokes, _cut_gaps, vary_lines
+from train.augment import _change_strokes, _cut_gaps, jitter, vary_lines
 from train.data import Choices, Pairs, decode, training_batches
 
 
@@ -111,3 +112,25 @@ def test_eager_and_graph_agree(pairs32: Path) -> None:
     graph = tf.function(lambda given, at: decode(given, at, pairs, choices))(records, step)
     for one, other in zip(eager, graph, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_jitter_turns_and_enlarges_about_the_middle_as_opencv_does(strokes: Any) -> None:
+    """Ten degrees and e^-0.15, the most there is; the inverse is what OpenCV, too, maps each new pixel through."""
+    made = jitter(strokes[:1], tf.constant([[1.0, -1.0, 0.0, 0.0, 0.0]]), 1.0).numpy()[0, ..., 0]
+    map_back = cv2.getRotationMatrix2D((15.5, 15.5), -10, float(np.exp(-0.15)))
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    wanted = cv2.warpAffine(strokes.numpy()[0, ..., 0], map_back, (32, 32), flags=flags, borderValue=1)
+    np.testing.assert_allclose(made, wanted, atol=0.1)  # OpenCV rounds places to 1/32 px
+
+
+def test_jitter_moves_by_a_share_of_the_side_and_brings_in_white() -> None:
+    ink = -tf.ones((1, 100, 100, 1))
+    made = jitter(ink, tf.constant([[0.0, 0.0, 0.0, 0.5, -0.5]]), 1.0).numpy()[0, ..., 0]
+    assert (made[4:, :96] == -1).all()
+    assert (made[:4] == 1).all()
+    assert (made[:, 96:] == 1).all()
+
+
+def test_no_jitter_changes_nothing(strokes: Any) -> None:
+    draws = tf.random.stateless_uniform((400, 5), seed(0, 0), -1, 1)
+    np.testing.assert_allclose(jitter(strokes, draws, 0.0), strokes, atol=1e-6)
