@@ -13,12 +13,8 @@ import tensorflow as tf
 SHRINK = 0.6  # of a pixel off a stroke's edges at most: a whole one would leave nothing of strokes 2 px wide
 PALEST, FAINTEST = 30 / 255, 0.7  # ink at its lightest, and what of it the strongest fading leaves
 NOISE = 2 * 5 / 255  # standard deviation, on a scale from -1 to 1
-TURN, GROWTH, STRETCH, SHIFT = (
-    math.radians(10),
-    0.15,
-    0.1,
-    0.08,
-)  # of the strongest jitter; shift is a share of the side
+TURN, GROWTH, STRETCH = math.radians(10), 0.15, 0.1  # of the strongest jitter
+SHIFT = 0.08  # of the side, in the same
 GAPS, WIDEST = 4, 1 / 16  # white squares in a picture, and the side of the largest as a share of the picture's
 
 

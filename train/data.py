@@ -96,7 +96,6 @@ class Pairs:
         self.folder, self.split = shards, split
         self.index: ShardIndex = open_index(shards)
         self.vocabulary = read_vocabulary(shards)
-        self.sided = np.array([names_a_side(tag) for tag in self.vocabulary], np.float32)
         names = self.index.shards(split)
         self.listings = [(shards / name).with_suffix(".parquet") for name in names]
         tables = [pd.read_parquet(path, columns=["offset", "length"]) for path in self.listings]
@@ -105,6 +104,11 @@ class Pairs:
         listing = pd.concat(tables) if tables else pd.DataFrame({"offset": [], "length": []})
         self.offset = listing["offset"].to_numpy(np.int64)
         self.length = listing["length"].to_numpy(np.int32)
+
+    @cached_property
+    def sided(self) -> npt.NDArray[np.float32]:
+        """(vocabulary,) 1 for each tag that names a side."""
+        return np.array([names_a_side(tag) for tag in self.vocabulary], np.float32)
 
     @cached_property
     def ids(self) -> list[str]:

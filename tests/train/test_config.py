@@ -42,6 +42,8 @@ def test_a_config_survives_json() -> None:
         ("preset=tags", "no such key"),
         ("skip=concatenate", "skip is one of concat, add, none, not 'concatenate'"),
         ("critic_steps=0", "at least 1"),
+        ("jitter=2", "0 to 1"),
+        ("half_until=0.9", "joins before half_until is over: --set adversary_from=0.9"),
         ("accumulate=0", "at least 1"),
         ("accumulate=3", "snapshot_every=200 must be a multiple of accumulate=3"),
         ("precision=float16", "precision is one of float32, bfloat16, not 'float16'"),

@@ -12,7 +12,7 @@ from train.errors import RunError
 
 def test_batches_are_a_pure_function_of_seed_and_step(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
-    choices = Choices(7, True, 0.3, 0.3, jitter=0.5, lines=("contour", "xdog"), line_variation=0.5)
+    choices = Choices(7, True, 0.3, 0.3, jitter=0.5, lines=("contour", "xdog"), line_variation=0.5, balance=0.5)
     first = list(training_batches(pairs, 4, choices).take(5))
     other = next(iter(training_batches(pairs, 4, Choices(8), first_step=4)))
     for step in (2, 4):

@@ -42,10 +42,12 @@ def held(weights: list[Any]) -> list[Any]:
     return [np.asarray(one) for one in weights]
 
 
-@pytest.mark.parametrize("name", RUNGS)
-def test_a_killed_rung_goes_on_as_if_it_had_not_been(name: str, pairs32: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "more"), [*((name, ()) for name in RUNGS), ("unet-l1", ("half_until=0.5",))])
+def test_a_killed_rung_goes_on_as_if_it_had_not_been(
+    name: str, more: tuple[str, ...], pairs32: Path, tmp_path: Path
+) -> None:
     """Four steps in one, against the last two done again from the snapshot after two."""
-    config = tiny(name, "log_every=2", "snapshot_every=2", "adversary_from=0", "critic_steps=2")
+    config = tiny(name, "log_every=2", "snapshot_every=2", "adversary_from=0", "critic_steps=2", *more)
     whole = tmp_path / "whole"
     fit(pairs32, whole, config, Length(steps=4), tell=lambda *_: None)
     broken = Path(copytree(whole, tmp_path / "broken"))
