@@ -98,6 +98,8 @@ def fit(
     cannot share.
     """
     tf.config.experimental.enable_op_determinism()
+    # it joins the gradients of a tensor used in several places to one sum, whose order was seen to vary from run to run
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     crew = devices_of(devices)
     _fits(crew, config, length, open_index(shards))  # raises before the run folder holds the config
     if crew.chief:
