@@ -50,7 +50,7 @@ class Config:
     """Steps of the discriminator for one of the generator, each on a batch of its own."""
     move: float = 0.0
     """Share of the side what the discriminator sees is moved by at most, and the side of what is cut out of it."""
-    batch_size: int = 16
+    batch_size: int = 8
     """Pairs a step, over all devices."""
     accumulate: int = 1
     """Steps whose gradients are averaged before weights move: a batch that many times as large, in the same memory."""
@@ -81,11 +81,11 @@ class Config:
     """Share of the training after which the adversary joins: its steps cost nearly double."""
     tag_dropout: float = 0.1
     """Share of pairs shown without any tag, so that the generator can also be asked without."""
-    single_tag_dropout: float = 0.2
+    single_tag_dropout: float = 0.05
     """Share of the other pairs' single tags left out: a missing tag is not a negative tag."""
     flip: bool = True
     """Mirror half of the pairs, but for those with a tag that names a side (`facing_left`)."""
-    jitter: float = 0.0
+    jitter: float = 1.0
     """How far pairs are turned, stretched and moved, as a share of 10 degrees, a sixth, and 8 % of the side."""
     lines: str = ""
     """Stored line styles to train on, between commas; empty means all. One left out can then be tested on."""
@@ -100,9 +100,9 @@ class Config:
     seed: int = 0
     log_every: int = 20
     """Steps between lines of stats.jsonl."""
-    snapshot_every: int = 200
+    snapshot_every: int = 400
     """Steps between snapshots, a multiple of `log_every` and of `accumulate`."""
-    keep_every: int = 2000
+    keep_every: int = 4000
     """Steps between snapshots that are kept for ever, doubled whenever they would be more than 16; 0 keeps none."""
     best_by: str = "ciede2000"
     """What the best snapshot has least of, on fixed validation pairs: `ciede2000` or `l1`."""

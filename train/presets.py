@@ -28,6 +28,7 @@ _DCGAN = {
 _CRITIC = {
     **_DCGAN, "adversary": "wasserstein", "critic_steps": 5, "loss_weight": 100.0, "loss_weight_end": 100.0,
 }  # fmt: skip
+_STEERED = {"half_until": 0.6, "adversary_from": 0.88}  # most pairs a minute: obedience grows with pairs seen
 _RADFORD = "discriminator and rates: Radford et al., DCGAN (2015), arXiv:1511.06434"
 _TAGS = "FiLM: Perez et al. 2018; projection: Miyato and Koyama 2018; hinge: Lim and Ye 2017; EMA: Yazici et al. 2019"
 PRESETS: dict[str, Preset] = {
@@ -79,11 +80,15 @@ PRESETS: dict[str, Preset] = {
             "learning_rate": 1e-4, "discriminator_rate": 1e-4,
         },
     ),
-    "tags-cpu": Preset("U-Net steered by tags, L1 then a hinge adversary, sized for two cores", _TAGS, {}),
+    "tags-cpu": Preset(
+        "U-Net steered by tags: L1 at half the size, at the whole, then a hinge adversary; sized for two cores",
+        _TAGS,
+        _STEERED,
+    ),
     "tags-gpu": Preset(
         "the same, sized for a GPU",
         _TAGS,
-        {"width": 64, "discriminator_width": 64, "batch_size": 64, "adversary_from": 0.2, "snapshot_every": 1000},
+        {**_STEERED, "width": 64, "discriminator_width": 64, "batch_size": 64, "snapshot_every": 1000},
     ),
 }  # fmt: skip
 

@@ -45,7 +45,7 @@ def test_a_config_survives_json() -> None:
         ("jitter=2", "0 to 1"),
         ("half_until=0.9", "joins before half_until is over: --set adversary_from=0.9"),
         ("accumulate=0", "at least 1"),
-        ("accumulate=3", "snapshot_every=200 must be a multiple of accumulate=3"),
+        ("accumulate=3", "snapshot_every=400 must be a multiple of accumulate=3"),
         ("precision=float16", "precision is one of float32, bfloat16, not 'float16'"),
     ],
 )
@@ -67,6 +67,6 @@ def test_every_loss_that_can_be_named_is_there() -> None:
 def test_rungs_differ_only_where_the_ladder_says() -> None:
     """Equal terms: widths, batch, augmentation and seed are the same on every rung."""
     sizes = ("width", "levels", "discriminator_width", "batch_size")
-    same = (*sizes, "flip", "lines", "line_variation", "balance", "seed", "average_decay")
+    same = (*sizes, "flip", "jitter", "lines", "line_variation", "balance", "seed", "average_decay")
     rungs = [asdict(preset(name)) for name in PRESETS if name != "tags-gpu"]
     assert {tuple(rung[key] for key in same) for rung in rungs} == {tuple(asdict(Config())[key] for key in same)}
