@@ -1,6 +1,7 @@
 # Needs Python 3.11 to 3.13, git and make. `make` alone lists the targets.
 PYTHON ?= python3
 MINUTES ?= 3
+IMAGES ?= 4000
 UPGRADE ?=
 
 SHELL := /bin/bash
@@ -10,7 +11,7 @@ START := $(shell date +%s)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture test slow bench format docs lock clean
+.PHONY: help demo picture ladder test slow bench format docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +50,11 @@ picture:  ## README's picture and figures, from the last demo
 	@mkdir -p docs
 	@cp demo/strip/grid.png docs/strip.png
 	@cp demo/evaluation.json docs/evaluation.json
+	@$(MAKE) --no-print-directory docs
+
+ladder: $(VENV)/installed  ## README's ladder, after make demo: every preset on IMAGES=4000 pairs each, about an hour
+	train ladder demo/shards demo/ladder --budget-images $(IMAGES)
+	@cp demo/ladder/ladder.md demo/ladder/ladder.png docs/
 	@$(MAKE) --no-print-directory docs
 
 test: $(VENV)/installed  ## every check: format, lint, types, import contracts, tests and docs with coverage

@@ -6,6 +6,7 @@ All work on (b, size, size, c) pixels in [-1, 1], where 1 is paper and white.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -80,17 +81,21 @@ def jitter(pixels: Any, draws: Any, share: float) -> Any:
     return tf.ensure_shape(1 + moved, pixels.shape)
 
 
-def vary_lines(lines: Any, seed: Any, share: float) -> Any:
+Draw = Callable[[Any], Any]
+
+
+def vary_lines(lines: Any, seed: Any, share: float, own: Callable[[Draw], Any] | None = None) -> Any:
     """Line art (b, size, size, 1) as other pens and scanners would have it, in about `share` of the pictures.
 
     Those have their strokes made thicker or thinner (half of them), gaps cut into these, ink of 0 to 30 in 255 faded to
     between 1 and 0.7 of itself, and noise of a standard deviation of 5 in 255 laid over all. The others stay as they
-    are, bit for bit.
+    are, bit for bit. Where the lines are part of a larger batch, `own` takes their rows of what is drawn for all of it.
     """
-    draws = tf.random.stateless_uniform((4, tf.shape(lines)[0], 1, 1, 1), seed)
-    varied = _cut_gaps(_change_strokes(lines, draws[0]), other(seed, 1))
+    own = own or (lambda draw: draw(tf.shape(lines)[0]))
+    draws = tf.unstack(own(lambda rows: tf.random.stateless_uniform((rows, 4, 1, 1, 1), seed)), axis=1)
+    varied = _cut_gaps(_change_strokes(lines, draws[0]), other(seed, 1), own)
     ink = (1 - PALEST * draws[1]) * (FAINTEST + (1 - FAINTEST) * draws[2])
-    noise = NOISE * tf.random.stateless_normal(tf.shape(lines), other(seed, 2))
+    noise = NOISE * own(lambda rows: tf.random.stateless_normal((rows, *lines.shape[1:]), other(seed, 2)))
     varied = tf.clip_by_value(1 + ink * (varied - 1) + noise, -1, 1)
     return tf.where(draws[3] < share, varied, lines)
 
@@ -103,14 +108,16 @@ def _change_strokes(lines: Any, draws: Any) -> Any:
     return lines + thicker * (dark - lines) + thinner * (light - lines)
 
 
-def _cut_gaps(lines: Any, seed: Any) -> Any:
+def _cut_gaps(lines: Any, seed: Any, own: Callable[[Draw], Any]) -> Any:
     """White squares, GAPS a picture, of 1 px to WIDEST of the side."""
-    count, size = tf.shape(lines)[0], lines.shape[1]
-    sides = tf.random.stateless_uniform((GAPS, count), seed, 1, max(1, int(WIDEST * size)) + 1, tf.int32)
-    corners = tf.random.stateless_uniform((2, GAPS, count), other(seed, 10), 0, size, tf.int32)
-    for side, row, column in zip(tf.unstack(sides), *map(tf.unstack, tf.unstack(corners)), strict=True):
-        gap = _within(row, side, size)[:, :, None, None] * _within(column, side, size)[:, None, :, None]
-        lines = lines + gap * (1 - lines)
+    size = lines.shape[1]
+    widest = max(1, int(WIDEST * size))
+    sides = own(lambda rows: tf.random.stateless_uniform((rows, GAPS), seed, 1, widest + 1, tf.int32))
+    corners = own(lambda rows: tf.random.stateless_uniform((rows, GAPS, 2), other(seed, 10), 0, size, tf.int32))
+    for gap in range(GAPS):
+        side, row, column = sides[:, gap], corners[:, gap, 0], corners[:, gap, 1]
+        white = _within(row, side, size)[:, :, None, None] * _within(column, side, size)[:, None, :, None]
+        lines = lines + white * (1 - lines)
     return lines
 
 

@@ -163,7 +163,7 @@ def check(config: Config) -> Config:
     if bad := [name for name in counts if getattr(config, name) < 1]:
         raise ConfigError(f"{bad[0]} is a count: give at least 1, not {getattr(config, bad[0])}")
     if config.adversary != "none" and config.adversary_from < config.half_until:
-        remedy = f"--set adversary_from={config.half_until} or later"
+        remedy = f"--set adversary_from={config.half_until} or later, or half_until={config.adversary_from:g} or less"
         raise ConfigError(f"the adversary sees whole pairs only, and joins before half_until is over: {remedy}")
     if config.keep_every < 0:
         raise ConfigError(f"keep_every is a count of steps, or 0 for none, not {config.keep_every}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -200,7 +200,8 @@ def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int |
     if choices.jitter:
         lines, colors, mask = _jitter(lines, colors, mask, seed, choices)
     if choices.line_variation:
-        lines = white_outside(vary_lines(lines, other(seed, 50), choices.line_variation), mask)
+        own = partial(_own, choices, count)
+        lines = white_outside(vary_lines(lines, other(seed, 50), choices.line_variation, own), mask)
     batch = Batch(lines, colors, mask, _drop_tags(tags, seed, choices))
     return _flip(batch, seed, choices, pairs.sided) if choices.flip else batch
 

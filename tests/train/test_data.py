@@ -69,7 +69,14 @@ def test_a_line_style_that_is_not_stored_is_one_line_that_names_those_that_are(p
 
 def test_what_a_config_says_of_pairs_is_what_they_get() -> None:
     config = Config(
-        seed=3, flip=False, jitter=0.7, lines=" xdog,canny ,", line_variation=0.4, balance=0.6, target="lines"
+        seed=3,
+        flip=False,
+        single_tag_dropout=0.2,
+        jitter=0.7,
+        lines=" xdog,canny ,",
+        line_variation=0.4,
+        balance=0.6,
+        target="lines",
     )
     assert Choices.of(config) == Choices(3, False, 0.1, 0.2, "lines", 0.7, ("xdog", "canny"), 0.4, 0.6)
 

@@ -17,9 +17,10 @@ THREE = ("autoencoder", "dcgan-l1", "tags-cpu")
 
 
 @pytest.fixture(scope="module")
-def climbed(pairs32: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def climbed(pairs32: Path, tmp_path_factory: pytest.TempPathFactory, eagerly: Any) -> tuple[Path, dict[str, Any]]:
     out: Path = tmp_path_factory.mktemp("ladder") / "out"
-    return out, ladder(pairs32, out, THREE, 39, TINY, tell=lambda _: lambda *_: None)
+    with eagerly():
+        return out, ladder(pairs32, out, THREE, 39, TINY, tell=lambda _: lambda *_: None)
 
 
 def test_every_preset_but_the_gpu_s_is_a_rung() -> None:

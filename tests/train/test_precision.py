@@ -81,7 +81,7 @@ def test_a_discriminator_moves_only_with_the_last_of_the_batches(pairs32: Path, 
 
 def test_an_accumulating_run_goes_on_after_a_kill_as_if_there_had_been_none(pairs32: Path, tmp_path: Path) -> None:
     """And ends where weights have moved: seven steps become eight."""
-    settings = ("accumulate=2", "log_every=2", "snapshot_every=4", "adversary_from=0", "levels=2")
+    settings = ("accumulate=2", "log_every=2", "snapshot_every=4", "half_until=0", "adversary_from=0", "levels=2")
     config = tiny("tags", *settings, "discriminator_norm=none")
     whole = tmp_path / "whole"
     assert fit(pairs32, whole, config, Length(steps=7), tell=lambda *_: None)["step"] == 8

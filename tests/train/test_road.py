@@ -41,6 +41,7 @@ def test_a_manifest_filtered_in_pandas_is_sharded_and_trained_on(pairs32: Path, 
         "jit=false",
         "log_every=1",
         "snapshot_every=2",
+        "half_until=0",
         "adversary_from=0.5",
     )
     given = [word for setting in settings for word in ("--set", setting)]

@@ -25,7 +25,9 @@ from train.presets import preset
 from train.run import fit
 from train.schedule import Length
 
-STEPS = 8  # of the runs that are compared; the adversary joins after four, snapshots lie at 2, 4, 6, 8
+STEPS = (
+    8  # of the runs that are compared: two at half size, two plain, four with the adversary; snapshots at 2, 4, 6, 8
+)
 PACE = Pace(*map(tf.constant, (0.5, 100.0, np.array([0, 3], np.int64))))
 
 KILLED = """
@@ -53,7 +55,7 @@ def silent(*_: object) -> None:
 
 @pytest.fixture(scope="module")
 def config(small: Config) -> Config:
-    return replace(small, adversary_from=0.5)
+    return replace(small, half_until=0.25, adversary_from=0.5)
 
 
 @pytest.fixture(scope="module")

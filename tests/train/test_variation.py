@@ -70,7 +70,7 @@ def test_strokes_grow_by_a_pixel_or_shrink_by_less_and_half_stay(strokes: Any) -
 
 def test_gaps_are_a_few_small_white_patches() -> None:
     black = -tf.ones((50, 64, 64, 1))
-    made = _cut_gaps(black, seed(0, 0)).numpy()
+    made = _cut_gaps(black, seed(0, 0), lambda draw: draw(50)).numpy()
     assert set(np.unique(made)) == {-1, 1}
     white = (made == 1).sum(axis=(1, 2, 3))
     assert 1 <= white.min() <= white.max() <= 4 * 4 * 4
