@@ -157,16 +157,17 @@ def colorize(
 @click.argument("shards", type=FOLDER)
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
 @click.option("--lines", metavar="METHOD", help="Line style to colour; the first one stored unless given.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the shuffle and the bootstrap.")
+@click.option("--most", type=click.IntRange(1), default=2000, show_default=True, help="Pairs, of whole families.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice, the shuffle and the bootstrap.")
 @stage(table)
-def evaluate(run: Path, shards: Path, split: str, lines: str | None, seed: int) -> dict[str, Any]:
+def evaluate(run: Path, shards: Path, split: str, lines: str | None, most: int, seed: int) -> dict[str, Any]:
     """Measure a run's pictures on a split, and how far the tags decide their colours.
 
     RUN is a run folder, for its last model, or a model in it: RUN/best.keras.
     """
     from train.evaluate import evaluate as stage_evaluate  # noqa: PLC0415
 
-    return stage_evaluate(run, shards, split, lines=lines, seed=seed)
+    return stage_evaluate(run, shards, split, lines=lines, most=most, seed=seed)
 
 
 @main.command()

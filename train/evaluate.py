@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,16 @@ from train.steering import Rows, Split, steered
 from train.trained import Trained, colored, load, opened
 
 BATCH = 32
+MOST = 2000  # pairs: 1.5 GB at 128 px, whose intervals are narrow enough to tell models apart
 
 
 def evaluate(
-    run: Path, shards: Path, split: str = "validation", *, lines: str | None = None, seed: int = 0
+    run: Path, shards: Path, split: str = "validation", *, lines: str | None = None, most: int = MOST, seed: int = 0
 ) -> dict[str, Any]:
     """Colour a split with its true tags, with none, and with those of pictures of other families; compare with truth.
 
-    `run` is a run folder, or a model in it. `lines` is the line style, the first one stored unless given. Differences
+    `run` is a run folder, or a model in it. `lines` is the line style, the first one stored unless given. Of a split
+    of more than `most` pairs, whole families are chosen by hash, so that memory grows with `most` alone. Differences
     carry 95 % bootstrap intervals over families. A figure that does not apply is None. Raises RunError if the split is
     empty, the shards have another vocabulary, or no such style.
     """
@@ -38,7 +42,8 @@ def evaluate(
     style = lines or pairs.index.lines[0]
     if style not in pairs.index.lines:
         raise RunError(f"{shards} has no lines by {style}: choose of {', '.join(pairs.index.lines)}")
-    work = _split(trained, pairs, pairs.index.lines.index(style))
+    numbers = sample(pairs.families, most, seed)
+    work = _split(trained, pairs, numbers, pairs.index.lines.index(style))
     true = work.paint(work.rows)
     both = list(zip(true, work.truths, strict=True))
     figures = {name: _mean([one(f, t) for f, t in both]) for name, one in metrics.FIGURES.items()}
@@ -46,7 +51,8 @@ def evaluate(
     return {
         "split": split,
         "lines": style,
-        "pairs": len(pairs),
+        "pairs": len(numbers),
+        "split_pairs": len(pairs),
         "images_seen": _images_seen(opened(run)[0], trained.model),
         **figures,
         "chroma_ratio": ratio,
@@ -55,11 +61,18 @@ def evaluate(
     }
 
 
-def _split(trained: Trained, pairs: Pairs, style: int) -> Split:
-    batches = []
-    for start in range(0, len(pairs), BATCH):
-        numbers = list(range(start, min(start + BATCH, len(pairs))))
-        batches.append(fixed_batch(pairs, numbers, style, trained.config.target))
+def sample(families: list[str], most: int, seed: int) -> list[int]:
+    """Numbers of at most `most` pairs, of whole families in the order of their hashes; but at least one family."""
+    sizes = Counter(families)
+    order = sorted(sizes, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    fitting = int((np.cumsum([sizes[name] for name in order]) <= most).sum())
+    kept = set(order[: max(1, fitting)])
+    return [number for number, name in enumerate(families) if name in kept]
+
+
+def _split(trained: Trained, pairs: Pairs, numbers: list[int], style: int) -> Split:
+    blocks = [numbers[start : start + BATCH] for start in range(0, len(numbers), BATCH)]
+    batches = [fixed_batch(pairs, block, style, trained.config.target) for block in blocks]
 
     def paint(rows: Rows) -> list[Rgb]:
         starts = np.cumsum([0, *(len(batch.lines) for batch in batches)])
@@ -72,7 +85,7 @@ def _split(trained: Trained, pairs: Pairs, style: int) -> Split:
     truths = [one for batch in batches for one in _unpadded(np.asarray(batch.colors), batch.mask)]
     rows = np.concatenate([np.asarray(batch.tags) for batch in batches])
     places = [place for place, tag in enumerate(pairs.vocabulary) if tag in pairs.index.colors]
-    return Split(truths, pairs.families, rows, paint, np.array(places, np.int64))
+    return Split(truths, [pairs.families[number] for number in numbers], rows, paint, np.array(places, np.int64))
 
 
 def _kid(fakes: list[Rgb], truths: list[Rgb], size: int, seed: int) -> dict[str, float] | None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from train import evaluate as evaluation
 from train.data import Pairs
 from train.errors import RunError
-from train.evaluate import evaluate
+from train.evaluate import evaluate, sample
 from train.trained import colored
 
 
@@ -21,12 +23,12 @@ def figures(trained: Path, pairs32: Path) -> dict[str, Any]:
 
 def test_figures_have_the_names_that_programs_rely_on(figures: dict[str, Any], pairs32: Path) -> None:
     assert list(figures) == [
-        "split", "lines", "pairs", "images_seen", "l1", "psnr", "ssim", "ciede2000", "line_f1", "chroma_ratio", "kid",
-        "tags",
+        "split", "lines", "pairs", "split_pairs", "images_seen", "l1", "psnr", "ssim", "ciede2000", "line_f1",
+        "chroma_ratio", "kid", "tags",
     ]  # fmt: skip
     assert {"ciede2000_true", "ciede2000_shuffled", "ciede2000_none", "obedience", "swap"} <= figures["tags"].keys()
     assert figures["tags"]["obedience"].keys() == {"accuracy", "neighbours", "chance", "sets"}
-    assert figures["pairs"] == len(Pairs(pairs32, "train"))
+    assert figures["pairs"] == figures["split_pairs"] == len(Pairs(pairs32, "train"))
     assert figures["tags"]["alternates"].keys() == {"pictures", "ciede2000_true", "ciede2000_shuffled", "ratio"}
     assert figures["tags"]["swap"].keys() == {"inside", "outside", "asked"}
     assert json.loads(json.dumps(figures)) == figures
@@ -42,6 +44,23 @@ def test_on_what_it_learned_by_heart_true_tags_beat_shuffled_and_none(figures: d
     assert tags["obedience"]["neighbours"] >= tags["obedience"]["accuracy"]
     assert tags["alternates"]["ratio"] > 1.2
     assert tags["swap"]["inside"] > 2 * tags["swap"]["outside"]
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=60), st.integers(1, 70), st.integers(0, 3))
+def test_of_a_large_split_whole_families_are_measured(families: list[str], most: int, seed: int) -> None:
+    numbers = sample(families, most, seed)
+    kept = {families[number] for number in numbers}
+    assert numbers == [number for number, name in enumerate(families) if name in kept]
+    assert len(numbers) <= most or len(kept) == 1
+    assert len(families) > most or len(numbers) == len(families)
+    renamed = [name for name in families if name in kept]
+    assert sample(renamed, most, seed) == list(range(len(renamed)))  # those left out decide nothing
+
+
+def test_a_figure_of_a_sample_is_that_of_the_pairs_in_it(trained: Path, pairs32: Path, figures: dict[str, Any]) -> None:
+    few = evaluate(trained, pairs32, "train", most=12)
+    assert 1 < few["pairs"] <= 12 < few["split_pairs"] == figures["pairs"]
+    assert few["ciede2000"] != figures["ciede2000"]
 
 
 def test_equal_calls_give_equal_figures(trained: Path, pairs32: Path, figures: dict[str, Any]) -> None:
