@@ -53,7 +53,7 @@ picture:  ## README's picture and figures, from the last demo
 	@$(MAKE) --no-print-directory docs
 
 ladder: $(VENV)/installed  ## README's ladder, after make demo: every preset on IMAGES=4000 pairs each, about an hour
-	train ladder demo/shards demo/ladder --budget-images $(IMAGES)
+	train ladder demo/shards demo/ladder --budget-images $(IMAGES) --set snapshot_every=100
 	@cp demo/ladder/ladder.md demo/ladder/ladder.png docs/
 	@$(MAKE) --no-print-directory docs
 

@@ -22,6 +22,7 @@ RUNGS = tuple(name for name in PRESETS if name != "tags-gpu")
 FIGURE = "evaluation.json"
 Tell = Callable[..., None]
 ROWS = 6  # lines in the picture
+TITLES = ("CIEDE2000", "L1", "PSNR", "SSIM", "chroma", "line F1", "KID·1000", "D loss", "pairs/s", "verdict")
 COLUMNS = ("ciede2000", "l1", "psnr", "ssim", "chroma_ratio", "line_f1")
 
 
@@ -64,14 +65,14 @@ def _rung(shards: Path, folder: Path, config: Config, budget: int, tell: Callabl
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown: a line a rung, its figures beside it."""
-    titles = ("rung", "CIEDE2000", "L1", "PSNR", "SSIM", "chroma", "line F1", "KID·1000", "D loss", "pairs/s")
+    titles = ("rung", *TITLES)
     lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
     for row in rows:
         last, kid = row["last"], row["kid"]
         cells = [row["rung"], *(f"{row[name]:.3g}" for name in COLUMNS)]
         cells.append(f"{1000 * kid['mean']:.3g}" if kid else "")
         cells.append(f"{last['discriminator']:.3g}" if "discriminator" in last else "")
-        cells.append(f"{last['images_seen'] / last['elapsed']:.3g}")
+        cells += [f"{last['images_seen'] / last['elapsed']:.3g}", last["verdict"]]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

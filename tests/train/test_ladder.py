@@ -43,7 +43,7 @@ def test_the_table_shows_what_was_measured(climbed: tuple[Path, dict[str, Any]])
     assert len({line.count("|") for line in lines}) == 1
     for row, line in zip(rows, lines[2:], strict=True):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        assert cells[0] == row["rung"]
+        assert (cells[0], cells[-1]) == (row["rung"], row["last"]["verdict"])
         assert [float(cell) for cell in cells[1 : 1 + len(COLUMNS)]] == pytest.approx(
             [row[name] for name in COLUMNS], rel=0.01
         )
