@@ -1,7 +1,7 @@
 # Needs Python 3.11 to 3.13, git and make. `make` alone lists the targets.
 PYTHON ?= python3
 MINUTES ?= 3
-IMAGES ?= 4000
+IMAGES ?= 5000
 UPGRADE ?=
 
 SHELL := /bin/bash
@@ -52,7 +52,7 @@ picture:  ## README's picture and figures, from the last demo
 	@cp demo/evaluation.json docs/evaluation.json
 	@$(MAKE) --no-print-directory docs
 
-ladder: $(VENV)/installed  ## README's ladder, after make demo: every preset on IMAGES=4000 pairs each, about an hour
+ladder: $(VENV)/installed  ## README's ladder, after make demo: every preset on IMAGES=5000 pairs each, about an hour
 	train ladder demo/shards demo/ladder --budget-images $(IMAGES) --set snapshot_every=100
 	@cp demo/ladder/ladder.md demo/ladder/ladder.png docs/
 	@$(MAKE) --no-print-directory docs

@@ -96,7 +96,7 @@ class Config:
     average_decay: float = 0.995
     """Of the exponential moving average of the generator's weights, which is what samples and users see."""
     jit: bool = True
-    """Compile the step with XLA: slower to begin, faster afterwards. On several devices it is not compiled."""
+    """Compile the step with XLA: slower to begin, faster afterwards. On several devices, or `pooled`, it never is."""
     seed: int = 0
     log_every: int = 20
     """Steps between lines of stats.jsonl."""

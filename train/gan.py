@@ -54,7 +54,8 @@ class Gan:
         kinds = {"half": self.half_step, "plain": self.plain_step}
         kinds |= {"critic": self.critic_step, "both": self.adversarial_step}
         self.strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
-        jit = config.jit and self.strategy is None  # what devices tell each other cannot be compiled
+        # what devices tell each other cannot be compiled; nor, where equal runs shall be equal, can pooling's gradient
+        jit = config.jit and self.strategy is None and config.sampling != "pooled"
         self.steps = {kind: tf.function(self._on_each(step), jit_compile=jit) for kind, step in kinds.items()}
 
     def step(self, batch: Batch, pace: Pace, rate: float, kind: str, moves: bool = True) -> Figures:

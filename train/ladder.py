@@ -22,7 +22,7 @@ RUNGS = tuple(name for name in PRESETS if name != "tags-gpu")
 FIGURE = "evaluation.json"
 Tell = Callable[..., None]
 ROWS = 6  # lines in the picture
-TITLES = ("CIEDE2000", "L1", "PSNR", "SSIM", "chroma", "line F1", "KID·1000", "D loss", "pairs/s", "verdict")
+TITLES = ("CIEDE2000", "L1", "PSNR", "SSIM", "chroma", "line F1", "KID", "D loss", "pairs/s", "verdict")
 COLUMNS = ("ciede2000", "l1", "psnr", "ssim", "chroma_ratio", "line_f1")
 
 
@@ -70,7 +70,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         last, kid = row["last"], row["kid"]
         cells = [row["rung"], *(f"{row[name]:.3g}" for name in COLUMNS)]
-        cells.append(f"{1000 * kid['mean']:.3g}" if kid else "")
+        cells.append(f"{kid['mean']:.3g}" if kid else "")
         cells.append(f"{last['discriminator']:.3g}" if "discriminator" in last else "")
         cells += [f"{last['images_seen'] / last['elapsed']:.3g}", last["verdict"]]
         lines.append("| " + " | ".join(cells) + " |")

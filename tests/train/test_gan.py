@@ -74,6 +74,15 @@ def test_each_update_changes_its_own_network_alone(name: str, pairs32: Path, bat
     assert not changed(judged, gan.discriminator.trainable_weights)
 
 
+@pytest.mark.parametrize(
+    "name", ["autoencoder", *(pytest.param(one, marks=pytest.mark.slow) for one in RUNGS if one != "autoencoder")]
+)
+def test_a_rung_trains_as_it_is_by_default_compiled(name: str, pairs32: Path, tmp_path: Path) -> None:
+    config = tiny(name, "jit=true", "width=4", "discriminator_width=4", "half_until=0.3", "adversary_from=0.6")
+    config = replace(config, critic_steps=1, log_every=3, snapshot_every=3)
+    assert fit(pairs32, tmp_path / "run", config, Length(steps=3), tell=lambda *_: None)["images_seen"] == 12
+
+
 def test_a_half_step_is_a_plain_step_on_pairs_of_half_the_size(pairs32: Path, batch: Batch) -> None:
     config = tiny("tags-cpu", "half_until=0.5")
     gan, other = (training.build(config, pairs32) for _ in range(2))
