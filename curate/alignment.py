@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from curate.decode import Rgb
 from curate.square import square
+from curate.strokes import edges, line_difference
 
 VIEW = 96  # px, side of a view
 CELLS = 32  # a side, in which colours are compared
@@ -18,6 +20,7 @@ SMOOTHED = 5  # px, of the smoothing that lets the search look further than a st
 STRETCH = 0.25  # a map that scales by more lays a dash on a square
 EXPOSABLE = 25.0  # regions that differ by more are no matter of exposure: a tenth brighter is 16
 FLAT = 24  # gray levels within 3x3 px: where shrinking mixes ink with clipped paper, a gain holds no longer
+FEW = 92  # px of strokes, a hundredth of a view: a soft picture has as good as none
 CLIPPED = 4  # gray levels from black or white in which an exposure loses what was there
 GAIN, LIFT = (0.7, 1.4), 50.0  # the exposures that are looked for
 
@@ -31,7 +34,7 @@ Lab = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Difference:
-    """How unlike the colours of two pictures are: largest CIELAB difference (CIE 1976), by what may be overlooked."""
+    """How unlike two pictures are: largest CIELAB difference (CIE 1976) of their colours, by what may be overlooked."""
 
     spot: float
     """Of any cell."""
@@ -39,6 +42,8 @@ class Difference:
     """Of a square of 2x2 cells: strokes, whose cells hang on a fraction of a pixel, are thinner."""
     exposed: float
     """Of a region, once exposure is made equal."""
+    strokes: float
+    """Not of colours, but of the strokes of what both show: see strokes.line_difference."""
 
 
 def view(trimmed: Rgb) -> Rgb:
@@ -57,14 +62,14 @@ def difference(one: Rgb, other: Rgb) -> Difference:
     return Difference(*(max(values) for values in zip(*both, strict=True)))
 
 
-def _compared(one: Rgb, other: Rgb) -> tuple[float, float, float]:
+def _compared(one: Rgb, other: Rgb) -> tuple[float, float, float, float]:
     laid, inside = _laid(one, other)
     spot, region = _unlike(one, laid, inside)
     if region > EXPOSABLE:
-        return spot, region, region
+        return spot, region, region, math.inf
     exposures = [(_exposed(one, laid), laid), (one, _exposed(laid, one))]
     regions = [_unlike(a, b, inside)[1] for a, b in exposures if a is not None and b is not None]
-    return spot, region, min([region, *regions])
+    return spot, region, min([region, *regions]), _strokes(one, laid, inside)
 
 
 def _laid(one: Rgb, other: Rgb) -> tuple[Rgb, npt.NDArray[np.bool_]]:
@@ -89,6 +94,12 @@ def _unlike(one: Rgb, other: Rgb, inside: npt.NDArray[np.bool_]) -> tuple[float,
     a, b = _cells(one), _cells(other)
     unlike = np.where(inside, np.maximum(_to_nearest(a, b), _to_nearest(b, a)), 0).astype(np.float32)
     return float(unlike.max()), float(cv2.morphologyEx(unlike, cv2.MORPH_OPEN, _CORNER).max())
+
+
+def _strokes(one: Rgb, laid: Rgb, inside: npt.NDArray[np.bool_]) -> float:
+    shown = cv2.resize(inside.astype(np.uint8), (VIEW, VIEW), interpolation=cv2.INTER_NEAREST) > 0
+    a, b = (np.where(shown, edges(rgb), 255).astype(np.uint8) for rgb in (one, laid))
+    return line_difference(a, b, FEW)
 
 
 def _cells(rgb: Rgb) -> Lab:

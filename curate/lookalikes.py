@@ -13,10 +13,11 @@ import numpy as np
 from curate import alignment, hamming, likeness, phash, progress
 from curate.hamming import Mask
 from curate.pictures import Pictures
+from curate.strokes import line_difference
 from curate.thumbnails import Thumbnails
 from curate.variants import VARIANTS
 
-LOOK = 3  # of another number, edges were verified in another way and are looked at again
+LOOK = 4  # of another number, edges were verified in another way and are looked at again
 # bits; on OpenMoji the silhouette alone proposes 99.9 % of a tone family's pairs within it, the line art 82 %
 LINE_RADIUS = 6
 BLOCK = 4096  # candidate pairs looked at between two steps of the progress bar
@@ -120,9 +121,9 @@ def _look_at_variant(a: int, b: int, variant: int, all_pictures: Pictures, squar
     color = float(likeness.color_distance(*grids)[0])
     if color > likeness.PERHAPS_SAME:
         return None
-    if not likeness.same_colors(alignment.difference(alignment.view(one), alignment.view(other))):
+    found, lines = alignment.difference(alignment.view(one), alignment.view(other)), _lines(a, b, squares)
+    if not likeness.same_colors(found) or not likeness.same_strokes(lines, found):
         return None
-    lines = _lines(a, b, squares)
     # slanting blurs: a playing card of another suit would pass for a copy, had it not most pixels in their places
     apart = _conflict(a, b, all_pictures) or _doubtful(a, b, all_pictures) or _edited(a, b, all_pictures, squares)
     return Edge(a, b, "alternate" if apart else "duplicate", all_pictures.bits(a, b), color, lines)
@@ -143,10 +144,10 @@ def _second_look(block: hamming.Pairs, all_pictures: Pictures, squares: Thumbnai
 
 def _lines(a: int, b: int, squares: Thumbnails) -> float:
     """Difference of the strokes, which hang on dark and light; if large, of the edges, which hang on any colour."""
-    strokes = likeness.line_difference(squares.sketch(a), squares.sketch(b))
-    if strokes <= likeness.SAME_LINES:
-        return strokes
-    return min(strokes, likeness.line_difference(squares.edges(a), squares.edges(b)))
+    drawn = line_difference(squares.sketch(a), squares.sketch(b))
+    if drawn <= likeness.SAME_LINES:
+        return drawn
+    return min(drawn, line_difference(squares.edges(a), squares.edges(b)))
 
 
 def _kind(
@@ -162,7 +163,7 @@ def _kind(
     if not near or color > likeness.PERHAPS_SAME or (apart and lines <= likeness.SAME_LINES):
         return "alternate" if lines <= likeness.SAME_LINES else None  # aligning costs milliseconds
     found = alignment.difference(squares.view(a), squares.view(b))
-    if not likeness.same_colors(found):
+    if not likeness.same_colors(found) or not likeness.same_strokes(lines, found):
         return "alternate" if lines <= likeness.SAME_LINES else None
     apart = apart or (doubtful and found.spot > likeness.SAME_SPOTS) or _edited(a, b, all_pictures, squares)
     return "alternate" if apart else "duplicate"

@@ -11,6 +11,7 @@ from PIL import Image
 from curate.decode import Rgb
 from curate.lineart import Gray, gray, xdog
 from curate.square import content_box, square
+from curate.strokes import edges
 from curate.variants import VARIANTS
 
 # A border reaches to the first pixel this much darker than white. Measured on re-encoded OpenMoji: ringing of JPEG 40
@@ -21,8 +22,7 @@ SKETCH = 128  # px, side of the ink mask
 GRID = 8  # cells a side of the colour signature
 # A wave of an amplitude of 0.6 gray levels, in units of the unnormalised DCT-II of 32x32 px (4 * 32 * 32 / 4 a level)
 CLEAR = 600.0
-EDGE, STRONG_EDGE = 30, 90  # steps of a channel within 3x3 px; weak ones are noise to a hash, but tell strangers apart
-_WINDOW = np.ones((3, 3), np.uint8)
+STRONG_EDGE = 90  # a step of a channel within 3x3 px: weak ones are noise to a hash, but tell strangers apart
 _DCT = 2 * np.cos(np.pi * np.outer(np.arange(8), 2 * np.arange(32) + 1) / 64)  # (8, 32), type II
 
 
@@ -65,12 +65,6 @@ def sketch(trimmed: Rgb) -> Gray:
     ink = xdog(square(trimmed, 2 * SKETCH))
     small = cv2.resize(ink, (SKETCH, SKETCH), interpolation=cv2.INTER_AREA)
     return np.where(small < 140, 0, 255).astype(np.uint8)
-
-
-def edges(view: Rgb, step: int = EDGE) -> Gray:
-    """0 where a small view changes by more than `step` in any channel, else 255: another hue moves no edge."""
-    change = cv2.morphologyEx(view, cv2.MORPH_GRADIENT, _WINDOW).max(axis=2)
-    return np.where(change > step, 0, 255).astype(np.uint8)
 
 
 def edge_hash(view: Rgb) -> str:

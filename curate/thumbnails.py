@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate import manifest, phash
+from curate import manifest, strokes
 from curate.decode import Rgb
 from curate.lineart import Gray
 
@@ -37,7 +37,7 @@ class Thumbnails:
         return self._png(picture, "sketch", cv2.IMREAD_GRAYSCALE)
 
     def _edges(self, picture: int) -> Gray:
-        return phash.edges(self.view(picture))
+        return strokes.edges(self.view(picture))
 
     def view(self, picture: int) -> Rgb:
         """(96, 96, 3) colours of the trimmed picture."""

@@ -1,5 +1,7 @@
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,6 +11,7 @@ from PIL import Image
 from curate import alignment, likeness, phash
 from curate.decode import decode
 from curate.square import square
+from curate.strokes import edges, line_difference
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,7 @@ def test_a_recolour_has_the_same_lines(pictures: dict[str, np.ndarray]) -> None:
     tones = [name for name in pictures if name.startswith("1F44B-")]
     for one in tones:
         for other in tones:
-            assert likeness.line_difference(sketch(pictures[one]), sketch(pictures[other])) <= likeness.SAME_LINES
+            assert line_difference(sketch(pictures[one]), sketch(pictures[other])) <= likeness.SAME_LINES
 
 
 def test_other_drawings_have_other_lines(pictures: dict[str, np.ndarray]) -> None:
@@ -32,13 +35,13 @@ def test_other_drawings_have_other_lines(pictures: dict[str, np.ndarray]) -> Non
     for one in names:
         for other in names:
             if one != other:
-                assert likeness.line_difference(sketch(pictures[one]), sketch(pictures[other])) > 0.3
+                assert line_difference(sketch(pictures[one]), sketch(pictures[other])) > 0.3
 
 
 def test_the_line_difference_is_symmetric_and_zero_for_itself(pictures: dict[str, np.ndarray]) -> None:
     a, b = sketch(pictures["1F44B"]), sketch(pictures["1F44D"])
-    assert likeness.line_difference(a, a) == 0
-    assert likeness.line_difference(a, b) == likeness.line_difference(b, a)
+    assert line_difference(a, a) == 0
+    assert line_difference(a, b) == line_difference(b, a)
 
 
 def test_a_fill_that_the_other_outlines_is_no_difference_but_a_blot_is() -> None:
@@ -49,8 +52,8 @@ def test_a_fill_that_the_other_outlines_is_no_difference_but_a_blot_is() -> None
     cv2.ellipse(filled, (64, 64), (25, 25), 0, 0, 360, 0, 2)
     cv2.ellipse(filled, (64, 64), (25, 25), 0, 0, 360, 0, -1)
     cv2.ellipse(blot, (64, 64), (25, 25), 0, 0, 360, 0, -1)
-    assert likeness.line_difference(hair, filled) <= likeness.SAME_LINES
-    assert likeness.line_difference(outline, blot) > likeness.SAME_LINES
+    assert line_difference(hair, filled) <= likeness.SAME_LINES
+    assert line_difference(outline, blot) > likeness.SAME_LINES
 
 
 @pytest.mark.parametrize(("quality", "scale"), [(90, 1), (40, 1), (75, 0.5)])
@@ -74,7 +77,7 @@ def test_a_copy_has_the_same_detail_and_a_recolour_has_not(
 def test_the_difference_of_two_views_is_symmetric_and_zero_for_itself(pictures: dict[str, np.ndarray]) -> None:
     one, other = (alignment.view(phash.trim(pictures[name])) for name in ("1F44B", "1F44B-1F3FD"))
     assert alignment.difference(one, other) == alignment.difference(other, one)
-    assert alignment.difference(one, one) == alignment.Difference(0, 0, 0)
+    assert alignment.difference(one, one) == alignment.Difference(0, 0, 0, 0)
 
 
 def test_a_brighter_copy_differs_by_its_exposure_alone(pictures: dict[str, np.ndarray]) -> None:
@@ -142,3 +145,44 @@ def test_exposure_is_found_where_it_clips(pictures: dict[str, np.ndarray]) -> No
 def test_no_pair_at_all_is_no_fault() -> None:
     nothing = np.zeros((0, 192), np.float32)
     assert likeness.color_distance(nothing, nothing).shape == (0,)
+
+
+def _panel(columns: int) -> np.ndarray:
+    """A gray device with rows of somewhat darker ports."""
+    rgb = np.full((192, 192, 3), 170, np.uint8)
+    pitch = 160 // columns
+    for left in range(16, 176, pitch):
+        rgb[40:80, left : left + pitch // 2] = rgb[110:150, left : left + pitch // 2] = 132
+    return cv2.copyMakeBorder(rgb, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+
+
+def _strokes(one: np.ndarray, other: np.ndarray) -> tuple[float, alignment.Difference]:
+    views = [alignment.view(phash.trim(rgb)) for rgb in (one, other)]
+    return line_difference(edges(views[0]), edges(views[1])), alignment.difference(*views)
+
+
+def test_two_devices_of_one_style_are_told_by_their_strokes_alone() -> None:
+    lines, found = _strokes(_panel(4), _panel(8))
+    assert likeness.same_colors(found)
+    assert not likeness.same_strokes(lines, found)
+
+
+@pytest.mark.parametrize("edit", ["crop", "turn", "blur", "jpeg"])
+def test_a_copy_keeps_its_strokes_whatever_is_done_to_it(edit: str, pictures: dict[str, np.ndarray]) -> None:
+    edits: dict[str, Callable[[Any], Any]] = {
+        "crop": lambda rgb: rgb[30:-20, 10:-40],
+        "turn": lambda rgb: cv2.warpAffine(
+            rgb, cv2.getRotationMatrix2D((300, 300), 2, 1), rgb.shape[1::-1], borderValue=(255, 255, 255)
+        ),
+        "blur": lambda rgb: cv2.GaussianBlur(rgb, (0, 0), 2),
+        "jpeg": lambda rgb: cv2.imdecode(cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 1),
+    }
+    for name in ("1F600", "1F408", "1F44B", "1F34E", "2764"):
+        lines, found = _strokes(pictures[name], edits[edit](pictures[name]))
+        assert likeness.same_strokes(lines, found)
+
+
+def test_soft_pictures_have_no_strokes_to_differ_by() -> None:
+    ramp = np.repeat(np.linspace(40, 200, 192).astype(np.uint8)[None, :, None], 192, axis=0).repeat(3, axis=2)
+    softer = np.asarray(cv2.GaussianBlur(ramp, (0, 0), 4), np.uint8)
+    assert alignment.difference(alignment.view(ramp), alignment.view(softer)).strokes == 0
