@@ -49,7 +49,9 @@ picture:  ## README's picture and figures, from the last demo
 	train colorize demo/run demo/shards demo/strip --grid --count 5 --quiet
 	@mkdir -p docs
 	@cp demo/strip/grid.png docs/strip.png
-	@cp demo/evaluation.json docs/evaluation.json
+	train evaluate demo/run demo/shards --split test --json > demo/evaluation-test.json.tmp
+	@mv demo/evaluation-test.json.tmp demo/evaluation-test.json
+	@cp demo/evaluation.json demo/evaluation-test.json docs/
 	@$(MAKE) --no-print-directory docs
 
 ladder: $(VENV)/installed  ## README's ladder, after make demo: every preset on IMAGES=5000 pairs each, about an hour
