@@ -14,6 +14,7 @@ import numpy.typing as npt
 from train import features, metrics
 from train.data import Pairs, fixed_batch
 from train.errors import RunError
+from train.fixed import GRAY
 from train.metrics import Rgb
 from train.snapshots import found
 from train.steering import Rows, Split, steered
@@ -47,7 +48,7 @@ def evaluate(
     true = work.paint(work.rows)
     both = list(zip(true, work.truths, strict=True))
     figures = {name: _mean([one(f, t) for f, t in both]) for name, one in metrics.FIGURES.items()}
-    ratio = _mean([metrics.chroma(f) for f in true]) / max(1e-9, _mean([metrics.chroma(t) for t in work.truths]))
+    chroma, asked = (_mean([metrics.chroma(one) for one in made]) for made in (true, work.truths))
     return {
         "split": split,
         "lines": style,
@@ -55,7 +56,7 @@ def evaluate(
         "split_pairs": len(pairs),
         "images_seen": _images_seen(opened(run)[0], trained.model),
         **figures,
-        "chroma_ratio": ratio,
+        "chroma_ratio": chroma / asked if asked > GRAY else None,
         "kid": _kid(true, list(work.truths), trained.size, seed),
         "tags": steered(work, true, seed) if trained.config.tags else None,
     }

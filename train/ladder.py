@@ -69,7 +69,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
     for row in rows:
         last, kid = row["last"], row["kid"]
-        cells = [row["rung"], *(f"{row[name]:.3g}" for name in COLUMNS)]
+        cells = [row["rung"], *("" if row[name] is None else f"{row[name]:.3g}" for name in COLUMNS)]
         cells.append(f"{kid['mean']:.3g}" if kid else "")
         cells.append(f"{last['discriminator']:.3g}" if "discriminator" in last else "")
         cells += [f"{last['images_seen'] / last['elapsed']:.3g}", last["verdict"]]

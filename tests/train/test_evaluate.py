@@ -1,6 +1,7 @@
 """The figures of a run, and that they tell a network that obeys its tags from one that does not."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from train import evaluate as evaluation
 from train.data import Pairs
 from train.errors import RunError
 from train.evaluate import evaluate, sample
+from train.run import fit
+from train.schedule import Length
 from train.trained import colored
 
 
@@ -87,6 +90,15 @@ def test_padding_counts_for_nothing(
         evaluation, "colored", lambda model, batch, rows: plain(model, batch, rows) * batch.mask - (1 - batch.mask)
     )
     assert evaluate(trained, pairs32, "train") == figures
+
+
+def test_of_line_art_drawn_again_no_chroma_is_told(pairs32: Path, small: Any, tmp_path: Path, eagerly: Any) -> None:
+    with eagerly():
+        config = replace(small, target="lines", tags=False, adversary="none")
+        fit(pairs32, tmp_path / "run", config, Length(steps=2), tell=lambda *_: None)
+    told = evaluate(tmp_path / "run", pairs32)
+    assert (told["chroma_ratio"], told["tags"]) == (None, None)
+    assert 0 < told["l1"] < 1
 
 
 def test_an_empty_split_and_foreign_shards_are_refused(trained: Path, pairs32: Path, tmp_path: Path) -> None:
