@@ -20,7 +20,7 @@ SMOOTHED = 5  # px, of the smoothing that lets the search look further than a st
 STRETCH = 0.25  # a map that scales by more lays a dash on a square
 EXPOSABLE = 25.0  # regions that differ by more are no matter of exposure: a tenth brighter is 16
 FLAT = 24  # gray levels within 3x3 px: where shrinking mixes ink with clipped paper, a gain holds no longer
-FEW = 92  # px of strokes, a hundredth of a view: a soft picture has as good as none
+FEW = VIEW * VIEW // 100  # px of strokes, a hundredth of a view: a soft picture has as good as none
 CLIPPED = 4  # gray levels from black or white in which an exposure loses what was there
 GAIN, LIFT = (0.7, 1.4), 50.0  # the exposures that are looked for
 

@@ -27,8 +27,9 @@ SAME_SPOTS = 9.5
 # Ink of either drawing that the other has not, as a share of the lesser drawing's ink. On OpenMoji's tone families
 # (same lines by construction) 99.7 % of pairs stay below.
 SAME_LINES = 0.09
-# The same, of two pictures of one colouring. Copies, as they lie or once laid on one another: 0.15 or less in all of
-# 2,000 pairs, whatever was done to them. Flags of other proportions, devices of one style: 0.32 and more.
+# The same, of two pictures of one colouring, as they lie or once laid on one another. Of 904 planted copies 902 have
+# 0.143 or less, whatever was done to them (in two landscapes, brightening clipped the sky to paper). Strangers of one
+# colouring in clip art (flags, devices of one style): 0.32 and more in five pairs of six.
 COPIED_LINES = 0.2
 
 UNTOUCHED = 0.3  # share of drawn pixels

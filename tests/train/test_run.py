@@ -25,9 +25,8 @@ from train.presets import preset
 from train.run import fit
 from train.schedule import Length
 
-STEPS = (
-    8  # of the runs that are compared: two at half size, two plain, four with the adversary; snapshots at 2, 4, 6, 8
-)
+# of the runs that are compared: two at half size, two plain, four with the adversary; snapshots lie at 2, 4, 6, 8
+STEPS = 8
 PACE = Pace(*map(tf.constant, (0.5, 100.0, np.array([0, 3], np.int64))))
 
 KILLED = """
