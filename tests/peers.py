@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 STAND_INS = {
     "imagededup.methods.cnn": "CNN",
     "imagededup.utils.models": "CustomModel",
@@ -24,13 +26,62 @@ def imagededup(peers: Path, pictures: Path, max_distance: int = 10) -> set[tuple
 
     Its package imports PyTorch and matplotlib for what is not asked of it here: stand-ins take their place.
     """
-    sys.path.insert(0, str(peers))
-    for module, name in STAND_INS.items():
-        sys.modules[module] = ModuleType(module)
-        setattr(sys.modules[module], name, None)
+    _stand_in(peers)
     hasher: Any = import_module("imagededup.methods").PHash(verbose=False)
     encoded = hasher.encode_images(image_dir=str(pictures), num_enc_workers=0)
     found = hasher.find_duplicates(
         encoding_map=encoded, max_distance_threshold=max_distance, num_dist_workers=0, search_method="brute_force"
     )
     return {(min(name, other), max(name, other)) for name, others in found.items() for other in others}
+
+
+def _stand_in(peers: Path | None) -> None:
+    sys.path.insert(0, str(peers))
+    for module, name in STAND_INS.items():
+        sys.modules[module] = ModuleType(module)
+        setattr(sys.modules[module], name, None)
+
+
+SEARCHES = ("faiss_flat", "faiss_multihash", "imagededup")
+
+
+def faiss_search(peers: Path | None, kind: str) -> Any:
+    """(hashes, radius) -> pairs, by faiss's binary index of a kind: `flat` compares all, `multihash` probes.
+
+    MultiHash gets bands as wide as log2 n and as many flips as make it complete.
+    """
+    sys.path.append(str(peers))
+    faiss: Any = import_module("faiss")
+
+    def search(hashes: Any, radius: int) -> Any:
+        codes = hashes.view(np.uint8).reshape(-1, 8)
+        if kind == "flat":
+            index = faiss.IndexBinaryFlat(64)
+        else:
+            width = max(16, int(np.log2(len(hashes))))
+            index = faiss.IndexBinaryMultiHash(64, 64 // width, width)
+            index.nflip = radius // (64 // width)
+        index.add(codes)
+        faiss.omp_set_num_threads(1)
+        limits, _, found = index.range_search(codes, radius + 1)  # its radius is exclusive
+        a = np.repeat(np.arange(len(hashes)), np.diff(limits.astype(np.int64)))
+        return np.stack([a, found], axis=1)[a < found]
+
+    return search
+
+
+def imagededup_search(peers: Path | None) -> Any:
+    """(hashes, radius) -> pairs, by its default search, which compares all."""
+    _stand_in(peers)
+    evaluation: Any = import_module("imagededup.handlers.search.retrieval").HashEval
+
+    def search(hashes: Any, radius: int) -> Any:
+        named = {str(row): f"{value:016x}" for row, value in enumerate(hashes.tolist())}
+        distance = import_module("imagededup.methods").PHash.hamming_distance
+        found = evaluation(named, named, distance, verbose=False, threshold=radius, num_dist_workers=0)
+        told = found.retrieve_results()
+        return np.array(
+            [(int(a), int(b)) for a, some in told.items() for b in some if int(a) < int(b)], np.int64
+        ).reshape(-1, 2)
+
+    return search

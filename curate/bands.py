@@ -1,0 +1,177 @@
+"""Sets of distinct 64-bit hashes -> the pairs of them within a Hamming radius: complete, and near linear in time.
+
+Pigeonhole with probing (Norouzi, Punjani, Fleet, "Fast Exact Search in Hamming Space with Multi-Index Hashing", IEEE
+PAMI 36, 2014): cut 64 bits into bands with radii r_i such that the sum of (r_i + 1) exceeds the radius. Two hashes
+within the radius are then within r_i in some band i, so it is enough to look, band by band, into the buckets whose key
+differs by at most r_i bits. With bands about as wide as log2(n) a bucket holds about one hash, whatever n is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import numpy.typing as npt
+
+from curate import probe
+
+Hashes = npt.NDArray[np.uint64]
+Found = npt.NDArray[np.uint64]
+"""(m, 2) uint64: pairs of hashes."""
+
+BITS = 64
+WIDEST = 22  # bits of a band: its table of buckets has 4 bytes for each of 2^22 keys
+SAMPLE = 1 << 16  # hashes whose bits are counted before they are dealt to bands
+ROWS = 1 << 16  # rows probed at once: bounds what one call returns
+HOT = 1 << 15  # hashes in a bucket from which it is split on other bits: all with all would take half a second
+DEEP = 6  # splits after which a bucket is compared all with all after all
+
+
+@dataclass(frozen=True)
+class Bands:
+    """How 64 bits are dealt to bands, and how far each band is probed."""
+
+    order: npt.NDArray[np.int64]
+    """(64,) bits in the order of the bands; the first comes to lie highest."""
+    widths: tuple[int, ...]
+    radii: tuple[int, ...]
+    """-1: a band that is not needed."""
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Place of each band's first bit among the dealt ones."""
+        return tuple(sum(self.widths[:band]) for band in range(len(self.widths)))
+
+    @cached_property
+    def _places(self) -> npt.NDArray[np.int64]:
+        return BITS - 1 - np.arange(BITS)
+
+    def deal(self, hashes: Hashes) -> Hashes:
+        """Hashes with their bits in the order of the bands."""
+        return _moved(hashes, self.order, self._places)
+
+    def gather(self, dealt: Hashes) -> Hashes:
+        """The hashes again."""
+        return _moved(dealt, self._places, self.order)
+
+    def masks(self, band: int) -> Hashes:
+        """Every difference of keys that is probed in a band, none first."""
+        bits, counts = range(self.widths[band]), range(self.radii[band] + 1)
+        return np.array(
+            [sum(1 << bit for bit in some) for count in counts for some in combinations(bits, count)], np.uint64
+        )
+
+    def earlier(self, band: int) -> tuple[Hashes, npt.NDArray[np.int64]]:
+        """Bits of the bands before this one, as they lie turned to it, and their radii: near there is known."""
+        places = [BITS - self.widths[one] - (self.starts[one] - self.starts[band]) % BITS for one in range(band)]
+        masks = [((1 << self.widths[one]) - 1) << place for one, place in enumerate(places)]
+        return np.array(masks, np.uint64), np.array(self.radii[:band], np.int64)
+
+
+def bands_for(hashes: Hashes, rows: int, radius: int) -> Bands:
+    """Bands for a set of hashes (n,) in which so many rows are looked up; each band parts it about equally well.
+
+    Real hashes are skewed: some bits are nearly always 0. Bits are dealt in turn by how much they tell, so that no band
+    is left with those alone.
+    """
+    counts = range(-(-BITS // WIDEST), max(3, min(radius + 1, 16)) + 1)
+    count = min(counts, key=lambda one: _cost(len(hashes), rows, radius, one))
+    if rows * len(hashes) <= _cost(len(hashes), rows, radius, count):
+        return Bands(np.arange(BITS), (1, BITS - 1), (1, -1))  # a bit never differs by more than one: all with all
+    some = np.ascontiguousarray(hashes[:: len(hashes) // SAMPLE + 1], "<u8")
+    bits = np.unpackbits(some.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+    ranked = np.argsort(np.abs(bits.mean(axis=0) - 0.5), kind="stable")
+    dealt = [ranked[band::count] for band in range(count)]
+    return Bands(np.concatenate(dealt), tuple(map(len, dealt)), _radii(radius, count))
+
+
+def pairs_within(hashes: Hashes, radius: int) -> Iterator[Found]:
+    """All pairs of a set, each once, in no order."""
+    return _search(hashes, None, radius, 0)
+
+
+def pairs_across(hashes: Hashes, others: Hashes, radius: int) -> Iterator[Found]:
+    """All pairs of a hash and one of `others`, two sets that share none; the larger one had better be `others`."""
+    return _search(hashes, others, radius, 0)
+
+
+def _cost(size: int, rows: int, radius: int, count: int) -> float:
+    """Of a search in `count` bands, in comparisons: a probe takes as long as eight, a bucket of a table as four."""
+    width = BITS / count
+    probes = sum(comb(round(width), bits) for band in _radii(radius, count) for bits in range(band + 1))
+    return rows * probes * (8 + size / 2**width) + 4 * count * 2**width
+
+
+def _radii(radius: int, count: int) -> tuple[int, ...]:
+    """Least radii whose sum, with 1 for each band, exceeds the radius."""
+    shared, extra = divmod(radius + 1, count)
+    return tuple(shared + (band < extra) - 1 for band in range(count))
+
+
+def _search(hashes: Hashes, others: Hashes | None, radius: int, depth: int) -> Iterator[Found]:
+    """Pairs within `hashes`, or between them and `others`."""
+    if not len(hashes) or (others is not None and not len(others)):
+        return
+    bands = bands_for(hashes if others is None else others, len(hashes), radius)
+    dealt = [bands.deal(one) for one in (hashes, others) if one is not None]
+    for band, reach in enumerate(bands.radii):
+        if reach >= 0:
+            tables = [_turned(one, bands.starts[band]) for one in dealt]
+            for table in tables:
+                table.sort()
+            for found in _search_band(bands, band, tables, radius, depth):
+                yield bands.gather(_turned(found, BITS - bands.starts[band]))
+
+
+def _search_band(bands: Bands, band: int, tables: list[Hashes], radius: int, depth: int) -> Iterator[Found]:
+    """Pairs that are near in this band and in none before it, as they lie in the sorted tables."""
+    masks, earlier = bands.masks(band), bands.earlier(band)
+    shift = np.uint64(BITS - bands.widths[band])
+    rows, partners, own = tables[0], tables[-1], len(tables) == 1
+    starts = probe.buckets(partners, shift)
+    hot = np.flatnonzero(np.diff(starts) > HOT).astype(np.uint64) if depth < DEEP else np.empty(0, np.uint64)
+    if len(hot):
+        for key in hot.tolist():
+            members = partners[starts[key] : starts[key + 1]]
+            near = rows[np.bitwise_count(rows >> shift ^ np.uint64(key)) <= bands.radii[band]]
+            near = near[~np.isin(near >> shift, hot[: 1 + int(np.searchsorted(hot, key))])] if own else near
+            for found in _split(members, near, radius, depth, own=own):
+                yield found[_unknown(found, *earlier)]
+        partners = partners[~np.isin(partners >> shift, hot)]
+        rows, starts = partners if own else rows, probe.buckets(partners, shift)
+    for first in range(0, len(rows), ROWS):
+        yield probe.pairs(rows[first : first + ROWS], first, partners, starts, shift, masks, radius, own, *earlier)
+
+
+def _split(members: Hashes, near: Hashes, radius: int, depth: int, *, own: bool) -> Iterator[Found]:
+    """Pairs of which one is in a bucket that is too large, sought by bits that part it."""
+    if own:
+        yield from _search(members, None, radius, depth + 1)
+    yield from _search(near, members, radius, depth + 1)
+
+
+def _moved(hashes: Hashes, sources: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> Hashes:
+    """Every bit of `sources` (64,) moved to its place in `targets`."""
+    tables = np.zeros((8, 256), np.uint64)
+    values = np.arange(256, dtype=np.uint64)
+    for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
+        tables[source // 8] |= (values >> np.uint64(source % 8) & np.uint64(1)) << np.uint64(target)
+    return np.asarray(probe.moved(hashes.ravel(), tables), np.uint64).reshape(hashes.shape)
+
+
+def _turned(hashes: Hashes, places: int) -> Hashes:
+    """Bits turned left by so many places."""
+    places %= BITS
+    if not places:
+        return hashes.copy()
+    return np.asarray(hashes << np.uint64(places) | hashes >> np.uint64(BITS - places), np.uint64)
+
+
+def _unknown(found: Found, earlier: Hashes, radii: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """(m,) whether pairs are near in none of the bands before."""
+    unlike = (found[:, 0] ^ found[:, 1])[:, None]
+    return np.asarray((np.bitwise_count(unlike & earlier) > radii).all(axis=1), np.bool_)

@@ -1,0 +1,97 @@
+"""The inner loop of the duplicate search, compiled: rows of a band's table -> their partners in the buckets around."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Hashes = npt.NDArray[np.uint64]
+
+_compiled: Any = njit(cache=True, nogil=True)
+
+
+@_compiled
+def bits(value: Any) -> Any:
+    """Number of ones in a uint64; what LLVM knows as the processor's instruction for it.
+
+    Source: Warren, "Hacker's Delight" (2nd edition, 2012), figure 5-2.
+    """
+    value -= (value >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    value = (value & np.uint64(0x3333333333333333)) + ((value >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    value = (value + (value >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((value * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@_compiled
+def pairs(
+    rows: Hashes,
+    first: int,
+    partners: Hashes,
+    buckets: npt.NDArray[np.int32],
+    shift: np.uint64,
+    masks: Hashes,
+    radius: int,
+    own: bool,
+    earlier: Hashes,
+    radii: npt.NDArray[np.int64],
+) -> Hashes:
+    """Pairs (m, 2) of a row and a partner within the radius, whose keys differ by one of `masks`.
+
+    `rows` begin at `first` of a sorted table, whose keys lie above `shift`; `buckets` are the places where each key's
+    `partners` begin. If they are rows of one table, its `own`, each pair is met once. Pairs that are within `radii` in
+    one of the bands `earlier` have been met there.
+    """
+    found = np.empty((1024, 2), np.uint64)
+    count = 0
+    for row in range(len(rows)):
+        one = rows[row]
+        key = one >> shift
+        for mask in masks:
+            other = key ^ mask
+            if own and other < key:
+                continue
+            start = first + row + 1 if own and mask == 0 else np.int64(buckets[other])
+            for place in range(start, np.int64(buckets[other + np.uint64(1)])):
+                unlike = one ^ partners[place]
+                if bits(unlike) > radius or _known(unlike, earlier, radii):
+                    continue
+                if count == len(found):
+                    grown = np.empty((2 * count, 2), np.uint64)
+                    grown[:count] = found
+                    found = grown
+                found[count, 0], found[count, 1] = one, partners[place]
+                count += 1
+    return found[:count]
+
+
+@_compiled
+def _known(unlike: Any, earlier: Any, radii: Any) -> Any:
+    for band in range(len(earlier)):  # noqa: SIM110  # compiled, a generator would be built for every pair
+        if bits(unlike & earlier[band]) <= radii[band]:
+            return True
+    return False
+
+
+@_compiled
+def moved(hashes: Any, tables: Any) -> Any:
+    """Hashes (n,) with each byte replaced by what its row of `tables` (8, 256) has for it, all joined."""
+    found = np.zeros(len(hashes), np.uint64)
+    for row in range(len(hashes)):
+        for byte in range(8):
+            found[row] |= tables[byte, (hashes[row] >> np.uint64(8 * byte)) & np.uint64(255)]
+    return found
+
+
+@_compiled
+def buckets(table: Any, shift: Any) -> Any:
+    """(keys + 1,) int32 places in a sorted table (n,) where each key, the bits above `shift`, begins."""
+    keys = 1 << (64 - np.int64(shift))
+    starts = np.zeros(keys + 1, np.int32)
+    for value in table:
+        starts[np.int64(value >> shift) + 1] += 1
+    for key in range(keys):
+        starts[key + 1] += starts[key]
+    return starts
