@@ -44,12 +44,19 @@ def xdog(
     Ink where S < epsilon: 1 + tanh(phi·(S - epsilon)); with the default phi that is black or white. `sigma` in px,
     S on a scale of 0 to 1. Source: Winnemöller, Kyprianidis, Olsen, "XDoG" (Computers & Graphics 36, 2012), eq. 7.
     """
-    luma = gray(rgb).astype(np.float32) / np.float32(255)
-    narrow = cv2.GaussianBlur(luma, (0, 0), sigma)
-    wide = cv2.GaussianBlur(luma, (0, 0), k * sigma)
+    return ink(gray(rgb), sigma, k, sharpness, epsilon, phi)
+
+
+def ink(
+    luma: Gray, sigma: float = 0.5, k: float = 4.5, sharpness: float = 19.0, epsilon: float = 0.01, phi: float = 1e9
+) -> Gray:
+    """`xdog` of a picture whose luma is known."""
+    shade = luma.astype(np.float32) / np.float32(255)
+    narrow = cv2.GaussianBlur(shade, (0, 0), sigma)
+    wide = cv2.GaussianBlur(shade, (0, 0), k * sigma)
     step = (1 + sharpness) * narrow - sharpness * wide - epsilon
-    ink = np.tanh(phi * np.minimum(step, 0))  # -1 where black
-    return np.asarray(np.rint(255 * (1 + ink)), np.uint8)
+    black = np.tanh(phi * np.minimum(step, 0))  # -1 where black
+    return np.asarray(np.rint(255 * (1 + black)), np.uint8)
 
 
 def workable(rgb: Rgb) -> Rgb:
@@ -91,7 +98,10 @@ def contour(rgb: Rgb, weight: float = 0.5) -> Gray:
     """
     dodged = cv2.divide(rgb, cv2.dilate(rgb, _window(reach(rgb))), scale=255)
     step = cv2.morphologyEx(rgb, cv2.MORPH_GRADIENT, _window(reach(rgb) // 2))
-    return np.asarray(np.minimum(dodged, cv2.convertScaleAbs(step, alpha=-weight, beta=255)).min(axis=2), np.uint8)
+    red, green, blue = cv2.split(cv2.min(dodged, cv2.convertScaleAbs(step, alpha=-weight, beta=255)))
+    return np.asarray(
+        cv2.min(cv2.min(red, green), blue), np.uint8
+    )  # NumPy's own minimum over an axis takes 20 times as long
 
 
 def adaptive(rgb: Rgb, offset: float = 10.0) -> Gray:

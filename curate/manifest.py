@@ -16,7 +16,8 @@ from curate.errors import DamagedError, DatasetError
 SCHEMA_VERSION = 1
 # how the hashes and signatures are made; another recipe cannot be compared with this one
 HASH_RECIPE = (
-    "phash64/pillow luma/lanczos32; steady600; trim96; slant2; xdog256; outline128; lab8x8 of 64; view96; edges90"
+    "phash64/pillow luma/lanczos32; steady600 of luma256; trim96; slant2 of luma96; xdog256 of luma; "
+    "outline128 of 256; lab8x8 of 64 of 96; view96; edges90"
 )
 TAGS = pa.list_(pa.string())
 

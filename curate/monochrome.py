@@ -21,8 +21,11 @@ def kind(rgb: Rgb, small: Rgb) -> str | None:
     is bright. On OpenMoji 99 % of the artists' line drawings are `lineart`, and 9 % of the pictures have no colour.
     """
     paper = np.percentile(small.reshape(-1, 3), 98, axis=0)
-    level = np.minimum(small * (255 / paper if paper.min() >= 128 else 1.0), 255)
-    if float((np.ptp(level, axis=2) > COLORED).mean()) > SPOTS:
+    gain = 255 / paper if paper.min() >= 128 else np.ones(3)
+    levels = np.minimum(np.arange(256)[:, None] * gain, 255)  # of every value of a channel
+    red, green, blue = (levels[small[..., channel], channel] for channel in range(3))
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    if float((spread > COLORED).mean()) > SPOTS:
         return None
     luma = gray(rgb)
     if float(((luma >= HALFWAY) & (luma < 255 - HALFWAY)).mean()) >= SHADED:

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from curate.decode import Rgb
-from curate.lineart import Gray, gray, xdog
-from curate.square import content_box, square
+from curate.lineart import Gray, gray, ink
+from curate.resample import area, darker_than, lanczos, luma
+from curate.square import Box, square
 from curate.strokes import edges
 from curate.variants import VARIANTS
 
@@ -32,38 +33,40 @@ def phash(rgb: Rgb) -> str:
     Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), section 3.2: signs of the
     lowest 8x8 DCT coefficients of the 32x32 luma against their median.
     """
-    return str(imagehash.phash(Image.fromarray(rgb)))  # Pillow's luma: OpenCV's differs by 1 in a colour of a thousand
+    return phash_of(luma(rgb))
 
 
-def steady_hash(luma: Gray) -> str:
+def phash_of(gray: Gray) -> str:
+    """`phash` of a picture whose luma, Pillow's, is known (height, width)."""
+    return str(imagehash.phash(Image.fromarray(lanczos(gray))))  # which leaves luma of 32x32 px as it is
+
+
+def steady_hash(drawing: Gray) -> str:
     """`phash` of a drawing (height, width) in which a coefficient counts only where it clearly passes the median.
 
     In flat or symmetric drawings many coefficients are nearly equal, and re-encoding tosses their bits. With those at
     0, of OpenMoji's copies as JPEG 40 99 in 100 (from 90) stay within 6 bits, of those at half size too (from 85).
     """
-    small = np.asarray(Image.fromarray(luma).resize((32, 32), Image.Resampling.LANCZOS), np.float64)
-    low = _DCT @ small @ _DCT.T
-    return np.packbits(low - np.median(low) >= CLEAR).tobytes().hex()
+    low = _DCT @ lanczos(drawing).astype(np.float64) @ _DCT.T
+    median = np.sort(low, axis=None)[31:33].mean()
+    return np.packbits(low - median >= CLEAR).tobytes().hex()
 
 
-def search_hashes(trimmed: Rgb, view: Rgb) -> list[str]:
-    """`steady_hash` of the trimmed picture, then of its small view in every variant."""
-    others = [trim(variant(view)) for variant in VARIANTS]
-    return [steady_hash(luma_of(one)) for one in (trimmed, *others)]
+def search_hashes(plan: Gray, view: Rgb) -> list[str]:
+    """`steady_hash` of the trimmed picture (its plan without padding), then of its small view in every variant."""
+    small = luma(view)
+    variants = [variant(small) for variant in VARIANTS]
+    return [steady_hash(plan), *(steady_hash(one[drawn_box(one)]) for one in variants)]
 
 
-def luma_of(rgb: Rgb) -> Gray:
-    """Pillow's luma, the one that `phash` sees."""
-    return np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).convert("L"))
+def plan(trimmed: Gray) -> Gray:
+    """Luma of the trimmed picture in a square of 256 px, whatever its own size: so a copy gives the same strokes."""
+    return square(trimmed, 2 * SKETCH)
 
 
-def sketch(trimmed: Rgb) -> Gray:
-    """The ink of the trimmed picture in a 128 px square, 0 or 255: what a recolour leaves as it is.
-
-    Taken at twice the size, whatever the picture's own, so that a copy at half size gives the same strokes.
-    """
-    ink = xdog(square(trimmed, 2 * SKETCH))
-    small = cv2.resize(ink, (SKETCH, SKETCH), interpolation=cv2.INTER_AREA)
+def sketch(plan: Gray) -> Gray:
+    """The ink of the trimmed picture in a 128 px square, 0 or 255: what a recolour leaves as it is."""
+    small = cv2.resize(ink(plan), (SKETCH, SKETCH), interpolation=cv2.INTER_AREA)
     return np.where(small < 140, 0, 255).astype(np.uint8)
 
 
@@ -72,36 +75,33 @@ def edge_hash(view: Rgb) -> str:
     return steady_hash(edges(view, STRONG_EDGE))
 
 
-def outline_hash(trimmed: Rgb) -> str | None:
+def outline_hash(plan: Gray, box: Box) -> str | None:
     """Hash of the silhouette: what paper does not reach from the border. A dark fill moves it even less than the lines.
 
-    None where the silhouette fills its box (a full-bleed picture, a flag): it would say the same of all of them.
+    None where the silhouette fills its box in the plan (a full-bleed picture, a flag): it would say the same of all.
     """
-    box = content_box(trimmed.shape[0], trimmed.shape[1], SKETCH)
-    luma = square(gray(trimmed), SKETCH)
+    small = cv2.resize(plan, (SKETCH, SKETCH), interpolation=cv2.INTER_AREA)
     paper = cv2.copyMakeBorder(
-        (luma >= 255 - EMPTY_TOLERANCE).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1
+        (small >= 255 - EMPTY_TOLERANCE).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1
     )
     cv2.floodFill(paper, None, (0, 0), 2)
     outside = paper[1:-1, 1:-1] == 2
-    if float((~outside).sum()) > 0.95 * box.height * box.width:
+    if float((~outside).sum()) > 0.95 * box.height * box.width / 4:
         return None
     return steady_hash(np.where(outside, 255, 0).astype(np.uint8))
 
 
-def drawn_box(rgb: Rgb) -> tuple[int, int, int, int]:
-    """Top, left, bottom, right of what is drawn, in px, the last two exclusive; all of it where nothing is."""
-    drawn = gray(rgb) < 255 - BORDER_TOLERANCE
-    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
-    if not rows.size:
-        return 0, 0, rgb.shape[0], rgb.shape[1]
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+def drawn_box(gray: Gray) -> tuple[slice, slice]:
+    """Rows and columns of what is drawn, by a picture's luma; all of it where nothing is."""
+    top, left, bottom, right = darker_than(gray, 255 - BORDER_TOLERANCE)
+    if top == bottom:
+        return slice(0, gray.shape[0]), slice(0, gray.shape[1])
+    return slice(top, bottom), slice(left, right)
 
 
 def trim(rgb: Rgb) -> Rgb:
     """The picture without its white borders. A view, no copy."""
-    top, left, bottom, right = drawn_box(rgb)
-    return rgb[top:bottom, left:right]
+    return rgb[drawn_box(luma(rgb))]
 
 
 def color_grid(trimmed: Rgb) -> npt.NDArray[np.float32]:
@@ -109,13 +109,13 @@ def color_grid(trimmed: Rgb) -> npt.NDArray[np.float32]:
 
     Averaged in Lab over a 64x64 thumbnail, so that a fine pattern of two colours is not one muddy colour.
     """
-    small = cv2.resize(trimmed, (8 * GRID, 8 * GRID), interpolation=cv2.INTER_AREA)
+    small = area(trimmed, 8 * GRID, 8 * GRID)
     lab = cv2.cvtColor(small.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
     return np.asarray(cv2.resize(lab, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32).reshape(-1)
 
 
 def emptiness(rgb: Rgb) -> float:
     """Share of a 64x64 thumbnail that has the picture's commonest gray: 1 = nothing is drawn."""
-    small = cv2.resize(gray(rgb), (64, 64), interpolation=cv2.INTER_AREA)
+    small = gray(area(rgb, 64, 64))
     commonest = int(np.bincount(small.ravel(), minlength=256).argmax())
     return float(np.mean(np.abs(small.astype(np.int16) - commonest) <= EMPTY_TOLERANCE))

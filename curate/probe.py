@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from curate.compiled import compiled
 
 Hashes = npt.NDArray[np.uint64]
 
-_compiled: Any = njit(cache=True, nogil=True)
 
-
-@_compiled
+@compiled
 def bits(value: Any) -> Any:
     """Number of ones in a uint64; what LLVM knows as the processor's instruction for it.
 
@@ -25,7 +24,7 @@ def bits(value: Any) -> Any:
     return np.int64((value * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@_compiled
+@compiled
 def pairs(
     rows: Hashes,
     first: int,
@@ -67,7 +66,7 @@ def pairs(
     return found[:count]
 
 
-@_compiled
+@compiled
 def _known(unlike: Any, earlier: Any, radii: Any) -> Any:
     for band in range(len(earlier)):  # noqa: SIM110  # compiled, a generator would be built for every pair
         if bits(unlike & earlier[band]) <= radii[band]:
@@ -75,7 +74,7 @@ def _known(unlike: Any, earlier: Any, radii: Any) -> Any:
     return False
 
 
-@_compiled
+@compiled
 def moved(hashes: Any, tables: Any) -> Any:
     """Hashes (n,) with each byte replaced by what its row of `tables` (8, 256) has for it, all joined."""
     found = np.zeros(len(hashes), np.uint64)
@@ -85,7 +84,7 @@ def moved(hashes: Any, tables: Any) -> Any:
     return found
 
 
-@_compiled
+@compiled
 def buckets(table: Any, shift: Any) -> Any:
     """(keys + 1,) int32 places in a sorted table (n,) where each key, the bits above `shift`, begins."""
     keys = 1 << (64 - np.int64(shift))

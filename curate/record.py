@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate import alignment, hed, lineart, monochrome, optout, phash, sidecar
+from curate import alignment, hed, lineart, monochrome, optout, phash, resample, sidecar
 from curate.contract import canonical_json
 from curate.decode import Rgb, TooLargeError, decode
 from curate.errors import DecodeError, NurieError, SidecarError
@@ -86,16 +86,10 @@ def read_file(
         return row | {"dropped": reason}, None
     seen = lineart.workable(picture.rgb)
     drawn = {method: square(lineart.METHODS[method](seen), options.size, box) for method in options.lines}
-    trimmed = phash.trim(picture.rgb)
-    sketch = phash.sketch(trimmed)
-    view = alignment.view(trimmed)
-    row |= _signatures(picture.rgb, trimmed, sketch) | {
-        "search_hashes": phash.search_hashes(trimmed, view),
-        "edge_hash": phash.edge_hash(view),
-    }
+    found, compared = _signatures(picture.rgb)
+    row |= found | {"emptiness": phash.emptiness(color[box.rows, box.columns])}
     row |= _line_quality(drawn[options.lines[0]])
     pixels = {"color": png(color[..., ::-1]), **{f"line_{method}": png(line) for method, line in drawn.items()}}
-    compared = {"sketch": png(sketch, bilevel=True), "view": png(view[..., ::-1])}
     place = [box.top, box.left, box.height, box.width]
     return row, {"id": row["id"], **pixels, **compared, "content_box": place}
 
@@ -137,15 +131,23 @@ def _described(file: SourceFile, options: Options, told: Sidecar | None) -> dict
     return {"tags": merged.tags, "own_tags": merged.tags, "extra": extra, "error": error, **known}
 
 
-def _signatures(rgb: Rgb, trimmed: Rgb, sketch: lineart.Gray) -> dict[str, Any]:
-    """The columns dedupe compares."""
-    return {
-        "phash": phash.phash(rgb),
+def _signatures(rgb: Rgb) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The columns that dedupe searches, and the small pictures that it looks at."""
+    luma = resample.luma(rgb)
+    drawn = phash.drawn_box(luma)
+    height, width = luma[drawn].shape
+    plan, view = phash.plan(luma[drawn]), alignment.view(rgb[drawn])
+    in_plan, in_view = (content_box(height, width, side) for side in (len(plan), len(view)))
+    sketch = phash.sketch(plan)
+    columns = {
+        "phash": phash.phash_of(luma),
+        "search_hashes": phash.search_hashes(plan[in_plan.rows, in_plan.columns], view),
         "line_hash": phash.steady_hash(sketch),
-        "outline_hash": phash.outline_hash(trimmed),
-        "color_grid": phash.color_grid(trimmed),
-        "emptiness": phash.emptiness(rgb),
+        "outline_hash": phash.outline_hash(plan, in_plan),
+        "edge_hash": phash.edge_hash(view),
+        "color_grid": phash.color_grid(view[in_view.rows, in_view.columns]),
     }
+    return columns, {"sketch": png(sketch, bilevel=True), "view": png(view[..., ::-1])}
 
 
 def _line_quality(line: lineart.Gray) -> dict[str, float]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+
+from curate.resample import area
 
 WHITE = 255
 
@@ -41,12 +42,12 @@ def content_box(height: int, width: int, size: int) -> Box:
 def square(pixels: npt.NDArray[np.uint8], size: int, box: Box | None = None) -> npt.NDArray[np.uint8]:
     """(height, width[, 3]) uint8 -> (size, size[, 3]): the whole picture, centred on white, or laid in `box`.
 
-    INTER_AREA averages every source pixel into exactly one place; cubic samples a few and turns lines into jaggies.
+    By area: it averages every source pixel into exactly one place; cubic samples a few and turns lines into jaggies.
     """
     box = box or content_box(pixels.shape[0], pixels.shape[1], size)
-    small = cv2.resize(pixels, (box.width, box.height), interpolation=cv2.INTER_AREA)
+    small = area(pixels, box.width, box.height)
     if (box.height, box.width) == (size, size):
-        return np.asarray(small, np.uint8)
+        return small
     padded = np.full((size, size, *pixels.shape[2:]), WHITE, np.uint8)
     padded[box.rows, box.columns] = small
     return padded

@@ -9,18 +9,18 @@ import numpy as np
 
 from curate.decode import Rgb
 
-Variant = Callable[[Rgb], Rgb]
+Variant = Callable[[Rgb], Rgb]  # of any number of channels
 
 SLANT = 2.0  # degrees
 MARGIN = 8  # px around a view, so that turning cuts nothing off
 
 
 def slanted(degrees: float) -> Variant:
-    """Turn a picture (side, side, 3) on white."""
+    """Turn a picture (side, side[, 3]) on white."""
 
     def turn(rgb: Rgb) -> Rgb:
         wide = cv2.copyMakeBorder(rgb, *(MARGIN,) * 4, cv2.BORDER_CONSTANT, value=(255, 255, 255))
-        height, width, _ = wide.shape
+        height, width = wide.shape[:2]
         how = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
         return np.asarray(cv2.warpAffine(wide, how, (width, height), borderValue=(255, 255, 255)), np.uint8)
 

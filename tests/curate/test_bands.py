@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from curate import bands
 from curate.bands import Hashes, bands_for, pairs_across, pairs_within
 
-hash_lists = st.lists(st.integers(0, 2**64 - 1), unique=True, min_size=1, max_size=50).map(lambda found: np.array(found, np.uint64))
+hash_lists = st.lists(st.integers(0, 2**64 - 1), unique=True, min_size=1, max_size=50).map(
+    lambda found: np.array(found, np.uint64)
+)
 
 
 @pytest.fixture

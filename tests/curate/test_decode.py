@@ -2,6 +2,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -59,6 +60,16 @@ def test_exif_orientation_is_applied(orientation: int, undo: Callable[[np.ndarra
     pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     picture = decode(saved(Image.fromarray(pixels), format="PNG", exif=exif))
     np.testing.assert_array_equal(picture.rgb, undo(pixels))
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_has_pillows_pixels(subsampling: int, progressive: bool, mode: str, art: Path) -> None:
+    for path in sorted(art.glob("*.png"))[:6]:
+        image = Image.open(path).convert(mode).crop((3, 5, 300, 418))
+        data = saved(image, format="JPEG", quality=80, subsampling=subsampling, progressive=progressive)
+        assert np.array_equal(decode(data).rgb, np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])

@@ -10,6 +10,7 @@ from PIL import Image
 
 from curate import alignment, likeness, phash
 from curate.decode import decode
+from curate.resample import luma
 from curate.square import square
 from curate.strokes import edges, line_difference
 
@@ -20,7 +21,7 @@ def pictures(art: Path) -> dict[str, np.ndarray]:
 
 
 def sketch(rgb: np.ndarray) -> np.ndarray:
-    return phash.sketch(phash.trim(rgb))
+    return phash.sketch(phash.plan(luma(phash.trim(rgb))))
 
 
 def test_a_recolour_has_the_same_lines(pictures: dict[str, np.ndarray]) -> None:

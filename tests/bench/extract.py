@@ -1,0 +1,157 @@
+"""What extract does a CPU second with JPEGs of 1 to 2 megapixels, against scripts a user would write, and decoding.
+
+The pictures are pages of OpenMoji's drawings, 1,000 to 1,414 px wide and stored as JPEG 90. All take turns on one core,
+in rounds; a round's ratio is of CPU seconds, and the median of the rounds is told.
+
+Run: python -m tests.bench.extract [--pictures 48] [--rounds 5] [--json]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import cv2
+import imagehash
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageChops, ImageFilter
+
+from curate.decode import decode
+from curate.extract import Options, Task, extract_part
+from curate.sample import _drawings, svg_of
+from curate.scan import Source, scan
+from curate.square import square
+from curate.svg import draw
+
+SIDES = (1000, 1414)  # px of the longer side, least and most
+QUALITY = 90
+ACROSS = 5  # drawings in a row of a page: as many bytes a pixel as illustrations have
+
+
+def pictures(folder: Path, count: int) -> list[Path]:
+    """JPEGs, each of another size: pages of drawings spread over the whole set, as dense as an illustration is."""
+    codes, random = [one.code for one in _drawings()], np.random.default_rng(0)
+    for number in range(count):
+        side = int(random.integers(*SIDES)) // ACROSS
+        drawn = [decode(draw(svg_of(code), side, "white")).rgb for code in random.choice(codes, ACROSS**2)]
+        squares = [square(rgb, side) for rgb in drawn]
+        page = np.vstack([np.hstack(squares[row * ACROSS : (row + 1) * ACROSS]) for row in range(ACROSS)])
+        height, width = (length - int(random.integers(0, length // 8)) for length in page.shape[:2])
+        options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+        cv2.imwrite(str(folder / f"{number:03d}.jpg"), np.ascontiguousarray(page[:height, :width, ::-1]), options)
+    return sorted(folder.iterdir())
+
+
+def by_pillow(paths: list[Path], out: Path) -> None:
+    """(a): Pillow and imagehash; lines by a maximum filter."""
+    rows = []
+    for path in paths:
+        image = Image.open(path).convert("RGB")
+        gray = image.convert("L")
+        lines = ImageChops.invert(ImageChops.difference(gray.filter(ImageFilter.MaxFilter(5)), gray))
+        for name, one in (("color", image), ("line", lines)):
+            one.resize((128, 128), Image.Resampling.BOX).save(out / f"{path.stem}.{name}.png")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        rows.append({"path": path.name, "sha256": digest, "phash": str(imagehash.phash(image))})
+    pd.DataFrame(rows).to_parquet(out / "rows.parquet")
+
+
+def by_opencv(paths: list[Path], out: Path) -> None:
+    """(b): the same by OpenCV and imagehash."""
+    rows = []
+    for path in paths:
+        image = np.asarray(cv2.imread(str(path)), np.uint8)
+        gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        lines = 255 - cv2.absdiff(cv2.dilate(gray, np.ones((5, 5), np.uint8)), gray)
+        for name, one in (("color", image), ("line", lines)):
+            cv2.imwrite(str(out / f"{path.stem}.{name}.png"), cv2.resize(one, (128, 128), interpolation=cv2.INTER_AREA))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        hashed = imagehash.phash(Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)))
+        rows.append({"path": path.name, "sha256": digest, "phash": str(hashed)})
+    pd.DataFrame(rows).to_parquet(out / "rows.parquet")
+
+
+def decoding(paths: list[Path], _: Path) -> None:
+    """(c): OpenCV's decoder alone."""
+    for path in paths:
+        cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+
+
+def ours(lines: str) -> Callable[[list[Path], Path], None]:
+    """The stage's own work on one part: everything dedupe and training need, rows and pairs on disk."""
+
+    def run(paths: list[Path], out: Path) -> None:
+        for folder in ("records", "pairs"):
+            (out / folder).mkdir(exist_ok=True)
+        files = tuple(scan([Source("bench", paths[0].parent)]))
+        extract_part(Task(0, files, out, Options(lines=(lines,), keep_monochrome=True), (None,) * len(files)))
+
+    return run
+
+
+WAYS: dict[str, Callable[[list[Path], Path], None]] = {
+    "ours, dilate": ours("dilate"),
+    "ours, contour": ours("contour"),
+    "Pillow and imagehash": by_pillow,
+    "OpenCV and imagehash": by_opencv,
+    "decoding alone": decoding,
+}
+
+
+def report(folder: Path, count: int, rounds: int) -> dict[str, Any]:
+    """Pictures a CPU second of every way, and how many times ours it takes."""
+    cv2.setNumThreads(1)
+    (folder / "art").mkdir()
+    paths = pictures(folder / "art", count)
+    spent: dict[str, list[float]] = {name: [] for name in WAYS}
+    for turn in range(rounds + 1):
+        for name, way in WAYS.items():
+            out = folder / f"{turn}-{name}"
+            out.mkdir()
+            started = time.process_time()
+            way(paths, out)
+            spent[name].append(time.process_time() - started)
+    megapixels = float(np.mean([np.prod(decode(path.read_bytes()).rgb.shape[:2]) for path in paths]) / 1e6)
+    size = sum(path.stat().st_size for path in paths) / len(paths)
+    found: dict[str, Any] = {"pictures": len(paths), "megapixels": megapixels, "bytes_a_pixel": size / megapixels / 1e6}
+    found["per_cpu_second"] = {name: len(paths) / median(seconds[1:]) for name, seconds in spent.items()}
+    for name in ("ours, dilate", "ours, contour"):
+        found[f"speed of {name}"] = {
+            other: median(theirs / mine for mine, theirs in list(zip(spent[name], seconds, strict=True))[1:])
+            for other, seconds in spent.items()
+            if not other.startswith("ours")
+        }
+    return found
+
+
+@click.command()
+@click.option("--pictures", "count", type=click.IntRange(8), default=48, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="After one to warm up.")
+@click.option("--json", "as_json", is_flag=True)
+def main(count: int, rounds: int, as_json: bool) -> None:
+    """Time all ways on COUNT pictures, in turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = report(Path(folder), count, rounds)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    click.echo(
+        f"{found['pictures']} JPEGs of {found['megapixels']:.2f} megapixels, {found['bytes_a_pixel']:.2f} bytes a pixel"
+    )
+    for name, speed in found["per_cpu_second"].items():
+        click.echo(f"{name:24} {speed:7.1f} pictures a CPU second")
+    for name in ("ours, dilate", "ours, contour"):
+        told = ", ".join(f"{ratio:.2f} times {other}" for other, ratio in found[f"speed of {name}"].items())
+        click.echo(f"{name}: {told}")
+
+
+if __name__ == "__main__":
+    main()
