@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from curate import __version__, engine
-from curate.command import Road, decided, faults, listing, stage, stories, summary
+from curate import __version__
+from curate.command import Road, decided, faults, listing, on_cluster, stage, stories, summary, workers_option
 from curate.contract import ENDINGS
+from curate.engine import Workers
 
 FOLDER = click.Path(path_type=Path)
 
@@ -24,11 +25,6 @@ def main() -> None:
     curate dedupe DATASET          duplicates, recolours, splits
     curate shard DATASET SHARDS    what `train fit SHARDS RUN` reads
     """  # noqa: D301  # click wants the backspace itself
-
-
-workers_option = click.option(
-    "--workers", type=click.IntRange(1), default=engine.cores, show_default="cores", help="Local worker processes."
-)
 
 
 @main.command()
@@ -64,6 +60,7 @@ def sample(package: str, art: Path, size: int, limit: int | None, workers: int) 
 )
 @workers_option
 @stage(summary)
+@on_cluster
 def extract(
     sources: tuple[str, ...],
     dataset: Path,
@@ -77,7 +74,7 @@ def extract(
     limit: int | None,
     fresh: bool,
     dry_run: bool,
-    workers: int,
+    workers: Workers,
 ) -> dict[str, Any]:
     """Read every file below SOURCE once: record, line art, pair. Goes on where it stopped."""
     from curate import extract as stage_extract  # noqa: PLC0415
@@ -203,6 +200,7 @@ def select(
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
 @workers_option
 @stage(summary)
+@on_cluster
 def shard(
     dataset: Path,
     shards: Path,
@@ -212,7 +210,7 @@ def shard(
     encoding: str,
     min_count: int,
     seed: int,
-    workers: int,
+    workers: Workers,
 ) -> dict[str, Any]:
     """Write the kept pairs as shuffled shards with a vocabulary and an index."""
     from curate import shards as stage_shard  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What all commands share: their order, --json, --quiet, the clock, errors in a line, and how results are printed."""
+"""What commands share: order, --json, --quiet, --workers, --scheduler, the clock, errors in a line, results printed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import functools
 import json
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from curate import engine
 from curate.contract import NurieError
 from curate.progress import QUIET
 
@@ -49,6 +52,30 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Ca
         return run
 
     return decorate
+
+
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), default=engine.cores, show_default="cores", help="Local worker processes."
+)
+
+
+def on_cluster(command: Command) -> Command:
+    """Add --scheduler, below `stage`: the command's `workers` are then a cluster's, and its paths absolute."""
+
+    @click.option("--scheduler", metavar="tcp://HOST:PORT", help="Work on this Dask cluster instead.")
+    @functools.wraps(command)
+    def run(*, scheduler: str | None, workers: int, **options: Any) -> dict[str, Any]:
+        if scheduler is None:
+            return command(workers=workers, **options)
+        if click.get_current_context().get_parameter_source("workers") is not ParameterSource.DEFAULT:
+            raise click.UsageError("--scheduler brings workers of its own: leave --workers out")
+        from curate.cluster import connect  # noqa: PLC0415  # an extra
+
+        paths = {name: value.absolute() for name, value in options.items() if isinstance(value, Path)}
+        with connect(scheduler) as cluster:
+            return command(workers=cluster, **options | paths)
+
+    return run
 
 
 def summary(name: str, result: dict[str, Any]) -> None:

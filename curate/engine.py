@@ -1,4 +1,4 @@
-"""Run tasks: in this process, or in local worker processes; results come in the order of the tasks.
+"""Run tasks: in this process, in local worker processes, or elsewhere; results come in the order of the tasks.
 
 And hold a folder meanwhile, so that no two runs write it at once.
 """
@@ -16,12 +16,25 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from curate.errors import NurieError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+PICTURES = 1000  # that a task is taken to be of, unless told
+
+
+class Remote(Protocol):
+    """Workers on other machines, as curate.cluster reaches them."""
+
+    def run(self, function: Callable[[Task], Result], tasks: Iterable[Task], pictures: int) -> Iterator[Result]:
+        """Yield `function(task)` for each task of `pictures` pictures, in order."""
+
+
+Workers: TypeAlias = int | Remote
+"""So many local processes, or others."""
 
 
 def cores() -> int:
@@ -43,12 +56,18 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def run(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
-    """Yield `function(task)` for each task, in order, on `workers` processes (1 = in this one).
+def run(
+    function: Callable[[Task], Result], tasks: Iterable[Task], workers: Workers, *, pictures: int = PICTURES
+) -> Iterator[Result]:
+    """Yield `function(task)` for each task, in order, on `workers` processes (1 = in this one) or on remote workers.
 
     At most three tasks a worker are in flight, so memory does not grow with the number of tasks. `function` must be
-    importable by name; an error in it is raised here. Raises NurieError if a worker dies.
+    importable by name; an error in it is raised here. `pictures` tells how many a task is of: remote workers are given
+    small ones in bundles, and each may run twice at once. Raises NurieError if a local worker dies.
     """
+    if not isinstance(workers, int):
+        yield from workers.run(function, tasks, pictures)
+        return
     if workers <= 1:
         yield from map(function, tasks)
         return
@@ -83,7 +102,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 def _prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends the others
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _single_threaded()
+    single_threaded()
 
 
 def _die_with_parent() -> None:
@@ -94,7 +113,7 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _single_threaded() -> None:
+def single_threaded() -> None:
     """Parallelism is across pictures: threads inside each would only fight for the same cores."""
     import cv2  # noqa: PLC0415  # only workers pay for it
     import pyarrow  # noqa: PLC0415

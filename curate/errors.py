@@ -36,3 +36,8 @@ class MissingExtraError(NurieError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs an extra: run `pip install 'nurie[{extra}]'`")
+        self.feature, self.extra = feature, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """What a worker's error is made of again in the process that gave it the task."""
+        return MissingExtraError, (self.feature, self.extra)

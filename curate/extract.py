@@ -2,16 +2,25 @@
 
 Parts are committed strictly one after another, so that after a kill the files still to do are cut into the very same
 parts as in an unbroken run.
+
+A part may be made twice at once: on a cluster, by a worker that was given up as lost and by the one that took over; or
+by a worker that outlives a killed run, and by the next run. So a worker only ever writes files whose names it has drawn
+at random, and gives none of them a part's name. The run does that, once, to those of the attempt whose result came
+back. What another attempt writes, and when, then touches nothing: its files are left over, under hidden names that
+nobody reads, and are cleared. Attempts are equal to the byte, as a part depends on its files and options alone.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -45,9 +54,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Part:
-    """A staged part: its number, the ids of its pairs, and what became of its files."""
+    """A staged part: its number, the name it is staged by, the ids of its pairs, and what became of its files."""
 
     number: int
+    staged: str
     ids: tuple[str, ...]
     files: int
     dropped: int
@@ -59,7 +69,7 @@ def extract(
     dataset: Path,
     options: Options,
     *,
-    workers: int = 1,
+    workers: engine.Workers = 1,
     limit: int | None = None,
     fresh: bool = False,
     part_size: int = PART,
@@ -76,13 +86,16 @@ def extract(
     with engine.alone(dataset), closing(Join()) as join:
         state = _open_dataset(dataset, sources, options, fresh)
         known, ids = _recorded(dataset), _pairs(dataset)
-        files = (file for file in islice(scan(sources), limit) if (file.source, file.path, file.path_raw) not in known)
+        everywhere = [replace(source, root=source.root.absolute()) for source in sources]  # a worker starts elsewhere
+        files = (
+            file for file in islice(scan(everywhere), limit) if (file.source, file.path, file.path_raw) not in known
+        )
         first = len(manifest.parts(dataset / "records"))
-        tasks = _tasks(files, join, first, part_size, dataset, options)
+        tasks = _tasks(files, join, first, part_size, dataset.absolute(), options)
         new = sidecar_errors = dropped = 0
         with progress.bar("extract", found.files) as bar:
             bar.advance(len(known))
-            for part in engine.run(extract_part, tasks, workers):
+            for part in engine.run(extract_part, tasks, workers, pictures=part_size):
                 _commit(dataset, part, ids)
                 new, dropped = new + part.files, dropped + part.dropped
                 sidecar_errors += part.sidecar_errors
@@ -168,40 +181,52 @@ def _tasks(
         number += 1
 
 
-def _staged(folder: Path, number: int) -> Path:
-    return folder / f".staged-{number:05d}.parquet"
-
-
 def extract_part(task: Task) -> Part:
-    """Read the files of a part and stage its records and pairs under hidden names."""
+    """Read the files of a part and stage its records and pairs under hidden names, another attempt's never.
+
+    Raises NurieError where the dataset's folder, or every one of the files, cannot be seen: they are on another disk.
+    """
+    _check_seen(task)
     removed = optout.read(task.dataset)
     told = zip(task.files, task.told, strict=True)
     results = [read_file(file, task.options, by_tables, removed) for file, by_tables in told]
     rows = [row for row, _ in results]
     pairs = {pair["id"]: pair for _, pair in results if pair is not None}
     schema = manifest.pairs_schema(task.options.lines)
-    manifest.write_rows(_staged(task.dataset / "pairs", task.number), list(pairs.values()), schema)
-    manifest.write_rows(_staged(task.dataset / "records", task.number), rows, manifest.SCHEMA)
+    staged = f".staged-{task.number:05d}-{uuid4().hex}.parquet"
+    manifest.write_rows(task.dataset / "pairs" / staged, list(pairs.values()), schema)
+    manifest.write_rows(task.dataset / "records" / staged, rows, manifest.SCHEMA)
     dropped = sum(row["dropped"] is not None for row in rows)
     bad_sidecars = sum(row["error"] is not None and row["dropped"] is None for row in rows)
-    return Part(task.number, tuple(pairs), len(rows), dropped, bad_sidecars)
+    return Part(task.number, staged, tuple(pairs), len(rows), dropped, bad_sidecars)
+
+
+def _check_seen(task: Task) -> None:
+    """A host without the disk would make unreadable records of all its files."""
+    here = f"on the host {socket.gethostname()}"
+    if not (task.dataset / ledger.STATE).is_file():
+        raise DatasetError(f"there is no dataset at {task.dataset} {here}: mount its folder there by the same path")
+    if not any(os.path.lexists(file.file) for file in task.files):
+        lacking = f"{task.files[0].file} and the files after it are not there {here}"
+        raise SourceError(f"{lacking}: mount the pictures there by the same path, and run this command again")
 
 
 def _commit(dataset: Path, part: Part, ids: set[str]) -> None:
     """Give a staged part its name: pairs before records, whose presence says that the part is done."""
-    staged = _staged(dataset / "pairs", part.number)
+    staged = dataset / "pairs" / part.staged
     if repeated := ids.intersection(part.ids):
         table = manifest.read_table(staged)
         first_seen = pa.array([key not in repeated for key in table["id"].to_pylist()], pa.bool_())
         manifest.write_table(staged, table.filter(first_seen))
     ids.update(part.ids)
     for folder in (dataset / "pairs", dataset / "records"):
-        _staged(folder, part.number).rename(manifest.part(folder, part.number))
+        (folder / part.staged).rename(manifest.part(folder, part.number))
         sync_folder(folder)
 
 
 def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
     """Before dedupe the manifest equals the records; new records put it back to that."""
+    ledger.clear_torn(dataset)  # of attempts that came too late
     sweep(dataset)  # a file read now may have told of a picture read before that it is an artist's who opted out
     state["parts"] = ledger.read_state(dataset)["parts"]
     if manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records"):

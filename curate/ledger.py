@@ -34,7 +34,7 @@ def clear(dataset: Path) -> bool:
 def clear_torn(dataset: Path) -> None:
     """Delete what a killed stage left half written; only for a stage that writes, as another may be at work."""
     for path in [*dataset.glob("*/.*.parquet"), *dataset.glob(".*.tmp"), *dataset.glob("*/.*.tmp")]:
-        path.unlink()
+        path.unlink(missing_ok=True)  # a worker that outlived its run may be renaming it
     for name in (manifest.NEW, manifest.OLD):
         shutil.rmtree(dataset / name, ignore_errors=True)
 

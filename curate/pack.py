@@ -82,7 +82,7 @@ class ShardTask:
     encoding: str
 
 
-def pack(dataset: Path, shards: Path, plan: Plan, form: Form, workers: int) -> dict[str, ShardFile]:
+def pack(dataset: Path, shards: Path, plan: Plan, form: Form, workers: engine.Workers) -> dict[str, ShardFile]:
     """Write every planned shard into `shards`, which has the vocabulary already; returns their files by name.
 
     Raises DatasetError if the dataset has no pair of a planned picture.

@@ -52,7 +52,7 @@ class Options:
 
 
 def shard(
-    dataset: Path, shards: Path, options: Options, *, chosen: Path | None = None, workers: int = 1
+    dataset: Path, shards: Path, options: Options, *, chosen: Path | None = None, workers: engine.Workers = 1
 ) -> dict[str, Any]:
     """Write the kept pairs of a dataset (or of `chosen`, a filtered manifest) as a shard folder.
 

@@ -1,0 +1,288 @@
+"""On a real Dask cluster of processes on this host: the same bytes as local workers, whoever is lost on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import pytest
+
+from curate import cluster, engine, extract, ledger, shards
+from curate.cli import main
+from curate.cluster import Cluster, connect
+from curate.errors import DatasetError, MissingExtraError, NurieError, SourceError
+from curate.scan import Source, scan
+
+Tree = Callable[[Path], dict[str, bytes]]
+Run = Callable[..., Any]
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Hosts:
+    """A scheduler and workers, each a process of its own."""
+
+    folder: Path
+    stack: ExitStack
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        told = self.folder / "address"
+        command = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
+        self.scheduler = self._start("scheduler", *command, "--scheduler-file", str(told))
+        while not (told.is_file() and '"address"' in told.read_text()):
+            assert self.scheduler.poll() is None, (self.folder / "scheduler.log").read_text()
+            time.sleep(0.05)
+        self.address = told.read_text().split('"address": "')[1].split('"')[0]
+
+    def start_worker(self, *options: str) -> subprocess.Popen[bytes]:
+        name = f"worker-{len(self.workers)}"
+        fixed = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self.folder / name)]
+        self.workers.append(self._start(name, "worker", self.address, *fixed, *options))
+        return self.workers[-1]
+
+    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        log = self.stack.enter_context((self.folder / f"{name}.log").open("wb"))
+        command = [sys.executable, "-m", "dask", *arguments]
+        # the root is named, since a worker finds the functions of this file by their module
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        self.stack.callback(_end, process)
+        return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+@contextmanager
+def hosts(folder: Path, workers: int) -> Iterator[Hosts]:
+    folder.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        one = Hosts(folder, stack)
+        for _ in range(workers):
+            one.start_worker()
+        yield one
+
+
+@contextmanager
+def connected(one: Hosts, workers: int, **options: Any) -> Iterator[Cluster]:
+    with connect(one.address, **options) as found:
+        found.client.wait_for_workers(workers, timeout=60)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two workers, a bundle of two tasks of one picture each. Not to be harmed."""
+    with hosts(tmp_path_factory.mktemp("hosts"), 2) as one, connected(one, 2, least=2) as found:
+        yield found
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def fall(number: int) -> int:
+    if number == 5:
+        raise TimeoutError(f"task {number}")  # what waiting for a result raises, too
+    return number
+
+
+def lack(_number: int) -> int:
+    raise MissingExtraError("this", "that")
+
+
+def die(_number: int) -> int:
+    os._exit(9)
+
+
+def test_results_come_in_the_order_of_the_tasks(pair: Cluster) -> None:
+    assert list(engine.run(square, iter(range(21)), pair, pictures=1)) == [n * n for n in range(21)]
+
+
+def test_an_error_in_a_task_is_raised_here_after_the_results_of_the_bundles_before_it(pair: Cluster) -> None:
+    results = engine.run(fall, range(10), pair, pictures=1)
+    assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(TimeoutError, match="task 5"):
+        next(results)
+    with pytest.raises(MissingExtraError, match=r"nurie\[that\]"):
+        list(engine.run(lack, [1], pair))
+
+
+def test_tasks_are_taken_as_they_are_needed(pair: Cluster) -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = engine.run(square, tasks(), pair, pictures=1)
+    next(results)
+    assert len(taken) <= 2 * cluster.IN_FLIGHT * 2
+    assert len(set(pair.client.run(os.getpid).values())) == 2
+
+
+def test_extract_and_shard_make_the_bytes_of_local_workers_with_one_and_with_three(
+    art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
+) -> None:
+    options = shards.Options(shard_size=4, min_count=1)
+    extract.extract([Source("art", art)], tmp_path / "local", extract.Options(), part_size=4)
+    with hosts(tmp_path / "hosts", 1) as one:
+        for workers in (1, 3):
+            with connected(one, workers, least=8) as found:
+                made, packed = tmp_path / f"dataset-{workers}", tmp_path / f"shards-{workers}"
+                extract.extract([Source("art", art)], made, extract.Options(), part_size=4, workers=found)
+                shards.shard(dataset, packed, options, workers=found)
+            assert tree(made) == tree(tmp_path / "local")
+            assert tree(packed) == tree(shard_folder)
+            for _ in range(2):
+                one.start_worker()
+
+
+def test_the_command_works_on_a_cluster_by_relative_paths_and_only_with_its_workers(
+    art: Path, pair: Cluster, tmp_path: Path, tree: Tree, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(art.parent)  # the workers are elsewhere
+    home = Path(os.path.relpath(tmp_path))
+    run("extract", art.name, home / "there", "--lines", "dilate", "--scheduler", pair.address)
+    run("extract", art.name, home / "here", "--lines", "dilate", "--workers", 1)
+    assert tree(tmp_path / "there") == tree(tmp_path / "here")
+    with pytest.raises(SystemExit, match="2"):
+        main(["extract", "art", str(home / "there"), "--scheduler", pair.address, "--workers", "1"])
+
+
+def test_a_worker_killed_midway_costs_no_byte(art: Path, tmp_path: Path, tree: Tree) -> None:
+    extract.extract([Source("art", art)], tmp_path / "local", extract.Options(), part_size=2)
+    with hosts(tmp_path / "hosts", 2) as one, connected(one, 2, least=4) as found:
+        held = one.workers[0]
+        held.send_signal(signal.SIGSTOP)  # so that tasks given to it are not done when it is killed
+        Timer(1, held.kill).start()
+        extract.extract([Source("art", art)], tmp_path / "dataset", extract.Options(), part_size=2, workers=found)
+        assert held.wait() == -signal.SIGKILL
+        assert found.client.scheduler_info()["n_workers"] == 1
+    assert tree(tmp_path / "dataset") == tree(tmp_path / "local")
+
+
+@dataclass
+class Losing:
+    """Loses the scheduler after the first result; an engine.Remote."""
+
+    cluster: Cluster
+    scheduler: subprocess.Popen[bytes]
+
+    def run(self, function: Callable[[Any], Any], tasks: Iterable[Any], pictures: int) -> Iterator[Any]:
+        for result in self.cluster.run(function, tasks, pictures):
+            yield result
+            _end(self.scheduler)
+
+
+def test_a_lost_scheduler_is_told_in_a_line_and_the_next_run_goes_on(
+    art: Path, tmp_path: Path, tree: Tree, capfd: pytest.CaptureFixture[str]
+) -> None:
+    total = extract.extract([Source("art", art)], tmp_path / "local", extract.Options(), part_size=1)["in"]
+    again: dict[str, Any] = {
+        "sources": [Source("art", art)],
+        "dataset": tmp_path / "dataset",
+        "options": extract.Options(),
+    }
+    with hosts(tmp_path / "hosts", 1) as one, connected(one, 1, least=1) as found:
+        with pytest.raises(NurieError, match=f"{one.address} was lost: start it .* which goes on"):
+            extract.extract(**again, part_size=1, workers=Losing(found, one.scheduler))
+        assert capfd.readouterr().err == "cluster: workers 1, threads 1\n"
+    kept = len(list((tmp_path / "dataset" / "records").glob("part-*")))
+    with hosts(tmp_path / "others", 1) as one, connected(one, 1, least=1) as found:
+        assert 0 < extract.extract(**again, part_size=1, workers=found)["new"] == total - kept < total
+    assert tree(tmp_path / "dataset") == tree(tmp_path / "local")
+
+
+def test_tasks_that_end_every_worker_and_a_cluster_without_any_are_told_in_a_line(tmp_path: Path) -> None:
+    with hosts(tmp_path / "hosts", 1) as one, connected(one, 1) as found:
+        found.patience = 1
+        with pytest.raises(NurieError, match="no worker for 1 s: start some with `dask worker tcp://"):
+            list(engine.run(die, [0], found))
+        with pytest.raises(NurieError, match="no worker for 1 s"), connect(one.address, patience=1):
+            pass
+        for _ in range(4):
+            one.start_worker()
+        found.patience = 60
+        with pytest.raises(NurieError, match=r"one worker after another.*--memory-limit"):
+            list(engine.run(die, [0], found))
+
+
+def test_a_cluster_that_is_not_there_is_told_in_a_line() -> None:
+    with pytest.raises(NurieError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1 .* `dask scheduler`"):
+        connect("tcp://127.0.0.1:1", patience=1).__enter__()
+    with pytest.raises(NurieError, match="'one:8786' is no address of a Dask scheduler: give tcp://HOST:PORT"):
+        connect("one:8786").__enter__()
+
+
+def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'nurie\[cluster\]'"):
+        connect("tcp://127.0.0.1:1").__enter__()
+
+
+def test_a_worker_of_another_version_is_refused_in_a_line(tmp_path: Path) -> None:
+    other = tmp_path / "other.py"
+    other.write_text("import curate.cluster\ncurate.cluster.__version__ = '0.0.1'\n")
+    with hosts(tmp_path / "hosts", 0) as one:
+        one.start_worker("--preload", str(other))
+        with (
+            connected(one, 1) as found,
+            pytest.raises(NurieError, match=r"has nurie 0.0.1, this host .*: install the same versions on every host"),
+        ):
+            list(engine.run(square, [1], found))
+
+
+def test_a_host_that_does_not_see_the_folders_is_told_and_makes_no_records(art: Path, tmp_path: Path) -> None:
+    files = tuple(scan([Source("art", art)]))
+    task = extract.Task(0, files, tmp_path, extract.Options(), (None,) * len(files))
+    with pytest.raises(DatasetError, match=r"there is no dataset at .* on the host .*: mount its folder"):
+        extract.extract_part(task)
+    (tmp_path / ledger.STATE).touch()
+    elsewhere = tuple(replace(file, file=tmp_path / "art" / file.path) for file in files)
+    with pytest.raises(SourceError, match=r"are not there on the host .*: mount the pictures"):
+        extract.extract_part(replace(task, files=elsewhere))
+    assert sorted(tmp_path.iterdir()) == [tmp_path / ledger.STATE]
+
+
+class Doubling:
+    """Makes every part four times, before and after it is committed; an engine.Remote."""
+
+    def run(
+        self,
+        function: Callable[[Any], Any],
+        tasks: Iterable[Any],
+        pictures: int,  # noqa: ARG002  # the protocol's
+    ) -> Iterator[Any]:
+        for task in tasks:
+            function(task)
+            made = function(task)
+            function(task)
+            yield made
+            function(task)
+
+
+def test_attempts_that_come_too_late_change_no_byte_and_leave_nothing(art: Path, tmp_path: Path, tree: Tree) -> None:
+    doubled = tmp_path / "art"
+    shutil.copytree(art, doubled)
+    for path in sorted(art.glob("*.png"))[:6]:  # byte copies, whose second pair only the commit can leave out
+        shutil.copy(path, doubled / f"x{path.name}")
+    for name, workers in (("local", 1), ("dataset", Doubling())):
+        extract.extract(
+            [Source("art", doubled)], tmp_path / name, extract.Options(("dilate",)), part_size=4, workers=workers
+        )
+    assert tree(tmp_path / "dataset") == tree(tmp_path / "local")
