@@ -7,10 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -22,65 +20,10 @@ from curate.cli import main
 from curate.cluster import Cluster, connect
 from curate.errors import DatasetError, MissingExtraError, NurieError, SourceError
 from curate.scan import Source, scan
+from tests.hosts import connected, end, hosts
 
 Tree = Callable[[Path], dict[str, bytes]]
 Run = Callable[..., Any]
-
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Hosts:
-    """A scheduler and workers, each a process of its own."""
-
-    folder: Path
-    stack: ExitStack
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        told = self.folder / "address"
-        command = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
-        self.scheduler = self._start("scheduler", *command, "--scheduler-file", str(told))
-        while not (told.is_file() and '"address"' in told.read_text()):
-            assert self.scheduler.poll() is None, (self.folder / "scheduler.log").read_text()
-            time.sleep(0.05)
-        self.address = told.read_text().split('"address": "')[1].split('"')[0]
-
-    def start_worker(self, *options: str) -> subprocess.Popen[bytes]:
-        name = f"worker-{len(self.workers)}"
-        fixed = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self.folder / name)]
-        self.workers.append(self._start(name, "worker", self.address, *fixed, *options))
-        return self.workers[-1]
-
-    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        log = self.stack.enter_context((self.folder / f"{name}.log").open("wb"))
-        command = [sys.executable, "-m", "dask", *arguments]
-        # the root is named, since a worker finds the functions of this file by their module
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-        self.stack.callback(_end, process)
-        return process
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-
-
-@contextmanager
-def hosts(folder: Path, workers: int) -> Iterator[Hosts]:
-    folder.mkdir(exist_ok=True)
-    with ExitStack() as stack:
-        one = Hosts(folder, stack)
-        for _ in range(workers):
-            one.start_worker()
-        yield one
-
-
-@contextmanager
-def connected(one: Hosts, workers: int, **options: Any) -> Iterator[Cluster]:
-    with connect(one.address, **options) as found:
-        found.client.wait_for_workers(workers, timeout=60)
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +129,7 @@ class Losing:
     def run(self, function: Callable[[Any], Any], tasks: Iterable[Any], pictures: int) -> Iterator[Any]:
         for result in self.cluster.run(function, tasks, pictures):
             yield result
-            _end(self.scheduler)
+            end(self.scheduler)
 
 
 def test_a_lost_scheduler_is_told_in_a_line_and_the_next_run_goes_on(

@@ -1,0 +1,74 @@
+"""A Dask cluster of processes of its own, as hosts have them: a scheduler, and workers that come and go."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curate.cluster import Cluster, connect
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass
+class Hosts:
+    """A scheduler and workers, whose logs go to a folder. `inside` is a command that runs another one elsewhere."""
+
+    folder: Path
+    stack: ExitStack
+    host: str = "127.0.0.1"
+    inside: Sequence[str] = ()
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        told = self.folder / "scheduler.json"
+        fixed = ["scheduler", "--host", self.host, "--port", "0", "--no-dashboard", "--no-show"]
+        self.scheduler = self._start("scheduler", self.inside, *fixed, "--scheduler-file", str(told))
+        while not (told.is_file() and told.read_text()):
+            assert self.scheduler.poll() is None, (self.folder / "scheduler.log").read_text()
+            time.sleep(0.05)
+        self.address: str = json.loads(told.read_text())["address"]
+
+    def start_worker(self, *options: str, inside: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        name = f"worker-{len(self.workers)}"
+        fixed = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self.folder / name)]
+        self.workers.append(self._start(name, inside, "worker", self.address, *fixed, *options))
+        return self.workers[-1]
+
+    def _start(self, name: str, inside: Sequence[str], *arguments: str) -> subprocess.Popen[bytes]:
+        log = self.stack.enter_context((self.folder / f"{name}.log").open("wb"))
+        command = [*inside, sys.executable, "-m", "dask", *arguments]
+        # at the root, since a worker finds the functions of tests by their modules
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        self.stack.callback(end, process)
+        return process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+@contextmanager
+def hosts(folder: Path, workers: int, **options: Any) -> Iterator[Hosts]:
+    folder.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        one = Hosts(folder, stack, **options)
+        for _ in range(workers):
+            one.start_worker()
+        yield one
+
+
+@contextmanager
+def connected(one: Hosts, workers: int, **options: Any) -> Iterator[Cluster]:
+    """To a cluster of at least so many workers."""
+    with connect(one.address, **options) as found:
+        found.client.wait_for_workers(workers, timeout=60)
+        yield found
