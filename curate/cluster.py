@@ -19,8 +19,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from curate import __version__, engine, progress
+from curate.contract import ATTEMPT
 from curate.errors import MissingExtraError, NurieError
 
 Task = TypeVar("Task")
@@ -171,4 +173,5 @@ def _work(function: Callable[[Task], Result], tasks: tuple[Task, ...], expected:
         told = f"the worker on {socket.gethostname()} has {name} {ours.get(name)}, this host {expected[name]}"
         raise NurieError(f"{told}: install the same versions on every host")
     engine.single_threaded()
+    ATTEMPT.set(uuid4().hex)  # the worker taken for lost may still be writing what this one writes
     return [function(task) for task in tasks]

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +22,8 @@ VOCABULARY = "tags.txt"
 METADATA = "metadata.parquet"
 ENDINGS = {"tfrecord": ".tfrecord", "webdataset": ".tar", "imagefolder": f"/{METADATA}"}
 """Of the files that hold the pairs of a split, or list them, by format."""
+ATTEMPT: ContextVar[str] = ContextVar("attempt", default="")
+"""Told apart by this, two workers may write one file at once, as on a cluster; empty where nobody else would."""
 
 
 class NurieError(Exception):
@@ -36,10 +39,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Yield a binary file that becomes `path` only when the block ends well: temp, fsync, rename, fsync the folder.
 
     A reader sees the old file or the whole new one; an error leaves nothing behind, and a kill at most a `.NAME.tmp`,
-    written over next time.
+    written over next time. Under an ATTEMPT that is `.NAME.ATTEMPT.tmp`: what one attempt writes, no other can tear.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
+    attempt = f".{ATTEMPT.get()}" if ATTEMPT.get() else ""
+    temporary = path.with_name(f".{path.name}{attempt}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Timer
@@ -18,6 +19,7 @@ import pytest
 from curate import cluster, engine, extract, ledger, shards
 from curate.cli import main
 from curate.cluster import Cluster, connect
+from curate.contract import ATTEMPT
 from curate.errors import DatasetError, MissingExtraError, NurieError, SourceError
 from curate.scan import Source, scan
 from tests.hosts import connected, end, hosts
@@ -64,6 +66,14 @@ def test_an_error_in_a_task_is_raised_here_after_the_results_of_the_bundles_befo
         list(engine.run(lack, [1], pair))
 
 
+def attempt(_number: int) -> str:
+    return ATTEMPT.get()
+
+
+def test_every_bundle_writes_under_a_name_of_its_own(pair: Cluster) -> None:
+    assert len(set(engine.run(attempt, range(8), pair, pictures=1)) - {""}) == 4
+
+
 def test_tasks_are_taken_as_they_are_needed(pair: Cluster) -> None:
     taken: list[int] = []
 
@@ -107,16 +117,28 @@ def test_the_command_works_on_a_cluster_by_relative_paths_and_only_with_its_work
         main(["extract", "art", str(home / "there"), "--scheduler", pair.address, "--workers", "1"])
 
 
-def test_a_worker_killed_midway_costs_no_byte(art: Path, tmp_path: Path, tree: Tree) -> None:
+def test_a_worker_killed_midway_costs_no_byte(
+    art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
+) -> None:
     extract.extract([Source("art", art)], tmp_path / "local", extract.Options(), part_size=2)
-    with hosts(tmp_path / "hosts", 2) as one, connected(one, 2, least=4) as found:
-        held = one.workers[0]
-        held.send_signal(signal.SIGSTOP)  # so that tasks given to it are not done when it is killed
-        Timer(1, held.kill).start()
-        extract.extract([Source("art", art)], tmp_path / "dataset", extract.Options(), part_size=2, workers=found)
-        assert held.wait() == -signal.SIGKILL
+    with hosts(tmp_path / "hosts", 3) as one, connected(one, 3, least=4) as found:
+        with dying(one.workers[0]):
+            extract.extract([Source("art", art)], tmp_path / "dataset", extract.Options(), part_size=2, workers=found)
+        with dying(one.workers[1]):
+            options = shards.Options(shard_size=4, min_count=1)
+            shards.shard(dataset, tmp_path / "shards", options, workers=found)
         assert found.client.scheduler_info()["n_workers"] == 1
     assert tree(tmp_path / "dataset") == tree(tmp_path / "local")
+    assert tree(tmp_path / "shards") == tree(shard_folder)
+
+
+@contextmanager
+def dying(worker: subprocess.Popen[bytes]) -> Iterator[None]:
+    """It is held, so that tasks given to it are not done when it is killed a second later."""
+    worker.send_signal(signal.SIGSTOP)
+    Timer(1, worker.kill).start()
+    yield
+    assert worker.wait() == -signal.SIGKILL
 
 
 @dataclass

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.contract import (
+    ATTEMPT,
     SPLITS,
     DamagedError,
     NurieError,
@@ -50,6 +51,21 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -
         file.flush()
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
+
+
+def test_two_attempts_at_one_file_at_once_leave_one_of_them_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    tokens = [ATTEMPT.set("one")]
+    with atomic_write(path) as slow:
+        slow.write(b"slow, ")
+        tokens.append(ATTEMPT.set("two"))
+        with atomic_write(path) as quick:
+            quick.write(b"quick")
+        assert path.read_bytes() == b"quick"
+        slow.write(b"and longer")
+    for token in reversed(tokens):
+        ATTEMPT.reset(token)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"file": b"slow, and longer"}
 
 
 json_values = st.recursive(

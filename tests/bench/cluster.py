@@ -1,0 +1,110 @@
+"""Extract on a Dask cluster of this host against as many local processes, on the same pictures, by turns.
+
+`efficiency` is the time of local processes over that of the cluster, `cpu_efficiency` the same of CPU seconds, in which
+the scheduler counts; medians of the rounds. The cluster's workers have started before, the local ones start each time.
+`ms_a_task` is the wall time of a task that does nothing, alone in its future: what every thousand pictures pay.
+A cluster's tasks are of two parts, 1,024 pictures: as many workers are even with as many times that.
+
+Run: python -m tests.bench.cluster [ART] [--pictures 2048] [--workers 2] [--rounds 2] [--json]
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curate import engine, extract
+from curate.cluster import Cluster
+from curate.progress import QUIET
+from curate.scan import Source
+from tests.hosts import connected, hosts
+
+TASKS = 1000  # empty ones
+
+Cost = dict[str, float]
+
+
+def spent(seconds: Callable[[], float], work: Callable[[], Any]) -> Cost:
+    """Wall and CPU seconds of `work`, the latter by `seconds`."""
+    wall, cpu = time.monotonic(), seconds()
+    work()
+    return {"wall": time.monotonic() - wall, "cpu": seconds() - cpu}
+
+
+def here() -> float:
+    """CPU seconds of this process and its ended children."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
+
+
+def everywhere(cluster: Cluster) -> float:
+    """CPU seconds of this process, the scheduler and the workers."""
+    workers = cluster.client.run(time.process_time).values()
+    return float(time.process_time() + cluster.client.run_on_scheduler(time.process_time) + sum(workers))
+
+
+def nothing(number: int) -> int:
+    return number
+
+
+def measure(art: Path, folder: Path, cluster: Cluster, pictures: int, rounds: int) -> dict[str, Any]:
+    """Seconds of both ways, round by round, and their ratios."""
+
+    def make(name: str, workers: engine.Workers, limit: int) -> None:
+        source, options = [Source("art", art)], extract.Options(keep_monochrome=True)
+        extract.extract(source, folder / name, options, workers=workers, limit=limit, fresh=True)
+
+    make("cluster", cluster, 64 * cluster.workers)  # modules are loaded, as they are on workers that have worked
+    local, remote = [], []
+    for _ in range(rounds):
+        local.append(spent(here, lambda: make("local", cluster.workers, pictures)))
+        remote.append(spent(lambda: everywhere(cluster), lambda: make("cluster", cluster, pictures)))
+    one_by_one = Cluster(cluster.client, cluster.address, least=1, workers=cluster.workers)
+    empty = spent(here, lambda: list(engine.run(nothing, range(TASKS), one_by_one, pictures=1)))
+
+    def ratio(kind: str) -> float:
+        return statistics.median(a[kind] / b[kind] for a, b in zip(local, remote, strict=True))
+
+    return {
+        "pictures": pictures,
+        "workers": cluster.workers,
+        "efficiency": ratio("wall"),
+        "cpu_efficiency": ratio("cpu"),
+        "ms_a_task": 1000 * empty["wall"] / TASKS,
+        "seconds": {"local": local, "cluster": remote},
+    }
+
+
+@click.command()
+@click.argument("art", type=click.Path(path_type=Path, exists=True), default="demo/art")
+@click.option("--pictures", type=click.IntRange(1), default=2048, show_default=True)
+@click.option("--workers", type=click.IntRange(2), default=2, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def main(art: Path, pictures: int, workers: int, rounds: int, as_json: bool) -> None:
+    """Extract PICTURES of ART by local processes and on a cluster, ROUNDS times each, and print the ratios."""
+    QUIET.set(True)
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        hosts(Path(temporary) / "hosts", workers) as one,
+        connected(one, workers) as cluster,
+    ):
+        cluster.threads()
+        result = measure(art.absolute(), Path(temporary), cluster, pictures, rounds)
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    told = "efficiency {efficiency:.2f} in time, {cpu_efficiency:.2f} in CPU seconds; {ms_a_task:.1f} ms a task"
+    click.echo(f"{workers} workers, {pictures} pictures: " + told.format(**result))
+
+
+if __name__ == "__main__":
+    main()
