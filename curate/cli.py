@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from curate import __version__
-from curate.command import Road, decided, faults, listing, on_cluster, stage, stories, summary, workers_option
+from curate.command import Folder, Road, decided, faults, listing, on_cluster, stage, stories, summary, workers_option
 from curate.contract import ENDINGS
 from curate.engine import Workers
 
-FOLDER = click.Path(path_type=Path)
+FOLDER = Folder(path_type=Path)
 
 
 @click.group(cls=Road, context_settings={"help_option_names": ["-h", "--help"]})

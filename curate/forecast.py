@@ -97,7 +97,7 @@ def forecast(
         known = (file.source, file.path, file.path_raw) in recorded
         counts["files"] += 1
         counts["recorded"] += known
-        length = 0 if known else _length(file.file)
+        length = 0 if known else file.size if file.size is not None else _length(file.file)
         counts["bytes"] += length
         counts["pictures"] += length > 0 and suffix in PICTURES
     rows = ROWS * (counts["files"] - counts["recorded"] - counts["pictures"])

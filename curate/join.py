@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from curate import tables
+from curate import places, tables
 from curate.contract import canonical_json
 from curate.scan import SourceFile
 from curate.sidecar import Sidecar, merge, read_entry
@@ -141,9 +141,9 @@ def _text(path: str) -> str:
 def _md5(path: Path) -> str | None:
     """MD5 of a file's bytes: what Danbooru names its files by, no safeguard."""
     try:
-        if not path.is_file():  # opening a FIFO would wait for ever
+        if not places.regular(path):
             return None
-        with path.open("rb") as file:
+        with places.opened(path) as file:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError:
         return None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import stat
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate import alignment, hed, lineart, monochrome, optout, phash, resample, sidecar
+from curate import alignment, hed, lineart, monochrome, optout, phash, places, resample, sidecar
 from curate.contract import canonical_json
 from curate.decode import Rgb, TooLargeError, decode
 from curate.errors import DecodeError, NurieError, SidecarError
@@ -61,12 +59,12 @@ def read_file(
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """One file, and what tables told of it -> its record, and its pair unless it was dropped.
 
-    Never raises for what a file holds.
+    Never raises for what a file holds; NurieError if the store it lies in does not answer.
     """
     row: dict[str, Any] = {"source": file.source, "path": file.path, "path_raw": file.path_raw}
     row |= {"dropped": None, "error": None, **_described(file, options, told)}
     try:
-        data = _read(file.file)
+        data = places.read(file.file)
         row |= {"bytes": len(data), "id": hashlib.sha256(data).hexdigest()[:32]}
         if removed.has(row):
             return optout.blank(row), None
@@ -103,12 +101,6 @@ def _unfit(height: int, width: int, gray: str | None, options: Options) -> str |
     return "monochrome" if gray and not options.keep_monochrome else None
 
 
-def _read(path: Path) -> bytes:
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a FIFO would wait for ever
-        raise OSError("not a regular file")
-    return path.read_bytes()
-
-
 def _message(error: Exception) -> str:
     """Without the file's full path, which differs from machine to machine, as text that Parquet can hold."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -121,7 +113,7 @@ def _described(file: SourceFile, options: Options, told: Sidecar | None) -> dict
     error = None
     for path in file.sidecars:
         try:
-            found.append(sidecar.read_sidecar(path.name, _read(path)))
+            found.append(sidecar.read_sidecar(path.name, places.read(path)))
         except (OSError, SidecarError) as fault:
             error = _message(fault)
     by_folder = Sidecar(tags=of_folders(file.path)) if options.folder_tags else None

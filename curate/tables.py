@@ -13,12 +13,15 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from curate import places
 
 ENTRY = 1 << 20  # longest entry read, in bytes or characters: memory stays that of an entry, whatever the table holds
 HEAD = 64  # entries of which one must be as it should
@@ -33,10 +36,11 @@ def kind(path: Path) -> str | None:
     if not _candidate(path.name.lower()):
         return None
     try:
-        if not path.is_file():  # opening a FIFO would wait for ever
+        if not places.regular(path):
             return None
         if path.suffix.lower() == ".parquet":
-            return _kind_of_schema(path.name.lower(), pq.read_schema(path))
+            with places.opened(path) as file:
+                return _kind_of_schema(path.name.lower(), pq.read_schema(file))
         told = (_kind_of(path.name.lower(), entry) for entry in islice(read(path), HEAD) if entry is not None)
         return next((found for found in told if found), None)
     except FAULTS:
@@ -106,7 +110,7 @@ def read(path: Path) -> Iterator[Entry | None]:
 
 
 def _lines(path: Path) -> Iterator[Entry | None]:
-    with path.open("rb") as file:
+    with places.opened(path) as file:
         while line := file.readline(ENTRY):
             whole = line.endswith(b"\n") or len(line) < ENTRY
             while not whole:  # a line too long is skipped to its end
@@ -135,7 +139,7 @@ def _storable(told: object) -> bool:
 
 
 def _csv(path: Path) -> Iterator[Entry | None]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with TextIOWrapper(places.opened(path), encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, restkey="", strict=True)
         while True:
             try:
@@ -150,7 +154,7 @@ def _csv(path: Path) -> Iterator[Entry | None]:
 
 def _parquet(path: Path) -> Iterator[Entry | None]:
     """Only text, numbers and lists of text: pixels and other types say nothing here."""
-    with pq.ParquetFile(path) as file:
+    with places.opened(path) as opened, pq.ParquetFile(opened) as file:
         columns = [field.name for field in file.schema_arrow if _plain(field.type)]
         for batch in file.iter_batches(BATCH, columns=columns):
             for row in batch.to_pylist():
@@ -185,13 +189,13 @@ def _array(path: Path) -> Iterator[Entry | None]:
 
 def _is_array(path: Path) -> bool:
     """Danbooru's own `posts.json` is one array, a dump of that name often a post a line."""
-    with path.open("rb") as file:
+    with places.opened(path) as file:
         return file.read(1 << 10).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
 def _members(path: Path, opening: str, closing: str, member: Callable[[_Text], Entry | None]) -> Iterator[Entry | None]:
     """Members of one JSON object or array, one after another: the whole never lies in memory."""
-    with path.open(encoding="utf-8-sig") as file:
+    with TextIOWrapper(places.opened(path), encoding="utf-8-sig") as file:
         text = _Text(file)
         text.take(rf"\s*{opening}\s*")
         while not text.at(closing[-1]):

@@ -1,0 +1,158 @@
+"""Where pictures lie: folders of this host, or of a store that fsspec reaches, as s3://bucket/art; read, never written.
+
+A file that is not there costs that one file. A store that does not answer, or lets nobody in, costs the run, which goes
+on later: its files are as good as before.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from curate.errors import MissingExtraError, NurieError, SourceError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a folder holds. `link` is of folders alone; `size`, in bytes, of files whose listing tells it."""
+
+    name: str
+    folder: bool
+    link: bool
+    size: int | None
+
+
+def parse(address: str) -> Path:
+    """A local folder, or a universal_pathlib.UPath, which is walked and read in the same way.
+
+    Raises MissingExtraError, or SourceError for an address of a kind that nothing here can read.
+    """
+    if "://" not in address:
+        return Path(address)
+    try:
+        from upath import UPath  # noqa: PLC0415  # an extra
+    except ImportError:
+        raise MissingExtraError(f"reading {address}", "s3") from None
+    try:
+        place = UPath(address, use_listings_cache=False)
+        place.fs  # noqa: B018  # it is made when first asked for
+    except (ImportError, ValueError) as error:
+        raise SourceError(
+            f"{address} cannot be read ({error}): install what reads it, or mount it as a folder"
+        ) from None
+    return cast("Path", place)
+
+
+def remote(path: Path) -> bool:
+    """Whether it lies in a store."""
+    return not isinstance(cast("object", path), Path)
+
+
+@contextmanager
+def _answering(path: Path) -> Iterator[None]:
+    """Of a store that fails: a NurieError. What is not there is FileNotFoundError, as of a local folder."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError):
+        raise
+    except Exception as error:  # noqa: BLE001  # each store has errors of its own
+        told = f"{path} cannot be read now ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})"
+        raise NurieError(f"{told}: see that its store answers, then run this command again, which goes on") from None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder."""
+    if not remote(path):
+        return path.is_dir()
+    with _answering(path):
+        return path.is_dir()
+
+
+def there(path: Path) -> bool:
+    """Whether a name is there, be it a link to nowhere."""
+    if not remote(path):
+        return os.path.lexists(path)
+    with _answering(path):
+        return path.exists()
+
+
+def regular(path: Path) -> bool:
+    """Whether a name found in a folder is a file that can be read to its end; opening a FIFO would wait for ever."""
+    return remote(path) or path.is_file()
+
+
+def entries(folder: Path) -> list[Entry]:
+    """What a folder holds, by the names' bytes. Raises NurieError if its store fails."""
+    found = _listed(folder) if remote(folder) else _scanned(folder)
+    return sorted(found, key=lambda entry: os.fsencode(entry.name))
+
+
+def _scanned(folder: Path) -> list[Entry]:
+    with os.scandir(folder) as found:
+        return [Entry(one.name, one.is_dir(), one.is_dir() and one.is_symlink(), None) for one in found]
+
+
+def _listed(folder: Any) -> list[Entry]:
+    with _answering(folder):
+        found = folder.fs.ls(folder.path, detail=True)
+    named = ((str(one["name"]).rstrip("/").rpartition("/")[2], one) for one in found)
+    here = folder.path.rstrip("/")
+    # a store may list a mark of the folder itself
+    return [
+        Entry(name, one["type"] == "directory", link=False, size=one.get("size"))
+        for name, one in named
+        if name and str(one["name"]).strip("/") != here.strip("/")
+    ]
+
+
+def read(path: Path) -> bytes:
+    """A file's bytes. Raises OSError where it has none, NurieError if its store fails."""
+    if remote(path):
+        with _answering(path):
+            return path.read_bytes()
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a FIFO would wait for ever
+        raise OSError("not a regular file")
+    return path.read_bytes()
+
+
+def opened(path: Path) -> io.BufferedReader:
+    """A file to read in pieces, from any place in it. Raises as `read` does, in reading too."""
+    if not remote(path):
+        return path.open("rb")
+    with _answering(path):
+        return io.BufferedReader(_Stream(path))
+
+
+class _Stream(io.RawIOBase):
+    """A store's file, whose errors are ours."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, path.open("rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _answering(self._path):
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -1,0 +1,139 @@
+"""Sources in a bucket of a real S3 server on this host: what becomes of them is what becomes of a folder."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate import extract, places
+from curate.cli import main
+from curate.errors import MissingExtraError, NurieError, SourceError
+from curate.record import read_file
+from curate.scan import Source, parse_sources, scan
+from tests.hosts import connected, end, hosts
+
+Tree = Callable[[Path], dict[str, bytes]]
+
+OPTIONS = extract.Options(("dilate",))
+
+
+def serve() -> tuple[subprocess.Popen[bytes], str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            assert server.poll() is None
+            time.sleep(0.05)
+        else:
+            return server, f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def folder(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawings in folders, sidecars, tables as text and as Parquet, a file that is no picture. Not to be changed."""
+    import pandas as pd
+
+    made: Path = tmp_path_factory.mktemp("bucket") / "art"
+    (made / "b" / "ü x").mkdir(parents=True)
+    for number, path in enumerate(sorted(art.iterdir())):
+        shutil.copy(path, made / ("", "b", "b/ü x")[number // 2 % 3] / path.name)
+    (made / "a#b%20c?.png").write_bytes(b"no picture")
+    names = [path.relative_to(made).as_posix() for path in sorted(made.rglob("*.png"))]
+    pd.DataFrame({"file_name": names, "tags": [["of_a_table"]] * len(names)}).to_parquet(made / "metadata.parquet")
+    (made / "b" / "metadata.csv").write_text(f'file_name,text\n{min(made.glob("b/*.png")).name},"one, two"\n')
+    return made
+
+
+@pytest.fixture
+def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+    """The server of s3://bucket/art, which holds `folder`."""
+    import s3fs
+
+    server, address = serve()
+    told = {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    for name, value in {**told, "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    store = s3fs.S3FileSystem(skip_instance_cache=True)
+    store.mkdir("bucket")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            store.pipe_file(f"bucket/art/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    store.pipe_file("bucket/art/b/", b"")  # as consoles mark a folder
+    yield server
+    end(server)
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_a_bucket_becomes_the_bytes_of_a_folder_by_local_workers_and_on_a_cluster(
+    folder: Path, bucket: object, tmp_path: Path, tree: Tree
+) -> None:
+    extract.extract([Source("art", folder)], tmp_path / "folder", OPTIONS, part_size=4)
+    sources = parse_sources(["s3://bucket/art"])
+    with hosts(tmp_path / "hosts", 2) as one, connected(one, 2, least=4) as found:
+        for name, workers in (("one", 1), ("two", 2), ("cluster", found)):
+            extract.extract(sources, tmp_path / name, OPTIONS, part_size=4, workers=workers)
+            assert tree(tmp_path / name) == tree(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/art", "s3://bucket/art/"])
+def test_files_of_a_bucket_are_listed_with_their_sizes_in_the_order_of_a_folder(
+    folder: Path, bucket: object, tmp_path: Path, run: Callable[..., Any], address: str
+) -> None:
+    here, there = (list(scan(parse_sources([root]))) for root in (str(folder), address))
+    assert [(file.source, file.path) for file in there] == [(file.source, file.path) for file in here]
+    assert [file.size for file in there] == [file.file.stat().st_size for file in here]
+    told = [run("extract", source, tmp_path / "dataset", "--dry-run") for source in (folder, address)]
+    assert len({(one["in"], one["sidecars"], one["bytes_to_read"]) for one in told}) == 1
+
+
+def test_a_store_that_is_lost_is_told_in_a_line_and_makes_no_record(
+    bucket: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    sources = parse_sources(["s3://bucket/art"])
+    file = next(file for file in scan(sources) if file.path.endswith(".png"))
+    end(bucket)
+    lost: list[Callable[[], object]] = [
+        lambda: read_file(replace(file, sidecars=()), OPTIONS),
+        lambda: places.opened(file.file).read(),
+        lambda: list(scan(sources)),
+    ]
+    for work in lost:
+        with pytest.raises(NurieError, match=r"s3://bucket/art.* cannot be read now .*, then run this command again"):
+            work()
+
+
+def test_a_file_that_is_gone_from_a_bucket_costs_that_file_alone(bucket: object, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        places.read(places.parse("s3://bucket/art/gone.png"))
+    assert not places.there(places.parse("s3://bucket/art/gone.png"))
+    with pytest.raises(SourceError, match="is not a folder"):
+        parse_sources(["s3://bucket/other"])
+
+
+def test_addresses_that_nothing_reads_and_datasets_in_stores_are_refused_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=r"foo://x/y cannot be read .*: install what reads it, or mount it"):
+        places.parse("foo://x/y")
+    with pytest.raises(SystemExit, match="2"):
+        main(["extract", str(tmp_path), "s3://bucket/dataset"])
+    assert "is an address, and only sources may be: give a folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setitem(sys.modules, "upath", None)
+    with pytest.raises(MissingExtraError, match=r"nurie\[s3\]"):
+        places.parse("s3://bucket/art")
