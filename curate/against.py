@@ -7,17 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
-from curate import ledger, lookalikes, manifest
+from curate import candidates, ledger, manifest
 from curate.contract import options_hash
+from curate.engine import Workers
 from curate.errors import DatasetError
 from curate.pictures import COLUMNS, Pictures, gather, joined
-from curate.thumbnails import Thumbnails
 from curate.variants import Variant
 from curate.verdicts import Elsewhere
 
 
 def elsewhere(
-    dataset: Path, pictures: Pictures, other: Path, max_distance: int, variants: Sequence[Variant]
+    dataset: Path,
+    pictures: Pictures,
+    other: Path,
+    max_distance: int,
+    variants: Sequence[Variant],
+    *,
+    workers: Workers = 1,
 ) -> dict[int, Elsewhere]:
     """The pictures that `other` has read too, by index, each with the nearest there.
 
@@ -33,7 +39,7 @@ def elsewhere(
     both = joined(pictures, theirs)
     count = len(pictures.ids)
     ours = np.array([number < count and number not in found for number in range(len(both.ids))], np.bool_)
-    edges = lookalikes.find_copies(Thumbnails([dataset, other], both.ids), both, max_distance, ours)
+    edges = candidates.find_copies([dataset, other], both, max_distance, ours, workers=workers)
     for edge in sorted(edges.values(), key=lambda edge: edge.distance):
         if edge.b >= count:
             found.setdefault(edge.a, Elsewhere(both.ids[edge.b], edge.distance))

@@ -103,7 +103,9 @@ def extract(
 @click.option("--against", "other", metavar="OTHER", type=FOLDER, help="Leave out what this dataset has already.")
 @click.option("--split", default="0.9,0.05,0.05", show_default=True, help="Shares of train, validation, test.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which family goes to which split.")
+@workers_option
 @stage(summary)
+@on_cluster
 def dedupe(
     dataset: Path,
     max_distance: int,
@@ -113,6 +115,7 @@ def dedupe(
     other: Path | None,
     split: str,
     seed: int,
+    workers: Workers,
 ) -> dict[str, Any]:
     """Find duplicates and recolours; give every picture a role, a family, a split and a fate.
 
@@ -122,7 +125,7 @@ def dedupe(
     from curate.split import parse_shares  # noqa: PLC0415
 
     options = stage_dedupe.Options(max_distance, drop_alternates, mirror, parse_shares(split, seed), survivor)
-    return stage_dedupe.dedupe(dataset, options, other=other)
+    return stage_dedupe.dedupe(dataset, options, other=other, workers=workers)
 
 
 @main.command()

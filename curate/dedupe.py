@@ -37,7 +37,9 @@ class Options:
             raise NurieError(f"no survivor rule {self.survivor!r}: there are {', '.join(RULES)}")
 
 
-def dedupe(dataset: Path, options: Options, *, other: Path | None = None) -> dict[str, Any]:
+def dedupe(
+    dataset: Path, options: Options, *, other: Path | None = None, workers: engine.Workers = 1
+) -> dict[str, Any]:
     """Decide every record's role and fate; writes `edges/` and the manifest. Running it again changes nothing.
 
     What the dataset `other` has already is left out. Pictures that were looked at before are not compared with one
@@ -47,10 +49,10 @@ def dedupe(dataset: Path, options: Options, *, other: Path | None = None) -> dic
     """
     ledger.read_state(dataset)
     with engine.alone(dataset):
-        return _dedupe(dataset, options, other)
+        return _dedupe(dataset, options, other, workers)
 
 
-def _dedupe(dataset: Path, options: Options, other: Path | None) -> dict[str, Any]:
+def _dedupe(dataset: Path, options: Options, other: Path | None, workers: engine.Workers) -> dict[str, Any]:
     manifest.check_recipe(dataset)
     sweep(dataset)  # which a kill may have broken off
     state = ledger.read_state(dataset)
@@ -58,8 +60,10 @@ def _dedupe(dataset: Path, options: Options, other: Path | None) -> dict[str, An
     records = manifest.read_parts(dataset / "records", [*COLUMNS, "color_grid", "own_tags"])
     people = decisions.resolve(decisions.read(dataset))
     pictures = gather(records, variants, rule=options.survivor, retagged=people.tags)
-    looks = edges.look(dataset, pictures, options.max_distance, mirror=options.mirror)
-    found = against.elsewhere(dataset, pictures, other, options.max_distance, variants) if other else {}
+    looks = edges.look(dataset, pictures, options.max_distance, mirror=options.mirror, workers=workers)
+    found = {}
+    if other:
+        found = against.elsewhere(dataset, pictures, other, options.max_distance, variants, workers=workers)
     decided = verdicts.verdicts(
         pictures,
         verdicts.overrule(looks, pictures, people),

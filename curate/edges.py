@@ -15,16 +15,17 @@ import numpy as np
 import pyarrow as pa
 
 from curate import manifest
+from curate.candidates import find
 from curate.contract import canonical_json
-from curate.lookalikes import LOOK, Edge, find
+from curate.engine import Workers
+from curate.lookalikes import LOOK, Edge
 from curate.pictures import Pictures
-from curate.thumbnails import Thumbnails
 
 LOOKED = "_looked.parquet"  # readers of a folder of Parquet pass over names that begin with "_"
 SCHEMA = pa.schema([("id", pa.string()), ("tags_digest", pa.int64())])
 
 
-def look(dataset: Path, pictures: Pictures, max_distance: int, *, mirror: bool) -> list[Edge]:
+def look(dataset: Path, pictures: Pictures, max_distance: int, *, mirror: bool, workers: Workers = 1) -> list[Edge]:
     """Every verified look-alike pair, sorted; the pairs of two pictures that were looked at before are read.
 
     Writes `edges/`. What it finds and writes does not hang on what was remembered.
@@ -35,8 +36,7 @@ def look(dataset: Path, pictures: Pictures, max_distance: int, *, mirror: bool) 
     fresh = [known.get(key) != digest for key, digest in zip(pictures.ids, digests, strict=True)]
     edges = {} if all(fresh) else _remembered(dataset, pictures, fresh)
     if any(fresh):
-        squares = Thumbnails([dataset], pictures.ids)
-        edges |= find(squares, pictures, max_distance, np.array(fresh, np.bool_))
+        edges |= find([dataset], pictures, max_distance, np.array(fresh, np.bool_), workers=workers)
     ordered = [edges[pair] for pair in sorted(edges)]
     _write(dataset, pictures, digests, ordered, how)
     return ordered

@@ -16,6 +16,7 @@ FOLDERS = ("records", "pairs", "edges", "manifest")  # what stages make, and may
 TAG_TABLE = "tags.parquet"  # derived whenever the manifest is
 DECISIONS = "decisions"  # what people made
 REMOVED = "removed"  # who opted out
+LOOKS = ".looks"  # blocks of candidates, while dedupe looks at them
 LASTING = (DECISIONS, REMOVED)  # what outlives a dataset begun afresh
 
 
@@ -24,7 +25,7 @@ def clear(dataset: Path) -> bool:
     if not (dataset / STATE).is_file():
         return False
     write_json(dataset / STATE, {**_state(dataset), "parts": {}})  # a kill below must leave no digest of what is gone
-    for name in (*FOLDERS, manifest.NEW, manifest.OLD):
+    for name in (*FOLDERS, manifest.NEW, manifest.OLD, LOOKS):
         shutil.rmtree(dataset / name, ignore_errors=True)
     (dataset / TAG_TABLE).unlink(missing_ok=True)
     (dataset / STATE).unlink()
@@ -35,7 +36,7 @@ def clear_torn(dataset: Path) -> None:
     """Delete what a killed stage left half written; only for a stage that writes, as another may be at work."""
     for path in [*dataset.glob("*/.*.parquet"), *dataset.glob(".*.tmp"), *dataset.glob("*/.*.tmp")]:
         path.unlink(missing_ok=True)  # a worker that outlived its run may be renaming it
-    for name in (manifest.NEW, manifest.OLD):
+    for name in (manifest.NEW, manifest.OLD, LOOKS):
         shutil.rmtree(dataset / name, ignore_errors=True)
 
 

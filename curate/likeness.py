@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -66,7 +66,7 @@ def edited(one: Rgb, other: Rgb) -> bool:
     return bool((unlike > ROUNDED).any() and (unlike[drawn] == 0).mean() > UNTOUCHED)
 
 
-def colors_conflict(one: Iterable[str], other: Iterable[str]) -> bool:
+def colors_conflict(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     """Whether tags give one noun two colours: blue_hair and red_hair. Such pictures are never duplicates.
 
     A small recoloured area (a face in a bed) changes the colour signature less than JPEG does; its tags tell.
@@ -75,7 +75,8 @@ def colors_conflict(one: Iterable[str], other: Iterable[str]) -> bool:
     return any(not colors[0][noun] & colors[1][noun] for noun in colors[0].keys() & colors[1].keys())
 
 
-def _colors(tags: Iterable[str]) -> dict[str, set[str]]:
+@lru_cache(maxsize=1 << 16)
+def _colors(tags: tuple[str, ...]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for tag in tags:
         if pair := split_color(tag):

@@ -1,4 +1,4 @@
-"""The small pictures of datasets that dedupe compares, by picture."""
+"""The small pictures of datasets that dedupe compares, by where they are stored."""
 
 from __future__ import annotations
 
@@ -14,38 +14,47 @@ from curate import manifest, strokes
 from curate.decode import Rgb
 from curate.lineart import Gray
 
+Place = tuple[int, int]
+"""Number of a pairs part, and a row in it."""
+
 
 class Thumbnails:
-    """Ink masks and colours by picture. Parts are read as needed and a few kept, as are some thousand masks."""
+    """Ink masks and colours by place. Parts are read as needed and a few kept, as are some thousand masks."""
 
-    def __init__(self, datasets: Sequence[Path], ids: list[str]) -> None:
-        self.ids = ids
-        self.place: dict[str, tuple[Path, int]] = {}
-        for path in [path for dataset in datasets for path in manifest.parts(dataset / "pairs")]:
-            keys = manifest.read_table(path, ["id"])["id"].to_pylist()
-            self.place |= {key: (path, row) for row, key in enumerate(keys)}
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self.parts = parts
         self._column = lru_cache(maxsize=64)(_column)
         self.sketch = lru_cache(maxsize=8192)(self._sketch)
         self.edges = lru_cache(maxsize=8192)(self._edges)
 
-    def _png(self, picture: int, name: str, flags: int) -> npt.NDArray[np.uint8]:
-        path, row = self.place[self.ids[picture]]
-        packed = np.frombuffer(self._column(path, name)[row], np.uint8)
+    def _png(self, place: Place, name: str, flags: int) -> npt.NDArray[np.uint8]:
+        packed = np.frombuffer(self._column(self.parts[place[0]], name)[place[1]], np.uint8)
         return np.asarray(cv2.imdecode(packed, flags), np.uint8)
 
-    def _sketch(self, picture: int) -> Gray:
-        return self._png(picture, "sketch", cv2.IMREAD_GRAYSCALE)
+    def _sketch(self, place: Place) -> Gray:
+        return self._png(place, "sketch", cv2.IMREAD_GRAYSCALE)
 
-    def _edges(self, picture: int) -> Gray:
-        return strokes.edges(self.view(picture))
+    def _edges(self, place: Place) -> Gray:
+        return strokes.edges(self.view(place))
 
-    def view(self, picture: int) -> Rgb:
+    def view(self, place: Place) -> Rgb:
         """(96, 96, 3) colours of the trimmed picture."""
-        return self._png(picture, "view", cv2.IMREAD_COLOR_RGB)
+        return self._png(place, "view", cv2.IMREAD_COLOR_RGB)
 
-    def color(self, picture: int) -> Rgb:
+    def color(self, place: Place) -> Rgb:
         """(size, size, 3) colours of the pair."""
-        return self._png(picture, "color", cv2.IMREAD_COLOR_RGB)
+        return self._png(place, "color", cv2.IMREAD_COLOR_RGB)
+
+
+def places(parts: Sequence[Path], ids: Sequence[str]) -> npt.NDArray[np.int32]:
+    """(n, 2) place of the pair of each id: of the last part that has one."""
+    wanted = {key: number for number, key in enumerate(ids)}
+    found = np.full((len(ids), 2), -1, np.int32)
+    for part, path in enumerate(parts):
+        for row, key in enumerate(manifest.read_table(path, ["id"])["id"].to_pylist()):
+            if (number := wanted.get(key)) is not None:
+                found[number] = part, row
+    return found
 
 
 def _column(path: Path, name: str) -> list[bytes]:

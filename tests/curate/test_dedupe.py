@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from curate import dedupe, edges, extract, manifest, sample, verdicts
+from curate import candidates, dedupe, edges, extract, manifest, sample, verdicts
 from curate.decode import Rgb, decode
 from curate.lookalikes import Edge
 from curate.pictures import gather
@@ -226,7 +226,7 @@ def test_newcomers_that_would_join_two_splits_are_left_out(
     shutil.copy(art / "1F44B.png", source / "zz.png")
     extract.extract([Source("s", source)], tmp_path / "d", extract.Options())
     looks = [Edge(other, 5, "alternate", 9, 9.0, 0.0) for other in range(5)]
-    monkeypatch.setattr(edges, "find", lambda *_: {(edge.a, edge.b): edge for edge in looks})
+    monkeypatch.setattr(edges, "find", lambda *_, **__: {(edge.a, edge.b): edge for edge in looks})
     counts = dedupe.dedupe(tmp_path / "d", OPTIONS)
     assert counts["dropped"] == {"straddles": 2}
     found = rows(tmp_path / "d")
@@ -363,3 +363,20 @@ def test_a_card_of_another_suit_is_no_copy_though_it_is_nearly_one_when_slanted(
         cv2.imwrite(str(tmp_path / "s" / f"{pip.__name__}.png"), card(pip))
     found = made(tmp_path / "s", tmp_path / "d")
     assert [row["dropped"] for row in found.values()] == [None, None]
+
+
+def test_any_number_of_workers_decides_alike(
+    art: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "s"
+    source.mkdir()
+    for path in sorted(art.glob("1F44B*.png")) + sorted(art.glob("1F49*.png")):
+        shutil.copy(path, source)
+        (source / f"{path.stem}.jpg").write_bytes(jpeg(path, 80, 300))
+    monkeypatch.setattr(candidates, "BLOCK", 5)
+    extract.extract([Source("s", source)], tmp_path / "d", extract.Options(lines=("dilate",)))
+    shutil.copytree(tmp_path / "d", tmp_path / "e")
+    told = [dedupe.dedupe(tmp_path / name, OPTIONS, workers=count) for name, count in (("d", 1), ("e", 3))]
+    assert told[0] == told[1]
+    assert told[0]["dropped"]["duplicate"] > 5
+    assert tree(tmp_path / "d") == tree(tmp_path / "e")

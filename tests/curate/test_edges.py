@@ -2,11 +2,12 @@ import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from curate import dedupe, extract, lookalikes, manifest
+from curate import candidates, dedupe, extract, manifest
 from curate.errors import DatasetError
 from curate.pictures import Pictures
 from curate.scan import Source
@@ -20,13 +21,13 @@ Looks = list[tuple[str, str]]
 def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     """The ids of each pair that is looked at, as it happens."""
     found: Looks = []
-    look = lookalikes._kind
+    told = candidates._told
 
-    def noted(a: int, b: int, color: float, lines: float, pictures: Pictures, *rest: object, near: bool) -> str | None:
-        found.append((pictures.ids[a], pictures.ids[b]))
-        return look(a, b, color, lines, pictures, *rest, near=near)  # type: ignore[arg-type]
+    def noted(block: candidates.Proposed, places: Any, pictures: Pictures, max_distance: int) -> dict[str, Any]:
+        found.extend((pictures.ids[a], pictures.ids[b]) for a, b, variant in block.tolist() if not variant)
+        return told(block, places, pictures, max_distance)
 
-    monkeypatch.setattr(lookalikes, "_kind", noted)
+    monkeypatch.setattr(candidates, "_told", noted)
     return found
 
 

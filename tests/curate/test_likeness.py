@@ -102,10 +102,10 @@ def test_colour_distance_is_that_of_the_worst_cell() -> None:
 
 
 def test_tags_conflict_where_one_noun_has_two_colours() -> None:
-    assert likeness.colors_conflict(["blue_hair"], ["red_hair", "smile"])
-    assert not likeness.colors_conflict(["blue_hair"], ["red_eyes"])
-    assert not likeness.colors_conflict(["blue_hair"], ["smile"])
-    assert not likeness.colors_conflict(["blue_hair", "red_hair"], ["red_hair"])
+    assert likeness.colors_conflict(("blue_hair",), ("red_hair", "smile"))
+    assert not likeness.colors_conflict(("blue_hair",), ("red_eyes",))
+    assert not likeness.colors_conflict(("blue_hair",), ("smile",))
+    assert not likeness.colors_conflict(("blue_hair", "red_hair"), ("red_hair",))
 
 
 def test_an_edit_is_told_from_a_copy() -> None:
