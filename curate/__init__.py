@@ -5,7 +5,8 @@ The road, a module a stage:
     sample    real tagged art out of installed packages
     extract   scan > record, every file once: sidecar, decode, lineart, square, phash -> records and pairs;
               what tables say of many pictures (tables, join) goes along
-    dedupe    edges > candidates (lookalikes, on every worker) > verdicts (split) -> groups, roles, families, fates: the manifest
+    dedupe    edges > candidates (partitions and lookalikes, on every worker) > verdicts (split) -> groups, roles,
+              families, fates: the manifest
     decisions what people decided, which dedupe obeys
     tally     manifest -> how many pictures carry each tag, and which tags are doubtful (doubts, hues)
     select    manifest -> a smaller manifest

@@ -8,7 +8,7 @@ differs by at most r_i bits. With bands about as wide as log2(n) a bucket holds 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -58,18 +58,26 @@ class Bands:
         """The hashes again."""
         return _moved(dealt, self._places, self.order)
 
-    def masks(self, band: int) -> Hashes:
-        """Every difference of keys that is probed in a band, none first."""
-        bits, counts = range(self.widths[band]), range(self.radii[band] + 1)
+    def turn(self, dealt: Hashes, band: int, cut: int = 0) -> Hashes:
+        """Dealt hashes with a band's bits on top, but for its first `cut`, which come to lie lowest."""
+        return _turned(dealt, self.starts[band] + cut)
+
+    def undo(self, turned: Hashes, band: int, cut: int = 0) -> Hashes:
+        """The hashes again, of what was dealt and turned."""
+        return self.gather(_turned(turned, -self.starts[band] - cut))
+
+    def masks(self, band: int, cut: int = 0, spent: int = 0) -> Hashes:
+        """Every difference of keys that is probed in a band, none first; in its first bits hashes differ by `spent`."""
+        bits, counts = range(self.widths[band] - cut), range(self.radii[band] - spent + 1)
         return np.array(
             [sum(1 << bit for bit in some) for count in counts for some in combinations(bits, count)], np.uint64
         )
 
-    def earlier(self, band: int) -> tuple[Hashes, npt.NDArray[np.int64]]:
+    def earlier(self, band: int, cut: int = 0) -> tuple[Hashes, npt.NDArray[np.int64]]:
         """Bits of the bands before this one, as they lie turned to it, and their radii: near there is known."""
-        places = [BITS - self.widths[one] - (self.starts[one] - self.starts[band]) % BITS for one in range(band)]
+        places = [BITS - self.widths[one] - self.starts[one] for one in range(band)]
         masks = [((1 << self.widths[one]) - 1) << place for one, place in enumerate(places)]
-        return np.array(masks, np.uint64), np.array(self.radii[:band], np.int64)
+        return self.turn(np.array(masks, np.uint64), band, cut), np.array(self.radii[:band], np.int64)
 
 
 def bands_for(hashes: Hashes, rows: int, radius: int) -> Bands:
@@ -89,14 +97,42 @@ def bands_for(hashes: Hashes, rows: int, radius: int) -> Bands:
     return Bands(np.concatenate(dealt), tuple(map(len, dealt)), _radii(radius, count))
 
 
-def pairs_within(hashes: Hashes, radius: int) -> Iterator[Found]:
-    """All pairs of a set, each once, in no order."""
-    return _search(hashes, None, radius, 0)
+def near(values: Hashes, known: Hashes, radius: int) -> Iterator[Found]:
+    """All pairs of a set, and of its members and those of `known`, which shares none; each once, in no order."""
+    yield from _search(values, None, radius, 0)
+    yield from _search(values, known, radius, 0)
 
 
-def pairs_across(hashes: Hashes, others: Hashes, radius: int) -> Iterator[Found]:
-    """All pairs of a hash and one of `others`, two sets that share none; the larger one had better be `others`."""
-    return _search(hashes, others, radius, 0)
+def join(
+    bands: Bands, band: int, tables: Sequence[Hashes], radius: int, *, cut: int = 0, spent: int = 0, depth: int = 0
+) -> Iterator[Found]:
+    """Pairs within one sorted table, or between two, that are near in this band and in none before it.
+
+    Hashes of a table are dealt and turned to the band; `cut` of its bits are equal within each, and differ by `spent`
+    between the two. Found pairs are turned, too.
+    """
+    reach = bands.radii[band] - spent
+    masks, earlier = bands.masks(band, cut, spent), bands.earlier(band, cut)
+    shift = np.uint64(BITS - bands.widths[band] + cut)
+    rows, partners, own = tables[0], tables[-1], len(tables) == 1
+    starts = probe.buckets(partners, shift)
+    hot = np.flatnonzero(np.diff(starts) > HOT).astype(np.uint64)
+    if len(hot) and depth < DEEP:
+        for key in hot.tolist():
+            members = partners[starts[key] : starts[key + 1]]
+            close = rows[np.bitwise_count(rows >> shift ^ np.uint64(key)) <= reach]
+            close = close[~np.isin(close >> shift, hot[: 1 + int(np.searchsorted(hot, key))])] if own else close
+            for found in _split(members, close, radius, depth, own=own):
+                yield found[_unknown(found, *earlier)]
+        partners = partners[~np.isin(partners >> shift, hot)]
+        rows, starts = partners if own else rows, probe.buckets(partners, shift)
+    for first in range(0, len(rows), ROWS):
+        yield probe.pairs(rows[first : first + ROWS], first, partners, starts, shift, masks, radius, own, *earlier)
+
+
+def hot_buckets(bands: Bands, band: int, table: Hashes, *, cut: int = 0) -> int:
+    """How many buckets of a table, as `join` takes it, are so large that they are split."""
+    return int((np.diff(probe.buckets(table, np.uint64(BITS - bands.widths[band] + cut))) > HOT).sum())
 
 
 def _cost(size: int, rows: int, radius: int, count: int) -> float:
@@ -120,38 +156,16 @@ def _search(hashes: Hashes, others: Hashes | None, radius: int, depth: int) -> I
     dealt = [bands.deal(one) for one in (hashes, others) if one is not None]
     for band, reach in enumerate(bands.radii):
         if reach >= 0:
-            tables = [_turned(one, bands.starts[band]) for one in dealt]
-            for table in tables:
-                table.sort()
-            for found in _search_band(bands, band, tables, radius, depth):
-                yield bands.gather(_turned(found, BITS - bands.starts[band]))
+            tables = [np.sort(bands.turn(one, band)) for one in dealt]
+            for found in join(bands, band, tables, radius, depth=depth):
+                yield bands.undo(found, band)
 
 
-def _search_band(bands: Bands, band: int, tables: list[Hashes], radius: int, depth: int) -> Iterator[Found]:
-    """Pairs that are near in this band and in none before it, as they lie in the sorted tables."""
-    masks, earlier = bands.masks(band), bands.earlier(band)
-    shift = np.uint64(BITS - bands.widths[band])
-    rows, partners, own = tables[0], tables[-1], len(tables) == 1
-    starts = probe.buckets(partners, shift)
-    hot = np.flatnonzero(np.diff(starts) > HOT).astype(np.uint64) if depth < DEEP else np.empty(0, np.uint64)
-    if len(hot):
-        for key in hot.tolist():
-            members = partners[starts[key] : starts[key + 1]]
-            near = rows[np.bitwise_count(rows >> shift ^ np.uint64(key)) <= bands.radii[band]]
-            near = near[~np.isin(near >> shift, hot[: 1 + int(np.searchsorted(hot, key))])] if own else near
-            for found in _split(members, near, radius, depth, own=own):
-                yield found[_unknown(found, *earlier)]
-        partners = partners[~np.isin(partners >> shift, hot)]
-        rows, starts = partners if own else rows, probe.buckets(partners, shift)
-    for first in range(0, len(rows), ROWS):
-        yield probe.pairs(rows[first : first + ROWS], first, partners, starts, shift, masks, radius, own, *earlier)
-
-
-def _split(members: Hashes, near: Hashes, radius: int, depth: int, *, own: bool) -> Iterator[Found]:
+def _split(members: Hashes, close: Hashes, radius: int, depth: int, *, own: bool) -> Iterator[Found]:
     """Pairs of which one is in a bucket that is too large, sought by bits that part it."""
     if own:
         yield from _search(members, None, radius, depth + 1)
-    yield from _search(near, members, radius, depth + 1)
+    yield from _search(close, members, radius, depth + 1)
 
 
 def _moved(hashes: Hashes, sources: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> Hashes:

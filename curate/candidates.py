@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate import engine, hamming, likeness, lookalikes, manifest, progress, thumbnails
+from curate import bands, engine, hamming, likeness, lookalikes, manifest, partitions, progress, thumbnails
 from curate.engine import Workers
-from curate.hamming import Mask
+from curate.hamming import Hashes, Mask, Search
 from curate.ledger import LOOKS
 from curate.lookalikes import Edge, Look
 from curate.pictures import Pictures
@@ -45,10 +45,11 @@ def find(
     """
     fresh = np.ones(len(pictures.ids), np.bool_) if fresh is None else fresh
     radii = {"trimmed": max_distance, "line": LINE_RADIUS, "outline": LINE_RADIUS, "edge": LINE_RADIUS}
-    found = [_search(pictures.hashes[name], radius, fresh) for name, radius in radii.items()]
+    search = _search(datasets[0], workers)
+    found = [_pairs(pictures.hashes[name], radius, fresh, search) for name, radius in radii.items()]
     proposed = _as_they_lie(np.unique(np.concatenate(found), axis=0))
     edges = _edges(_look(proposed, datasets, pictures, max_distance, workers))
-    turned = _turned(pictures, max_distance, fresh, edges)
+    turned = _turned(pictures, max_distance, fresh, edges, search)
     return edges | _best(_look(turned, datasets, pictures, max_distance, workers), edges)
 
 
@@ -56,26 +57,44 @@ def find_copies(
     datasets: Sequence[Path], pictures: Pictures, max_distance: int, ours: Mask, *, workers: Workers = 1
 ) -> Edges:
     """The duplicates among the pairs of one of `ours`, a (n,) mask, and another's; recolours are not sought."""
-    pairs = _search(pictures.hashes["trimmed"], max_distance, ours)
+    search = _search(datasets[0], workers)
+    pairs = _pairs(pictures.hashes["trimmed"], max_distance, ours, search)
     proposed = _as_they_lie(pairs[ours[pairs].sum(axis=1) == 1])
     edges = _edges(_look(proposed, datasets, pictures, max_distance, workers))
-    turned = _turned(pictures, max_distance, ours, edges)
+    turned = _turned(pictures, max_distance, ours, edges, search)
     turned = turned[ours[turned[:, :2]].sum(axis=1) == 1]
     edges |= _best(_look(turned, datasets, pictures, max_distance, workers), edges)
     return {pair: edge for pair, edge in edges.items() if edge.kind == "duplicate"}
 
 
-def _search(hashes: list[str | None], radius: int, fresh: Mask) -> hamming.Pairs:
+def _search(dataset: Path, workers: Workers) -> Search:
+    """How near hashes are sought: here, or where they are many or others are at work, piece by piece by the workers."""
+
+    def search(values: Hashes, known: Hashes, radius: int) -> Iterator[Hashes]:
+        if workers == 1 or (isinstance(workers, int) and len(values) + len(known) < partitions.PIECE):
+            yield from bands.near(values, known, radius)
+            return
+        scratch = dataset.absolute() / LOOKS
+        scratch.mkdir(exist_ok=True)
+        try:
+            yield from partitions.search(scratch, workers, values, known, radius)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)  # a worker given up as lost may still write there
+
+    return search
+
+
+def _pairs(hashes: list[str | None], radius: int, fresh: Mask, search: Search) -> hamming.Pairs:
     told = np.array([number for number, one in enumerate(hashes) if one is not None], np.int64)
-    pairs = hamming.near_pairs(hamming.parse([one for one in hashes if one is not None]), radius, fresh[told])
-    return told[pairs].reshape(-1, 2)
+    parsed = hamming.parse([one for one in hashes if one is not None])
+    return told[hamming.near_pairs(parsed, radius, fresh[told], search)].reshape(-1, 2)
 
 
 def _as_they_lie(pairs: hamming.Pairs) -> Proposed:
     return np.concatenate([pairs, np.zeros((len(pairs), 1), np.int64)], axis=1)
 
 
-def _turned(pictures: Pictures, radius: int, fresh: Mask, edges: Edges) -> Proposed:
+def _turned(pictures: Pictures, radius: int, fresh: Mask, edges: Edges, search: Search) -> Proposed:
     """Pairs of which one is near a variant of the other, but for those known as duplicates."""
     told = np.array([number for number, hashes in enumerate(pictures.variants) if hashes], np.int64)
     if not len(told):
@@ -84,7 +103,7 @@ def _turned(pictures: Pictures, radius: int, fresh: Mask, edges: Edges) -> Propo
     sought = np.tile(fresh[told], 2)
     found = set()
     for variant in range(1, table.shape[1]):
-        pairs = hamming.near_pairs(np.concatenate([table[:, 0], table[:, variant]]), radius, sought)
+        pairs = hamming.near_pairs(np.concatenate([table[:, 0], table[:, variant]]), radius, sought, search)
         across = pairs[(pairs[:, 0] < len(told)) & (pairs[:, 1] >= len(told))] - (0, len(told))
         for one, other in told[across[across[:, 0] != across[:, 1]]].tolist():
             found.add((one, other, variant) if one < other else (other, one, -variant))
@@ -129,7 +148,7 @@ def _look(
                 bar.advance(len(block))
                 yield from found
     finally:
-        shutil.rmtree(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _tasks(

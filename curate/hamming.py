@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,8 @@ Hashes = npt.NDArray[np.uint64]
 Pairs = npt.NDArray[np.int64]
 """(n, 2) int64: indices a < b."""
 Mask = npt.NDArray[np.bool_]
+Search = Callable[[Hashes, Hashes, int], Iterable[Hashes]]
+"""As bands.near."""
 
 BITS = 64
 
@@ -25,19 +29,17 @@ def distance(a: Hashes, b: Hashes) -> npt.NDArray[np.uint8]:
     return np.asarray(np.bitwise_count(a ^ b), np.uint8)
 
 
-def near_pairs(hashes: Hashes, radius: int, fresh: Mask | None = None) -> Pairs:
+def near_pairs(hashes: Hashes, radius: int, fresh: Mask | None = None, search: Search = bands.near) -> Pairs:
     """Every pair of `hashes` (n,) at most `radius` bits apart, as (m, 2) indices a < b in lexical order.
 
     With `fresh`, a (n,) mask, only pairs of which either is fresh; but for a sort, the cost is in proportion to them.
+    `search` finds the pairs of distinct values: here, or on a cluster.
     """
-    if fresh is None or fresh.all():
-        values = np.unique(hashes)
-        found = list(bands.pairs_within(values, radius))
-    else:
-        values, known = np.unique(hashes[fresh]), np.unique(hashes[~fresh])
+    values, known = np.unique(hashes if fresh is None else hashes[fresh]), np.empty(0, np.uint64)
+    if fresh is not None:
+        known = np.unique(hashes[~fresh])
         known = known[~_in(known, values)]
-        found = [*bands.pairs_within(values, radius), *bands.pairs_across(values, known, radius)]
-    pairs = _spread(hashes, values, np.concatenate([np.empty((0, 2), np.uint64), *found]))
+    pairs = _spread(hashes, values, np.concatenate([np.empty((0, 2), np.uint64), *search(values, known, radius)]))
     return pairs if fresh is None else pairs[fresh[pairs].any(axis=1)]
 
 

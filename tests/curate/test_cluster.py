@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from curate import cluster, engine, extract, ledger, shards
+from curate import candidates, cluster, dedupe, engine, extract, ledger, shards
 from curate.cli import main
 from curate.cluster import Cluster, connect
 from curate.contract import ATTEMPT
@@ -88,16 +88,19 @@ def test_tasks_are_taken_as_they_are_needed(pair: Cluster) -> None:
     assert len(set(pair.client.run(os.getpid).values())) == 2
 
 
-def test_extract_and_shard_make_the_bytes_of_local_workers_with_one_and_with_three(
-    art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
+def test_all_stages_make_the_bytes_of_local_workers_with_one_and_with_three(
+    art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(candidates, "BLOCK", 4)
     options = shards.Options(shard_size=4, min_count=1)
     extract.extract([Source("art", art)], tmp_path / "local", extract.Options(), part_size=4)
+    dedupe.dedupe(tmp_path / "local", dedupe.Options())
     with hosts(tmp_path / "hosts", 1) as one:
         for workers in (1, 3):
             with connected(one, workers, least=8) as found:
                 made, packed = tmp_path / f"dataset-{workers}", tmp_path / f"shards-{workers}"
                 extract.extract([Source("art", art)], made, extract.Options(), part_size=4, workers=found)
+                dedupe.dedupe(made, dedupe.Options(), workers=found)
                 shards.shard(dataset, packed, options, workers=found)
             assert tree(made) == tree(tmp_path / "local")
             assert tree(packed) == tree(shard_folder)
@@ -118,12 +121,16 @@ def test_the_command_works_on_a_cluster_by_relative_paths_and_only_with_its_work
 
 
 def test_a_worker_killed_midway_costs_no_byte(
-    art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
+    art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(candidates, "BLOCK", 4)
     extract.extract([Source("art", art)], tmp_path / "local", extract.Options(), part_size=2)
-    with hosts(tmp_path / "hosts", 3) as one, connected(one, 3, least=4) as found:
+    dedupe.dedupe(tmp_path / "local", dedupe.Options())
+    with hosts(tmp_path / "hosts", 4) as one, connected(one, 4, least=4) as found:
         with dying(one.workers[0]):
             extract.extract([Source("art", art)], tmp_path / "dataset", extract.Options(), part_size=2, workers=found)
+        with dying(one.workers[2]):
+            dedupe.dedupe(tmp_path / "dataset", dedupe.Options(), workers=found)
         with dying(one.workers[1]):
             options = shards.Options(shard_size=4, min_count=1)
             shards.shard(dataset, tmp_path / "shards", options, workers=found)
