@@ -16,10 +16,11 @@ from curate.contract import atomic_write, canonical_json
 from train import alarms, grids, tags
 from train.board import Board
 from train.config import Config
-from train.data import Pairs, fixed_batch
+from train.data import fixed_batch
 from train.errors import NotFiniteError
 from train.fixed import Fixed
 from train.gan import Gan
+from train.pairs import Pairs
 from train.snapshots import Clock, at
 from train.trained import colored
 

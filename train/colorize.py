@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from curate.contract import INDEX
 from train import grids, tags
-from train.data import Batch, Pairs, fixed_batch
+from train.data import Batch, fixed_batch
 from train.drawing import finished, fit, read_drawing
 from train.errors import PictureError, RunError, TagError
 from train.methods import METHODS, Floats
+from train.pairs import Pairs
 from train.trained import Trained, colored, load
 
 SUFFIXES = (".png", ".jpg", ".jpeg")

@@ -7,23 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import tensorflow as tf
 
-from curate.contract import NurieError, ShardIndex, read_index, read_vocabulary
 from train.augment import jitter, other, vary_lines
 from train.config import Config
 from train.errors import RunError
-from train.order import Weights, batch_numbers, rarity, weigh
-from train.tags import names_a_side
-
-CHUNK = 1024  # pairs whose tags are read at once
+from train.order import batch_numbers
+from train.pairs import Pairs, style_places, weights
 
 
 class Batch(NamedTuple):
@@ -68,82 +63,6 @@ class Choices:
         return cls(
             lines=config.line_styles, worker=worker, workers=workers, **{name: getattr(config, name) for name in same}
         )
-
-
-def open_index(shards: Path) -> ShardIndex:
-    """The table of contents of shards that can be trained on. Raises NurieError if they are of another format."""
-    index = read_index(shards)
-    if index.format != "tfrecord":
-        remedy = "make others with `curate shard DATASET SHARDS`, whose format is tfrecord"
-        raise NurieError(f"{shards} is of the format {index.format}, which `train` does not read: {remedy}")
-    return index
-
-
-def style_places(index: ShardIndex, lines: tuple[str, ...]) -> list[int]:
-    """Places of these styles among the stored ones; none means all. Raises RunError for one that is not stored."""
-    if unknown := [name for name in lines if name not in index.lines]:
-        raise RunError(f"the shards have no lines by {unknown[0]}: choose of {', '.join(index.lines)}")
-    return [place for place, name in enumerate(index.lines) if name in lines or not lines]
-
-
-class Pairs:
-    """The pairs of one split: where each lies, and its bytes on demand.
-
-    Memory: 16 bytes a pair, until its ids or families are asked for, which a training does not.
-    """
-
-    def __init__(self, shards: Path, split: str) -> None:
-        self.folder, self.split = shards, split
-        self.index: ShardIndex = open_index(shards)
-        self.vocabulary = read_vocabulary(shards)
-        names = self.index.shards(split)
-        self.listings = [(shards / name).with_suffix(".parquet") for name in names]
-        tables = [pd.read_parquet(path, columns=["offset", "length"]) for path in self.listings]
-        self.files = [np.memmap(shards / name, np.uint8, "r") for name in names]
-        self.shard = np.repeat(np.arange(len(names), dtype=np.int32), [len(table) for table in tables])
-        listing = pd.concat(tables) if tables else pd.DataFrame({"offset": [], "length": []})
-        self.offset = listing["offset"].to_numpy(np.int64)
-        self.length = listing["length"].to_numpy(np.int32)
-
-    @cached_property
-    def sided(self) -> npt.NDArray[np.float32]:
-        """(vocabulary,) 1 for each tag that names a side."""
-        return np.array([names_a_side(tag) for tag in self.vocabulary], np.float32)
-
-    @cached_property
-    def ids(self) -> list[str]:
-        """Id of each pair."""
-        return self._listed("id")
-
-    @cached_property
-    def families(self) -> list[str]:
-        """Family of each pair."""
-        return self._listed("family")
-
-    def _listed(self, column: str) -> list[str]:
-        return [value for path in self.listings for value in pd.read_parquet(path, columns=[column])[column].to_list()]
-
-    def __len__(self) -> int:
-        return len(self.offset)
-
-    def read(self, number: int) -> bytes:
-        """Serialised tf.train.Example of pair `number`."""
-        start = self.offset[number]
-        return bytes(self.files[self.shard[number]][start : start + self.length[number]])
-
-
-def weights(pairs: Pairs, balance: float) -> Weights:
-    """Of each pair, by how rare its tags are in the split. Every record is read once; memory: 8 bytes a pair."""
-    counted = pairs.index.tags.get(pairs.split, {})
-    rare = rarity(np.array([counted.get(tag, 0) for tag in pairs.vocabulary], np.int64), balance)
-    feature = {"tags": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)}
-    found = np.empty(len(pairs))
-    for start in range(0, len(pairs), CHUNK):
-        numbers = range(start, min(start + CHUNK, len(pairs)))
-        tags = tf.io.parse_example([pairs.read(number) for number in numbers], feature)["tags"]
-        rows, values = tags.value_rowids().numpy(), tags.flat_values.numpy()
-        found[start : start + CHUNK] = weigh(values, rows, len(numbers), rare)
-    return Weights(found)
 
 
 def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step: int = 0) -> tf.data.Dataset:

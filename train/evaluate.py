@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from train import features, metrics
-from train.data import Pairs, fixed_batch
+from train.data import fixed_batch
 from train.errors import RunError
 from train.fixed import GRAY
 from train.metrics import Rgb
+from train.pairs import Pairs
 from train.snapshots import found
 from train.steering import Rows, Split, steered
 from train.trained import Trained, colored, load, opened

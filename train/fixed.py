@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from train.data import Pairs, fixed_batch
+from train.data import fixed_batch
+from train.pairs import Pairs
 from train.trained import colored
 
 LOOKED_AT = 32  # pairs: enough to rank snapshots by, and a second of two cores

@@ -9,8 +9,8 @@ from typing import Any
 
 from curate.contract import VOCABULARY, atomic_write, read_json, write_json
 from train.config import Config
-from train.data import open_index
 from train.errors import RunError
+from train.pairs import open_index
 from train.trained import CONFIG, TAGS
 
 RUN_VERSION = 1

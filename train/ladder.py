@@ -12,9 +12,10 @@ from curate.contract import atomic_write, read_json, write_json
 from train import grids, run, trained
 from train.colorize import chosen
 from train.config import Config, override
-from train.data import Pairs, fixed_batch
+from train.data import fixed_batch
 from train.errors import ConfigError
 from train.evaluate import evaluate
+from train.pairs import Pairs
 from train.presets import PRESETS, preset
 from train.schedule import Length
 

@@ -16,12 +16,13 @@ from curate.contract import ShardIndex, check_files, read_vocabulary
 from train import networks, snapshots, trained
 from train.callbacks import Watch
 from train.config import Config
-from train.data import Choices, Pairs, open_index, style_places, training_batches
+from train.data import Choices, training_batches
 from train.devices import Crew
 from train.devices import crew as devices_of
 from train.errors import NotFiniteError, RunError
 from train.folder import prepare
 from train.gan import ColorTags, Gan
+from train.pairs import Pairs, open_index, style_places
 from train.schedule import Length, kind, pace, rate
 from train.snapshots import Clock
 

@@ -12,9 +12,10 @@ import pytest
 
 from train import tags
 from train.colorize import Manner, Wish, chosen, colorize
-from train.data import Pairs, fixed_batch
+from train.data import fixed_batch
 from train.drawing import fit, read_drawing
 from train.errors import PictureError, RunError, TagError
+from train.pairs import Pairs
 
 Draw = Callable[[str, tuple[int, int]], Path]
 

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 from train.config import Config
-from train.data import Choices, Pairs, content_mask, fixed_batch, style_places, training_batches, white_outside
+from train.data import Choices, content_mask, fixed_batch, training_batches, white_outside
 from train.errors import RunError
+from train.pairs import Pairs, style_places
 
 
 def test_batches_are_a_pure_function_of_seed_and_step(pairs32: Path) -> None:

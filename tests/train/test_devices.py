@@ -15,8 +15,9 @@ import pytest
 
 from train import devices, snapshots
 from train.config import Config
-from train.data import Choices, Pairs, training_batches
+from train.data import Choices, training_batches
 from train.errors import RunError
+from train.pairs import Pairs
 from train.run import fit
 from train.schedule import Length
 
@@ -142,7 +143,7 @@ def test_devices_that_cannot_be_had_are_told(
 
 def test_a_batch_and_a_length_that_cannot_be_shared_are_told(config: Config, pairs32: Path) -> None:
     from train import run
-    from train.data import open_index
+    from train.pairs import open_index
 
     index = open_index(pairs32)
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train import evaluate as evaluation
-from train.data import Pairs
 from train.errors import RunError
 from train.evaluate import evaluate, sample
+from train.pairs import Pairs
 from train.run import fit
 from train.schedule import Length
 from train.trained import colored

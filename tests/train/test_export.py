@@ -16,9 +16,10 @@ from train import export as stage
 from train import networks
 from train.cli import main
 from train.config import override
-from train.data import Pairs, fixed_batch
+from train.data import fixed_batch
 from train.errors import RunError
 from train.export import FORMATS, Format, export
+from train.pairs import Pairs
 from train.presets import preset
 from train.trained import load
 

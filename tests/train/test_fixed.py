@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from train.data import Pairs
 from train.evaluate import evaluate
 from train.fixed import LOOKED_AT, Fixed, hues
+from train.pairs import Pairs
 from train.trained import load
 
 Painter = Callable[..., Any]

@@ -13,8 +13,9 @@ from train import run as training
 from train import schedule, snapshots
 from train.augment import move_and_cut
 from train.config import Config, override
-from train.data import Batch, Choices, Pairs, training_batches
+from train.data import Batch, Choices, training_batches
 from train.gan import Pace
+from train.pairs import Pairs
 from train.presets import PRESETS, preset
 from train.run import fit
 from train.schedule import Length

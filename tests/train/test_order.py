@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.data import Pairs, fixed_batch, weights
+from train.data import fixed_batch
 from train.order import Weights, batch_numbers, drawn, rarity, weigh
+from train.pairs import Pairs, weights
 
 EPOCHS = 40
 
@@ -70,7 +71,7 @@ def test_the_greater_the_balance_the_more_alike_are_the_tags_of_real_pairs(pairs
 def test_weights_of_real_pairs_follow_from_their_tags_however_many_are_read_at_once(
     chunk: int, pairs32: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.data.CHUNK", chunk)
+    monkeypatch.setattr("train.pairs.CHUNK", chunk)
     pairs = Pairs(pairs32, "train")
     carried = fixed_batch(pairs, list(range(len(pairs)))).tags.numpy()
     counts = np.maximum(carried.sum(axis=0), 1)

@@ -14,8 +14,9 @@ import tensorflow as tf
 from train import run as training
 from train import schedule, snapshots
 from train.config import Config, override
-from train.data import Batch, Choices, Pairs, training_batches
+from train.data import Batch, Choices, training_batches
 from train.gan import Gan, Pace
+from train.pairs import Pairs
 from train.presets import preset
 from train.run import fit
 from train.schedule import Length

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import curate.cli
 import train.cli
-from train.data import Pairs
+from train.pairs import Pairs
 from train.trained import load
 
 

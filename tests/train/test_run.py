@@ -262,7 +262,8 @@ def test_the_average_follows_the_generator(small: Config, pairs32: Path) -> None
 
 
 def test_a_step_is_the_same_eager_and_compiled(small: Config, pairs32: Path) -> None:
-    from train.data import Choices, Pairs, training_batches
+    from train.data import Choices, training_batches
+    from train.pairs import Pairs
 
     batch = next(iter(training_batches(Pairs(pairs32, "train"), 8, Choices(0))))
     one, other = training.build(small, pairs32), training.build(small, pairs32)
@@ -275,7 +276,8 @@ def test_a_step_is_the_same_eager_and_compiled(small: Config, pairs32: Path) -> 
 
 
 def test_discriminator_steps_leave_the_generator_alone(small: Config, pairs32: Path) -> None:
-    from train.data import Choices, Pairs, training_batches
+    from train.data import Choices, training_batches
+    from train.pairs import Pairs
 
     gan = training.build(small, pairs32)
     batch = next(iter(training_batches(Pairs(pairs32, "train"), 8, Choices(0))))
@@ -290,7 +292,8 @@ def test_discriminator_steps_leave_the_generator_alone(small: Config, pairs32: P
 
 def test_what_lies_outside_the_content_box_changes_no_update(small: Config, pairs32: Path) -> None:
     """Neither L1 nor the discriminator sees a generator's work on padding."""
-    from train.data import Batch, Choices, Pairs, content_mask, training_batches, white_outside
+    from train.data import Batch, Choices, content_mask, training_batches, white_outside
+    from train.pairs import Pairs
 
     plain = next(iter(training_batches(Pairs(pairs32, "train"), 8, Choices(0))))
     mask = content_mask(tf.constant([[8, 0, 16, 32]] * 8, tf.int64), 32)

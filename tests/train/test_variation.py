@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from train.augment import _change_strokes, _cut_gaps, jitter, vary_lines
-from train.data import Choices, Pairs, decode, training_batches
+from train.data import Choices, decode, training_batches
+from train.pairs import Pairs
 
 
 def seed(number: int, step: int) -> Any:
