@@ -5,7 +5,6 @@ All work on (b, size, size, c) pixels in [-1, 1], where 1 is paper and white.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +13,6 @@ import tensorflow as tf
 SHRINK = 0.6  # of a pixel off a stroke's edges at most: a whole one would leave nothing of strokes 2 px wide
 PALEST, FAINTEST = 30 / 255, 0.7  # ink at its lightest, and what of it the strongest fading leaves
 NOISE = 2 * 5 / 255  # standard deviation, on a scale from -1 to 1
-TURN, GROWTH, STRETCH = math.radians(10), 0.15, 0.1  # of the strongest jitter
-SHIFT = 0.08  # of the side, in the same
 GAPS, WIDEST = 4, 1 / 16  # white squares in a picture, and the side of the largest as a share of the picture's
 
 
@@ -54,31 +51,6 @@ def move_and_cut(pixels: Any, seed: Any, share: float) -> Any:
     ink = tf.einsum("bij,bhjc->bhic", _shifted(moves[1], size), ink)
     rows, columns = (_within(corner, reach, size) for corner in tf.unstack(corners))
     return 1 + ink * (1 - rows[:, :, None, None] * columns[:, None, :, None])
-
-
-def jitter(pixels: Any, draws: Any, share: float) -> Any:
-    """Turn, enlarge, stretch and move each picture as its draws (b, 5) in [-1, 1) say, by at most `share` of the most.
-
-    The most is 10 degrees, e^±0.15, e^±0.1 in height against width, and 8 % of the side either way. Bilinear; what
-    comes in from outside is white.
-    """
-    turn, growth, stretch, right, down = tf.unstack(share * draws, axis=1)
-    size = pixels.shape[1]
-    wide, high = tf.exp(GROWTH * growth + STRETCH * stretch), tf.exp(GROWTH * growth - STRETCH * stretch)
-    a, b = wide * tf.cos(TURN * turn), -high * tf.sin(TURN * turn)
-    c, d = wide * tf.sin(TURN * turn), high * tf.cos(TURN * turn)
-    middle = (size - 1) / 2  # what neither turns nor grows
-    x, y = (middle * (1 - one - two) + SHIFT * size * move for one, two, move in ((a, b, right), (c, d, down)))
-    nothing = tf.zeros_like(a)
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=pixels - 1,  # 0 where it is white, as is what lies outside
-        transforms=tf.stack([a, b, x, c, d, y, nothing, nothing], axis=1),
-        output_shape=[size, size],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    )
-    return tf.ensure_shape(1 + moved, pixels.shape)
 
 
 Draw = Callable[[Any], Any]

@@ -1,24 +1,31 @@
 """Shards -> batches. Which pairs a step sees, and every random choice about them, is a pure function of (seed, step).
 
-So a training goes on after a kill from the step number alone: there is no iterator to save.
+So a training goes on after a kill from the step number alone: there is no iterator to save. TensorFlow draws what is
+random; what is done to each pair for itself is done in NumPy, at a third of the cost, by threads that share a batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from train.augment import jitter, other, vary_lines
+from train import jitter
+from train.augment import other, vary_lines
 from train.config import Config
 from train.errors import RunError
 from train.order import batch_numbers
 from train.pairs import Pairs, style_places, weights
+from train.unpack import Pixels, unpack
+
+PART = 8  # pairs that a thread takes at once; handing over fewer would cost as much as is gained
 
 
 class Batch(NamedTuple):
@@ -65,6 +72,30 @@ class Choices:
         )
 
 
+class Drawn(NamedTuple):
+    """What is drawn for the pairs of a batch: TensorFlow's tensors or their arrays."""
+
+    styles: Any
+    """(b,) places among the stored line styles"""
+    kept: Any
+    """(b, vocabulary) float32: 0 for tags that are left out"""
+    maps: Any
+    """(b, 6) float32: where jitter takes pixels from"""
+    mirrored: Any
+    """(b,) bool"""
+
+
+class Gathered(NamedTuple):
+    """A batch in NumPy: pixels are bytes, or after jitter floats in [-1, 1]."""
+
+    lines: Any
+    colors: Any
+    mask: Any
+    tags: Any
+    mirrored: Any
+    """(b,) bool: which are mirrored, all but lines that are yet to be varied."""
+
+
 def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step: int = 0) -> tf.data.Dataset:
     """Endless batches from `first_step` on, or a worker's part of each.
 
@@ -72,66 +103,45 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
     """
     if not len(pairs):
         raise RunError(f"{pairs.folder} has no {pairs.split} pairs: shard more pictures, or choose another --split")
-
     own = batch_size // choices.workers
-    style_places(pairs.index, choices.lines)
+    places = style_places(pairs.index, choices.lines)
     weighed = weights(pairs, choices.balance) if choices.balance else None
+    pool = ThreadPoolExecutor(os.cpu_count())
 
-    def steps() -> Iterator[tuple[npt.NDArray[np.object_], int]]:
-        step = first_step
-        while True:
-            numbers = batch_numbers(choices.seed, step, batch_size, len(pairs), weighed)
-            numbers = numbers[choices.worker * own : (choices.worker + 1) * own]
-            yield np.array([pairs.read(number) for number in numbers], object), step
-            step += 1
+    def read(step: int, *drawn: Any) -> Gathered:
+        numbers = batch_numbers(choices.seed, step, batch_size, len(pairs), weighed)
+        records = [pairs.read(number) for number in numbers[choices.worker * own : (choices.worker + 1) * own]]
+        return _gather(records, Drawn(*drawn), pairs, choices, pool)
 
-    signature = (tf.TensorSpec((own,), tf.string), tf.TensorSpec((), tf.int64))
-    source = tf.data.Dataset.from_generator(steps, output_signature=signature)
-    # one batch at a time: in deterministic mode TensorFlow would undo parallel calls; the prefetch hides the work
-    return source.map(lambda records, step: decode(records, step, pairs, choices)).prefetch(2)
+    def batch(step: Any) -> Batch:
+        kinds = _kinds(own, pairs, choices)
+        made = tf.numpy_function(read, [step, *_draw(step, own, places, pairs, choices)], [kind for _, kind in kinds])
+        shaped = (tf.ensure_shape(one, shape) for one, (shape, _) in zip(made, kinds, strict=True))
+        return _finish(step, Gathered(*shaped), choices)
+
+    options = tf.data.Options()
+    options.autotune.enabled = False  # there is nothing to tune
+    # one batch at a time: in deterministic mode TensorFlow would undo parallel calls; threads share it all the same
+    return tf.data.Dataset.counter(first_step).map(batch).prefetch(2).with_options(options)
 
 
 def fixed_batch(pairs: Pairs, numbers: list[int], style: int = 0, target: str = "colors") -> Batch:
     """The pairs `numbers` in one batch, unvaried, in the line style number `style`."""
-    records = tf.constant([pairs.read(number) for number in numbers])
-    return decode(records, tf.constant(0, tf.int64), pairs, Choices(0, target=target), style)
+    return decode([pairs.read(number) for number in numbers], 0, pairs, Choices(0, target=target), style)
 
 
-def decode(records: Any, step: Any, pairs: Pairs, choices: Choices, style: int | None = None) -> Batch:
+def decode(records: Sequence[bytes], step: int, pairs: Pairs, choices: Choices, style: int | None = None) -> Batch:
     """Serialised Examples (b,) -> Batch. What is varied, and the line style unless given, follows from (seed, step)."""
-    index, size = pairs.index, pairs.index.size
-    features = {f"line_{method}": tf.io.FixedLenFeature((), tf.string) for method in index.lines}
-    features |= {"color": tf.io.FixedLenFeature((), tf.string), "content_box": tf.io.FixedLenFeature((4,), tf.int64)}
-    parsed = tf.io.parse_example(
-        records, {**features, "tags": tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)}
-    )
-    count = tf.shape(records)[0]
-    seed = tf.stack([tf.cast(choices.seed, tf.int64), step])
-    styles = tf.stack([parsed[f"line_{method}"] for method in index.lines], axis=1)
-    places = style_places(index, choices.lines)
-    drawn = _draw_styles(seed, count, places, choices) if style is None else tf.fill((count,), style)
-    lines = _pixels(tf.gather(styles, drawn, batch_dims=1), size, 1, index.encoding)
-    mask = content_mask(parsed["content_box"], size)
-    colors = white_outside(_pixels(parsed["color"], size, 3, index.encoding), mask)
-    tags = _multi_hot(parsed["tags"], len(pairs.vocabulary))
-    if choices.target == "lines":
-        colors = white_outside(tf.repeat(lines, 3, axis=-1), mask)
-    if choices.jitter:
-        lines, colors, mask = _jitter(lines, colors, mask, seed, choices)
-    if choices.line_variation:
-        own = partial(_own, choices, count)
-        lines = white_outside(vary_lines(lines, other(seed, 50), choices.line_variation, own), mask)
-    batch = Batch(lines, colors, mask, _drop_tags(tags, seed, choices))
-    return _flip(batch, seed, choices, pairs.sided) if choices.flip else batch
+    at, count = tf.constant(step, tf.int64), len(records)
+    drawn = _draw(at, count, style_places(pairs.index, choices.lines) if style is None else [style], pairs, choices)
+    return _finish(at, _gather(records, Drawn(*map(np.asarray, drawn)), pairs, choices), choices)
 
 
-def content_mask(boxes: Any, size: int) -> Any:
-    """(b, 4) top, left, height, width -> (b, size, size, 1) float32: 1 inside."""
-    places = tf.range(size, dtype=boxes.dtype)[None]
-    top, left, height, width = (boxes[:, one, None] for one in range(4))
-    rows = (places >= top) & (places < top + height)
-    columns = (places >= left) & (places < left + width)
-    return tf.cast(rows[:, :, None, None] & columns[:, None, :, None], tf.float32)
+def content_mask(box: Sequence[int], size: int) -> Pixels:
+    """Top, left, height, width -> (size, size, 1): 1 inside."""
+    mask = np.zeros((size, size, 1), np.uint8)
+    mask[_inside(box)] = 1
+    return mask
 
 
 def white_outside(pixels: Any, mask: Any) -> Any:
@@ -139,55 +149,91 @@ def white_outside(pixels: Any, mask: Any) -> Any:
     return pixels * mask + (1 - mask)
 
 
-def _own(choices: Choices, count: Any, draw: Callable[[Any], Any]) -> Any:
+def _inside(box: Sequence[int]) -> tuple[slice, slice]:
+    top, left, height, width = box
+    return slice(top, top + height), slice(left, left + width)
+
+
+def _kinds(count: int, pairs: Pairs, choices: Choices) -> Gathered:
+    """Shape and type of each array of a batch of `count`."""
+    square, pixels = (count, pairs.index.size, pairs.index.size), np.float32 if choices.jitter else np.uint8
+    tags = ((count, len(pairs.vocabulary)), np.float32)
+    return Gathered(
+        ((*square, 1), pixels), ((*square, 3), pixels), ((*square, 1), np.uint8), tags, ((count,), np.bool_)
+    )
+
+
+def _draw(step: Any, count: int, places: list[int], pairs: Pairs, choices: Choices) -> Drawn:
+    """For `count` pairs of a step, with line styles out of `places`."""
+    seed, width = _seed(step, choices), len(pairs.vocabulary)
+    uniform, own = tf.random.stateless_uniform, partial(_own, choices, count)
+    styles = tf.gather(places, own(lambda n: uniform((n,), seed, 0, len(places), tf.int32)))
+    kept, maps, mirrored = tf.ones((count, width)), tf.zeros((count, 6)), tf.zeros((count,), tf.bool)
+    if choices.tag_dropout or choices.single_tag_dropout:
+        whole = own(lambda n: uniform((n, 1), other(seed, 1)))
+        each = own(lambda n: uniform((n, width), other(seed, 2)))
+        kept = tf.cast((whole >= choices.tag_dropout) & (each >= choices.single_tag_dropout), tf.float32)
+    if choices.jitter:
+        draws = own(lambda n: uniform((n, 5), other(seed, 4), -1, 1))
+        maps = jitter.maps(draws, pairs.index.size, choices.jitter)
+    if choices.flip:
+        mirrored = own(lambda n: uniform((n,), other(seed, 3))) < 0.5
+    return Drawn(styles, kept, maps, mirrored)
+
+
+def _seed(step: Any, choices: Choices) -> Any:
+    return tf.stack([tf.constant(choices.seed, tf.int64), step])
+
+
+def _own(choices: Choices, count: int, draw: Callable[[Any], Any]) -> Any:
     """A worker's `count` of what is drawn, by the number of pairs, for the whole batch."""
     if choices.workers == 1:
         return draw(count)
     return draw(count * choices.workers)[choices.worker * count : (choices.worker + 1) * count]
 
 
-def _draw_styles(seed: Any, count: Any, places: list[int], choices: Choices) -> Any:
-    drawn = _own(choices, count, lambda n: tf.random.stateless_uniform((n,), seed, 0, len(places), tf.int32))
-    return tf.gather(places, drawn)
+def _gather(
+    records: Sequence[bytes], drawn: Drawn, pairs: Pairs, choices: Choices, pool: ThreadPoolExecutor | None = None
+) -> Gathered:
+    """Pairs side by side, each varied for itself."""
+    whole = Gathered(*(np.empty(shape, kind) for shape, kind in _kinds(len(records), pairs, choices)))
+
+    def part(first: int) -> None:
+        for place in range(first, min(first + PART, len(records))):
+            _vary(records[place], Drawn(*(one[place] for one in drawn)), pairs, choices, whole, place)
+
+    for _ in (pool.map if pool and len(records) > PART else map)(part, range(0, len(records), PART)):
+        pass  # a fault of a part is raised here
+    return whole
 
 
-def _pixels(encoded: Any, size: int, channels: int, encoding: str) -> Any:
-    def one(data: Any) -> Any:
-        if encoding == "raw":
-            return tf.reshape(tf.io.decode_raw(data, tf.uint8), (size, size, channels))
-        return tf.ensure_shape(tf.io.decode_png(data, channels), (size, size, channels))
-
-    pixels = tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec((size, size, channels), tf.uint8))
-    return tf.cast(pixels, tf.float32) / 127.5 - 1
-
-
-def _multi_hot(tags: Any, vocabulary: int) -> Any:
-    rows, values = tags.value_rowids(), tags.flat_values
-    shape = (tags.nrows(), vocabulary)
-    return tf.scatter_nd(tf.stack([rows, values], axis=1), tf.ones_like(values, tf.float32), shape)
-
-
-def _drop_tags(tags: Any, seed: Any, choices: Choices) -> Any:
-    count, width = tf.shape(tags)[0], tags.shape[1]
-    whole = _own(choices, count, lambda n: tf.random.stateless_uniform((n, 1), other(seed, 1)))
-    each = _own(choices, count, lambda n: tf.random.stateless_uniform((n, width), other(seed, 2)))
-    kept = (whole >= choices.tag_dropout) & (each >= choices.single_tag_dropout)
-    return tags * tf.cast(kept, tf.float32)
+def _vary(record: bytes, drawn: Drawn, pairs: Pairs, choices: Choices, whole: Gathered, place: int) -> None:
+    """One pair, into its place."""
+    pair = unpack(record, int(drawn.styles), pairs.index)
+    mask, inside = content_mask(pair.box, pairs.index.size), _inside(pair.box)
+    color = np.full_like(pair.color, 255)
+    color[inside] = pair.line[inside] if choices.target == "lines" else pair.color[inside]
+    tags = np.zeros(len(pairs.vocabulary), np.float32)
+    tags[pair.tags] = drawn.kept[pair.tags]
+    whole.tags[place] = tags
+    whole.mirrored[place] = mirrored = bool(drawn.mirrored) and not tags @ pairs.sided
+    parts: tuple[Any, Any, Any] = (pair.line, color, mask)
+    if choices.jitter:
+        parts = jitter.move(pair.line, color, mask, drawn.maps)
+    if mirrored:  # by OpenCV, ten times as fast
+        turned = [cv2.flip(one, 1).reshape(one.shape) for one in parts]
+        parts = (parts[0] if choices.line_variation else turned[0], *turned[1:])
+    whole.lines[place], whole.colors[place], whole.mask[place] = parts
 
 
-def _jitter(lines: Any, colors: Any, mask: Any, seed: Any, choices: Choices) -> tuple[Any, Any, Any]:
-    """All three alike; what comes in from beyond the picture is outside the mask."""
-    count = tf.shape(lines)[0]
-    draws = _own(choices, count, lambda n: tf.random.stateless_uniform((n, 5), other(seed, 4), -1, 1))
-    moved = jitter(tf.concat([lines, colors, 1 - mask], axis=-1), draws, choices.jitter)
-    mask = tf.cast(moved[..., 4:] < 0.5, tf.float32)
-    return white_outside(moved[..., :1], mask), white_outside(moved[..., 1:4], mask), mask
-
-
-def _flip(batch: Batch, seed: Any, choices: Choices, sided: npt.NDArray[np.float32]) -> Batch:
-    """Mirror half of the pairs, but for those whose tags would then be wrong."""
-    count = tf.shape(batch.tags)[0]
-    mirrored = _own(choices, count, lambda n: tf.random.stateless_uniform((n, 1, 1, 1), other(seed, 3))) < 0.5
-    mirrored &= (tf.linalg.matvec(batch.tags, sided) == 0)[:, None, None, None]
-    lines, colors, mask = (tf.where(mirrored, tf.reverse(one, [2]), one) for one in batch[:3])
-    return Batch(lines, colors, mask, batch.tags)
+def _finish(step: Any, gathered: Gathered, choices: Choices) -> Batch:
+    """Pixels as floats, and lines as other pens would have them."""
+    lines, colors, mask, tags, mirrored = map(tf.convert_to_tensor, gathered)
+    mask = tf.cast(mask, tf.float32)
+    if not choices.jitter:
+        lines, colors = (tf.cast(one, tf.float32) / 127.5 - 1 for one in (lines, colors))
+    if choices.line_variation:
+        own = partial(_own, choices, lines.shape[0])
+        lines = vary_lines(lines, other(_seed(step, choices), 50), choices.line_variation, own)
+        lines = white_outside(tf.where(mirrored[:, None, None, None], tf.reverse(lines, [2]), lines), mask)
+    return Batch(lines, colors, mask, tags)

@@ -296,7 +296,7 @@ def test_what_lies_outside_the_content_box_changes_no_update(small: Config, pair
     from train.pairs import Pairs
 
     plain = next(iter(training_batches(Pairs(pairs32, "train"), 8, Choices(0))))
-    mask = content_mask(tf.constant([[8, 0, 16, 32]] * 8, tf.int64), 32)
+    mask = tf.constant([content_mask([8, 0, 16, 32], 32)] * 8, tf.float32)
     batch = Batch(plain.lines, white_outside(plain.colors, mask), mask, plain.tags)
     one, other = training.build(small, pairs32), training.build(small, pairs32)
 

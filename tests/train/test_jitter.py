@@ -1,0 +1,71 @@
+"""Pictures turned, enlarged, stretched and moved: by as much as is drawn, and as TensorFlow and OpenCV do it."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from train.jitter import maps, move
+
+SIZE = 24
+
+
+def moved(picture: npt.NDArray[np.uint8], draws: tuple[float, ...], share: float = 1.0) -> tuple[Any, Any, Any]:
+    """Of a gray picture (size, size, 1) that is drawn in all of its square."""
+    by = maps(tf.constant([draws], tf.float32), len(picture), share).numpy()[0]
+    return move(picture, np.repeat(picture, 3, axis=2), np.ones_like(picture), by)
+
+
+@given(st.tuples(*[st.floats(-1, 1, width=32)] * 5), st.floats(0, 1), st.integers(0, 99))
+def test_it_is_the_projective_transform_of_tensorflow(draws: tuple[float, ...], share: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    line, color = (random.integers(0, 256, (SIZE, SIZE, count), np.uint8) for count in (1, 3))
+    mask = np.zeros((SIZE, SIZE, 1), np.uint8)
+    mask[random.integers(12) :, : random.integers(12, SIZE)] = 1
+    by = maps(tf.constant([draws], tf.float32), SIZE, share)
+    given = np.concatenate([line / np.float32(127.5) - 2, color / np.float32(127.5) - 2, mask], axis=2)
+    wanted = tf.raw_ops.ImageProjectiveTransformV3(
+        images=given[None].astype(np.float32),
+        transforms=tf.pad(by, [[0, 0], [0, 2]]),
+        output_shape=[SIZE, SIZE],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    ).numpy()[0]
+    found = move(line, color, mask, by.numpy()[0])
+    edge = abs(wanted[..., 4:] - 0.5) < 1e-5  # where rounding decides what is inside
+    inside = wanted[..., 4:] > 0.5
+    pixels = np.where(inside, 1 + wanted[..., :4], 1)
+    assert ((found[2] == inside) | edge).all()
+    assert (np.isclose(np.concatenate(found[:2], axis=2), pixels, atol=1e-5) | edge).all()
+
+
+def test_it_turns_and_enlarges_about_the_middle_as_opencv_does() -> None:
+    """Ten degrees and e^-0.15, the most there is; the inverse is what OpenCV, too, maps each new pixel through."""
+    picture = np.full((32, 32, 1), 255, np.uint8)
+    picture[:, 14:18] = 0
+    line, _, inside = moved(picture, (1.0, -1.0, 0.0, 0.0, 0.0))
+    map_back = cv2.getRotationMatrix2D((15.5, 15.5), -10, float(np.exp(-0.15)))
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    wanted = cv2.warpAffine((picture / 127.5 - 1).astype(np.float32), map_back, (32, 32), flags=flags, borderValue=1)
+    np.testing.assert_allclose(line[..., 0], np.where(inside[..., 0], wanted, 1), atol=0.01)
+
+
+def test_it_moves_by_a_share_of_the_side_and_brings_in_white_outside_the_mask() -> None:
+    line, color, inside = moved(np.zeros((100, 100, 1), np.uint8), (0.0, 0.0, 0.0, 0.5, -0.5))
+    assert (inside[4:, :96] == 1).all()
+    assert inside[:4].max() == inside[:, 96:].max() == 0
+    for pixels in (line, color):
+        np.testing.assert_array_equal(pixels, np.where(inside, -1, 1) + np.zeros_like(pixels))
+
+
+def test_a_share_of_nothing_changes_nothing() -> None:
+    picture = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    line, color, inside = moved(picture, (1.0, -1.0, 0.5, 1.0, 1.0), share=0)
+    np.testing.assert_allclose(line, picture / 127.5 - 1, atol=1e-4)
+    np.testing.assert_array_equal(color, np.repeat(line, 3, axis=2))
+    assert inside.all()
