@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from train.command import pictures, progress, stage, table
-from train.tags import parse
 
 FOLDER = click.Path(path_type=Path)
 METHOD = "For what is larger than the model's pairs: enlarge the colours of the whole, or sharpen them by tiles."
@@ -145,6 +144,7 @@ def colorize(
     """
     from train.colorize import Manner, Wish  # noqa: PLC0415
     from train.colorize import colorize as stage_colorize  # noqa: PLC0415
+    from train.tags import parse  # noqa: PLC0415
 
     usual = 2.0 if negative else 1.0
     wish = Wish(tuple(parse(wanted)), tuple(parse(negative)), usual if guidance is None else guidance)
