@@ -58,8 +58,11 @@ def read_png(data: bytes, size: int, channels: int) -> Pixels:
     """Pixels of a PNG: (size, size, 1 or 3), gray or RGB. Raises RunError if they cannot be read."""
     rows = _filtered(data, size, channels)
     if rows is not None and (rows[:, 0] == SUB).all():
-        differences = rows[:, 1:].reshape((size, size, channels) if channels > 1 else (size, size))
-        return np.add.accumulate(differences, axis=1, dtype=np.uint8).reshape(size, size, channels)
+        if channels > 1:
+            return np.add.accumulate(rows[:, 1:].reshape(size, size, channels), axis=1, dtype=np.uint8)
+        columns = np.asarray(cv2.transpose(rows[:, 1:]), np.uint8)  # they add up whole, twice as fast as along each row
+        np.add.accumulate(columns, axis=0, out=columns)
+        return np.asarray(cv2.transpose(columns), np.uint8)[..., None]
     mode = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     if pixels is None or pixels.shape[:2] != (size, size):
