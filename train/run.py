@@ -78,6 +78,13 @@ def describe(config: Config, shards: Path) -> dict[str, Any]:
     return {"devices": devices(), "config": asdict(config), "parameters": parameters, "pairs": dict(index.pairs)}
 
 
+def steadily() -> None:
+    """Have TensorFlow do the same twice alike, from now on."""
+    tf.config.experimental.enable_op_determinism()
+    # it joins the gradients of a tensor used in several places to one sum, whose order was seen to vary from run to run
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
+
 def fit(
     shards: Path,
     run: Path,
@@ -98,9 +105,7 @@ def fit(
     enough, if the run folder is of another config, or of other shards, and for a batch or length that the devices
     cannot share.
     """
-    tf.config.experimental.enable_op_determinism()
-    # it joins the gradients of a tensor used in several places to one sum, whose order was seen to vary from run to run
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    steadily()
     crew = devices_of(devices)
     _fits(crew, config, length, open_index(shards))  # raises before the run folder holds the config
     if crew.chief:
