@@ -95,8 +95,9 @@ class Config:
     """How much oftener pairs with rare tags are seen: 0 = each alike, 1 = rare tags about as often as common ones."""
     average_decay: float = 0.995
     """Of the exponential moving average of the generator's weights, which is what samples and users see."""
-    jit: bool = True
-    """Compile the step with XLA: slower to begin, faster afterwards. On several devices, or `pooled`, it never is."""
+    jit: bool = False
+    """Compile the step with XLA, for a GPU: a CPU's convolutions are faster without, and the first step of each kind is
+    there sooner. On several devices, or `pooled`, it never is."""
     seed: int = 0
     log_every: int = 20
     """Steps between lines of stats.jsonl."""

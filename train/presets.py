@@ -88,7 +88,7 @@ PRESETS: dict[str, Preset] = {
     "tags-gpu": Preset(
         "the same, sized for a GPU",
         _TAGS,
-        {**_STEERED, "width": 64, "discriminator_width": 64, "batch_size": 64, "snapshot_every": 1000},
+        {**_STEERED, "width": 64, "discriminator_width": 64, "batch_size": 64, "snapshot_every": 1000, "jit": True},
     ),
 }  # fmt: skip
 

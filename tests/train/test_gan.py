@@ -78,7 +78,7 @@ def test_each_update_changes_its_own_network_alone(name: str, pairs32: Path, bat
 @pytest.mark.parametrize(
     "name", ["autoencoder", *(pytest.param(one, marks=pytest.mark.slow) for one in RUNGS if one != "autoencoder")]
 )
-def test_a_rung_trains_as_it_is_by_default_compiled(name: str, pairs32: Path, tmp_path: Path) -> None:
+def test_a_rung_trains_compiled_by_xla(name: str, pairs32: Path, tmp_path: Path) -> None:
     config = tiny(name, "jit=true", "width=4", "discriminator_width=4", "half_until=0.3", "adversary_from=0.6")
     config = replace(config, critic_steps=1, log_every=3, snapshot_every=3)
     assert fit(pairs32, tmp_path / "run", config, Length(steps=3), tell=lambda *_: None)["images_seen"] == 12
