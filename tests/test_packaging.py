@@ -162,7 +162,7 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
             yield node.module.split(".")[0], node.lineno
 
 
-PEERS = {"torch"}  # no dependency: benchmarks that compare with it take it from a folder
+PEERS = {"jax", "torch"}  # no dependencies: benchmarks that compare with them take them from a folder
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, "tests"])

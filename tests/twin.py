@@ -1,4 +1,4 @@
-"""The networks and training steps of the `tags` presets, written for PyTorch: what tests.bench.step compares with.
+"""The networks and training steps of the `tags` presets, in PyTorch: what tests.bench.step and gpu compare with.
 
 PyTorch pads a strided convolution before its first pixel, Keras behind its last. So the twin sees everything turned by
 180 degrees: pictures, and with them kernels. Its pixels are (b, c, h, w), in the memory order of the pictures given.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.config import Config
-from train.gan import Gan, Pace
 from train.layers import GROUPS, FiLM
 from train.networks import WIDEST
+
+if TYPE_CHECKING:  # tests.bench.gpu runs where there is no TensorFlow
+    from train.gan import Gan, Pace
 
 Figures = dict[str, Tensor]
 Compile = Callable[..., Any]
@@ -207,7 +209,8 @@ class Twin:
         """One training step, `half`, `plain` or `both`."""
         self.g_optimizer.param_groups[0]["lr"] = rate * self.config.learning_rate
         self.d_optimizer.param_groups[0]["lr"] = rate * self.config.discriminator_rate
-        return {"half": self.half_step, "plain": self.plain_step, "both": self.adversarial_step}[kind](batch, pace)
+        steps = {"half": self.half_step, "plain": self.plain_step, "both": self.adversarial_step}
+        return {name: value.detach() for name, value in steps[kind](batch, pace).items()}
 
     @torch.no_grad()
     def colored(self, batch: Any) -> Any:

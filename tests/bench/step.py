@@ -78,7 +78,7 @@ def theirs(twin: Any) -> Step:
 
     def step(batch: Batch, now: Pace, kind: str) -> dict[str, float]:
         mine = seen.get(id(batch)) or seen.setdefault(id(batch), batch_of(batch, twin.memory, twin.device))
-        return {name: float(value.detach()) for name, value in twin.step(mine, now, RATE, kind).items()}
+        return {name: float(value) for name, value in twin.step(mine, now, RATE, kind).items()}
 
     return step
 
