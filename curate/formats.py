@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -68,38 +68,40 @@ def gather(folder: Path, scratch: Path, split: str) -> Files:
 
 
 def _tfrecord(target: Target, table: pa.Table) -> Files:
-    lengths = []
-    with atomic_write(target.folder / target.name) as file:
-        for row in _rows(table):
-            record = _example(row, target.encoding)
-            file.write(tfrecord.frame(record))
-            lengths.append(len(record))
+    records = (_example(row, target.encoding) for row in _rows(table))
+    shard, sizes = _write(target, map(tfrecord.frame, records), len(table))
+    lengths = [size - tfrecord.HEADER - tfrecord.FOOTER for size in sizes]
     offsets = [span.offset for span in tfrecord.spans(lengths)]
-    return _listed(target, table, offsets, lengths, target.folder)
+    return {target.name: shard, **_listed(target, table, offsets, lengths, target.folder)}
 
 
 def _webdataset(target: Target, table: pa.Table) -> Files:
-    lengths = []
-    with atomic_write(target.folder / target.name) as file:
-        for row in _rows(table):
-            sample = tarball.members(_sample(row, target.vocabulary))
-            file.write(sample)
-            lengths.append(len(sample))
-        file.write(tarball.ending(sum(lengths)))
+    samples = (tarball.members(_sample(row, target.vocabulary)) for row in _rows(table))
+    shard, sizes = _write(target, tarball.closed(samples), len(table))
+    offsets = list(accumulate(sizes, initial=0))[: len(table)]
     (target.folder / LISTINGS).mkdir(exist_ok=True)
-    return _listed(target, table, list(accumulate(lengths, initial=0))[:-1], lengths, target.folder / LISTINGS)
+    return {target.name: shard, **_listed(target, table, offsets, sizes[: len(table)], target.folder / LISTINGS)}
+
+
+def _write(target: Target, pieces: Iterable[bytes], records: int) -> tuple[ShardFile, list[int]]:
+    """Write the pieces of a shard; its entry in the index, for which it is not read again, and each piece's length."""
+    sizes, digest = [], hashlib.sha256()
+    with atomic_write(target.folder / target.name) as file:
+        for piece in pieces:
+            file.write(piece)
+            digest.update(piece)
+            sizes.append(len(piece))
+    return ShardFile(target.split, records, sum(sizes), digest.hexdigest()), sizes
 
 
 def _listed(target: Target, table: pa.Table, offsets: list[int], lengths: list[int], below: Path) -> Files:
-    """The table, in the folder `below`, of where each record lies in a written shard; the index entries of both."""
-    path, listing = target.folder / target.name, (below / target.name).with_suffix(".parquet")
+    """The table, in the folder `below`, of where each record lies in a shard; its entry in the index."""
+    path = (below / target.name).with_suffix(".parquet")
     columns = table.select(["id", "family"])
     columns = columns.append_column("offset", pa.array(offsets, pa.int64()))
     columns = columns.append_column("length", pa.array(lengths, pa.int64()))
-    manifest.write_table(listing, columns)
-    return {
-        one.relative_to(target.folder).as_posix(): described(one, target.split, len(lengths)) for one in (path, listing)
-    }
+    manifest.write_table(path, columns)
+    return {path.relative_to(target.folder).as_posix(): described(path, target.split, len(lengths))}
 
 
 def _imagefolder(target: Target, table: pa.Table) -> Files:

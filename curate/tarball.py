@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 BLOCK = tarfile.BLOCKSIZE  # 512 bytes: headers and contents are multiples of it
 MODE = 0o644
@@ -21,6 +21,15 @@ def ending(length: int) -> bytes:
     """What closes an archive of `length` bytes: two empty blocks, then zeros up to a whole record of 20 blocks."""
     closed = length + 2 * BLOCK
     return bytes(2 * BLOCK + -closed % tarfile.RECORDSIZE)
+
+
+def closed(samples: Iterable[bytes]) -> Iterator[bytes]:
+    """An archive in pieces: what `members` made of each sample, and the ending."""
+    length = 0
+    for sample in samples:
+        length += len(sample)
+        yield sample
+    yield ending(length)
 
 
 def _header(name: str, size: int) -> bytes:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import google_crc32c
 
 Feature = bytes | Sequence[int]
+FIRST, SECOND, THIRD = (bytes([number << 3 | 2]) for number in (1, 2, 3))
+"""Tags of a message's first fields, where they are told with their length (wire type 2)."""
 HEADER = 12  # bytes before a record: its length, and that length's checksum
 FOOTER = 4
 
@@ -28,14 +31,14 @@ def example(features: Mapping[str, Feature]) -> bytes:
     that begins another comes first here and last in Python's protobuf; no two of ours do.)
     Source: tensorflow/core/example/example.proto and feature.proto.
     """
-    entries = (_field(1, _field(1, name.encode()) + _field(2, _feature(features[name]))) for name in sorted(features))
-    return _field(1, b"".join(entries))
+    pieces = [piece for name in sorted(features) for piece in _entry(name, features[name])]
+    return b"".join((FIRST, _varint(sum(map(len, pieces))), *pieces))
 
 
 def frame(record: bytes) -> bytes:
     """One record as TFRecordWriter writes it: length, masked CRC-32C of it, bytes, masked CRC-32C of them."""
     length = struct.pack("<Q", len(record))
-    return length + _masked_crc(length) + record + _masked_crc(record)
+    return b"".join((length, _masked_crc(length), record, _masked_crc(record)))
 
 
 def spans(lengths: Iterable[int]) -> list[Span]:
@@ -47,18 +50,26 @@ def spans(lengths: Iterable[int]) -> list[Span]:
     return found
 
 
-def _feature(value: Feature) -> bytes:
+def _entry(name: str, value: Feature) -> tuple[bytes, bytes]:
+    """A map entry as what leads its value, and the value: pixels are copied once, when all entries are joined."""
     if isinstance(value, bytes):
-        return _field(1, _field(1, value))  # Feature.bytes_list
-    packed = b"".join(_varint(number) for number in value)
-    return _field(3, _field(1, packed) if packed else b"")  # Feature.int64_list
+        kind, content = FIRST, value  # Feature.bytes_list
+    else:
+        kind, content = THIRD, b"".join(map(_varint, value))  # Feature.int64_list
+    size = len(content)
+    values = FIRST + _varint(size) if size or kind is FIRST else b""
+    listed = kind + _varint(len(values) + size) + values
+    pair = _key(name) + SECOND + _varint(len(listed) + size) + listed
+    return FIRST + _varint(len(pair) + size) + pair, content
 
 
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited protocol buffer field (wire type 2)."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+@lru_cache(maxsize=64)
+def _key(name: str) -> bytes:
+    encoded = name.encode()
+    return FIRST + _varint(len(encoded)) + encoded
 
 
+@lru_cache(maxsize=1 << 15)
 def _varint(number: int) -> bytes:
     number &= (1 << 64) - 1  # negative numbers take ten bytes, as two's complement
     encoded = bytearray()
