@@ -53,20 +53,19 @@ def spans(lengths: Iterable[int]) -> list[Span]:
 def _entry(name: str, value: Feature) -> tuple[bytes, bytes]:
     """A map entry as what leads its value, and the value: pixels are copied once, when all entries are joined."""
     if isinstance(value, bytes):
-        kind, content = FIRST, value  # Feature.bytes_list
-    else:
-        kind, content = THIRD, b"".join(map(_varint, value))  # Feature.int64_list
-    size = len(content)
+        return _lead(name, FIRST, len(value)), value  # Feature.bytes_list
+    content = b"".join(map(_varint, value))
+    return _lead(name, THIRD, len(content)), content  # Feature.int64_list
+
+
+@lru_cache(maxsize=1 << 14)
+def _lead(name: str, kind: bytes, size: int) -> bytes:
+    """What leads the `size` bytes of a map entry's value: its key, and the lengths of all that the value lies in."""
     values = FIRST + _varint(size) if size or kind is FIRST else b""
     listed = kind + _varint(len(values) + size) + values
-    pair = _key(name) + SECOND + _varint(len(listed) + size) + listed
-    return FIRST + _varint(len(pair) + size) + pair, content
-
-
-@lru_cache(maxsize=64)
-def _key(name: str) -> bytes:
-    encoded = name.encode()
-    return FIRST + _varint(len(encoded)) + encoded
+    feature = SECOND + _varint(len(listed) + size) + listed
+    key = FIRST + _varint(len(name.encode())) + name.encode()
+    return FIRST + _varint(len(key) + len(feature) + size) + key + feature
 
 
 @lru_cache(maxsize=1 << 15)
