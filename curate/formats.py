@@ -1,14 +1,14 @@
 """The rows of one shard -> its files, a function a format: TFRecord, WebDataset's tar, Hugging Face's imagefolder.
 
-Every function takes (target, table) and returns the files it wrote, named from the shard folder. Rows are turned to
-bytes one by one, so memory stays that of the table.
+Every function takes (target, rows) and returns the files it wrote, named from the shard folder. Rows are turned to
+records one by one, so memory stays that of the rows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -27,6 +27,7 @@ Files = dict[str, ShardFile]
 FOLDER_FILES = 1000  # most files a folder of pictures holds: more are slow to list, on disk and on a hub
 
 
+LISTING = pa.schema([("id", pa.string()), ("family", pa.string()), ("offset", pa.int64()), ("length", pa.int64())])
 LISTINGS = "__listings__"
 """Folder of the tables of tar shards. Hugging Face's datasets passes over such a name; beside the archives it would
 take the tables for the data."""
@@ -67,20 +68,20 @@ def gather(folder: Path, scratch: Path, split: str) -> Files:
     return {f"{split}/{METADATA}": described(path, split, records)}
 
 
-def _tfrecord(target: Target, table: pa.Table) -> Files:
-    records = (_example(row, target.encoding) for row in _rows(table))
-    shard, sizes = _write(target, map(tfrecord.frame, records), len(table))
+def _tfrecord(target: Target, rows: Sequence[Row]) -> Files:
+    records = (_example(row, target.encoding) for row in rows)
+    shard, sizes = _write(target, map(tfrecord.frame, records), len(rows))
     lengths = [size - tfrecord.HEADER - tfrecord.FOOTER for size in sizes]
     offsets = [span.offset for span in tfrecord.spans(lengths)]
-    return {target.name: shard, **_listed(target, table, offsets, lengths, target.folder)}
+    return {target.name: shard, **_listed(target, rows, offsets, lengths, target.folder)}
 
 
-def _webdataset(target: Target, table: pa.Table) -> Files:
-    samples = (tarball.members(_sample(row, target.vocabulary)) for row in _rows(table))
-    shard, sizes = _write(target, tarball.closed(samples), len(table))
-    offsets = list(accumulate(sizes, initial=0))[: len(table)]
+def _webdataset(target: Target, rows: Sequence[Row]) -> Files:
+    samples = (tarball.members(_sample(row, target.vocabulary)) for row in rows)
+    shard, sizes = _write(target, tarball.closed(samples), len(rows))
+    offsets = list(accumulate(sizes, initial=0))[: len(rows)]
     (target.folder / LISTINGS).mkdir(exist_ok=True)
-    return {target.name: shard, **_listed(target, table, offsets, sizes[: len(table)], target.folder / LISTINGS)}
+    return {target.name: shard, **_listed(target, rows, offsets, sizes[: len(rows)], target.folder / LISTINGS)}
 
 
 def _write(target: Target, pieces: Iterable[bytes], records: int) -> tuple[ShardFile, list[int]]:
@@ -94,23 +95,21 @@ def _write(target: Target, pieces: Iterable[bytes], records: int) -> tuple[Shard
     return ShardFile(target.split, records, sum(sizes), digest.hexdigest()), sizes
 
 
-def _listed(target: Target, table: pa.Table, offsets: list[int], lengths: list[int], below: Path) -> Files:
+def _listed(target: Target, rows: Sequence[Row], offsets: list[int], lengths: list[int], below: Path) -> Files:
     """The table, in the folder `below`, of where each record lies in a shard; its entry in the index."""
     path = (below / target.name).with_suffix(".parquet")
-    columns = table.select(["id", "family"])
-    columns = columns.append_column("offset", pa.array(offsets, pa.int64()))
-    columns = columns.append_column("length", pa.array(lengths, pa.int64()))
-    manifest.write_table(path, columns)
-    return {path.relative_to(target.folder).as_posix(): described(path, target.split, len(lengths))}
+    columns = [[row["id"] for row in rows], [row["family"] for row in rows], offsets, lengths]
+    manifest.write_table(path, pa.Table.from_arrays(list(map(pa.array, columns)), schema=LISTING))
+    return {path.relative_to(target.folder).as_posix(): described(path, target.split, len(rows))}
 
 
-def _imagefolder(target: Target, table: pa.Table) -> Files:
+def _imagefolder(target: Target, rows: Sequence[Row]) -> Files:
     """Pictures below a folder that takes its name when it is whole; the rows of metadata that name them."""
-    names = [name for name in table.column_names if _is_picture(name)]
+    names = [name for name in rows[0] if _is_picture(name)]
     made = target.scratch / target.name.replace("/", "-")
     files: Files = {}
     listing = []
-    for number, row in enumerate(_rows(table)):
+    for number, row in enumerate(rows):
         below = f"{number // (FOLDER_FILES // len(names)):03d}"
         (made / below).mkdir(parents=True, exist_ok=True)
         places = {name: f"{below}/{row['id']}.{name}.png" for name in names}
@@ -182,12 +181,7 @@ def _is_picture(name: str) -> bool:
     return name == "color" or name.startswith("line_")
 
 
-def _rows(table: pa.Table) -> Iterator[Row]:
-    for batch in table.to_batches(max_chunksize=64):
-        yield from batch.to_pylist()
-
-
-WRITERS: dict[str, Callable[[Target, pa.Table], Files]] = {
+WRITERS: dict[str, Callable[[Target, Sequence[Row]], Files]] = {
     "tfrecord": _tfrecord,
     "webdataset": _webdataset,
     "imagefolder": _imagefolder,

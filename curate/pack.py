@@ -1,51 +1,64 @@
 """A plan of shards and the pairs parts -> the files of every shard, whatever its format.
 
 Two passes keep memory bounded and reads sequential: every pairs part is read once and its rows are spilled by target
-shard; then each shard is put in its shuffled order. Neither workers nor parts change a byte of the result.
+shard, some shards together where there are many; then each shard is put in its shuffled order. Neither workers nor
+parts change a byte of the result.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate import engine, formats, manifest, progress
 from curate.contract import SPLITS, ShardFile, read_vocabulary
 from curate.errors import DatasetError
+from curate.kept import Ints, Kept
 
 SPILLS = ".spill"
-SPILLED = (  # of a slot, beside the columns of its pair
-    ("position", pa.int64()),
-    ("family", pa.string()),
-    ("group", pa.string()),
-    ("tags", pa.list_(pa.int64())),
-)
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where a pair goes, and what goes with it besides its pixels."""
-
-    shard: int
-    """Number in the plan, over all splits."""
-    position: int
-    family: str
-    group: str
-    tags: tuple[int, ...]
+AT_ONCE = 1 << 26  # bytes of pairs parts spilled at once
+FILES = 256  # most files a worker spills to: a spill of a row or two costs more than the row
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every shard's split and name, and every pair's slot by id."""
+    """Every shard's split and name, and every kept row's place."""
 
     shards: list[tuple[str, str]]
-    slots: dict[str, Slot]
+    kept: Kept
+    shard: npt.NDArray[np.int32]
+    """(rows,) number in `shards`."""
+    position: npt.NDArray[np.int32]
+    """(rows,) in its shard."""
     vocabulary: list[str]
+
+    @cached_property
+    def numbers(self) -> Ints:
+        """(texts of tags,) number in the vocabulary, -1 for one that it lacks."""
+        known = {tag: number for number, tag in enumerate(self.vocabulary)}
+        return np.array([known.get(str(text), -1) for text in self.kept.texts["tags"]], np.int64)
+
+    def slots(self, rows: Ints) -> pa.Table:
+        """Where the pairs of kept rows go, and what goes with them besides their pixels."""
+        places = {"shard": self.shard[rows], "position": self.position[rows]}
+        family, group = self.kept.owners(rows)
+        return pa.table({**places, "family": family, "group": group, "tags": self.kept.tags(rows, self.numbers)})
+
+    @property
+    def stride(self) -> int:
+        """Shards that are spilled together."""
+        return -(-len(self.shards) // FILES)
 
 
 @dataclass(frozen=True)
@@ -61,25 +74,28 @@ class Form:
 
 @dataclass(frozen=True)
 class SpillTask:
-    """Read one pairs part and spill its rows by shard."""
+    """Read some pairs parts and spill their rows by shard."""
 
-    part: Path
-    number: int
+    parts: list[Path]
     columns: list[str]
-    slots: dict[str, Slot]
+    rows: Ints
+    """(pairs,) rows of all parts that go into shards, in the order of their shards."""
+    slots: pa.Table
+    """(pairs,) rows of Plan.slots."""
+    stride: int
     spills: Path
 
 
 @dataclass(frozen=True)
-class ShardTask:
-    """Put the rows spilled for one shard in order, and write it."""
+class ShardsTask:
+    """Put the rows spilled for some shards in order, and write them."""
 
-    number: int
-    split: str
-    name: str
+    spilled: int
+    """Number of their file of spills."""
+    shards: dict[int, tuple[str, str]]
+    """Split and name by number in the plan."""
     folder: Path
-    form: str
-    encoding: str
+    form: Form
 
 
 def pack(dataset: Path, shards: Path, plan: Plan, form: Form, workers: engine.Workers) -> dict[str, ShardFile]:
@@ -90,19 +106,16 @@ def pack(dataset: Path, shards: Path, plan: Plan, form: Form, workers: engine.Wo
     spills = shards / SPILLS
     spills.mkdir()
     files: dict[str, ShardFile] = {}
-    with progress.bar("shard", 2 * len(plan.slots)) as bar:
-        missing = set(plan.slots)
-        for written in engine.run(_spill, _spill_tasks(dataset, plan, spills, form.lines), workers):
-            missing.difference_update(written)
-            bar.advance(len(written))
-        if missing:
-            lacking = f"{dataset} has no pair of {len(missing)} chosen pictures ({min(missing)})"
+    with progress.bar("shard", 2 * len(plan.kept)) as bar:
+        missing = np.ones(len(plan.kept), bool)
+        for spilled in engine.run(_spill, _spill_tasks(dataset, plan, spills, form.lines, missing), workers):
+            bar.advance(spilled)
+        if missing.any():
+            lacking = (
+                f"{dataset} has no pair of {missing.sum()} chosen pictures ({plan.kept.name(int(missing.argmax()))})"
+            )
             raise DatasetError(f"{lacking}: choose from its own manifest")
-        tasks = [
-            ShardTask(number, split, name, shards, form.name, form.encoding)
-            for number, (split, name) in enumerate(plan.shards)
-        ]
-        for records, made in engine.run(_assemble, tasks, workers):
+        for records, made in engine.run(_assemble, _shards_tasks(shards, plan, form), workers):
             files |= made
             bar.advance(records)
     for split in SPLITS:
@@ -111,34 +124,74 @@ def pack(dataset: Path, shards: Path, plan: Plan, form: Form, workers: engine.Wo
     return files
 
 
-def _spill_tasks(dataset: Path, plan: Plan, spills: Path, lines: Sequence[str]) -> Iterator[SpillTask]:
+def _spill_tasks(
+    dataset: Path, plan: Plan, spills: Path, lines: Sequence[str], missing: npt.NDArray[np.bool_]
+) -> Iterator[SpillTask]:
+    """Tasks by the ids of the parts, whose rows are then not `missing` any more."""
     columns = ["id", "color", *(f"line_{method}" for method in lines), "content_box"]
-    for number, part in enumerate(manifest.parts(dataset / "pairs")):
-        ids = manifest.read_table(part, ["id"])["id"].to_pylist()
-        slots = {key: plan.slots[key] for key in ids if key in plan.slots}
-        yield SpillTask(part, number, columns, slots, spills)
+    for parts in _together(manifest.parts(dataset / "pairs")):
+        ids = pa.concat_tables(manifest.read_table(part, ["id"]) for part in parts)["id"]
+        found = plan.kept.find(ids.combine_chunks())
+        missing[found[found >= 0]] = False
+        rows = np.flatnonzero(found >= 0)
+        rows = rows[plan.shard[found[rows]].argsort(kind="stable")]
+        yield SpillTask(parts, columns, rows, plan.slots(found[rows]), plan.stride, spills)
 
 
-def _spill(task: SpillTask) -> list[str]:
-    table = manifest.read_table(task.part, task.columns)
-    by_shard: dict[int, list[int]] = defaultdict(list)
-    for row, key in enumerate(table["id"].to_pylist()):
-        if slot := task.slots.get(key):
-            by_shard[slot.shard].append(row)
-    for shard_number, rows in by_shard.items():
-        pairs = table.take(rows)
-        for name, kind in SPILLED:
-            values = [getattr(task.slots[key], name) for key in pairs["id"].to_pylist()]
-            pairs = pairs.append_column(name, pa.array(values, kind))
-        manifest.write_table(task.spills / f"{shard_number:05d}-{task.number:05d}.parquet", pairs)
-    return list(task.slots)
+def _together(parts: list[Path]) -> Iterator[list[Path]]:
+    """Parts in their order, as many at once as AT_ONCE holds."""
+    held: list[Path] = []
+    total = 0
+    for part in parts:
+        total += part.stat().st_size
+        if held and total > AT_ONCE:
+            yield held
+            held, total = [], part.stat().st_size
+        held.append(part)
+    if held:
+        yield held
 
 
-def _assemble(task: ShardTask) -> tuple[int, dict[str, ShardFile]]:
-    """Write one shard; returns how many records it has, and its files."""
+def _shards_tasks(folder: Path, plan: Plan, form: Form) -> Iterator[ShardsTask]:
+    for first in range(0, len(plan.shards), plan.stride):
+        shards = dict(enumerate(plan.shards[first : first + plan.stride], first))
+        yield ShardsTask(first // plan.stride, shards, folder, form)
+
+
+def _spill(task: SpillTask) -> int:
+    """Append pairs to this process's files, by their shards; returns how many."""
+    own = task.spills / f"worker-{os.getpid()}"
+    own.mkdir(exist_ok=True)
+    pairs = pa.concat_tables(manifest.read_table(part, task.columns) for part in task.parts).take(task.rows)
+    for name in task.slots.column_names:
+        pairs = pairs.append_column(name, task.slots[name])
+    numbers, starts = np.unique(task.slots["shard"].to_numpy() // task.stride, return_index=True)
+    for number, (start, end) in zip(numbers, pairwise([*starts, len(task.rows)]), strict=True):
+        path = own / f"{number:05d}.arrows"
+        with path.open("ab") as file, pa.ipc.new_stream(file, pairs.schema) as stream:
+            stream.write_table(pairs.slice(start, end - start))
+    return len(task.rows)
+
+
+def _spilled(path: Path) -> Iterator[pa.RecordBatch]:
+    """What was appended to a file of spills, a stream after another; of its memory, only what is looked at is read."""
+    with pa.memory_map(str(path)) as file:
+        while file.tell() < file.size():
+            yield from pa.ipc.open_stream(file)
+
+
+def _assemble(task: ShardsTask) -> tuple[int, dict[str, ShardFile]]:
+    """Write some shards; returns how many records they have, and their files."""
     spills = task.folder / SPILLS
-    spilled = [manifest.read_table(path) for path in sorted(spills.glob(f"{task.number:05d}-*.parquet"))]
-    table = pa.concat_tables(spilled).sort_by("position")
+    paths = list(spills.glob(f"worker-*/{task.spilled:05d}.arrows"))
+    pairs = pa.Table.from_batches(batch for path in paths for batch in _spilled(path))
     vocabulary = tuple(read_vocabulary(task.folder))
-    target = formats.Target(task.folder, spills, task.split, task.name, task.encoding, vocabulary)
-    return table.num_rows, formats.WRITERS[task.form](target, table)
+    files: dict[str, ShardFile] = {}
+    for number, (split, name) in task.shards.items():
+        target = formats.Target(task.folder, spills, split, name, task.form.encoding, vocabulary)
+        table = pairs if len(task.shards) == 1 else pairs.filter(pc.equal(pairs["shard"], number))
+        rows = sorted(table.to_pylist(), key=itemgetter("position"))
+        files |= formats.WRITERS[task.form.name](target, rows)
+    for path in paths:
+        path.unlink()
+    return len(pairs), files

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from curate import engine, formats, ledger, manifest, optout, tags
+from curate import engine, formats, kept, ledger, optout, tags
 from curate.contract import (
     INDEX,
     METADATA,
@@ -25,7 +25,8 @@ from curate.contract import (
     write_index,
 )
 from curate.errors import DatasetError, NurieError
-from curate.pack import SPILLS, Form, Plan, Slot, pack
+from curate.kept import Kept
+from curate.pack import SPILLS, Form, Plan, pack
 
 # what a shard folder may hold, so that a torn one can be cleared and a stranger's cannot; paths below it, folders too
 OURS = re.compile(
@@ -33,7 +34,6 @@ OURS = re.compile(
     rf"|{formats.LISTINGS}(/[^/]*-of-[^/]*\.parquet(\.tmp)?)?"
     rf"|({'|'.join(SPLITS)})(/{METADATA}|/\.{METADATA}\.tmp|/\d{{5,}}(/\d{{3,}}(/[0-9a-f]{{32}}\.(color|line_\w+)\.png)?)?)?"
 )
-COLUMNS = ("id", "tags", "family", "group", "split", "dropped", "license", "artist")
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,19 @@ def shard(
     if options.encoding == "raw" and options.format != "tfrecord":
         raise NurieError(f"--encoding raw is of TFRecords only: leave it out, --format {options.format} stores PNG")
     state = ledger.read_state(dataset)
-    rows, counted = _rows(dataset, chosen)
-    resolved = {"extract": state["options"], "shard": _resolved(options), "rows": _rows_hash(rows)}
+    rows, counted = _kept(dataset, chosen)
+    resolved = {"extract": state["options"], "shard": _resolved(options), "rows": rows.digest()}
     shards.mkdir(parents=True, exist_ok=True)
     with engine.alone(shards):
         index = _finished(shards, resolved)
         if index is None:
             _prepare(shards)
-            plan = _plan(rows, options)
+            counts = rows.tag_counts()
+            plan = _plan(rows, counts, options)
             files = {VOCABULARY: _write_vocabulary(shards, plan.vocabulary)}
             form = Form(options.format, options.encoding, state["options"]["lines"])
             files |= pack(dataset, shards, plan, form, workers)
-            index = _index(state, rows, plan, files, resolved, options)
+            index = _index(state, plan, counts, files, resolved, options)
             write_index(shards, index)
     return {**counted, **_summary(index)}
 
@@ -84,30 +85,14 @@ def _resolved(options: Options) -> dict[str, Any]:
     return {name: value for name, value in told.items() if (name, value) != ("format", "tfrecord")}
 
 
-def _rows(dataset: Path, chosen: Path | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Kept rows in the order of their ids, so that neither parts nor the order of a filter matter; and the counts."""
-    table = manifest.read_chosen(chosen) if chosen else manifest.read_parts(dataset / "manifest", COLUMNS)
-    rows = [row for row in table.select(COLUMNS).to_pylist() if row["dropped"] is None]
-    what = chosen or dataset / "manifest"
-    if not rows:
-        raise DatasetError(f"{what} keeps no picture: run `curate why`, or filter less")
-    if any(row["split"] not in SPLITS for row in rows):
-        raise DatasetError(f"{what} has no splits: run `curate dedupe {dataset}` first")
-    if len({row["id"] for row in rows}) < len(rows):
-        raise DatasetError(f"{what} keeps a picture twice: drop repeated ids, or run `curate dedupe` again")
-    if any(row["id"] is None for row in rows):
-        raise DatasetError(f"{what} keeps a file that could not be read: leave `dropped` as it is")
-    if gone := optout.read(dataset).ids.intersection(row["id"] for row in rows):
-        raise DatasetError(f"{what} keeps {min(gone)}, which opted out: run `curate dedupe {dataset}`, and select anew")
-    for row in rows:
-        row["tags"] = row["tags"] or []  # null where a merge in pandas found none
-        if broken := [tag for tag in row["tags"] if tag is None or tag.splitlines() != [tag]]:
-            raise DatasetError(f"{what} gives {row['id']} the tag {broken[0]!r}: a tag is one line of text")
-    return sorted(rows, key=lambda row: row["id"]), manifest.counts(table)
-
-
-def _rows_hash(rows: list[dict[str, Any]]) -> str:
-    return options_hash({"rows": rows})
+def _kept(dataset: Path, chosen: Path | None) -> tuple[Kept, dict[str, Any]]:
+    """The rows to be written, none of which opted out; and the counts."""
+    rows, counted = kept.read(dataset, chosen)
+    gone = pa.array(sorted(optout.read(dataset).ids), pa.string())
+    if (found := rows.find(gone)[rows.find(gone) >= 0]).size:
+        told = f"{chosen or dataset / 'manifest'} keeps {rows.name(found.min())}, which opted out"
+        raise DatasetError(f"{told}: run `curate dedupe {dataset}`, and select anew")
+    return rows, counted
 
 
 def _finished(shards: Path, resolved: dict[str, Any]) -> ShardIndex | None:
@@ -131,28 +116,21 @@ def _prepare(shards: Path) -> None:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def _plan(rows: list[dict[str, Any]], options: Options) -> Plan:
+def _plan(rows: Kept, counts: list[dict[str, int]], options: Options) -> Plan:
     """Shuffle each split whole, then cut it into shards equal to within one pair."""
-    vocabulary = _vocabulary(rows, options.min_count)
-    numbers = {tag: number for number, tag in enumerate(vocabulary)}
     shards: list[tuple[str, str]] = []
-    slots: dict[str, Slot] = {}
-    for split in SPLITS:
-        members = [row for row in rows if row["split"] == split]
-        order = np.random.default_rng([options.seed, SPLITS.index(split)]).permutation(len(members))
+    shard, position = np.zeros((2, len(rows)), np.int32)
+    for number, split in enumerate(SPLITS):
+        members = np.flatnonzero(rows.splits == number)
+        order = np.random.default_rng([options.seed, number]).permutation(len(members))
         total = -(-len(members) // options.shard_size)
-        for number, chunk in enumerate(np.array_split(order, total) if total else []):
-            for position, row in enumerate(members[one] for one in chunk):
-                known = tuple(sorted(numbers[tag] for tag in row["tags"] if tag in numbers))
-                slots[row["id"]] = Slot(len(shards), position, row["family"] or "", row["group"] or "", known)
-            shards.append((split, formats.name_of(options.format, split, number, total)))
-    return Plan(shards, slots, vocabulary)
-
-
-def _vocabulary(rows: list[dict[str, Any]], min_count: int) -> list[str]:
-    """Tags of the training pairs: one that only validation has could never be learned."""
-    counted = tags.count(row["tags"] for row in rows if row["split"] == SPLITS[0])
-    return [tag for tag, count in counted.items() if count >= min_count]
+        for one, chunk in enumerate(np.array_split(order, total) if total else []):
+            shard[members[chunk]] = len(shards)
+            position[members[chunk]] = np.arange(len(chunk))
+            shards.append((split, formats.name_of(options.format, split, one, total)))
+    # tags of the training pairs: one that only validation has could never be learned
+    vocabulary = [tag for tag, count in tags.ranked(counts[0]).items() if count >= options.min_count]
+    return Plan(shards, rows, shard, position, vocabulary)
 
 
 def _write_vocabulary(shards: Path, vocabulary: list[str]) -> ShardFile:
@@ -163,24 +141,27 @@ def _write_vocabulary(shards: Path, vocabulary: list[str]) -> ShardFile:
 
 def _index(
     state: dict[str, Any],
-    rows: list[dict[str, Any]],
     plan: Plan,
+    counts: list[dict[str, int]],
     files: dict[str, ShardFile],
     resolved: dict[str, Any],
     options: Options,
 ) -> ShardIndex:
     known = set(plan.vocabulary)
-    by_split = {split: [row for row in rows if row["split"] == split] for split in SPLITS}
+    pairs = np.bincount(plan.kept.splits, minlength=len(SPLITS)).tolist()
     return ShardIndex(
         size=state["options"]["size"],
         encoding=options.encoding,
         lines=tuple(state["options"]["lines"]),
-        pairs={split: len(members) for split, members in by_split.items()},
-        tags={split: tags.count(set(row["tags"]) & known for row in members) for split, members in by_split.items()},
+        pairs=dict(zip(SPLITS, pairs, strict=True)),
+        tags={
+            split: {tag: count for tag, count in counted.items() if tag in known}
+            for split, counted in zip(SPLITS, counts, strict=True)
+        },
         colors={tag: pair for tag in plan.vocabulary if (pair := tags.split_color(tag))},
         files=files,
-        licenses=dict(sorted(Counter(row["license"] or "" for row in rows).items())),
-        attribution=tuple(sorted({row["artist"] for row in rows if row["artist"]})),
+        licenses=plan.kept.counts("license"),
+        attribution=tuple(artist for artist in plan.kept.counts("artist") if artist),
         options=resolved,
         options_hash=options_hash(resolved),
     )

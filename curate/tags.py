@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 NAMESPACES = ("artist", "character", "copyright", "meta")
 # hydrus and some boorus name the same namespaces otherwise
@@ -72,4 +72,9 @@ def count(rows: Iterable[Iterable[str]]) -> dict[str, int]:
     for tags in rows:
         for tag in set(tags):
             counts[tag] = counts.get(tag, 0) + 1
+    return ranked(counts)
+
+
+def ranked(counts: Mapping[str, int]) -> dict[str, int]:
+    """The same counts, most frequent first, ties by name."""
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from cogapp import Cog
 
@@ -34,6 +35,15 @@ def test_a_manifest_saved_by_pandas_has_its_types_again(dataset: Path, tmp_path:
     pd.read_parquet(dataset / "manifest").iloc[::2].to_parquet(tmp_path / "half.parquet")
     expected = manifest.read_parts(dataset / "manifest").to_pylist()[::2]
     assert manifest.read_chosen(tmp_path / "half.parquet").to_pylist() == expected
+
+
+def test_a_chosen_manifest_is_the_same_in_one_file_in_row_groups_and_in_a_folder(dataset: Path, tmp_path: Path) -> None:
+    table = manifest.read_parts(dataset / "manifest")
+    pq.write_table(table, tmp_path / "groups.parquet", row_group_size=2)
+    for path in (tmp_path / "groups.parquet", dataset / "manifest"):
+        assert manifest.read_chosen(path).to_pylist() == table.to_pylist()
+        [*batches] = manifest.iter_chosen(path, ["id", "tags"])
+        assert pa.concat_tables(batches).to_pylist() == table.select(["id", "tags"]).to_pylist()
 
 
 def test_a_swap_killed_between_its_renames_is_finished(dataset: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from curate import dedupe, extract, manifest, shards
+from curate import dedupe, extract, manifest, pack, shards
 from curate.contract import SPLITS, check_files, read_index, read_vocabulary, write_json
 from curate.decode import decode
 from curate.errors import DatasetError
@@ -109,6 +109,21 @@ def test_parts_of_another_size_give_the_same_records(
     assert tree(tmp_path / "s") == tree(shard_folder)
 
 
+@pytest.mark.parametrize(("limit", "value"), [("AT_ONCE", 1), ("FILES", 1), ("FILES", 3)])
+def test_how_much_is_spilled_at_once_or_together_changes_no_byte(
+    dataset: Path,
+    shard_folder: Path,
+    tmp_path: Path,
+    tree: Tree,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    value: int,
+) -> None:
+    monkeypatch.setattr(pack, limit, value)
+    shards.shard(dataset, tmp_path / "s", OPTIONS)
+    assert tree(tmp_path / "s") == tree(shard_folder)
+
+
 def test_shards_are_as_few_as_may_be_and_equal_to_within_one_pair(dataset: Path, tmp_path: Path) -> None:
     for size in (1, 3, 5, 100):
         shards.shard(dataset, tmp_path / str(size), shards.Options(shard_size=size))
@@ -179,6 +194,7 @@ def test_a_tag_changed_in_pandas_is_the_tag_of_the_record(dataset: Path, tmp_pat
         (lambda table: table.head(0), "keeps no picture"),
         (lambda table: pd.concat([table, table]), "keeps a picture twice"),
         (lambda table: table.assign(id="0" * 31 + "1").head(1), "has no pair of 1 chosen pictures"),
+        (lambda table: table.assign(id="A" * 32).head(1), "keeps 'AAAA.*', which is no picture's id"),
         (lambda table: table.assign(id=None).head(1), "keeps a file that could not be read"),
         (lambda table: table.assign(tags=[["a", "b\nc"]] * len(table)), "a tag is one line of text"),
     ],
