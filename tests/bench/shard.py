@@ -1,0 +1,231 @@
+"""`curate shard` against the script that a user would write with TensorFlow; and its memory as pairs grow.
+
+The script reads the same columns of the same Parquet into memory with pandas, shuffles, and writes tf.train.Example
+with TFRecordWriter; records are checked to be equal. Ours puts in order through the disk, and writes the tables of
+offsets, the checksums and the index as well. Both are timed in turn, in CPU seconds of one process; so is packing
+alone: rows of Python's -> framed records on the disk.
+
+Memory is the most that a process of its own had resident. The datasets are the given one's pairs many times over under
+other ids, shrunk to 16 px for the disk's sake: what grows is by row, and a shard of 128 px adds the same at any number.
+
+Run: python -m tests.bench.shard [DATASET] [--rounds N] [--pairs N] [--json]; Linux alone tells the memory
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate import formats, ledger, manifest, shards, tfrecord
+from curate.contract import SPLITS, atomic_write, read_index
+
+Row = dict[str, Any]
+OPTIONS = shards.Options()
+FEWEST = 4000  # pairs that are timed
+SIDE = 16  # px of pairs whose memory is measured
+COPY = 5000  # about as many rows a part
+FORECAST = 10_000_000
+
+
+def plain(dataset: Path, out: Path) -> None:
+    """What a user would write: pandas reads and joins everything in memory, TensorFlow writes a record at a time."""
+    import tensorflow as tf
+
+    manifest_columns = ["id", "split", "family", "group", "tags", "dropped"]
+    rows = pd.read_parquet(dataset / "manifest", columns=manifest_columns).query("dropped.isnull()", engine="python")
+    counts = rows.loc[rows["split"] == SPLITS[0], "tags"].explode().value_counts()
+    frequent = sorted(counts.index[counts >= OPTIONS.min_count], key=lambda tag: (-counts[tag], tag))
+    vocabulary = {tag: number for number, tag in enumerate(frequent)}
+    rows = rows.merge(pd.read_parquet(dataset / "pairs", columns=_columns(dataset)), on="id")
+    out.mkdir()
+    for split, members in rows.sample(frac=1, random_state=0).groupby("split"):
+        total = -(-len(members) // OPTIONS.shard_size)
+        for number, chunk in enumerate(np.array_split(np.arange(len(members)), total)):
+            with tf.io.TFRecordWriter(str(out / formats.name_of("tfrecord", str(split), number, total))) as writer:
+                for row in members.iloc[chunk].drop(columns=["split", "dropped"]).to_dict("records"):
+                    row["tags"] = sorted(vocabulary[tag] for tag in row["tags"] if tag in vocabulary)
+                    writer.write(example(row))
+
+
+def example(row: Mapping[Any, Any]) -> bytes:
+    """A record by TensorFlow's own classes."""
+    import tensorflow as tf
+
+    made = {}
+    for name, value in row.items():
+        if isinstance(value, bytes | str):
+            data = value.encode() if isinstance(value, str) else value
+            made[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+        else:
+            made[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=value))
+    data = tf.train.Example(features=tf.train.Features(feature=made)).SerializeToString()
+    return bytes(data)
+
+
+def _columns(dataset: Path) -> list[str]:
+    lines = ledger.read_state(dataset)["options"]["lines"]
+    return ["id", "color", *(f"line_{method}" for method in lines), "content_box"]
+
+
+def pack_plain(rows: list[Row], path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for row in rows:
+            writer.write(example(row))
+
+
+def pack_ours(rows: list[Row], path: Path) -> None:
+    with atomic_write(path) as file:
+        for row in rows:
+            file.write(tfrecord.frame(formats._example(row, "png")))
+
+
+def check_equal(folder: Path, other: Path) -> None:
+    """Every record of one folder is in the other."""
+    held, others = ({one["id"]: one for one in _records(path)} for path in (folder, other))
+    assert held == others, "the two do not write the same records"
+
+
+def _records(folder: Path) -> Iterator[dict[str, Any]]:
+    import tensorflow as tf
+
+    for path in sorted(folder.glob("*.tfrecord")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            features = tf.train.Example.FromString(record.numpy()).features.feature
+            yield {name: one.SerializeToString() for name, one in features.items()}
+
+
+def grown(dataset: Path, out: Path, pairs: int, side: int | None) -> Path:
+    """A dataset of about `pairs` kept pairs: those of `dataset` under other ids, shrunk to `side` px or as they are."""
+    rows = manifest.read_parts(dataset / "manifest")
+    rows = rows.filter(pc.is_null(rows["dropped"])).slice(0, min(pairs, COPY))
+    stored = manifest.read_parts(dataset / "pairs", _columns(dataset))
+    stored = stored.take(pc.index_in(rows["id"], stored["id"].combine_chunks()))
+    if side:
+        for name in (one for one in stored.column_names if one == "color" or one.startswith("line_")):
+            shrunk = pa.array([_shrunk(png, side) for png in stored[name].to_pylist()], pa.binary())
+            stored = stored.set_column(stored.column_names.index(name), name, shrunk)
+    for name in ("manifest", "pairs"):
+        (out / name).mkdir(parents=True)
+    shutil.copy(dataset / ledger.STATE, out / ledger.STATE)
+    for copy in range(-(-pairs // len(rows))):
+        manifest.write_table(manifest.part(out / "manifest", copy), _renamed(rows, copy, ("id", "family", "group")))
+        manifest.write_table(manifest.part(out / "pairs", copy), _renamed(stored, copy, ("id",)))
+    return out
+
+
+def _shrunk(png: bytes, side: int) -> bytes:
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED))
+    return cv2.imencode(".png", cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA))[1].tobytes()
+
+
+def _renamed(table: pa.Table, copy: int, names: tuple[str, ...]) -> pa.Table:
+    for name in names:
+        ids = [sha256(f"{copy}:{key}".encode()).hexdigest()[:32] for key in table[name].to_pylist()]
+        table = table.set_column(table.column_names.index(name), name, pa.array(ids, pa.string()))
+    return table
+
+
+def timed(call: Callable[[], object]) -> float:
+    """CPU seconds of this process, all of its threads."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def speed(dataset: Path, work: Path, rounds: int) -> dict[str, Any]:
+    """CPU seconds of the script over ours, of the whole and of packing alone: the medians of rounds taken in turn."""
+    spent: dict[str, list[float]] = {name: [] for name in ("plain", "ours", "pack_plain", "pack_ours")}
+    table = manifest.read_parts(dataset / "pairs", _columns(dataset)).slice(0, FEWEST)
+    rows = [{**row, "family": row["id"], "group": row["id"], "tags": [0, 3, 70, 400]} for row in table.to_pylist()]
+    calls: dict[str, Callable[[], object]] = {
+        "plain": lambda: plain(dataset, work / "plain"),
+        "ours": lambda: shards.shard(dataset, work / "ours", OPTIONS),
+        "pack_plain": lambda: pack_plain(rows, work / "pack_plain"),
+        "pack_ours": lambda: pack_ours(rows, work / "pack_ours"),
+    }
+    for number in range(rounds + 1):
+        for name in calls if number % 2 else reversed(calls):
+            shutil.rmtree(work / name, ignore_errors=True)
+            spent[name].append(timed(calls[name]))
+        if number == 0:  # TensorFlow's import and everything's first time, which are not counted
+            check_equal(work / "plain", work / "ours")
+            spent = {name: [] for name in spent}
+    seconds = {name: statistics.median(one) for name, one in spent.items()}
+    pairs = sum(read_index(work / "ours").pairs.values())
+    return {
+        "pairs": pairs,
+        "ratio": round(seconds["plain"] / seconds["ours"], 3),
+        "packing_ratio": round(seconds["pack_plain"] / seconds["pack_ours"], 3),
+        "pairs_per_cpu_second": round(pairs / seconds["ours"]),
+        "plain_pairs_per_cpu_second": round(pairs / seconds["plain"]),
+    }
+
+
+def peak(dataset: Path, out: Path) -> int:
+    """Bytes that sharding had resident at most, of a process that does nothing else."""
+    shards.shard(dataset, out, OPTIONS)
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
+def memory(dataset: Path, work: Path, pairs: int) -> dict[str, Any]:
+    """Peaks at n, 4 n and 16 n pairs, and what ten million would take by the slope between the last two."""
+    peaks: dict[int, int] = {}
+    for count in (pairs, 4 * pairs, 16 * pairs):
+        folder = grown(dataset, work / "grown", count, SIDE)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            peaks[manifest.rows(folder / "manifest")] = process.submit(peak, folder, work / "shards").result()
+        for path in (folder, work / "shards"):
+            shutil.rmtree(path)
+    _, (middle, low), (most, high) = peaks.items()
+    slope = (high - low) / (most - middle)
+    return {
+        "peak_megabytes": {str(count): round(one / 1e6) for count, one in peaks.items()},
+        "bytes_per_pair": round(slope),
+        "gigabytes_at_10_million": round((high + slope * (FORECAST - most)) / 1e9, 2),
+    }
+
+
+@click.command()
+@click.argument("dataset", type=click.Path(path_type=Path, exists=True), default="demo/dataset")
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
+@click.option("--pairs", type=click.IntRange(1), default=30_000, show_default=True, help="n of the memory.")
+@click.option("--json", "as_json", is_flag=True)
+def main(dataset: Path, rounds: int, pairs: int, as_json: bool) -> None:
+    """Print how many times the script's CPU time is ours, and the peak memory at n, 4 n and 16 n pairs."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        result = memory(dataset, work, pairs)  # first, while this process is small
+        kept = ledger.read_state(dataset)["counts"]["kept"]
+        enough = dataset if kept >= FEWEST else grown(dataset, work / "enough", FEWEST, None)
+        result = speed(enough, work, rounds) | result
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    click.echo(f"{result['pairs']} pairs: {result['pairs_per_cpu_second']} a CPU second; times faster than the script:")
+    click.echo(f"the whole {result['ratio']:.2f}, packing alone {result['packing_ratio']:.2f}")
+    told = ", ".join(f"{one} MB at {int(count):,}" for count, one in result["peak_megabytes"].items())
+    click.echo(f"peak memory: {told} pairs; {result['bytes_per_pair']} bytes a pair more")
+    click.echo(f"ten million pairs: {result['gigabytes_at_10_million']} GB")
+
+
+if __name__ == "__main__":
+    main()
