@@ -74,11 +74,11 @@ class Cluster:
             while bundle := tuple(islice(tasks, size)):
                 flying.append(self.client.submit(_work, function, bundle, told, pure=False))
                 while len(flying) >= IN_FLIGHT * max(1, self.threads()):
-                    yield from self._result(flying.popleft())
+                    yield from self._first(flying)
             while flying:
-                yield from self._result(flying.popleft())
+                yield from self._first(flying)
         finally:
-            for future in flying:  # those not begun are given up
+            for future in flying:  # what nobody waits for is given up, lest it end more workers
                 future.release()
 
     def threads(self) -> int:
@@ -91,6 +91,12 @@ class Cluster:
             self.workers = workers
             progress.say(f"cluster: workers {workers}, threads {threads}")
         return threads
+
+    def _first(self, flying: deque[Any]) -> list[Any]:
+        """The results of the first one, which has landed only then: one that fails is given up like the others."""
+        found = self._result(flying[0])
+        flying.popleft().release()  # at once: what is still held is made again when its worker goes
+        return found
 
     def _result(self, future: Any) -> list[Any]:
         """Its results, once it is done; not awaited for ever, if there is nobody to work on it."""

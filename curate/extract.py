@@ -7,7 +7,8 @@ A part may be made twice at once: on a cluster, by a worker that was given up as
 by a worker that outlives a killed run, and by the next run. So a worker only ever writes files whose names it has drawn
 at random, and gives none of them a part's name. The run does that, once, to those of the attempt whose result came
 back. What another attempt writes, and when, then touches nothing: its files are left over, under hidden names that
-nobody reads, and are cleared. Attempts are equal to the byte, as a part depends on its files and options alone.
+nobody reads, and cleared at the end, or by the next run. Attempts are equal to the byte, as a part depends on its files
+and options alone.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from curate.cli import main
 from curate.cluster import Cluster, connect
 from curate.contract import ATTEMPT
 from curate.errors import DatasetError, MissingExtraError, NurieError, SourceError
+from curate.progress import QUIET
 from curate.scan import Source, scan
 from tests.hosts import connected, end, hosts
 
@@ -164,6 +165,7 @@ class Losing:
 def test_a_lost_scheduler_is_told_in_a_line_and_the_next_run_goes_on(
     art: Path, tmp_path: Path, tree: Tree, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    QUIET.set(False)  # a test before this one may have been told not to talk
     total = extract.extract([Source("art", art)], tmp_path / "local", extract.Options(), part_size=1)["in"]
     again: dict[str, Any] = {
         "sources": [Source("art", art)],
