@@ -26,8 +26,9 @@ import numpy as np
 
 from train import run as training
 from train.config import override
-from train.data import Batch, Choices, Pairs, training_batches
+from train.data import Batch, Choices, training_batches
 from train.gan import Gan, Pace
+from train.pairs import Pairs
 from train.presets import preset as named
 from train.schedule import pace
 
