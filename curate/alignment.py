@@ -58,8 +58,9 @@ def difference(one: Rgb, other: Rgb) -> Difference:
     Enhanced Correlation Coefficient Maximization", IEEE PAMI 30, 2008), so crops and resizes shift nothing. Colours
     are compared in 32x32 cells, each with the nearest of the cells around its place.
     """
-    both = [_compared(a, b) for a, b in ((one, other), (other, one))]
-    return Difference(*(max(values) for values in zip(*both, strict=True)))
+    spot, region, exposed, strokes = zip(*(_compared(a, b) for a, b in ((one, other), (other, one))), strict=True)
+    # the better of the two takes no recolour across the limit, but a copy, of which laying blurs an edge in one alone
+    return Difference(max(spot), max(region), min(exposed), max(strokes))
 
 
 def _compared(one: Rgb, other: Rgb) -> tuple[float, float, float, float]:

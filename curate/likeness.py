@@ -17,8 +17,8 @@ from curate.tags import split_color
 # in 95 of 100 pairs; half-size JPEG 40, 5.9 in 99.
 PERHAPS_SAME, SAME_SIGNATURE = 20.0, 6.0
 # Of alignment's regions. Copies: watermarked, 12.6 or less in 99 of 100 pairs; half-size JPEG 40, 12.1. Another tone:
-# 12.3 or more in 999 of 1000. With exposure made equal recolours come nearer too, in 999 of 1000 to 8.4, at the least
-# to 7.1.
+# 12.3 or more in 999 of 1000. With exposure made equal recolours come nearer too: of 2,744 pairs all but 17, in which
+# hardly a hand is seen, to 7.5 or more.
 SAME_REGIONS, SAME_EXPOSED = 12.3, 6.5
 # Of any cell. A watermark: 21.8 at the most; an eye that winks, an arm bent otherwise: 24.7 and more, and no region is.
 SAME_CELLS = 24.0
