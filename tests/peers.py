@@ -73,15 +73,15 @@ def faiss_search(peers: Path | None, kind: str) -> Any:
 def imagededup_search(peers: Path | None) -> Any:
     """(hashes, radius) -> pairs, by its default search, which compares all."""
     _stand_in(peers)
-    evaluation: Any = import_module("imagededup.handlers.search.retrieval").HashEval
+    brute_force: Any = import_module("imagededup.handlers.search.brute_force_cython").BruteForceCython
+    distance = import_module("imagededup.methods").PHash.hamming_distance
 
     def search(hashes: Any, radius: int) -> Any:
         named = {str(row): f"{value:016x}" for row, value in enumerate(hashes.tolist())}
-        distance = import_module("imagededup.methods").PHash.hamming_distance
-        found = evaluation(named, named, distance, verbose=False, threshold=radius, num_dist_workers=0)
-        told = found.retrieve_results()
-        return np.array(
-            [(int(a), int(b)) for a, some in told.items() for b in some if int(a) < int(b)], np.int64
-        ).reshape(-1, 2)
+        table = brute_force(named, distance)
+        found = (
+            (int(row), int(other)) for row, one in named.items() for other, _ in table.search(query=one, tol=radius)
+        )
+        return np.array([pair for pair in found if pair[0] < pair[1]], np.int64).reshape(-1, 2)
 
     return search

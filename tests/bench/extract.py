@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageChops, ImageFilter
 
+from curate import ledger
 from curate.decode import decode
 from curate.extract import Options, Task, extract_part
 from curate.sample import _drawings, svg_of
@@ -91,6 +92,7 @@ def ours(lines: str) -> Callable[[list[Path], Path], None]:
     def run(paths: list[Path], out: Path) -> None:
         for folder in ("records", "pairs"):
             (out / folder).mkdir(exist_ok=True)
+        (out / ledger.STATE).write_text("{}")
         files = tuple(scan([Source("bench", paths[0].parent)]))
         extract_part(Task(0, files, out, Options(lines=(lines,), keep_monochrome=True), (None,) * len(files)))
 
