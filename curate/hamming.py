@@ -35,12 +35,19 @@ def near_pairs(hashes: Hashes, radius: int, fresh: Mask | None = None, search: S
     With `fresh`, a (n,) mask, only pairs of which either is fresh; but for a sort, the cost is in proportion to them.
     `search` finds the pairs of distinct values: here, or on a cluster.
     """
-    values, known = np.unique(hashes if fresh is None else hashes[fresh]), np.empty(0, np.uint64)
+    values, known = _distinct(hashes if fresh is None else hashes[fresh]), np.empty(0, np.uint64)
     if fresh is not None:
-        known = np.unique(hashes[~fresh])
-        known = known[~_in(known, values)]
+        known = _distinct(hashes[~fresh])
+        known = np.delete(known, np.searchsorted(known, values[_in(values, known)]))
     pairs = _spread(hashes, values, np.concatenate([np.empty((0, 2), np.uint64), *search(values, known, radius)]))
     return pairs if fresh is None else pairs[fresh[pairs].any(axis=1)]
+
+
+def _distinct(hashes: Hashes) -> Hashes:
+    """The distinct ones, in order; NumPy's `unique` hashes them, which takes twenty times as long as to sort them."""
+    ordered = np.sort(hashes)
+    first = np.concatenate([np.ones(min(1, len(ordered)), np.bool_), ordered[1:] != ordered[:-1]])
+    return np.asarray(ordered[first], np.uint64)
 
 
 def _in(values: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
@@ -52,7 +59,7 @@ def _in(values: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
 
 def _spread(hashes: Hashes, values: Hashes, found: Hashes) -> Pairs:
     """Pairs (m, 2) of values -> pairs of the hashes that have them, with all pairs of equal ones among `values`."""
-    involved = np.union1d(values, found)
+    involved = _distinct(np.concatenate([values, found.ravel()]))
     rows = np.flatnonzero(_in(hashes, involved))
     rows = rows[np.argsort(hashes[rows], kind="stable")]
     starts = np.searchsorted(hashes[rows], involved)
