@@ -37,11 +37,11 @@ QUALITY = 90
 ACROSS = 5  # drawings in a row of a page: as many bytes a pixel as illustrations have
 
 
-def pictures(folder: Path, count: int) -> list[Path]:
+def pictures(folder: Path, count: int, sides: tuple[int, int] = SIDES) -> list[Path]:
     """JPEGs, each of another size: pages of drawings spread over the whole set, as dense as an illustration is."""
     codes, random = [one.code for one in _drawings()], np.random.default_rng(0)
     for number in range(count):
-        side = int(random.integers(*SIDES)) // ACROSS
+        side = int(random.integers(*sides)) // ACROSS
         drawn = [decode(draw(svg_of(code), side, "white")).rgb for code in random.choice(codes, ACROSS**2)]
         squares = [square(rgb, side) for rgb in drawn]
         page = np.vstack([np.hstack(squares[row * ACROSS : (row + 1) * ACROSS]) for row in range(ACROSS)])

@@ -1,0 +1,304 @@
+"""What stages take and leave, by picture: for `curate plan`, which tests/bench/costs.py makes constants of.
+
+CPU seconds are told of the process that runs a stage, which no other worker can help, apart from those of its workers.
+Memory of the former is what Python and Arrow had allocated at most; of the latter, what a process had resident at most.
+Pictures are the demo's, but for the time to read them: pages of them, as tests/bench/extract.py makes, of two sizes.
+
+Run: python -m tests.bench.stages [ART] [DATASET] [--pages 8] [--rounds 3] [--json]; minutes, on Linux
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import tempfile
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing import active_children
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate import dedupe, engine, extract, ledger, manifest, shards, thumbnails
+from curate.decode import decode
+from curate.hamming import Pairs
+from curate.progress import QUIET
+from curate.scan import Source, scan
+from tests.bench.extract import pictures as pages
+from tests.bench.search import alone
+from tests.bench.strangers import pictures_of, proposals
+
+SIDES = ((900, 1100), (1900, 2100))  # px of a page's longer side
+STYLES = (("contour",), ("contour", "dilate", "xdog"))
+WORKERS = 2
+FILES = 2048  # of art, with sidecars, whose extract is timed
+COMMITS = 64
+TICK = 0.1  # s between two looks at the workers' memory
+
+Cost = dict[str, float]
+
+
+def spent(call: Callable[[], object]) -> Cost:
+    """CPU seconds of this process, and of its ended workers beyond their start; MB one of those had at most."""
+    marks = [_seconds()]
+    list(engine.run(nothing, range(WORKERS), WORKERS))
+    marks.append(_seconds())
+    with ThreadPoolExecutor(1) as pool:
+        ended = threading.Event()
+        watched = pool.submit(_watched, ended)
+        try:
+            call()
+        finally:
+            ended.set()
+    marks.append(_seconds())
+    node, workers = (max(0.0, last - 2 * middle + first) for first, middle, last in zip(*marks, strict=True))
+    return {"node": node, "workers": workers, "worker_mb": watched.result()}
+
+
+def _seconds() -> tuple[float, float]:
+    """CPU seconds of this process so far, and of its ended children."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    mine, theirs = (usage.ru_utime + usage.ru_stime for usage in usages)
+    return mine, theirs
+
+
+def _watched(ended: threading.Event) -> float:
+    """MB that a child of this process had resident at most; what the system tells of the ended counts their parent."""
+    most = 0.0
+    while not ended.wait(TICK):
+        for child in active_children():
+            with suppress(OSError):
+                most = max(most, resident(str(child.pid)))
+    return most
+
+
+def resident(process: str = "self") -> float:
+    """MB that a process had resident at most."""
+    told = Path("/proc", process, "status").read_text().partition("VmHWM:")[2].split()
+    return int(told[0]) / 1024 if told else 0.0  # an ended one that is not yet gone has none
+
+
+def nothing(number: int) -> int:
+    return number
+
+
+def held(call: Callable[[], object]) -> float:
+    """Bytes that Python, and Arrow, had allocated at most, of a call in a process that does nothing else."""
+    call()  # what is loaded and compiled stays, whatever the number of pictures
+    tracemalloc.start()
+    call()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return float(most + pa.default_memory_pool().max_memory())
+
+
+def reading(folder: Path, lines: tuple[str, ...], rounds: int) -> dict[str, Any]:
+    """A page's CPU seconds in extract's worker, and what the process had resident at most."""
+    cv2.setNumThreads(1)
+    files = tuple(scan([Source("pages", folder)]))
+    seconds = []
+    with tempfile.TemporaryDirectory() as temporary:
+        out = Path(temporary)
+        ledger.write_state(out, {"version": manifest.SCHEMA_VERSION, "options": {}, "sources": []})
+        for name in ("records", "pairs"):
+            (out / name).mkdir()
+        task = extract.Task(0, files, out, extract.Options(lines, keep_monochrome=True), (None,) * len(files))
+        for _ in range(rounds + 1):
+            started = time.process_time()
+            extract.extract_part(task)
+            seconds.append(time.process_time() - started)
+    return {
+        "lines": len(lines),
+        "megapixels": float(np.mean([np.prod(decode(file.file.read_bytes()).rgb.shape[:2]) for file in files]) / 1e6),
+        "bytes": sum(file.file.stat().st_size for file in files) / len(files),
+        "cpu_seconds": median(seconds[1:]) / len(files),
+        "peak_mb": resident(),
+    }
+
+
+def readings(work: Path, number: int, rounds: int) -> list[dict[str, Any]]:
+    """Of every size and number of line styles, each in a process of its own."""
+    told = []
+    for sides in SIDES:
+        folder = work / f"pages-{sides[0]}"
+        folder.mkdir()
+        pages(folder, number, sides)
+        told += [alone(reading, folder, lines, rounds) for lines in STYLES]
+    return told
+
+
+def extracting(art: Path, dataset: Path, work: Path) -> Cost:
+    """Of the process that lists, commits and finishes: CPU and wall seconds, bytes; a picture, or a part."""
+    some, out = work / "art", work / "extracted"
+    some.mkdir()
+    for path in sorted(art.iterdir())[:FILES]:
+        (some / path.name).symlink_to(path.resolve())
+    options = extract.Options(keep_monochrome=True)
+    cost = spent(lambda: extract.extract([Source("art", some)], out, options, workers=WORKERS))
+    rows = manifest.rows(out / "records")
+    copy = shutil.copytree(dataset, work / "again")
+    return {
+        "node_cpu_seconds": cost["node"] / rows,
+        "commit_seconds": committing(out),
+        "memory": alone(_held_again, art, copy) / manifest.rows(dataset / "records"),
+    }
+
+
+def _held_again(art: Path, dataset: Path) -> float:
+    """Of an extract that finds nothing new."""
+    QUIET.set(True)
+    state = ledger.read_state(dataset)
+    options = extract.Options(**state["options"] | {"lines": tuple(state["options"]["lines"])})
+    return held(lambda: extract.extract([Source(state["sources"][0], art)], dataset, options))
+
+
+def committing(dataset: Path) -> float:
+    """Wall seconds that a part takes which is staged already: they pass one after another."""
+    first = len(manifest.parts(dataset / "records"))
+    ids = tuple(manifest.read_table(manifest.part(dataset / "pairs", 0), ["id"])["id"].to_pylist())
+    staged = [extract.Part(first + number, f".staged-{number}", ids, len(ids), 0, 0) for number in range(COMMITS)]
+    for part in staged:
+        for folder in ("records", "pairs"):
+            shutil.copy(manifest.part(dataset / folder, 0), dataset / folder / part.staged)
+    started = time.monotonic()
+    for part in staged:
+        extract._commit(dataset, part, set())
+    return (time.monotonic() - started) / COMMITS
+
+
+def deduping(dataset: Path, work: Path, rows: int, found: Pairs) -> Cost:
+    """Of gathering and judging, a picture; of proposing and looking, a proposed pair; bytes and MB held."""
+    copy = shutil.copytree(dataset, work / "deduped")
+    shutil.rmtree(copy / "edges", ignore_errors=True)
+    whole = alone(_deduped, copy)
+    known = alone(_deduped, copy)  # remembers every edge
+    blocks = [pair for pair in np.array_split(found, 5) if len(pair)]  # as many searches propose them
+    return {
+        "node_cpu_seconds": known["node"] / rows,
+        "proposal_cpu_seconds": max(0.0, whole["node"] - known["node"]) / len(found),
+        "look_cpu_seconds": whole["workers"] / len(found),
+        "part_cpu_seconds": looked_up(manifest.parts(dataset / "pairs")),
+        "worker_mb": whole["worker_mb"],
+        "memory": alone(_held_edges, copy) / rows,
+        "proposal_memory": alone(_held_proposals, blocks) / len(found),
+    }
+
+
+def _deduped(dataset: Path) -> Cost:
+    QUIET.set(True)
+    return spent(lambda: dedupe.dedupe(dataset, dedupe.Options(), workers=WORKERS))
+
+
+def looked_up(parts: list[Path]) -> float:
+    """CPU seconds to read of a part what dedupe compares: it stands for every part that is not at hand."""
+    started = time.process_time()
+    for path in parts:
+        for name in ("sketch", "view"):
+            thumbnails._column(path, name)
+    return (time.process_time() - started) / len(parts)
+
+
+def _held_edges(dataset: Path) -> float:
+    QUIET.set(True)
+    return held(lambda: dedupe.dedupe(dataset, dedupe.Options()))
+
+
+def _held_proposals(blocks: list[Pairs]) -> float:
+    return held(lambda: np.unique(np.concatenate(blocks), axis=0))
+
+
+def sharding(dataset: Path, work: Path) -> Cost:
+    """CPU seconds and bytes on disk of a kept pair, and MB a worker has."""
+    cost = alone(_sharded, dataset, work / "shards")
+    kept = ledger.read_state(dataset)["counts"]["kept"]
+    size = sum(path.stat().st_size for path in (work / "shards").iterdir()) / kept
+    return {
+        "node_cpu_seconds": cost["node"] / kept,
+        "cpu_seconds": cost["workers"] / kept,
+        "worker_mb": cost["worker_mb"],
+        "bytes": size,
+    }
+
+
+def _sharded(dataset: Path, out: Path) -> Cost:
+    QUIET.set(True)
+    return spent(lambda: shards.shard(dataset, out, shards.Options(), workers=WORKERS))
+
+
+def stored(dataset: Path, rows: int) -> Cost:
+    """Bytes a picture in a dataset's Parquet, by what they are; `line` is of a style."""
+    pairs: dict[str, float] = {}
+    for path in manifest.parts(dataset / "pairs"):
+        for name, size in _columns(path):
+            pairs[name] = pairs.get(name, 0) + size / rows
+    lines = [size for name, size in pairs.items() if name.startswith("line_")]
+
+    def folder(name: str) -> float:
+        return sum(path.stat().st_size for path in (dataset / name).iterdir()) / rows
+
+    return {
+        "records": folder("records"),
+        "manifest": folder("manifest") + (dataset / ledger.TAG_TABLE).stat().st_size / rows,
+        "edges": folder("edges"),
+        "color": pairs["color"],
+        "line": sum(lines) / len(lines),
+        "compared": sum(pairs.values()) - pairs["color"] - sum(lines),
+    }
+
+
+def _columns(path: Path) -> Iterator[tuple[str, int]]:
+    footer = pq.read_metadata(path)
+    for group in range(footer.num_row_groups):
+        for column in range(footer.num_columns):
+            chunk = footer.row_group(group).column(column)
+            yield chunk.path_in_schema.split(".")[0], chunk.total_compressed_size
+
+
+def report(art: Path, dataset: Path, work: Path, number: int, rounds: int) -> dict[str, Any]:
+    """Every stage's figures, and what the dataset holds."""
+    QUIET.set(True)
+    found = proposals(pictures_of(dataset))
+    rows = manifest.rows(dataset / "records")
+    told: dict[str, Any] = {
+        "pictures": rows,
+        "reading": readings(work, number, rounds),
+        "extract": extracting(art, dataset, work),
+        "dedupe": deduping(dataset, work, rows, found),
+        "shard": sharding(dataset, work),
+        "stored": stored(dataset, rows),
+    }
+    sizes, lines = told["stored"], len(ledger.read_state(dataset)["options"]["lines"])
+    pixels = sizes["color"] + lines * sizes["line"]
+    return told | {"stored": sizes | {"packed": max(0.0, told["shard"]["bytes"] - pixels)}}
+
+
+@click.command()
+@click.argument("art", type=click.Path(path_type=Path, exists=True), default="demo/art")
+@click.argument("dataset", type=click.Path(path_type=Path, exists=True), default="demo/dataset")
+@click.option("--pages", "number", type=click.IntRange(1), default=8, show_default=True, help="Of each size.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="After one to warm up.")
+@click.option("--json", "as_json", is_flag=True)
+def main(art: Path, dataset: Path, number: int, rounds: int, as_json: bool) -> None:
+    """Measure the stages on ART and the DATASET that was made of it, which is left as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = report(art, dataset, Path(folder), number, rounds)
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    for name, figures in result.items():
+        click.echo(f"{name}: {figures if isinstance(figures, int) else json.dumps(figures)}")
+
+
+if __name__ == "__main__":
+    main()
