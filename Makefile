@@ -71,9 +71,12 @@ test: $(VENV)/installed  ## every check: format, lint, types, import contracts, 
 slow: $(VENV)/installed  ## the tests that take minutes
 	pytest -m slow
 
-bench: $(VENV)/installed  ## every benchmark, one JSON object each; after make demo
-	@set -e; for file in tests/bench/[a-z]*.py; do \
-	  name=$$(basename $$file .py); echo "# $$name" >&2; python -m tests.bench.$$name --json; done
+bench: $(VENV)/installed  ## every benchmark, one JSON object each, kept in bench/ and what curate plan goes by; after make demo
+	@mkdir -p bench
+	@set -e -o pipefail; for file in $(filter-out tests/bench/costs.py,$(sort $(wildcard tests/bench/[a-z]*.py))); do \
+	  name=$$(basename $$file .py); echo "# $$name" >&2; \
+	  python -m tests.bench.$$name --json | tee bench/$$name.json.tmp; mv bench/$$name.json.tmp bench/$$name.json; done
+	@python -m tests.bench.costs --from bench
 
 format: $(VENV)/installed  ## format, and mend what lint can mend
 	ruff check --fix
@@ -88,4 +91,4 @@ lock: $(VENV)/installed  ## write requirements.lock anew from pyproject.toml; UP
 	  --custom-compile-command "make lock" $(UPGRADE) --quiet --output-file requirements.lock
 
 clean:  ## remove all that make made
-	rm -rf $(VENV) demo build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo bench build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -14,6 +14,7 @@ The road, a module a stage:
     why       one picture's fate
     remove    optout (who is to stay out) > sweep: who opts out is gone, and stays out
     verify    every byte and count
+    plan      what any number of pictures would take, by what was measured
 
 `manifest` alone touches the dataset's Parquet, `tag_table` derives its long table of tags; `contract` is all that
 `train` may know, `engine` runs the work.

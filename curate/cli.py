@@ -8,7 +8,19 @@ from typing import Any
 import click
 
 from curate import __version__
-from curate.command import Folder, Road, decided, faults, listing, on_cluster, stage, stories, summary, workers_option
+from curate.command import (
+    Folder,
+    Road,
+    decided,
+    faults,
+    listing,
+    on_cluster,
+    planned,
+    stage,
+    stories,
+    summary,
+    workers_option,
+)
 from curate.contract import ENDINGS
 from curate.engine import Workers
 
@@ -257,3 +269,22 @@ def verify(folder: Path) -> dict[str, Any]:
     from curate.verify import verify as stage_verify  # noqa: PLC0415
 
     return {"folder": str(folder), "faults": stage_verify(folder)}
+
+
+@main.command()
+@click.option("--pictures", type=click.FloatRange(1), required=True, help="How many; 1e8 is a number, too.")
+@click.option("--megapixels", type=click.FloatRange(0, min_open=True), default=2, show_default=True, help="Of each.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Cores, on any hosts.")
+@click.option("--lines", type=click.IntRange(1), default=3, show_default=True, help="Line-art methods to store.")
+@click.option(
+    "--strangers",
+    type=click.FloatRange(0, 1),
+    help="Share of the pairs of unlike pictures that dedupe has to look at.  [default: as of icons in one style]",
+)
+@stage(planned)
+def plan(pictures: float, megapixels: float, workers: int, lines: int, strangers: float | None) -> dict[str, Any]:
+    """Tell what a data set would take: hours, disk, memory, exchange; by what was measured on one machine."""
+    from curate.needs import Size  # noqa: PLC0415
+    from curate.plan import told  # noqa: PLC0415
+
+    return told(Size(pictures, megapixels, workers, lines, strangers))

@@ -147,3 +147,33 @@ def faults(_name: str, result: dict[str, Any]) -> None:
     for fault in result["faults"]:
         click.echo(fault)
     click.echo(f"{result['folder']}: {len(result['faults']) or 'no'} faults, {result['seconds']:.1f} s")
+
+
+HEADS = {
+    "cpu_hours": "CPU h",
+    "wall_hours": "hours",
+    "disk_gb": "disk GB",
+    "exchange_gb": "exchange GB",
+    "worker_gb": "GB a worker",
+    "node_gb": "GB of one",
+}
+
+
+def planned(_name: str, result: dict[str, Any]) -> None:
+    """Print a plan as a table of stages, then what takes most of the time, and where the design bends."""
+    from curate.plan import rounded  # noqa: PLC0415  # only this command pays for it
+
+    rows = [{**one, "disk_gb": sum(one["disk_gb"].values())} for one in result["stages"]]
+    rows.append({"name": "in all", **result["totals"]})
+    click.echo(" " * 8 + "".join(f"{head:>12}" for head in HEADS.values()))
+    for row in rows:
+        click.echo(f"{row['name']:8}" + "".join(f"{rounded(row[name]):>12}" for name in HEADS))
+    most = result["dominates"]
+    share = most["wall_hours"] / result["totals"]["wall_hours"]
+    click.echo(f"most of the time: {most['stage']}, {most['name']} ({share:.0%})")
+    bare = ", ".join(f"{rounded(result['without_strangers'][name])} {HEADS[name]}" for name in list(HEADS)[:2])
+    click.echo(f"with --strangers 0: {bare}")
+    click.echo(f"raw shards in place of PNG: {rounded(result['raw_shards_gb'])} GB")
+    for limit in result["limits"]:
+        click.echo(f"from {rounded(limit['start'])} {limit['of']}: {limit['what']}; then: {limit['change']}")
+    click.echo("measured on {cores} cores of {cpu}, {python}; what is larger is reckoned".format(**result["machine"]))
