@@ -3,11 +3,13 @@
 Two passes keep memory bounded and reads sequential: every pairs part is read once and its rows are spilled by target
 shard, some shards together where there are many; then each shard is put in its shuffled order. Neither workers nor
 parts change a byte of the result.
+
+Either may be done twice at once, on a cluster whose worker was given up as lost. So an attempt spills into a folder
+that it has named at random, only those whose result came back are read, and spills are removed by the run alone.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from functools import cached_property
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +30,8 @@ from curate.errors import DatasetError
 from curate.kept import Ints, Kept
 
 SPILLS = ".spill"
-AT_ONCE = 1 << 26  # bytes of pairs parts spilled at once
-FILES = 256  # most files a worker spills to: a spill of a row or two costs more than the row
+AT_ONCE = 1 << 27  # bytes of pairs parts spilled at once
+FILES = 256  # most files that are spilled to at once: a spill of a row or two costs more than the row
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,9 @@ class ShardsTask:
     """Put the rows spilled for some shards in order, and write them."""
 
     spilled: int
-    """Number of their file of spills."""
+    """Number of their files of spills."""
+    attempts: tuple[str, ...]
+    """Folders of spills that are whole."""
     shards: dict[int, tuple[str, str]]
     """Split and name by number in the plan."""
     folder: Path
@@ -108,19 +113,24 @@ def pack(dataset: Path, shards: Path, plan: Plan, form: Form, workers: engine.Wo
     files: dict[str, ShardFile] = {}
     with progress.bar("shard", 2 * len(plan.kept)) as bar:
         missing = np.ones(len(plan.kept), bool)
-        for spilled in engine.run(_spill, _spill_tasks(dataset, plan, spills, form.lines, missing), workers):
+        attempts = []
+        for spilled, attempt in engine.run(_spill, _spill_tasks(dataset, plan, spills, form.lines, missing), workers):
+            attempts.append(attempt)
             bar.advance(spilled)
         if missing.any():
             lacking = (
                 f"{dataset} has no pair of {missing.sum()} chosen pictures ({plan.kept.name(int(missing.argmax()))})"
             )
             raise DatasetError(f"{lacking}: choose from its own manifest")
-        for records, made in engine.run(_assemble, _shards_tasks(shards, plan, form), workers):
+        tasks = list(_shards_tasks(shards, plan, form, tuple(attempts)))
+        for task, (records, made) in zip(tasks, engine.run(_assemble, tasks, workers), strict=True):
             files |= made
+            for path in _spills(task):
+                path.unlink()
             bar.advance(records)
     for split in SPLITS:
         files |= formats.gather(shards, spills, split)
-    shutil.rmtree(spills)
+    shutil.rmtree(spills, ignore_errors=True)  # an attempt that comes too late may still write there
     return files
 
 
@@ -152,46 +162,46 @@ def _together(parts: list[Path]) -> Iterator[list[Path]]:
         yield held
 
 
-def _shards_tasks(folder: Path, plan: Plan, form: Form) -> Iterator[ShardsTask]:
+def _shards_tasks(folder: Path, plan: Plan, form: Form, attempts: tuple[str, ...]) -> Iterator[ShardsTask]:
     for first in range(0, len(plan.shards), plan.stride):
         shards = dict(enumerate(plan.shards[first : first + plan.stride], first))
-        yield ShardsTask(first // plan.stride, shards, folder, form)
+        yield ShardsTask(first // plan.stride, attempts, shards, folder, form)
 
 
-def _spill(task: SpillTask) -> int:
-    """Append pairs to this process's files, by their shards; returns how many."""
-    own = task.spills / f"worker-{os.getpid()}"
-    own.mkdir(exist_ok=True)
+def _spill(task: SpillTask) -> tuple[int, str]:
+    """Write pairs to files of this attempt's own, by their shards; returns how many, and the files' folder."""
+    own = task.spills / uuid4().hex
+    own.mkdir()
     pairs = pa.concat_tables(manifest.read_table(part, task.columns) for part in task.parts).take(task.rows)
     for name in task.slots.column_names:
         pairs = pairs.append_column(name, task.slots[name])
     numbers, starts = np.unique(task.slots["shard"].to_numpy() // task.stride, return_index=True)
     for number, (start, end) in zip(numbers, pairwise([*starts, len(task.rows)]), strict=True):
         path = own / f"{number:05d}.arrows"
-        with path.open("ab") as file, pa.ipc.new_stream(file, pairs.schema) as stream:
+        with path.open("wb") as file, pa.ipc.new_stream(file, pairs.schema) as stream:
             stream.write_table(pairs.slice(start, end - start))
-    return len(task.rows)
+    return len(task.rows), own.name
+
+
+def _spills(task: ShardsTask) -> list[Path]:
+    paths = [task.folder / SPILLS / attempt / f"{task.spilled:05d}.arrows" for attempt in task.attempts]
+    return [path for path in paths if path.is_file()]
 
 
 def _spilled(path: Path) -> Iterator[pa.RecordBatch]:
-    """What was appended to a file of spills, a stream after another; of its memory, only what is looked at is read."""
+    """What a file of spills holds; of its memory, only what is looked at is read."""
     with pa.memory_map(str(path)) as file:
-        while file.tell() < file.size():
-            yield from pa.ipc.open_stream(file)
+        yield from pa.ipc.open_stream(file)
 
 
 def _assemble(task: ShardsTask) -> tuple[int, dict[str, ShardFile]]:
     """Write some shards; returns how many records they have, and their files."""
-    spills = task.folder / SPILLS
-    paths = list(spills.glob(f"worker-*/{task.spilled:05d}.arrows"))
-    pairs = pa.Table.from_batches(batch for path in paths for batch in _spilled(path))
+    pairs = pa.Table.from_batches(batch for path in _spills(task) for batch in _spilled(path))
     vocabulary = tuple(read_vocabulary(task.folder))
     files: dict[str, ShardFile] = {}
     for number, (split, name) in task.shards.items():
-        target = formats.Target(task.folder, spills, split, name, task.form.encoding, vocabulary)
+        target = formats.Target(task.folder, task.folder / SPILLS, split, name, task.form.encoding, vocabulary)
         table = pairs if len(task.shards) == 1 else pairs.filter(pc.equal(pairs["shard"], number))
         rows = sorted(table.to_pylist(), key=itemgetter("position"))
         files |= formats.WRITERS[task.form.name](target, rows)
-    for path in paths:
-        path.unlink()
     return len(pairs), files

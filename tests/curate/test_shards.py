@@ -1,6 +1,7 @@
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from curate import dedupe, extract, manifest, pack, shards
+from curate import dedupe, engine, extract, manifest, pack, shards
 from curate.contract import SPLITS, check_files, read_index, read_vocabulary, write_json
 from curate.decode import decode
 from curate.errors import DatasetError
@@ -262,3 +263,21 @@ def test_shards_asked_for_otherwise_replace_the_old_ones(
     assert len(list(again.glob("*.tfrecord"))) == 3
     shards.shard(dataset, again, OPTIONS)
     assert tree(again) == tree(shard_folder)
+
+
+@pytest.mark.parametrize("form", ["tfrecord", "webdataset"])
+def test_work_that_is_done_twice_over_changes_no_byte(
+    dataset: Path, tmp_path: Path, tree: Tree, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster, where a worker that was given up as lost may have done all but tell."""
+    options = replace(OPTIONS, format=form)
+    shards.shard(dataset, tmp_path / "once", options)
+
+    def twice(function: Callable[[Any], Any], tasks: Iterable[Any], _workers: int) -> Iterator[Any]:
+        for task in tasks:
+            function(task)
+            yield function(task)
+
+    monkeypatch.setattr(engine, "run", twice)
+    shards.shard(dataset, tmp_path / "twice", options)
+    assert tree(tmp_path / "twice") == tree(tmp_path / "once")
