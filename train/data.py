@@ -107,6 +107,7 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
     places = style_places(pairs.index, choices.lines)
     weighed = weights(pairs, choices.balance) if choices.balance else None
     pool = ThreadPoolExecutor(os.cpu_count())
+    cv2.setNumThreads(1)  # threads share a batch already: OpenCV's own would wait beside them, at the cost of a core
 
     def read(step: int, *drawn: Any) -> Gathered:
         numbers = batch_numbers(choices.seed, step, batch_size, len(pairs), weighed)
