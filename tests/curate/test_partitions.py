@@ -5,6 +5,7 @@ import pytest
 
 from curate import bands, manifest, partitions
 from curate.bands import Hashes
+from curate.progress import QUIET
 from tests.curate.test_bands import NONE, beside, skewed, told
 
 
@@ -56,6 +57,7 @@ def test_no_hash_has_no_pair(tmp_path: Path) -> None:
 def test_hot_buckets_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    QUIET.set(False)  # a command may have been asked to be
     monkeypatch.setattr(bands, "HOT", 100)
     monkeypatch.setattr(bands, "_cost", lambda *given: given[3] - 4.0)
     hashes = skewed(1500, 0.06, 3)
