@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 
 from curate import bands, engine, hamming, likeness, lookalikes, manifest, partitions, progress, thumbnails
 from curate.engine import Workers
-from curate.hamming import Hashes, Mask, Search
+from curate.hamming import Hashes, Mask
 from curate.ledger import LOOKS
 from curate.lookalikes import Edge, Look
 from curate.pictures import Pictures
@@ -28,6 +32,51 @@ BLOCK = 4096  # candidates a task
 Proposed = npt.NDArray[np.int64]
 """(m, 3) int64: two indices a < b, and the variant that one lies in, as in lookalikes.Candidate."""
 Edges = dict[tuple[int, int], Edge]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is compared, how, by whom; and a folder of this run's own, which all workers see."""
+
+    datasets: Sequence[Path]
+    """Of which the first is ours to write to."""
+    pictures: Pictures
+    max_distance: int
+    workers: Workers
+    scratch: Path
+
+    @cached_property
+    def parts(self) -> tuple[Path, ...]:
+        """The parts of pairs in which the pictures lie."""
+        return tuple(path.absolute() for dataset in self.datasets for path in manifest.parts(dataset / "pairs"))
+
+    @cached_property
+    def places(self) -> npt.NDArray[np.int32]:
+        """(n, 2) of each picture in `parts`; every part is read for it once."""
+        return thumbnails.places(self.parts, self.pictures.ids)
+
+    def near(self, values: Hashes, known: Hashes, radius: int) -> Iterator[Hashes]:
+        """As bands.near; where hashes are many, or others are at work, piece by piece by the workers."""
+        few = len(values) + len(known) < partitions.PIECE
+        if self.workers == 1 or (isinstance(self.workers, int) and few):
+            yield from bands.near(values, known, radius)
+            return
+        folder = self.scratch / uuid4().hex
+        folder.mkdir()
+        yield from partitions.search(folder, self.workers, values, known, radius)
+        shutil.rmtree(folder, ignore_errors=True)  # a worker given up as lost may still write there
+
+
+@contextmanager
+def _searching(datasets: Sequence[Path], pictures: Pictures, max_distance: int, workers: Workers) -> Iterator[Search]:
+    """A folder that no run before had: workers remember what they read for it, and the lost write to it still."""
+    looks = datasets[0].absolute() / LOOKS
+    scratch = looks / uuid4().hex
+    scratch.mkdir(parents=True)
+    try:
+        yield Search(datasets, pictures, max_distance, workers, scratch)
+    finally:
+        shutil.rmtree(looks, ignore_errors=True)
 
 
 def find(
@@ -45,57 +94,40 @@ def find(
     """
     fresh = np.ones(len(pictures.ids), np.bool_) if fresh is None else fresh
     radii = {"trimmed": max_distance, "line": LINE_RADIUS, "outline": LINE_RADIUS, "edge": LINE_RADIUS}
-    search = _search(datasets[0], workers)
-    found = [_pairs(pictures.hashes[name], radius, fresh, search) for name, radius in radii.items()]
-    proposed = _as_they_lie(np.unique(np.concatenate(found), axis=0))
-    edges = _edges(_look(proposed, datasets, pictures, max_distance, workers))
-    turned = _turned(pictures, max_distance, fresh, edges, search)
-    return edges | _best(_look(turned, datasets, pictures, max_distance, workers), edges)
+    with _searching(datasets, pictures, max_distance, workers) as search:
+        found = [_pairs(pictures.hashes[name], radius, fresh, search) for name, radius in radii.items()]
+        edges = _edges(_look(_as_they_lie(np.unique(np.concatenate(found), axis=0)), search))
+        return edges | _best(_look(_turned(search, fresh, edges), search), edges)
 
 
 def find_copies(
     datasets: Sequence[Path], pictures: Pictures, max_distance: int, ours: Mask, *, workers: Workers = 1
 ) -> Edges:
     """The duplicates among the pairs of one of `ours`, a (n,) mask, and another's; recolours are not sought."""
-    search = _search(datasets[0], workers)
-    pairs = _pairs(pictures.hashes["trimmed"], max_distance, ours, search)
-    proposed = _as_they_lie(pairs[ours[pairs].sum(axis=1) == 1])
-    edges = _edges(_look(proposed, datasets, pictures, max_distance, workers))
-    turned = _turned(pictures, max_distance, ours, edges, search)
-    turned = turned[ours[turned[:, :2]].sum(axis=1) == 1]
-    edges |= _best(_look(turned, datasets, pictures, max_distance, workers), edges)
+    with _searching(datasets, pictures, max_distance, workers) as search:
+        pairs = _pairs(pictures.hashes["trimmed"], max_distance, ours, search)
+        edges = _edges(_look(_across(_as_they_lie(pairs), ours), search))
+        edges |= _best(_look(_across(_turned(search, ours, edges), ours), search), edges)
     return {pair: edge for pair, edge in edges.items() if edge.kind == "duplicate"}
 
 
-def _search(dataset: Path, workers: Workers) -> Search:
-    """How near hashes are sought: here, or where they are many or others are at work, piece by piece by the workers."""
-
-    def search(values: Hashes, known: Hashes, radius: int) -> Iterator[Hashes]:
-        if workers == 1 or (isinstance(workers, int) and len(values) + len(known) < partitions.PIECE):
-            yield from bands.near(values, known, radius)
-            return
-        scratch = dataset.absolute() / LOOKS
-        scratch.mkdir(exist_ok=True)
-        try:
-            yield from partitions.search(scratch, workers, values, known, radius)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)  # a worker given up as lost may still write there
-
-    return search
+def _across(proposed: Proposed, ours: Mask) -> Proposed:
+    return np.asarray(proposed[ours[proposed[:, :2]].sum(axis=1) == 1], np.int64)
 
 
 def _pairs(hashes: list[str | None], radius: int, fresh: Mask, search: Search) -> hamming.Pairs:
     told = np.array([number for number, one in enumerate(hashes) if one is not None], np.int64)
     parsed = hamming.parse([one for one in hashes if one is not None])
-    return told[hamming.near_pairs(parsed, radius, fresh[told], search)].reshape(-1, 2)
+    return told[hamming.near_pairs(parsed, radius, fresh[told], search.near)].reshape(-1, 2)
 
 
 def _as_they_lie(pairs: hamming.Pairs) -> Proposed:
     return np.concatenate([pairs, np.zeros((len(pairs), 1), np.int64)], axis=1)
 
 
-def _turned(pictures: Pictures, radius: int, fresh: Mask, edges: Edges, search: Search) -> Proposed:
+def _turned(search: Search, fresh: Mask, edges: Edges) -> Proposed:
     """Pairs of which one is near a variant of the other, but for those known as duplicates."""
+    pictures = search.pictures
     told = np.array([number for number, hashes in enumerate(pictures.variants) if hashes], np.int64)
     if not len(told):
         return np.empty((0, 3), np.int64)
@@ -103,7 +135,8 @@ def _turned(pictures: Pictures, radius: int, fresh: Mask, edges: Edges, search: 
     sought = np.tile(fresh[told], 2)
     found = set()
     for variant in range(1, table.shape[1]):
-        pairs = hamming.near_pairs(np.concatenate([table[:, 0], table[:, variant]]), radius, sought, search)
+        hashes = np.concatenate([table[:, 0], table[:, variant]])
+        pairs = hamming.near_pairs(hashes, search.max_distance, sought, search.near)
         across = pairs[(pairs[:, 0] < len(told)) & (pairs[:, 1] >= len(told))] - (0, len(told))
         for one, other in told[across[across[:, 0] != across[:, 1]]].tolist():
             found.add((one, other, variant) if one < other else (other, one, -variant))
@@ -126,54 +159,38 @@ def _best(looks: Iterable[Look], edges: Edges) -> Edges:
     return found
 
 
-def _look(
-    proposed: Proposed, datasets: Sequence[Path], pictures: Pictures, max_distance: int, workers: Workers
-) -> Iterator[Look]:
+def _look(proposed: Proposed, search: Search) -> Iterator[Look]:
     """What the second look leaves of the proposed pairs, in no order."""
     if not len(proposed):
         return
-    parts = tuple(path.absolute() for dataset in datasets for path in manifest.parts(dataset / "pairs"))
-    places = thumbnails.places(parts, pictures.ids)
-    part = places[:, 0]
+    part = search.places[:, 0]
     proposed = proposed[np.lexsort((part[proposed[:, 1]], part[proposed[:, 0]]))]  # neighbours are in the same parts
-    scratch = datasets[0].absolute() / LOOKS
-    scratch.mkdir(exist_ok=True)
     blocks = np.split(proposed, range(BLOCK, len(proposed), BLOCK))
-    if workers != 1 and len(blocks) == 1:
-        workers = 1  # starting others would take longer
-    try:
-        tasks = _tasks(blocks, scratch, parts, places, pictures, max_distance)
-        with progress.bar("dedupe", len(proposed)) as bar:
-            for block, found in zip(blocks, engine.run(lookalikes.look, tasks, workers, pictures=BLOCK), strict=True):
-                bar.advance(len(block))
-                yield from found
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    workers = search.workers if len(blocks) > 1 else 1  # starting others would take longer
+    with progress.bar("dedupe", len(proposed)) as bar:
+        looks = engine.run(lookalikes.look, _tasks(blocks, search), workers, pictures=BLOCK)
+        for block, found in zip(blocks, looks, strict=True):
+            bar.advance(len(block))
+            yield from found
 
 
-def _tasks(
-    blocks: Iterable[Proposed],
-    scratch: Path,
-    parts: tuple[Path, ...],
-    places: npt.NDArray[np.int32],
-    pictures: Pictures,
-    max_distance: int,
-) -> Iterator[lookalikes.Task]:
-    for number, block in enumerate(blocks):
-        path = scratch / f"block-{number:05d}.parquet"
-        lookalikes.write(path, _told(block, places, pictures, max_distance))
-        yield lookalikes.Task(path, parts)
+def _tasks(blocks: Iterable[Proposed], search: Search) -> Iterator[lookalikes.Task]:
+    for block in blocks:
+        path = search.scratch / f"block-{uuid4().hex}.parquet"
+        lookalikes.write(path, _told(block, search))
+        yield lookalikes.Task(path, search.parts)
 
 
-def _told(block: Proposed, places: npt.NDArray[np.int32], pictures: Pictures, max_distance: int) -> dict[str, Any]:
+def _told(block: Proposed, search: Search) -> dict[str, Any]:
     """What the records say of a block of pairs, column by column."""
+    pictures = search.pictures
     a, b, variant = block.T
     pairs = list(zip(a.tolist(), b.tolist(), strict=True))
     bits = np.array([pictures.bits(*pair) for pair in pairs], np.int32)
     comparable = [pictures.comparable(*pair) for pair in pairs]
-    told = {"a": a, "b": b, "variant": variant.astype(np.int32), "bits": bits, "near": bits <= max_distance}
-    told |= {f"part_{side}": places[numbers, 0] for side, numbers in (("a", a), ("b", b))}
-    told |= {f"row_{side}": places[numbers, 1] for side, numbers in (("a", a), ("b", b))}
+    told = {"a": a, "b": b, "variant": variant.astype(np.int32), "bits": bits, "near": bits <= search.max_distance}
+    told |= {f"part_{side}": search.places[numbers, 0] for side, numbers in (("a", a), ("b", b))}
+    told |= {f"row_{side}": search.places[numbers, 1] for side, numbers in (("a", a), ("b", b))}
     told["color"] = likeness.color_distance(pictures.colors[a], pictures.colors[b])
     tags = [(pictures.tags[one], pictures.tags[other]) for one, other in pairs]
     conflict = [likeness.colors_conflict(*both) for both in tags]

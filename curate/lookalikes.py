@@ -78,13 +78,14 @@ class Task:
     """A block of candidates to look at, and where the pictures lie."""
 
     block: Path
+    """In a folder of its run's own."""
     parts: tuple[Path, ...]
 
 
 def look(task: Task) -> list[Look]:
     """Look at every candidate of a block."""
     cv2.setNumThreads(1)  # on pictures this small threads cost more than they do
-    thumbnails = _thumbnails(task.parts)
+    thumbnails = _thumbnails(task.block.parent, task.parts)
     looks = ((candidate, _edge(candidate, thumbnails)) for candidate in _read(task.block))
     return [Look(candidate, edge) for candidate, edge in looks if edge is not None]
 
@@ -101,8 +102,8 @@ def _read(path: Path) -> Iterator[Candidate]:
 
 
 @lru_cache(maxsize=1)
-def _thumbnails(parts: tuple[Path, ...]) -> Thumbnails:
-    """Kept from block to block: neighbours are of the same parts."""
+def _thumbnails(_run: Path, parts: tuple[Path, ...]) -> Thumbnails:
+    """Kept from block to block, as neighbours are of the same parts; in another run parts may hold other pixels."""
     return Thumbnails(parts)
 
 

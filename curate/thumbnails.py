@@ -12,7 +12,10 @@ import numpy.typing as npt
 
 from curate import manifest, strokes
 from curate.decode import Rgb
+from curate.errors import DamagedError
 from curate.lineart import Gray
+
+HELD = 64  # columns of parts that are kept
 
 Place = tuple[int, int]
 """Number of a pairs part, and a row in it."""
@@ -23,7 +26,7 @@ class Thumbnails:
 
     def __init__(self, parts: Sequence[Path]) -> None:
         self.parts = parts
-        self._column = lru_cache(maxsize=64)(_column)
+        self._column = lru_cache(maxsize=HELD)(_column)
         self.sketch = lru_cache(maxsize=8192)(self._sketch)
         self.edges = lru_cache(maxsize=8192)(self._edges)
 
@@ -47,14 +50,14 @@ class Thumbnails:
 
 
 def places(parts: Sequence[Path], ids: Sequence[str]) -> npt.NDArray[np.int32]:
-    """(n, 2) place of the pair of each id: of the last part that has one."""
-    wanted = {key: number for number, key in enumerate(ids)}
-    found = np.full((len(ids), 2), -1, np.int32)
+    """(n, 2) place of the pair of each id: of the last part that has one. Raises DamagedError if none has."""
+    wanted, at = set(ids), dict[str, Place]()
     for part, path in enumerate(parts):
-        for row, key in enumerate(manifest.read_table(path, ["id"])["id"].to_pylist()):
-            if (number := wanted.get(key)) is not None:
-                found[number] = part, row
-    return found
+        keys = manifest.read_table(path, ["id"])["id"].to_pylist()
+        at |= {key: (part, row) for row, key in enumerate(keys) if key in wanted}
+    if lacking := sorted(wanted.difference(at)):
+        raise DamagedError(f"no part of pairs holds {lacking[0]}: run `curate verify`, and extract again")
+    return np.array([at[key] for key in ids], np.int32).reshape(-1, 2)
 
 
 def _column(path: Path, name: str) -> list[bytes]:

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from curate import candidates, dedupe, extract, manifest
+from curate import candidates, dedupe, extract, lookalikes, manifest
 from curate.errors import DatasetError
-from curate.pictures import Pictures
 from curate.scan import Source
 from tests.curate.test_dedupe import OPTIONS, Tree, jpeg, rows
 
@@ -23,9 +22,10 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     found: Looks = []
     told = candidates._told
 
-    def noted(block: candidates.Proposed, places: Any, pictures: Pictures, max_distance: int) -> dict[str, Any]:
-        found.extend((pictures.ids[a], pictures.ids[b]) for a, b, variant in block.tolist() if not variant)
-        return told(block, places, pictures, max_distance)
+    def noted(block: candidates.Proposed, search: candidates.Search) -> dict[str, Any]:
+        ids = search.pictures.ids
+        found.extend((ids[a], ids[b]) for a, b, variant in block.tolist() if not variant)
+        return told(block, search)
 
     monkeypatch.setattr(candidates, "_told", noted)
     return found
@@ -163,3 +163,19 @@ def test_the_rule_asked_for_decides_which_duplicate_is_kept(
     (source / "liked.json").write_text('{"score": 7}')
     dataset = deduplicated(source, tmp_path / "d", replace(OPTIONS, survivor=rule))
     assert [path for path, row in rows(dataset).items() if row["dropped"] is None] == [survivor]
+
+
+def test_a_dataset_read_afresh_under_its_old_name_is_looked_at_as_it_is_now(
+    art: Path, source: Path, tmp_path: Path, tree: Tree
+) -> None:
+    """A process that looked before, as a cluster's workers have, remembers nothing of the parts of then."""
+    dataset = deduplicated(source, tmp_path / "d")
+    shutil.rmtree(source)
+    source.mkdir()
+    for path in (*sorted(art.glob("1F44B*"))[:4], *sorted(art.glob("1F34E*"))):
+        shutil.copy(path, source)
+    newcomer(art, source)
+    extract.extract([Source("s", source)], dataset, LINES, fresh=True)
+    dedupe.dedupe(dataset, OPTIONS)
+    lookalikes._thumbnails.cache_clear()
+    assert tree(dataset / "edges") == tree(deduplicated(source, tmp_path / "e") / "edges")
