@@ -97,6 +97,8 @@ class ShardsTask:
     """Number of their files of spills."""
     attempts: tuple[str, ...]
     """Folders of spills that are whole."""
+    pairs: int
+    """In all the shards."""
     shards: dict[int, tuple[str, str]]
     """Split and name by number in the plan."""
     folder: Path
@@ -163,9 +165,11 @@ def _together(parts: list[Path]) -> Iterator[list[Path]]:
 
 
 def _shards_tasks(folder: Path, plan: Plan, form: Form, attempts: tuple[str, ...]) -> Iterator[ShardsTask]:
+    pairs = np.bincount(plan.shard, minlength=len(plan.shards))
     for first in range(0, len(plan.shards), plan.stride):
         shards = dict(enumerate(plan.shards[first : first + plan.stride], first))
-        yield ShardsTask(first // plan.stride, attempts, shards, folder, form)
+        number = int(pairs[first : first + plan.stride].sum())
+        yield ShardsTask(first // plan.stride, attempts, number, shards, folder, form)
 
 
 def _spill(task: SpillTask) -> tuple[int, str]:
@@ -195,8 +199,14 @@ def _spilled(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _assemble(task: ShardsTask) -> tuple[int, dict[str, ShardFile]]:
-    """Write some shards; returns how many records they have, and their files."""
-    pairs = pa.Table.from_batches(batch for path in _spills(task) for batch in _spilled(path))
+    """Write some shards; returns how many records they have, and their files.
+
+    Raises DatasetError, before it writes, if spills are missing: another attempt is done, and the run removes them.
+    """
+    batches = [batch for path in _spills(task) for batch in _spilled(path)]
+    if (found := sum(map(len, batches))) != task.pairs:
+        raise DatasetError(f"{found} of {task.pairs} pairs are there to be written into {task.folder}: run it again")
+    pairs = pa.Table.from_batches(batches)
     vocabulary = tuple(read_vocabulary(task.folder))
     files: dict[str, ShardFile] = {}
     for number, (split, name) in task.shards.items():

@@ -281,3 +281,21 @@ def test_work_that_is_done_twice_over_changes_no_byte(
     monkeypatch.setattr(engine, "run", twice)
     shards.shard(dataset, tmp_path / "twice", options)
     assert tree(tmp_path / "twice") == tree(tmp_path / "once")
+
+
+def test_a_shard_of_which_spills_are_gone_is_not_written(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt that comes too late, while the run removes what another one read."""
+    run = engine.run
+
+    def late(function: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:
+        for result in run(function, tasks, workers):
+            if function is pack._spill:
+                min((tmp_path / "s" / pack.SPILLS / result[1]).glob("*.arrows")).unlink()
+            yield result
+
+    monkeypatch.setattr(engine, "run", late)
+    with pytest.raises(DatasetError, match=r"0 of \d pairs are there"):
+        shards.shard(dataset, tmp_path / "s", OPTIONS)
+    assert not list((tmp_path / "s").glob("*.tfrecord"))
