@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from curate import probe
+from curate.probe import Hashes
 
-Hashes = npt.NDArray[np.uint64]
 Found = npt.NDArray[np.uint64]
 """(m, 2) uint64: pairs of hashes."""
 
 BITS = 64
 WIDEST = 22  # bits of a band: its table of buckets has 4 bytes for each of 2^22 keys
+FEWEST = -(-BITS // WIDEST)  # bands: as many as a large set is searched in
 SAMPLE = 1 << 16  # hashes whose bits are counted before they are dealt to bands
 ROWS = 1 << 16  # rows probed at once: bounds what one call returns
 HOT = 1 << 15  # hashes in a bucket from which it is split on other bits: all with all would take half a second
@@ -86,7 +87,7 @@ def bands_for(hashes: Hashes, rows: int, radius: int) -> Bands:
     Real hashes are skewed: some bits are nearly always 0. Bits are dealt in turn by how much they tell, so that no band
     is left with those alone.
     """
-    counts = range(-(-BITS // WIDEST), max(3, min(radius + 1, 16)) + 1)
+    counts = range(FEWEST, max(FEWEST, min(radius + 1, 16)) + 1)
     count = min(counts, key=lambda one: _cost(len(hashes), rows, radius, one))
     if rows * len(hashes) <= _cost(len(hashes), rows, radius, count):
         return Bands(np.arange(BITS), (1, BITS - 1), (1, -1))  # a bit never differs by more than one: all with all

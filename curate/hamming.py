@@ -8,15 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from curate import bands
+from curate.bands import BITS
+from curate.probe import Hashes
 
-Hashes = npt.NDArray[np.uint64]
+__all__ = ["BITS", "Hashes", "distance", "near_pairs", "parse"]
+
 Pairs = npt.NDArray[np.int64]
 """(n, 2) int64: indices a < b."""
 Mask = npt.NDArray[np.bool_]
 Search = Callable[[Hashes, Hashes, int], Iterable[Hashes]]
 """As bands.near."""
-
-BITS = 64
 
 
 def parse(hashes: list[str]) -> Hashes:

@@ -6,20 +6,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from curate.bands import BITS, WIDEST
+from curate.bands import BITS, FEWEST, WIDEST
 from curate.errors import NurieError
 from curate.extract import PART
 from curate.lookalikes import BLOCK
 from curate.partitions import MOST, PIECE
+from curate.thumbnails import HELD
 from curate.variants import SLANTED
 
 HOUR, GB = 3600, 1e9
 SIDE = 128  # px of pairs, as the constants were measured
-BANDS = 3  # of the search, from some ten thousand pictures on
-FULL = 8 << min(WIDEST, BITS // BANDS)  # hashes from which a bucket costs more than its probe, by bands.py
+FULL = 8 << min(WIDEST, BITS // FEWEST)  # hashes from which a bucket costs more than its probe, by bands.py
 MILLION = 1e6  # hashes whose search was measured
 PROBED = 2  # bits by which the keys of two pieces differ, at most
-KEPT = 32  # pairs parts of which a worker holds what dedupe compares, by thumbnails.py: two columns each
+KEPT = HELD // 2  # pairs parts of which a worker holds what dedupe compares: two columns each
 BEYOND = 1e15  # pictures: more than there are
 
 Costs = Mapping[str, float]
@@ -138,7 +138,7 @@ def _tables(n: float) -> float:
     """Bytes that the searches write and read: a table a band, in pieces, each read with those whose keys are near."""
     cut = min(MOST, max(0, int(n).bit_length() - PIECE.bit_length() + 1))
     near = sum(math.comb(cut, bits) for bits in range(PROBED + 1))
-    return (4 + 2 * len(SLANTED)) * BANDS * 8 * n * (1 + near)
+    return (4 + 2 * len(SLANTED)) * FEWEST * 8 * n * (1 + near)
 
 
 def reads_of_parts(n: float, found: float) -> float:
@@ -166,7 +166,7 @@ def dedupe(size: Size, costs: Costs) -> Stage:
         {
             "manifest": n * costs["manifest_bytes"] / GB,
             "edges": n * costs["edges_bytes"] / GB,
-            "scratch": max(BANDS * 8 * n, proposed) / GB,
+            "scratch": max(FEWEST * 8 * n, proposed) / GB,
         },
         worker_gb=costs["dedupe_worker_mb"] / 1e3,
         node_gb=(n * (costs["dedupe_bytes"] + 2 * costs["search_bytes"]) + found * costs["propose_bytes"]) / GB,

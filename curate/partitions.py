@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from curate import bands, engine, manifest, progress
-from curate.bands import Bands, Found, Hashes
+from curate.bands import Bands, Found
 from curate.engine import Workers
+from curate.probe import Hashes
 
 PIECE = 1 << 20  # hashes a piece, about: 8 MB to read, some seconds to search
 PICTURES = 1 << 20  # that a task counts as, where tasks are bundled
@@ -43,8 +44,9 @@ def search(folder: Path, workers: Workers, values: Hashes, known: Hashes, radius
     plan = bands.bands_for(np.concatenate([values, known]), len(values), radius)
     cut = min(MOST, min(plan.widths) - 1, max(0, len(values) + len(known) - 1).bit_length() - PIECE.bit_length() + 1)
     cut = max(0, cut)
-    for name, hashes in (("fresh", values), ("known", known)):
-        _write(folder, name, hashes, plan, cut)
+    _write(folder, "fresh", values, plan, cut)
+    if len(known):
+        _write(folder, "known", known, plan, cut)
     tasks = list(_tasks(folder, plan, cut, radius, known=len(known) > 0))
     split = 0
     for path, hot in engine.run(_join, tasks, workers, pictures=PICTURES):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate import bands
-from curate.bands import Hashes, bands_for, near
+from curate.bands import bands_for, near
+from curate.probe import Hashes
 
 NONE = np.empty(0, np.uint64)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from curate import bands, manifest, partitions
-from curate.bands import Hashes
+from curate.probe import Hashes
 from curate.progress import QUIET
 from tests.curate.test_bands import NONE, beside, skewed, told
 
