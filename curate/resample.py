@@ -23,7 +23,6 @@ ONE = 22  # bits of a weight: 255 times as much still fits 32
 LEAST = 1e-3  # OpenCV leaves smaller parts of a pixel out
 TIE = 1 << (2 * ONE - 16)  # how far the rounding of weights takes a half, at the most
 LOBES = 3
-TALL = 1.5
 
 
 def area(pixels: Pixels, width: int, height: int) -> Pixels:
@@ -45,11 +44,12 @@ def area(pixels: Pixels, width: int, height: int) -> Pixels:
 def lanczos(luma: Pixels, side: int = 32) -> Pixels:
     """(h, w) uint8 -> (side, side), bit for bit as Pillow's `resize((side, side), LANCZOS)`.
 
-    Source: Pillow's Resample.c: weights of 22 bits, first along rows, then along columns, each rounded to 8 bits. Of
-    pictures nearly twice as high as wide Pillow 13 takes the columns first: those are left to it.
+    Source: Pillow's Resample.c: weights of 22 bits, first along rows, then along columns, each rounded to 8 bits. What
+    Pillow 13 shrinks in height more than twice as far as in width it takes by columns first: that is left to it.
     """
     flat = np.ascontiguousarray(luma)
-    if flat.shape[0] > TALL * flat.shape[1]:
+    high, wide = flat.shape
+    if high > side and high - side > 2 * (wide - side):
         return np.asarray(Image.fromarray(flat).resize((side, side), Image.Resampling.LANCZOS), np.uint8)
     if flat.shape[1] != side:
         flat = _weighed(flat, *_weights(flat.shape[1], side))

@@ -1,3 +1,4 @@
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -54,6 +55,14 @@ def test_a_flat_picture_stays_as_it_is(value: int) -> None:
 def test_lanczos_is_pillows_bit_for_bit(gray: np.ndarray) -> None:
     expected = Image.fromarray(gray).resize((32, 32), Image.Resampling.LANCZOS)
     assert lanczos(gray).tolist() == np.asarray(expected).tolist()
+
+
+def test_lanczos_is_pillows_at_every_small_size_and_where_pillow_takes_columns_first() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1300, 600), dtype=np.uint8)
+    limits = [(2 * wide - 32 + more, wide) for wide in (64, 100, 333, 600) for more in (-1, 0, 1, 2)]
+    for high, wide in [*product(range(1, 65), range(1, 49)), *limits]:
+        expected = np.asarray(Image.fromarray(noise[:high, :wide]).resize((32, 32), Image.Resampling.LANCZOS))
+        assert np.array_equal(lanczos(noise[:high, :wide]), expected), (high, wide)
 
 
 def test_luma_is_pillows_in_every_colour() -> None:
