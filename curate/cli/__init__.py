@@ -1,0 +1,26 @@
+"""One command a stage: parse, call, print. `stages` make data, `desk` tells of it and mends it."""
+
+from __future__ import annotations
+
+import click
+
+from curate import __version__
+from curate.cli.command import Road
+from curate.cli.desk import decide, plan, remove, tags, verify, why
+from curate.cli.stages import dedupe, extract, sample, select, shard
+
+
+@click.group(cls=Road, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="nurie", prog_name="curate")
+def main() -> None:
+    """Drawings in, shards out: colour art and tags become line-art/colour pairs for training.
+
+    \b
+    curate extract ART DATASET     decode, draw lines, hash, shrink to pairs
+    curate dedupe DATASET          duplicates, recolours, splits
+    curate shard DATASET SHARDS    what `train fit SHARDS RUN` reads
+    """  # noqa: D301  # click wants the backspace itself
+
+
+for command in (sample, extract, dedupe, decide, tags, select, shard, why, remove, verify, plan):
+    main.add_command(command)
