@@ -21,13 +21,13 @@ import pyarrow.compute as pc
 from curate import manifest
 from curate.contract import SPLITS, canonical_json
 from curate.errors import DatasetError
+from curate.ids import ID, Ids, fixed, is_packed, packed, sixteen, unpacked
+from curate.rules import Rules
 
 COLUMNS = ("id", "tags", "family", "group", "split", "dropped", "license", "artist")
 NUMBERED = ("tags", "split", "license", "artist")
 OWNERS = ("family", "group")
 CHUNK = 1 << 14  # rows that are Python's at a time
-ID = "^[0-9a-f]{32}$"
-Ids = npt.NDArray[np.bytes_]
 Ints = npt.NDArray[np.int64]
 
 
@@ -40,7 +40,7 @@ class Kept:
     order: npt.NDArray[np.int32]
     """(rows,) where each row lies in `columns`, which are as they were read: sorting them would hold them twice."""
     columns: Mapping[str, pa.Array]
-    """`family` and `group` as `_packed` makes them, NUMBERED as numbers (`tags`: a list of them a row)."""
+    """`family` and `group` as `packed` makes them, NUMBERED as numbers (`tags`: a list of them a row)."""
     texts: Mapping[str, Sequence[str | None]]
     """What the numbers of each NUMBERED column stand for."""
 
@@ -56,7 +56,7 @@ class Kept:
 
     def find(self, ids: pa.Array) -> Ints:
         """(ids,) row of each id, -1 where it is not kept."""
-        wanted = _sixteen(_packed(ids))
+        wanted = sixteen(packed(ids))
         rows = np.minimum(self.ids.searchsorted(wanted), len(self) - 1)
         return np.where(self.ids[rows] == wanted, rows, -1)
 
@@ -66,7 +66,7 @@ class Kept:
 
     def owners(self, rows: Ints) -> tuple[pa.Array, pa.Array]:
         """Families and groups of rows, as text; empty where they have none."""
-        family, group = (pc.fill_null(_unpacked(self._take(name, rows)), "") for name in OWNERS)
+        family, group = (pc.fill_null(unpacked(self._take(name, rows)), "") for name in OWNERS)
         return family, group
 
     def tags(self, rows: Ints, vocabulary: Ints) -> pa.Array:
@@ -119,11 +119,11 @@ class Kept:
     def _json(self, rows: slice, quoted: Mapping[str, pa.Array]) -> pa.Array:
         """Some rows, each as `canonical_json` has it, in a tenth of its time."""
         columns = {name: self._take(name, rows) for name in self.columns}
-        columns["id"] = _fixed(self.ids[rows].tobytes())
+        columns["id"] = fixed(self.ids[rows].tobytes())
         told = {name: quoted[name].take(columns[name]) for name in NUMBERED if name != "tags"}
         for name in ("id", *OWNERS):
-            texts = _unpacked(columns[name])  # no id has what JSON escapes
-            whole = _joined('"', texts, '"') if _is_packed(columns[name]) else map(_quoted, texts.to_pylist())
+            texts = unpacked(columns[name])  # no id has what JSON escapes
+            whole = _joined('"', texts, '"') if is_packed(columns[name]) else map(_quoted, texts.to_pylist())
             told[name] = pa.array(whole, pa.string())
         ends = np.concatenate([[0], pc.list_value_length(columns["tags"]).to_numpy().cumsum()]).astype(np.int32)
         tags = pa.ListArray.from_arrays(ends, quoted["tags"].take(pc.list_flatten(columns["tags"])))
@@ -133,8 +133,8 @@ class Kept:
         return _joined("{", pieces[0].removeprefix(", "), *pieces[1:], "}")
 
 
-def read(dataset: Path, chosen: Path | None) -> tuple[Kept, dict[str, Any]]:
-    """The kept rows of a dataset's manifest, or of `chosen`, a filtered one; and counts of its rows by fate.
+def read(dataset: Path, chosen: Path | None, rules: Rules | None = None) -> tuple[Kept, dict[str, Any]]:
+    """The kept rows of a dataset's manifest, or of `chosen`, a filtered one, tags by `rules`; counts of rows by fate.
 
     Raises DatasetError, naming the file, if they make no shards.
     """
@@ -147,12 +147,13 @@ def read(dataset: Path, chosen: Path | None) -> tuple[Kept, dict[str, Any]]:
         rows = table.filter(pc.is_null(table["dropped"]))
         _check(rows, what, dataset)
         for name in ("id", *OWNERS):
-            gathered[name].append(_packed(rows[name].combine_chunks()))
+            gathered[name].append(packed(rows[name].combine_chunks()))
+        rows = _ruled(rows, rules) if rules else rows
         for name in NUMBERED:
             gathered[name].append(_numbered(rows[name].combine_chunks(), texts[name]))
     if not fates[None]:
         raise DatasetError(f"{what} keeps no picture: run `curate why`, or filter less")
-    ids = _sixteen(_concatenated(gathered.pop("id")))
+    ids = sixteen(_concatenated(gathered.pop("id")))
     order = ids.argsort().astype(np.int32)
     columns = {name: _concatenated(gathered.pop(name)) for name in (*OWNERS, *NUMBERED)}
     kept = Kept(ids[order], order, columns, {name: list(known) for name, known in texts.items()})
@@ -189,6 +190,11 @@ def _check(rows: pa.Table, what: Path, dataset: Path) -> None:
             raise DatasetError(f"{what} gives {row['id']} the tag {tag!r}: a tag is one line of text")
 
 
+def _ruled(rows: pa.Table, rules: Rules) -> pa.Table:
+    tags = [rules.apply(row or ()) for row in rows["tags"].to_pylist()]
+    return rows.set_column(rows.schema.get_field_index("tags"), "tags", pa.array(tags, pa.list_(pa.string())))
+
+
 def _joined(*texts: Any) -> pa.Array:
     return pc.binary_join_element_wise(*texts, "")
 
@@ -199,7 +205,7 @@ def _quoted(text: str | None) -> str:
 
 def _concatenated(arrays: list[pa.Array]) -> pa.Array:
     if len({array.type for array in arrays}) > 1:  # families of some rows are ids, those of others are not
-        arrays = [_unpacked(array) for array in arrays]
+        arrays = [unpacked(array) for array in arrays]
     return pa.concat_arrays(arrays)
 
 
@@ -212,37 +218,6 @@ def _numbered(column: pa.Array, known: dict[str | None, int]) -> pa.Array:
     encoded = column.dictionary_encode(null_encoding="encode")
     numbers = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
     return pa.array(np.array(numbers, np.int32)[encoded.indices.to_numpy()])
-
-
-def _packed(texts: pa.Array) -> pa.Array:
-    """Ids as sixteen bytes each; a column that holds anything else as it is."""
-    if texts.null_count or not pc.all(pc.match_substring_regex(texts, ID), min_count=0).as_py():
-        return texts
-    return _fixed(bytes.fromhex("".join(texts.to_pylist())))
-
-
-def _fixed(data: bytes) -> pa.Array:
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(data) // 16, [None, pa.py_buffer(data)])
-
-
-def _unpacked(packed: pa.Array) -> pa.Array:
-    """Texts again."""
-    if not _is_packed(packed):
-        return packed
-    offsets = np.arange(len(packed) + 1, dtype=np.int32) * 32
-    return pa.StringArray.from_buffers(len(packed), pa.py_buffer(offsets), pa.py_buffer(_bytes(packed).hex().encode()))
-
-
-def _is_packed(column: pa.Array) -> bool:
-    return bool(pa.types.is_fixed_size_binary(column.type))
-
-
-def _sixteen(packed: pa.Array) -> Ids:
-    return np.frombuffer(_bytes(packed), "S16") if len(packed) else np.zeros(0, "S16")
-
-
-def _bytes(packed: pa.Array) -> memoryview:
-    return memoryview(packed.buffers()[1])[16 * packed.offset : 16 * (packed.offset + len(packed))]
 
 
 def _flat(lists: pa.Array) -> tuple[Ints, Ints]:

@@ -27,6 +27,7 @@ from curate.contract import (
 from curate.errors import DatasetError, NurieError
 from curate.kept import Kept
 from curate.pack import SPILLS, Form, Plan, pack
+from curate.rules import Rules
 
 # what a shard folder may hold, so that a torn one can be cleared and a stranger's cannot; paths below it, folders too
 OURS = re.compile(
@@ -52,9 +53,15 @@ class Options:
 
 
 def shard(
-    dataset: Path, shards: Path, options: Options, *, chosen: Path | None = None, workers: engine.Workers = 1
+    dataset: Path,
+    shards: Path,
+    options: Options,
+    *,
+    chosen: Path | None = None,
+    rules: Rules | None = None,
+    workers: engine.Workers = 1,
 ) -> dict[str, Any]:
-    """Write the kept pairs of a dataset (or of `chosen`, a filtered manifest) as a shard folder.
+    """Write the kept pairs of a dataset (or of `chosen`, a filtered manifest), tags by `rules`, as a shard folder.
 
     Returns counts. Raises DatasetError if the manifest has no splits, names pictures the dataset has no pairs of, or
     `shards` holds something else; NurieError if another run is writing it, or options exclude one another.
@@ -62,7 +69,7 @@ def shard(
     if options.encoding == "raw" and options.format != "tfrecord":
         raise NurieError(f"--encoding raw is of TFRecords only: leave it out, --format {options.format} stores PNG")
     state = ledger.read_state(dataset)
-    rows, counted = _kept(dataset, chosen)
+    rows, counted = _kept(dataset, chosen, rules)
     resolved = {"extract": state["options"], "shard": _resolved(options), "rows": rows.digest()}
     shards.mkdir(parents=True, exist_ok=True)
     with engine.alone(shards):
@@ -85,9 +92,9 @@ def _resolved(options: Options) -> dict[str, Any]:
     return {name: value for name, value in told.items() if (name, value) != ("format", "tfrecord")}
 
 
-def _kept(dataset: Path, chosen: Path | None) -> tuple[Kept, dict[str, Any]]:
+def _kept(dataset: Path, chosen: Path | None, rules: Rules | None) -> tuple[Kept, dict[str, Any]]:
     """The rows to be written, none of which opted out; and the counts."""
-    rows, counted = kept.read(dataset, chosen)
+    rows, counted = kept.read(dataset, chosen, rules)
     gone = pa.array(sorted(optout.read(dataset).ids), pa.string())
     if (found := rows.find(gone)[rows.find(gone) >= 0]).size:
         told = f"{chosen or dataset / 'manifest'} keeps {rows.name(found.min())}, which opted out"

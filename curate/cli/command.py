@@ -88,6 +88,22 @@ def on_cluster(command: Command) -> Command:
     return run
 
 
+def with_rules(command: Command) -> Command:
+    """Add --aliases and --implications, as the command's `rules`; below `stage`."""
+
+    @click.option("--aliases", type=click.Path(path_type=Path, dir_okay=False), help="File of `alias,tag` lines.")
+    @click.option(
+        "--implications", type=click.Path(path_type=Path, dir_okay=False), help="File of `implying,implied` lines."
+    )
+    @functools.wraps(command)
+    def run(*, aliases: Path | None, implications: Path | None, **options: Any) -> dict[str, Any]:
+        from curate import rules  # noqa: PLC0415  # few commands pay for it
+
+        return command(rules=rules.read(aliases, implications), **options)
+
+    return run
+
+
 def summary(name: str, result: dict[str, Any]) -> None:
     """Print in = kept + dropped, the seconds, then whatever else the stage counted; faults go to standard error."""
     seconds = result.pop("seconds")

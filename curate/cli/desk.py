@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from curate.cli.command import Folder, decided, faults, listing, planned, stage, stories, summary
+from curate.cli.command import Folder, decided, faults, listing, planned, stage, stories, summary, with_rules
+from curate.rules import Rules
 
 FOLDER = Folder(path_type=Path)
 
@@ -37,20 +38,15 @@ def decide(dataset: Path, kind: str | None, pictures: tuple[str, ...], tags: str
 @click.command()
 @click.argument("dataset", type=FOLDER)
 @click.option("--top", type=click.IntRange(1), default=50, show_default=True, help="How many.")
-@click.option("--aliases", type=click.Path(path_type=Path, dir_okay=False), help="File of `alias,tag` lines.")
-@click.option(
-    "--implications", type=click.Path(path_type=Path, dir_okay=False), help="File of `implying,implied` lines."
-)
 @click.option("--with", "beside", metavar="TAG", help="Count what goes with TAG: pictures that have it.")
 @click.option("--check", is_flag=True, help="List pictures with contradicting tags, or a colour they have nowhere.")
 @stage(listing)
-def tags(
-    dataset: Path, top: int, aliases: Path | None, implications: Path | None, beside: str | None, check: bool
-) -> dict[str, Any]:
+@with_rules
+def tags(dataset: Path, top: int, rules: Rules, beside: str | None, check: bool) -> dict[str, Any]:
     """Count the tags of the kept pictures; colour tags are marked."""
     from curate.tally import tally  # noqa: PLC0415
 
-    return tally(dataset, top, aliases, implications, beside, check=check)
+    return tally(dataset, top, rules, beside, check=check)
 
 
 @click.command()

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from curate.cli.command import Folder, on_cluster, stage, summary, workers_option
+from curate.cli.command import Folder, on_cluster, stage, summary, with_rules, workers_option
 from curate.contract import ENDINGS
 from curate.engine import Workers
+from curate.rules import Rules
 
 FOLDER = Folder(path_type=Path)
 
@@ -150,6 +151,7 @@ def select(
 @workers_option
 @stage(summary)
 @on_cluster
+@with_rules
 def shard(
     dataset: Path,
     shards: Path,
@@ -159,10 +161,11 @@ def shard(
     encoding: str,
     min_count: int,
     seed: int,
+    rules: Rules,
     workers: Workers,
 ) -> dict[str, Any]:
     """Write the kept pairs as shuffled shards with a vocabulary and an index."""
     from curate import shards as stage_shard  # noqa: PLC0415
 
     options = stage_shard.Options(shard_size, encoding, min_count, seed, form)
-    return stage_shard.shard(dataset, shards, options, chosen=chosen, workers=workers)
+    return stage_shard.shard(dataset, shards, options, chosen=chosen, rules=rules, workers=workers)

@@ -14,6 +14,7 @@ from curate import dedupe, engine, extract, manifest, pack, shards
 from curate.contract import SPLITS, check_files, read_index, read_vocabulary, write_json
 from curate.decode import decode
 from curate.errors import DatasetError
+from curate.rules import Rules
 from curate.scan import Source
 from curate.split import Shares
 
@@ -184,6 +185,19 @@ def test_a_tag_changed_in_pandas_is_the_tag_of_the_record(dataset: Path, tmp_pat
     pictures.to_parquet(tmp_path / "mine.parquet")
     shards.shard(dataset, tmp_path / "s", OPTIONS, chosen=tmp_path / "mine.parquet")
     assert read_vocabulary(tmp_path / "s") == ["mine"]
+
+
+def test_aliases_and_implications_make_the_shards_of_a_manifest_that_tells_them_out(
+    dataset: Path, tmp_path: Path, tree: Callable[[Path], dict[str, bytes]]
+) -> None:
+    rules = Rules({"blue_heart": "heart"}, {"heart": ("love", "symbol")})
+    pictures = pd.read_parquet(dataset / "manifest")
+    pictures["tags"] = [list(rules.apply(tags)) for tags in pictures["tags"]]
+    pictures.to_parquet(tmp_path / "told.parquet")
+    shards.shard(dataset, tmp_path / "expected", OPTIONS, chosen=tmp_path / "told.parquet")
+    shards.shard(dataset, tmp_path / "ruled", OPTIONS, rules=rules)
+    assert tree(tmp_path / "ruled") == tree(tmp_path / "expected")
+    assert {"heart", "love", "symbol"} <= {*read_vocabulary(tmp_path / "ruled")} - {"blue_heart"}
 
 
 @pytest.mark.parametrize(

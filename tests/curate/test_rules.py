@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import SidecarError
-from curate.tally import read_aliases, read_implications
+from curate.rules import read_aliases, read_implications
 
 
 def test_an_alias_file_names_its_bad_line(tmp_path: Path) -> None:
