@@ -4,6 +4,10 @@ import os
 
 from hypothesis import settings
 
+from tests.browser import chromium, visit
+
+__all__ = ["chromium", "visit"]  # fixtures
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up notes would hide what a failing test prints
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # equal runs are promised on the CPU
 
