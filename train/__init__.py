@@ -10,6 +10,7 @@ The road, a module a stage:
     run         config -> data -> model -> fit -> run folder; snapshots, callbacks, alarms
     evaluate    a run's figures, and how far the tags decide; metrics
     colorize    line drawings and tags -> colours; tags, grids
+    show        a page on a training: curves, film strip, alarms; stats
     export      the model for other programs; card says what it is of
 
 Of `curate` it knows the contract alone: the shard folder.

@@ -1,10 +1,9 @@
-"""What a training leaves to look at: stats.jsonl, grids of fixed pictures, and, by train.board, TensorBoard."""
+"""What a training leaves to look at: figures (train.stats), grids of fixed pictures, and TensorBoard (train.board)."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from curate.contract import atomic_write, canonical_json
 from train import alarms, grids, tags
 from train.board import Board
 from train.config import Config
@@ -22,59 +20,10 @@ from train.fixed import Fixed
 from train.gan import Gan
 from train.pairs import Pairs
 from train.snapshots import Clock, at
+from train.stats import Stats
 from train.trained import colored
 
 FIXED = 6  # pictures in a sample grid
-TITLES = ("lines", "no tags", "true tags", "swapped tags", "truth")
-
-
-class Stats:
-    """RUN/stats.jsonl: one line an interval, with the mean of each figure over the steps that had it."""
-
-    def __init__(self, run: Path, step: int) -> None:
-        """Go on after `step`: see `take_back`."""
-        self.path = run / "stats.jsonl"
-        self.path.touch()
-        self.take_back(step)
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Its lines, but for one that a kill cut short; read one by one, as a week's are half a million."""
-        with self.path.open("rb") as file:
-            for line in file:
-                if row := _row(line):
-                    yield row
-
-    def take_back(self, step: int) -> None:
-        """Forget what came after `step`: a sitting that was killed, or steps that shall be done again."""
-        self.waiting: list[Mapping[str, Any]] = []
-        with atomic_write(self.path) as file:
-            file.writelines(canonical_json(row) + b"\n" for row in self.rows() if row["step"] <= step)
-
-    def add(self, figures: Mapping[str, Any]) -> None:
-        """Count one step's figures in; they are not waited for, so that a GPU need not stop after each step."""
-        self.waiting.append(figures)
-
-    def means(self) -> dict[str, float]:
-        """Means of the steps since the last line, each over the steps that had the figure; the next interval begins."""
-        found: dict[str, list[float]] = {}
-        for figures in self.waiting:
-            for name, value in figures.items():
-                found.setdefault(name, []).append(float(value))
-        self.waiting = []
-        return {name: sum(values) / len(values) for name, values in found.items()}
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Append a line."""
-        with self.path.open("ab") as file:
-            file.write(canonical_json(row) + b"\n")
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    """A line of stats.jsonl; None for one that a kill cut short."""
-    try:
-        return dict(json.loads(line))
-    except ValueError:
-        return None
 
 
 class Samples:
@@ -92,7 +41,7 @@ class Samples:
         batch = self.batch
         without = tf.zeros_like(batch.tags)
         made = [colored(generator, batch, one) for one in (without, batch.tags, tf.constant(self.tags))]
-        sheet = grids.grid([np.asarray(batch.lines), *made, np.asarray(batch.colors)], TITLES)
+        sheet = grids.grid([np.asarray(batch.lines), *made, np.asarray(batch.colors)], grids.SAMPLE)
         grids.save_png(self.folder / f"{clock.step:09d}.png", sheet)
         return sheet
 

@@ -172,6 +172,17 @@ def evaluate(run: Path, shards: Path, split: str, lines: str | None, most: int, 
 
 @main.command()
 @click.argument("run", type=FOLDER)
+@click.argument("out", metavar="[PAGE.html]", type=FOLDER, required=False)
+@stage(table, tensorflow=False)
+def show(run: Path, out: Path | None) -> dict[str, Any]:
+    """Write a page on a training, done or not: curves, film strip, alarms, figures. Unless named, RUN/show.html."""
+    from train.show import show as stage_show  # noqa: PLC0415
+
+    return stage_show(run, out)
+
+
+@main.command()
+@click.argument("run", type=FOLDER)
 @click.argument("out", type=FOLDER)
 @click.option(
     "--format", "form", type=click.Choice(["keras", "savedmodel", "onnx", "tflite"]), default="keras", show_default=True

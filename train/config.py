@@ -10,6 +10,8 @@ from typing import Any
 
 from train.errors import ConfigError
 
+CONFIG = "config.json"  # in the run folder
+
 
 @dataclass(frozen=True)
 class Config:

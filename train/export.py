@@ -17,9 +17,10 @@ import tensorflow as tf
 
 from curate.contract import atomic_write, read_json, sync_folder
 from train import card
+from train.config import CONFIG
 from train.errors import RunError
 from train.layers import FiLM
-from train.trained import CONFIG, MODEL, TAGS, Trained, load
+from train.trained import MODEL, TAGS, Trained, load
 
 Pixels = npt.NDArray[np.float32]
 Model = Callable[[Pixels, Pixels], Pixels]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from curate.contract import VOCABULARY, atomic_write, read_json, write_json
-from train.config import Config
+from train.config import CONFIG, Config
 from train.errors import RunError
 from train.pairs import open_index
-from train.trained import CONFIG, TAGS
+from train.trained import TAGS
 
 RUN_VERSION = 1
 

@@ -13,6 +13,7 @@ from curate.contract import atomic_write
 
 Rgb = npt.NDArray[np.uint8]
 GAP, HEADER, CAPTION = 4, 18, 14  # px
+SAMPLE = ("lines", "no tags", "true tags", "swapped tags", "truth")  # columns of RUN/samples
 
 
 def to_uint8(pixels: npt.NDArray[np.float32]) -> Rgb:
@@ -36,6 +37,18 @@ def grid(columns: Sequence[npt.NDArray[np.float32]], titles: Sequence[str], capt
     for row, text in enumerate(captions):
         _write(sheet, text, GAP, HEADER + row * height + caption - 4)
     return sheet
+
+
+def cut(sheet: Rgb, columns: int) -> list[Rgb]:
+    """The columns of a `grid` without captions, each (rows * size, size, 3). Raises ValueError if it is none."""
+    height, width = sheet.shape[:2]
+    size, odd = divmod(width - GAP * (columns + 1), columns)
+    count, more = divmod(height - HEADER - GAP, size + GAP) if size > 0 else (0, 1)
+    if odd or more or not count:
+        raise ValueError(f"no grid of {columns} columns: {width} x {height} px")
+    rows = HEADER + np.arange(count)[:, None] * (size + GAP) + np.arange(size)
+    lefts = [GAP + place * (size + GAP) for place in range(columns)]
+    return [sheet[rows.ravel(), left : left + size] for left in lefts]
 
 
 def _write(sheet: Rgb, text: str, left: int, base: int) -> None:

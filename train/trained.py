@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.contract import atomic_write, read_json
-from train.config import Config, from_json
+from train.config import CONFIG, Config, from_json
 from train.data import Batch, white_outside
 from train.errors import RunError
 from train.layers import FiLM
 
-CONFIG = "config.json"
 MODEL = "model.keras"
 BEST = "best.keras"
 TAGS = "vocabulary.txt"

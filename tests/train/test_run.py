@@ -16,7 +16,6 @@ import tensorflow as tf
 from curate.contract import write_json
 from train import run as training
 from train import schedule, snapshots, trained
-from train.callbacks import Stats
 from train.config import Config, override
 from train.data import training_batches
 from train.errors import RunError
@@ -24,6 +23,7 @@ from train.gan import Pace
 from train.presets import preset
 from train.run import fit
 from train.schedule import Length
+from train.stats import Stats
 
 # of the runs that are compared: two at half size, two plain, four with the adversary; snapshots lie at 2, 4, 6, 8
 STEPS = 8
