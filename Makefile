@@ -88,7 +88,7 @@ docs: $(VENV)/installed  ## write README's generated blocks anew
 	COLUMNS=80 cog -r README.md manifests/columns.md
 
 lock: $(VENV)/installed  ## write requirements.lock anew from pyproject.toml; UPGRADE=--upgrade for newer versions
-	uv pip compile pyproject.toml --extra demo --extra hed --extra cluster --extra s3 --extra export --extra dev --universal --python-version 3.11 --fork-strategy fewest \
+	uv pip compile pyproject.toml --extra demo --extra hed --extra cluster --extra s3 --extra ui --extra export --extra dev --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --annotation-style line --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" $(UPGRADE) --quiet --output-file requirements.lock
 
