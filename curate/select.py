@@ -41,7 +41,7 @@ def select(
     kept = np.asarray(pc.is_null(table["dropped"]))
     chosen = kept & _tagged(table, include, exclude)
     if where is not None:
-        chosen &= _where(table, where)
+        chosen &= satisfying(table, where)
     manifest.write_table(out, table.filter(pa.array(chosen)))
     counts = manifest.counts(table)
     left_out = int((kept & ~chosen).sum())
@@ -54,9 +54,13 @@ def _tagged(table: pa.Table, include: Iterable[str], exclude: Iterable[str]) -> 
     return np.fromiter((wanted <= tags and not unwanted & tags for tags in rows), np.bool_, table.num_rows)
 
 
-def _where(table: pa.Table, expression: str) -> npt.NDArray[np.bool_]:
-    """Rows for which `expression` is true: (n,) bool. A comparison with null is false."""
-    frame: pd.DataFrame = table.select(_names(expression)).to_pandas()
+def satisfying(table: pa.Table, expression: str) -> npt.NDArray[np.bool_]:
+    """Rows of the manifest, or of some of its columns, for which `expression` is true: (n,) bool.
+
+    A comparison with null is false. Raises NurieError if it is no comparison of columns that the table has.
+    """
+    names = _names(expression, [name for name in TABULAR if name in table.column_names])
+    frame: pd.DataFrame = table.select(names).to_pandas()
     try:
         told: Any = frame.eval(expression, engine="python", parser="pandas")
     except FAULTS as error:
@@ -66,7 +70,7 @@ def _where(table: pa.Table, expression: str) -> npt.NDArray[np.bool_]:
     return told.fillna(value=False).to_numpy(np.bool_)
 
 
-def _names(expression: str) -> list[str]:
+def _names(expression: str, known: Sequence[str]) -> list[str]:
     """Columns an expression names. It is checked as a tree before pandas sees it: nothing can be called or reached."""
     try:
         tree = ast.parse(expression.strip(), mode="eval")
@@ -75,11 +79,18 @@ def _names(expression: str) -> list[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ALLOWED):
             raise NurieError(f"--where {expression!r} uses {type(node).__name__}: only compare columns with values")
+        if isinstance(node, ast.BinOp) and any(_swells(leaf) for leaf in ast.walk(node)):
+            raise NurieError(f"--where {expression!r} reckons with text or a list: only compare it")
     names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
     if lists := [name for name in names if name in manifest.SCHEMA.names and name not in TABULAR]:
         raise NurieError(f"--where cannot compare the lists of {lists[0]}: use --include and --exclude for tags")
-    if unknown := [name for name in names if name not in TABULAR]:
-        raise NurieError(f"--where names no column {unknown[0]!r}: there are {', '.join(TABULAR)}")
+    if unknown := [name for name in names if name not in known]:
+        raise NurieError(f"--where names no column {unknown[0]!r}: there are {', '.join(known)}")
     if not names:
         raise NurieError(f"--where {expression!r} names no column: write for example 'width >= 512'")
     return names
+
+
+def _swells(node: ast.AST) -> bool:
+    """Whether a number times this may be of any size: 'a' * 1000000000 is a gigabyte."""
+    return isinstance(node, ast.List | ast.Tuple) or isinstance(getattr(node, "value", None), str | bytes)

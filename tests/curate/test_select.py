@@ -78,6 +78,8 @@ def test_where_holds_for_what_is_chosen_and_for_nothing_else(
         ("__import__('os').system('true')", "only compare columns with values"),
         ("path.str.len() > 3", "only compare columns with values"),
         ("@width > 3", "not an expression"),
+        ("path == 'a' * 1000000000", "reckons with text"),
+        ("width in 2 * ([1] * 1000000000)", "reckons with text or a list"),
         ("width > 10 ** 9", "only compare columns with values"),
     ],
 )
