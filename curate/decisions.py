@@ -102,10 +102,10 @@ def resolve(rows: Sequence[Row]) -> Decisions:
     return Decisions(pairs, fates, tags)
 
 
-def decide(dataset: Path, kind: str, pictures: Sequence[str], tags: str | None = None) -> Row:
+def decide(dataset: Path, kind: str, pictures: Sequence[str], tags: str | Sequence[str] | None = None) -> Row:
     """Note what people decided of pictures, given by id or path, or undo the decision of a number.
 
-    It takes effect with the next `curate dedupe`. Raises NurieError if the pictures are not of the dataset or not as
+    `tags` are parted by commas, or a list of them, which may hold commas. It takes effect with the next `curate dedupe`. Raises NurieError if the pictures are not of the dataset or not as
     many as the kind takes.
     """
     if kind not in KINDS:
@@ -120,13 +120,14 @@ def decide(dataset: Path, kind: str, pictures: Sequence[str], tags: str | None =
         return append(dataset, {"kind": kind, **_named(dataset, kind, pictures, tags)})
 
 
-def _named(dataset: Path, kind: str, pictures: Sequence[str], tags: str | None) -> Row:
+def _named(dataset: Path, kind: str, pictures: Sequence[str], tags: str | Sequence[str] | None) -> Row:
     if kind == UNDO:
         return {"a": pictures[0]}
     ids = [_identify(dataset, picture) for picture in pictures]
     if len(set(ids)) < len(ids):
         raise NurieError(f"{pictures[0]} and {pictures[1]} are the same file: byte copies cannot be told apart")
-    told = None if tags is None else unique(normalize(tag) for tag in tags.split(","))
+    parted = tags.split(",") if isinstance(tags, str) else tags
+    told = None if parted is None else unique(normalize(tag) for tag in parted)
     return {"a": ids[0], "b": ids[1] if len(ids) > 1 else None, "tags": told}
 
 

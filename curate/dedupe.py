@@ -58,7 +58,8 @@ def _dedupe(dataset: Path, options: Options, other: Path | None, workers: engine
     state = ledger.read_state(dataset)
     variants = VARIANTS if options.mirror else SLANTED
     records = manifest.read_parts(dataset / "records", [*COLUMNS, "color_grid", "own_tags"])
-    people = decisions.resolve(decisions.read(dataset))
+    told = decisions.read(dataset)
+    people = decisions.resolve(told)
     pictures = gather(records, variants, rule=options.survivor, retagged=people.tags)
     looks = edges.look(dataset, pictures, options.max_distance, mirror=options.mirror, workers=workers)
     found = {}
@@ -77,7 +78,7 @@ def _dedupe(dataset: Path, options: Options, other: Path | None, workers: engine
     tag_table.write(dataset)
     table = manifest.read_parts(dataset / "manifest", ["dropped", "role", "split", "family"])
     compared = {"against": against.digest(other)} if other else {}
-    state |= {"counts": manifest.counts(table), "dedupe": asdict(options) | compared}
+    state |= {"counts": manifest.counts(table), "dedupe": asdict(options) | compared, "decisions": len(told)}
     ledger.write_state(dataset, state, rehash=("manifest", ledger.TAG_TABLE, "edges", ledger.DECISIONS))
     return {**manifest.counts(table), **_summary(table)}
 

@@ -46,10 +46,13 @@ def why(dataset: Path, key: str, *, chosen: Path | None = None, shards: Path | N
     if not rows:
         raise NurieError(f"no record has the path or id {key!r}: paths are relative to their source folder")
     people = decisions.read(dataset)
-    return [{**row, "story": list(_story(row, table, people, chosen, shards))} for row in rows]
+    return [{**row, "story": list(story(row, table, people, chosen, shards))} for row in rows]
 
 
-def _story(row: Row, table: pa.Table, people: Sequence[Row], chosen: Path | None, shards: Path | None) -> Iterator[str]:
+def story(
+    row: Row, table: pa.Table, people: Sequence[Row], chosen: Path | None = None, shards: Path | None = None
+) -> Iterator[str]:
+    """Lines on a row of the manifest `table`, which may lack the columns that SHOWN does; `people` decided so."""
     yield f"extract: {_extracted(row)}"
     for told in decisions.holding(people):
         if row["id"] is not None and row["id"] in (told["a"], told["b"]):

@@ -157,6 +157,13 @@ def test_the_command_notes_and_lists(dataset: Path, run: Callable[..., Any]) -> 
     assert ledger.read_state(dataset)["parts"].keys() >= {"decisions/part-00000.parquet"}
 
 
+def test_a_list_of_tags_may_hold_commas_and_the_dataset_says_how_many_decisions_it_follows(dataset: Path) -> None:
+    assert decide(dataset, "retag", ["1F34E.png"], [",_,", "Red Apple", ",_,"])["tags"] == (",_,", "red_apple")
+    assert after(dataset)["1F34E.png"]["tags"] == [",_,", "red_apple"]
+    decide(dataset, "undo", ["0"])
+    assert (ledger.read_state(dataset)["decisions"], len(listed(dataset))) == (1, 2)
+
+
 kinds = st.lists(st.tuples(st.booleans(), st.integers(0, 10)), max_size=12)
 
 
