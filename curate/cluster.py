@@ -47,6 +47,18 @@ DECISIVE = (
 """Packages whose version may change a byte of what is stored."""
 
 
+class _WorkersEndedError(NurieError):
+    """A bundle has ended as many workers as the scheduler gives it."""
+
+
+@dataclass
+class Flight:
+    """A bundle under way."""
+
+    bundle: tuple[Any, ...]
+    future: Any
+
+
 @dataclass
 class Cluster:
     """A Dask cluster, connected; `engine.run` takes it in place of a number of workers."""
@@ -61,25 +73,37 @@ class Cluster:
     workers: int = 0
     """How many there were when last looked."""
 
-    def run(self, function: Callable[[Task], Result], tasks: Iterable[Task], pictures: int) -> Iterator[Result]:
+    def run(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        pictures: int,
+        again: engine.Again[Task] | None = None,
+    ) -> Iterator[Result]:
         """Yield `function(task)` for each task of `pictures` pictures, in order.
 
         A bundle whose worker is lost is given to another one, so `function` may run twice at once for one task, and
-        must not mind. Raises NurieError if the scheduler is lost, if there is no worker for longer than `patience`, if
-        tasks end one worker after another, or if versions differ; and what `function` raises.
+        must not mind. One that ends some workers is given out once more as `again` makes it anew, if it is given.
+
+        Raises NurieError if the scheduler is lost, if there is no worker for longer than `patience`, if tasks end one
+        worker after another, or if versions differ; and what `function` raises.
         """
         tasks, size = iter(tasks), -(-self.least // pictures)
-        told, flying = versions(), deque[Any]()
+        flying = deque[Flight]()
+
+        def give(bundle: tuple[Any, ...]) -> Any:
+            return self.client.submit(_work, function, bundle, versions(), pure=False)
+
         try:
             while bundle := tuple(islice(tasks, size)):
-                flying.append(self.client.submit(_work, function, bundle, told, pure=False))
+                flying.append(Flight(bundle, give(bundle)))
                 while len(flying) >= IN_FLIGHT * max(1, self.threads()):
-                    yield from self._first(flying)
+                    yield from self._first(flying, give, again)
             while flying:
-                yield from self._first(flying)
+                yield from self._first(flying, give, again)
         finally:
-            for future in flying:  # what nobody waits for is given up, lest it end more workers
-                future.release()
+            for one in flying:  # what nobody waits for is given up, lest it end more workers
+                one.future.release()
 
     def threads(self) -> int:
         """How many tasks the workers there are now run at once; tells of workers that came or went."""
@@ -92,10 +116,20 @@ class Cluster:
             progress.say(f"cluster: workers {workers}, threads {threads}")
         return threads
 
-    def _first(self, flying: deque[Any]) -> list[Any]:
+    def _first(
+        self, flying: deque[Flight], give: Callable[[tuple[Any, ...]], Any], again: engine.Again[Any] | None
+    ) -> list[Any]:
         """The results of the first one, which has landed only then: one that fails is given up like the others."""
-        found = self._result(flying[0])
-        flying.popleft().release()  # at once: what is still held is made again when its worker goes
+        one = flying[0]
+        try:
+            found = self._result(one.future)
+        except _WorkersEndedError:
+            if again is None:
+                raise
+            one.future.release()
+            one.future = give(tuple(again(one.bundle)))
+            found = self._result(one.future)
+        flying.popleft().future.release()  # at once: what is still held is made again when its worker goes
         return found
 
     def _result(self, future: Any) -> list[Any]:
@@ -121,7 +155,7 @@ class Cluster:
         error: BaseException = future.exception()
         if type(error).__name__ == "KilledWorker":
             lost = "a task ended one worker after another, perhaps for memory"
-            return NurieError(f"{lost}: start workers with more --memory-limit, then run this command again")
+            return _WorkersEndedError(f"{lost}: start workers with more --memory-limit, then run this command again")
         if isinstance(error, ImportError) or "deserialization" in str(error):
             remedy = f"install nurie {__version__} on every host, for the scheduler too"
             return NurieError(f"the cluster cannot load a task ({_first_line(error)}): {remedy}")

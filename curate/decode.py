@@ -63,6 +63,10 @@ class Picture:
     header: Header
 
 
+class MemoryShortError(DecodeError, MemoryError):
+    """There is not as much memory as the picture takes; in another process there may be."""
+
+
 class TooLargeError(DecodeError):
     """The header promises more pixels than allowed; nothing was decoded."""
 
@@ -78,8 +82,8 @@ def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
     EXIF orientation is applied, transparency laid on white, an ICC profile brought to sRGB, deep gray to 8 bits. CMYK
     without a profile is converted as Pillow does: R = (255 - C)(255 - K) / 255.
 
-    Raises TooLargeError, before decoding, if the header promises more than `max_pixels`, and DecodeError if the bytes
-    are no picture or a damaged one.
+    Raises TooLargeError, before decoding, if the header promises more than `max_pixels`, MemoryShortError if memory
+    runs out, and DecodeError if the bytes are no picture or a damaged one.
     """
     try:
         drawn = svg.png(data) if svg.is_svg(data) else data
@@ -92,7 +96,8 @@ def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
     except UnidentifiedImageError:
         raise DecodeError("not a known picture format" if data else "the file is empty") from None
     except FAULTS as error:
-        raise DecodeError(_one_line(error)) from None
+        short = isinstance(error, MemoryError) or str(error).startswith("out of memory")  # as Pillow's decoders tell it
+        raise (MemoryShortError if short else DecodeError)(_one_line(error)) from None
 
 
 def _open(data: bytes) -> Image.Image:

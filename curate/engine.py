@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -26,15 +26,25 @@ Result = TypeVar("Result")
 PICTURES = 1000  # that a task is taken to be of, unless told
 
 
+Again: TypeAlias = Callable[[Sequence[Task]], list[Task]]
+"""Tasks under way when a worker died -> the same, to be done in a way that ends none."""
+
+
 class Remote(Protocol):
     """Workers on other machines, as curate.cluster reaches them."""
 
-    def run(self, function: Callable[[Task], Result], tasks: Iterable[Task], pictures: int) -> Iterator[Result]:
-        """Yield `function(task)` for each task of `pictures` pictures, in order."""
+    def run(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        pictures: int,
+        again: Again[Task] | None = None,
+    ) -> Iterator[Result]:
+        """Yield `function(task)` for each task of `pictures` pictures, in order; `again` as in `run` below."""
 
 
 Workers: TypeAlias = int | Remote
-"""So many local processes, or others."""
+"""So many local processes, where 0 is none but this one; or others."""
 
 
 def cores() -> int:
@@ -57,36 +67,70 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def run(
-    function: Callable[[Task], Result], tasks: Iterable[Task], workers: Workers, *, pictures: int = PICTURES
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: Workers,
+    *,
+    pictures: int = PICTURES,
+    again: Again[Task] | None = None,
 ) -> Iterator[Result]:
     """Yield `function(task)` for each task, in order, on `workers` processes (1 = in this one) or on remote workers.
 
     At most three tasks a worker are in flight, so memory does not grow with the number of tasks. `function` must be
     importable by name; an error in it is raised here. `pictures` tells how many a task is of: remote workers are given
-    small ones in bundles, and each may run twice at once. Raises NurieError if a local worker dies.
+    small ones in bundles, and each may run twice at once.
+
+    Raises NurieError if a worker dies. With `again`, the tasks that were under way then are done once more as it makes
+    them anew, so that they end no worker, and only another death is an error; and one worker is a process, too, so that
+    it can die.
     """
     if not isinstance(workers, int):
-        yield from workers.run(function, tasks, pictures)
-        return
-    if workers <= 1:
+        yield from workers.run(function, tasks, pictures, again)
+    elif workers < 1 or (workers == 1 and again is None):
         yield from map(function, tasks)
-        return
-    with _pool(workers) as pool, _deaths_told():
-        flying: deque[Future[Result]] = deque()
-        for task in tasks:
-            flying.append(pool.submit(function, task))
-            if len(flying) >= 3 * workers:
-                yield flying.popleft().result()
-        while flying:
-            yield flying.popleft().result()
+    else:
+        tasks, lost = iter(tasks), list[Task]()
+        while (left := (yield from _until_death(function, tasks, workers, lost))) is not None:
+            if again is None:
+                raise NurieError(_DEATH)
+            lost = again(left)
 
 
-@contextmanager
-def _deaths_told() -> Iterator[None]:
-    try:
-        yield
-    except BrokenProcessPool:
-        raise NurieError("a worker process was killed, perhaps for memory: run it again with fewer --workers") from None
+_DEATH = "a worker process was killed, perhaps for memory: run it again with fewer --workers"
+
+
+def _until_death(
+    function: Callable[[Task], Result], tasks: Iterator[Task], workers: int, lost: Sequence[Task]
+) -> Generator[Result, None, list[Task] | None]:
+    """Results of `lost` tasks, then of others, until a worker dies; returns those under way then, None at the end.
+
+    Raises NurieError if a worker dies of a lost one: it was to be harmless.
+    """
+    with _pool(workers) as pool:
+        try:
+            for made in [pool.submit(function, task) for task in lost]:
+                yield made.result()
+        except BrokenProcessPool:
+            raise NurieError(_DEATH) from None
+        flying: deque[tuple[Task, Future[Result]]] = deque()
+        try:
+            for task in tasks:
+                flying.append((task, Future()))  # known before it is under way: a broken pool takes none
+                flying[-1] = (task, pool.submit(function, task))
+                if len(flying) >= 3 * workers:
+                    yield _first(flying)
+            while flying:
+                yield _first(flying)
+        except BrokenProcessPool:
+            return [task for task, _ in flying]
+    return None
+
+
+def _first(flying: deque[tuple[Task, Future[Result]]]) -> Result:
+    """Its result, for which it stays where it is: one that is lost is among those under way."""
+    made = flying[0][1].result()
+    flying.popleft()
+    return made
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -25,10 +25,12 @@ from uuid import uuid4
 import pyarrow as pa
 
 from curate import engine, ledger, manifest, optout, places, progress, tag_table
+from curate.apart import Reader, Result
 from curate.contract import sync_folder
 from curate.errors import DatasetError, SourceError
 from curate.forecast import Forecast, Key, check, forecast
 from curate.join import Join
+from curate.optout import OptOut
 from curate.record import Options, parse_lines, read_file
 from curate.scan import Source, SourceFile, scan
 from curate.sidecar import Sidecar
@@ -50,6 +52,8 @@ class Task:
     options: Options
     told: tuple[Sidecar | None, ...]
     """What tables say of each file."""
+    apart: bool = False
+    """Read each file in another process: one of them has ended a worker."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,15 @@ def extract(
     dataset: Path,
     options: Options,
     *,
-    workers: engine.Workers = 1,
+    workers: engine.Workers = 0,
     limit: int | None = None,
     fresh: bool = False,
     part_size: int = PART,
 ) -> dict[str, Any]:
     """Make or go on with a dataset folder; files it already has are not read again.
 
+    A picture that ends a worker is read apart from the others, and if it ends that process too, it is a record with an
+    error. With 0 workers, in this process, it would end this one: all the pictures should be known to be sound.
     Returns counts of the whole dataset (`in`, `kept`, `dropped`), `new`, the records added now, and `sidecar_errors`,
     the sidecars and entries of tables that could not be read now. Raises DatasetError if the folder was begun with
     other options, NurieError if another run is writing it or the disk is too small.
@@ -95,7 +101,7 @@ def extract(
         new = sidecar_errors = dropped = 0
         with progress.bar("extract", found.files) as bar:
             bar.advance(len(known))
-            for part in engine.run(extract_part, tasks, workers, pictures=part_size):
+            for part in engine.run(extract_part, tasks, workers, pictures=part_size, again=_apart):
                 _commit(dataset, part, ids)
                 new, dropped = new + part.files, dropped + part.dropped
                 sidecar_errors += part.sidecar_errors
@@ -189,7 +195,8 @@ def extract_part(task: Task) -> Part:
     _check_seen(task)
     removed = optout.read(task.dataset)
     told = zip(task.files, task.told, strict=True)
-    results = [read_file(file, task.options, by_tables, removed) for file, by_tables in told]
+    with closing(Reader(task.dataset, task.options, removed)) as reader:
+        results = [_result(task, file, by_tables, removed, reader) for file, by_tables in told]
     rows = [row for row, _ in results]
     pairs = {pair["id"]: pair for _, pair in results if pair is not None}
     schema = manifest.pairs_schema(task.options.lines)
@@ -199,6 +206,20 @@ def extract_part(task: Task) -> Part:
     dropped = sum(row["dropped"] is not None for row in rows)
     bad_sidecars = sum(row["error"] is not None and row["dropped"] is None for row in rows)
     return Part(task.number, staged, tuple(pairs), len(rows), dropped, bad_sidecars)
+
+
+def _result(task: Task, file: SourceFile, told: Sidecar | None, removed: OptOut, reader: Reader) -> Result:
+    """Its record and pair, read here or apart: what is short of memory here may not be in a process of its own."""
+    if not task.apart:
+        with suppress(MemoryError):
+            return read_file(file, task.options, told, removed)
+    return reader.read(file, told)
+
+
+def _apart(tasks: Sequence[Task]) -> list[Task]:
+    files = sum(len(task.files) for task in tasks)
+    progress.say(f"extract: a worker process died; {files:,} files are read again, each apart from the others")
+    return [replace(task, apart=True) for task in tasks]
 
 
 def _check_seen(task: Task) -> None:

@@ -59,10 +59,39 @@ def read_file(
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """One file, and what tables told of it -> its record, and its pair unless it was dropped.
 
-    Never raises for what a file holds; NurieError if the store it lies in does not answer.
+    Never raises for what a file holds; MemoryError if it takes more memory than there is, NurieError if the store it
+    lies in does not answer.
     """
+    try:
+        return _read(file, options, told, removed)
+    except cv2.error as error:
+        if error.code != cv2.Error.StsNoMem:
+            raise
+        raise MemoryError(str(error)) from None
+
+
+def unread(
+    file: SourceFile, options: Options, told: Sidecar | None, removed: OptOut, error: str
+) -> tuple[dict[str, Any], None]:
+    """As read_file, of one that cannot be read for an `error` that only who tried can tell; it is not opened."""
+    try:
+        length = file.file.stat().st_size if file.size is None else file.size
+    except OSError:
+        length = None
+    row = _begun(file, options, told) | {"bytes": length, "id": None, "dropped": "unreadable", "error": error}
+    return optout.blank(row) if removed.has(row) else row, None
+
+
+def _begun(file: SourceFile, options: Options, told: Sidecar | None) -> dict[str, Any]:
+    """What is known of a file before it is opened."""
     row: dict[str, Any] = {"source": file.source, "path": file.path, "path_raw": file.path_raw}
-    row |= {"dropped": None, "error": None, **_described(file, options, told)}
+    return row | {"dropped": None, "error": None, **_described(file, options, told)}
+
+
+def _read(
+    file: SourceFile, options: Options, told: Sidecar | None, removed: OptOut
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    row = _begun(file, options, told)
     try:
         data = places.read(file.file)
         row |= {"bytes": len(data), "id": hashlib.sha256(data).hexdigest()[:32]}
@@ -71,6 +100,8 @@ def read_file(
         picture = decode(data, options.max_pixels)
     except TooLargeError as error:
         return row | asdict(error.header) | {"dropped": "too_large"}, None
+    except MemoryError:
+        raise
     except (OSError, DecodeError) as error:
         row |= {"id": None, "dropped": "unreadable", "error": _message(error)}
         return optout.blank(row) if removed.has(row) else row, None

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,7 +156,13 @@ class Losing:
     cluster: Cluster
     scheduler: subprocess.Popen[bytes]
 
-    def run(self, function: Callable[[Any], Any], tasks: Iterable[Any], pictures: int) -> Iterator[Any]:
+    def run(
+        self,
+        function: Callable[[Any], Any],
+        tasks: Iterable[Any],
+        pictures: int,
+        again: engine.Again[Any] | None = None,  # noqa: ARG002  # the protocol's
+    ) -> Iterator[Any]:
         for result in self.cluster.run(function, tasks, pictures):
             yield result
             end(self.scheduler)
@@ -194,6 +200,21 @@ def test_tasks_that_end_every_worker_and_a_cluster_without_any_are_told_in_a_lin
         found.patience = 60
         with pytest.raises(NurieError, match=r"one worker after another.*--memory-limit"):
             list(engine.run(die, [0], found))
+
+
+def die_at_first(number: int) -> int:
+    return abs(number) if number < 0 else die(number)
+
+
+def harmless(numbers: Sequence[int]) -> list[int]:
+    return [-number for number in numbers]
+
+
+@pytest.mark.slow
+def test_tasks_that_end_workers_are_done_once_more_in_another_way(tmp_path: Path) -> None:
+    with hosts(tmp_path / "hosts", 5) as one, connected(one, 5) as found:
+        assert list(engine.run(die_at_first, [3], found, again=harmless)) == [3]
+        assert found.client.scheduler_info()["n_workers"] == 1
 
 
 def test_a_cluster_that_is_not_there_is_told_in_a_line() -> None:
@@ -241,6 +262,7 @@ class Doubling:
         function: Callable[[Any], Any],
         tasks: Iterable[Any],
         pictures: int,  # noqa: ARG002  # the protocol's
+        again: engine.Again[Any] | None = None,  # noqa: ARG002  # the protocol's
     ) -> Iterator[Any]:
         for task in tasks:
             function(task)

@@ -2,7 +2,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,23 @@ def test_a_folder_is_held_by_one_run_at_a_time_and_free_afterwards(tmp_path: Pat
 def test_a_worker_that_dies_is_told_in_a_line() -> None:
     with pytest.raises(NurieError, match="fewer --workers"):
         list(engine.run(die, range(4), 2))
+
+
+def harmless(numbers: Sequence[int]) -> list[int]:
+    return [-number for number in numbers]
+
+
+def die_of(number: int) -> int:
+    if number in {4, -7}:
+        os._exit(9)
+    return abs(number)
+
+
+def test_tasks_under_way_when_a_worker_dies_are_done_again_in_another_way_and_in_order() -> None:
+    tasks = [number for number in range(16) if number != 7]
+    assert list(engine.run(die_of, iter(tasks), 2, again=harmless)) == tasks
+    with pytest.raises(NurieError, match="fewer --workers"):
+        list(engine.run(die_of, [4, 7], 1, again=harmless))
 
 
 SCRIPT = """

@@ -1,0 +1,133 @@
+"""A picture that ends the process that reads it, or wants more memory than there is, costs itself alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from curate import apart, extract, ledger, manifest
+from curate.errors import NurieError
+from curate.optout import OptOut
+from curate.scan import Source, scan
+
+OPTIONS = extract.Options(("dilate",), keep_monochrome=True)
+COLORS = ("red", "blue", "green", "gold", "teal", "pink")
+NESTED = f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{"<g>" * 900}<path/>{"</g>" * 900}</svg>'
+
+# every process that Python starts reads this: one that opens such a file ends as if a native decoder had failed
+FATAL = """
+import os, signal, sys
+
+def hook(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("fatal.png"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+sys.addaudithook(hook)
+"""
+# argv: bytes of address space that this process and its workers may have, then curate's own
+LIMITED = """
+import resource, sys
+from curate.cli import main
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
+    main(sys.argv[2:])
+"""
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    folder = tmp_path / "sound"
+    folder.mkdir()
+    for number, color in enumerate(COLORS):
+        Image.linear_gradient("L").convert("RGB").save(folder / f"{number}.png")
+        Image.new("RGB", (40 + number, 40), color).save(folder / f"{number}.jpg")
+    return folder
+
+
+@pytest.fixture
+def fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In processes that are started, not in this one."""
+    (tmp_path / "hooks").mkdir()
+    (tmp_path / "hooks" / "sitecustomize.py").write_text(FATAL)
+    monkeypatch.syspath_prepend(tmp_path / "hooks")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+
+
+def rows(dataset: Path) -> dict[str, dict[str, Any]]:
+    return {row["path"]: row for row in manifest.read_parts(dataset / "records").to_pylist()}
+
+
+def test_a_native_crash_costs_one_picture_and_no_neighbour_whatever_the_number_of_workers(
+    sound: Path, tmp_path: Path, fatal: None
+) -> None:
+    extract.extract([Source("art", sound)], tmp_path / "without", OPTIONS, part_size=5)
+    shutil.copy(sound / "0.jpg", sound / "2-fatal.png")
+    (sound / "2-fatal.txt").write_text("cat, blue_hair")
+    (sound / "4-nested.svg").write_text(NESTED)  # which drew resvg's stack over its end
+    for workers in (1, 2):
+        told = extract.extract([Source("art", sound)], tmp_path / f"{workers}", OPTIONS, part_size=5, workers=workers)
+        assert (told["in"], told["dropped"]["unreadable"]) == (2 * len(COLORS) + 2, 2)
+    read, without = rows(tmp_path / "1"), rows(tmp_path / "without")
+    lost, nested = read.pop("2-fatal.png"), read.pop("4-nested.svg")
+    assert read == without
+    assert (lost["dropped"], lost["error"]) == ("unreadable", "CrashError: reading it ends the process by SIGSEGV")
+    assert (lost["id"], lost["bytes"]) == (None, (sound / "2-fatal.png").stat().st_size)
+    assert lost["tags"] == ["cat", "blue_hair"]
+    assert nested["dropped"] == "unreadable"
+    assert nested["error"]
+    made = [manifest.read_parts(tmp_path / name / "pairs").sort_by("id") for name in ("1", "without")]
+    assert made[0].equals(made[1])
+    names = {path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*")}
+    assert names == {path.relative_to(tmp_path / "2") for path in (tmp_path / "2").rglob("*")}
+    states = [ledger.read_state(tmp_path / name) for name in ("1", "2")]
+    assert states[0] == states[1]  # the SHA-256 of every part among it
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux holds a process to its address space")
+def test_a_picture_that_takes_more_memory_than_there_is_costs_itself_alone(sound: Path, tmp_path: Path) -> None:
+    Image.new("1", (19_000, 10_000)).save(sound / "2-large.png")  # 570 MB of RGB
+    script = tmp_path / "limited.py"
+    script.write_text(LIMITED)
+    lines = ("--lines", "dilate", "--keep-monochrome")
+    command = [sys.executable, script, 1_400_000_000, "extract", sound, tmp_path / "made", *lines, "--json"]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [*map(str, command), "--workers", "2"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["dropped"] == {"unreadable": 1}
+    error = rows(tmp_path / "made")["2-large.png"]["error"]
+    assert error == "MemoryError: reading it takes more memory than a process has here"
+
+
+def test_what_lacks_memory_here_is_read_apart(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extract.extract([Source("art", sound)], tmp_path / "here", OPTIONS)
+
+    def short(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(extract, "read_file", short)  # in this process, not in the one that it starts
+    extract.extract([Source("art", sound)], tmp_path / "apart", OPTIONS)
+    assert ledger.read_state(tmp_path / "apart") == ledger.read_state(tmp_path / "here")
+
+
+def test_where_no_process_can_be_started_no_picture_is_blamed(
+    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "START", (sys.executable, "-c", "import os; os._exit(9)"))
+    for name in ("pairs", "records"):
+        (tmp_path / name).mkdir()
+    file = next(scan([Source("art", sound)]))
+    reader = apart.Reader(tmp_path, OPTIONS, OptOut())
+    with pytest.raises(NurieError, match=r"cannot be started \(.*exit code 9\): .*fewer --workers.*goes on"):
+        reader.read(file, None)
+    reader.close()
