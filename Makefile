@@ -11,7 +11,7 @@ START := $(shell date +%s)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture ladder test slow bench format docs lock clean
+.PHONY: help demo picture ladder test slow bench format docs site lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,18 +47,18 @@ demo: $(VENV)/installed  ## the whole road on real art: demo/grid.png; MINUTES=3
 picture:  ## README's picture and figures, from the last demo
 	@test -f demo/evaluation.json || { echo "no demo yet: run make demo" >&2; exit 1; }
 	train colorize demo/run demo/shards demo/strip --grid --count 5 --quiet
-	@mkdir -p docs
-	@cp demo/strip/grid.png docs/strip.png
+	@mkdir -p .github/docs
+	@cp demo/strip/grid.png .github/docs/strip.png
 	train evaluate demo/run demo/shards --split test --json > demo/evaluation-test.json.tmp
 	@mv demo/evaluation-test.json.tmp demo/evaluation-test.json
-	@cp demo/evaluation.json demo/evaluation-test.json docs/
+	@cp demo/evaluation.json demo/evaluation-test.json .github/docs/
 	@$(MAKE) --no-print-directory docs
 
 ladder: $(VENV)/installed  ## README's ladder, after make demo: every preset on IMAGES=5000 pairs each, about an hour
 	train ladder demo/shards demo/ladder --budget-images $(IMAGES) --set snapshot_every=100
-	@cp demo/ladder/ladder.md docs/
+	@cp demo/ladder/ladder.md .github/docs/
 	@# WebP is a fifth of the bytes that every clone carries, and a palette would lose colours
-	@python -c 'from PIL import Image; Image.open("demo/ladder/ladder.png").save("docs/ladder.webp", quality=90)'
+	@python -c 'from PIL import Image; Image.open("demo/ladder/ladder.png").save(".github/docs/ladder.webp", quality=90)'
 	@$(MAKE) --no-print-directory docs
 
 test: $(VENV)/installed  ## every check: format, lint, types, import contracts, tests and docs with coverage
@@ -77,15 +77,19 @@ bench: $(VENV)/installed  ## every benchmark, one JSON object each, kept in benc
 	  name=$$(basename $$file .py); echo "# $$name" >&2; \
 	  python -m tests.bench.$$name --json | tee bench/$$name.json.tmp; mv bench/$$name.json.tmp bench/$$name.json; done
 	@python -m tests.bench.costs --from bench
-	@mkdir -p docs/bench; for name in extract search workers pipeline imports shard cluster step; do \
-	  python -m json.tool --sort-keys --indent 1 bench/$$name.json docs/bench/$$name.json; done
+	@mkdir -p .github/docs/bench; for name in extract search workers pipeline imports shard cluster step; do \
+	  python -m json.tool --sort-keys --indent 1 bench/$$name.json .github/docs/bench/$$name.json; done
 
 format: $(VENV)/installed  ## format, and mend what lint can mend
 	ruff check --fix
 	ruff format
 
-docs: $(VENV)/installed  ## write README's generated blocks anew
-	COLUMNS=80 cog -r README.md manifests/columns.md
+docs: $(VENV)/installed  ## write the generated blocks of README and the site anew
+	COLUMNS=80 cog -r README.md manifests/columns.md .github/docs/commands.md
+
+site: $(VENV)/installed  ## the documentation as pages: build/site/index.html
+	python -m sphinx --quiet --fail-on-warning --builder html .github/docs build/site
+	@echo "open build/site/index.html"
 
 lock: $(VENV)/installed  ## write requirements.lock anew from pyproject.toml; UPGRADE=--upgrade for newer versions
 	uv pip compile pyproject.toml --extra demo --extra hed --extra cluster --extra s3 --extra ui --extra export --extra dev --universal --python-version 3.11 --fork-strategy fewest \

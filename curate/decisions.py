@@ -105,8 +105,8 @@ def resolve(rows: Sequence[Row]) -> Decisions:
 def decide(dataset: Path, kind: str, pictures: Sequence[str], tags: str | Sequence[str] | None = None) -> Row:
     """Note what people decided of pictures, given by id or path, or undo the decision of a number.
 
-    `tags` are parted by commas, or a list of them, which may hold commas. It takes effect with the next `curate dedupe`. Raises NurieError if the pictures are not of the dataset or not as
-    many as the kind takes.
+    `tags` are parted by commas, or a list of them, which may hold commas. It takes effect with the next `curate
+    dedupe`. Raises NurieError if the pictures are not of the dataset or not as many as the kind takes.
     """
     if kind not in KINDS:
         raise NurieError(f"no kind of decision {kind!r}: there are {', '.join(KINDS)}")
