@@ -1,8 +1,9 @@
-"""Sidecar files -> what they say of their picture: gallery-dl and Danbooru JSON, comma and newline lists."""
+"""Sidecar files -> what they say of their picture: gallery-dl, Danbooru and tagger JSON, comma and newline lists."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from curate.tables import tagged
 from curate.tags import NAMESPACES, normalize, unique
 
 TAG_WORDS = 4  # `hair_over_one_eye`
+SURE = 0.35  # of a tagger's confidences: what WD14's own scripts take for general tags
+CATEGORIES = ("general", "character", "copyright", "artist", "meta")
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,14 @@ def _text_tags(text: str) -> tuple[str, ...]:
     """Kohya writes one comma line, hydrus a tag a line; a hydrus tag may hold a comma."""
     lines = [line for line in text.splitlines() if line.strip()]
     parts = lines if len(lines) > 1 else [part for line in lines for part in line.split(",")]
-    return unique(normalize(part) for part in parts)
+    bare = (re.sub(r"\\([()])", r"\1", part) for part in parts)  # taggers write prompts: `miku \\(vocaloid\\)`
+    return unique(normalize(part) for part in bare)
 
 
 def _post(post: dict[str, Any]) -> Sidecar:
     known = {"rating", "score", "license", "artist", "tags", "tag_string"}
     by_namespace = {key: value for key, value in post.items() if key.startswith(("tag_string_", "tags_"))}
+    by_namespace |= {f"tags_{key}": post[key] for key in CATEGORIES if isinstance(post.get(key), dict)}
     if by_namespace:
         tags = unique(
             normalize(tag, _namespace(key.removeprefix("tag_string_").removeprefix("tags_")))
@@ -97,11 +102,15 @@ def _post(post: dict[str, Any]) -> Sidecar:
         tags = unique(normalize(tag) for tag in _words(post.get("tags", post.get("tag_string"))))
     return Sidecar(
         tags=tags,
-        rating=_text(post.get("rating")),
+        rating=_text(_surest(post.get("rating"))),
         score=_score(post.get("score")),
         license=_text(post.get("license")),
         artist=_text(post.get("artist", post.get("tag_string_artist"))),
-        extra={key: value for key, value in post.items() if key not in known and key not in by_namespace},
+        extra={
+            key: value
+            for key, value in post.items()
+            if key not in known and key not in by_namespace and f"tags_{key}" not in by_namespace
+        },
     )
 
 
@@ -110,14 +119,29 @@ def _namespace(category: str) -> str:
 
 
 def _words(value: object) -> list[str]:
-    """Tags of a JSON value: a list of strings, or one string parted by commas or else by spaces."""
+    """Tags of a JSON value: a list of strings, one parted by commas or else by spaces, or a tagger's confidences."""
     if isinstance(value, list):
         return [word for word in value if isinstance(word, str)]
     if isinstance(value, dict):  # e621 nests its categories
-        return [word for words in value.values() for word in _words(words)]
+        sure = [tag for tag, confidence in value.items() if (_number(confidence) or 0) >= SURE]
+        return sure + [word for words in value.values() for word in _words(words)]
     if isinstance(value, str):
         return value.split(",") if "," in value else value.split()
     return []
+
+
+def _surest(value: object) -> object:
+    """Of a tagger's confidences the most probable one; anything else as it is."""
+    told = (
+        {name: number for name, one in value.items() if (number := _number(one)) is not None}
+        if isinstance(value, dict)
+        else {}
+    )
+    return max(told, key=lambda name: told[name]) if told else value
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _text(value: object) -> str | None:

@@ -34,6 +34,28 @@ def test_text_sidecars_are_comma_or_newline_lists() -> None:
     assert read_sidecar("a.txt", b"blue hair\nhat, red\n").tags == ("blue_hair", "hat,_red")
 
 
+def test_a_taggers_text_gives_the_tags_without_the_backslashes_of_prompts() -> None:
+    told = rb"1girl, solo, hatsune miku \(vocaloid\), blue hair"
+    assert read_sidecar("a.txt", told).tags == ("1girl", "solo", "hatsune_miku_(vocaloid)", "blue_hair")
+
+
+@pytest.mark.parametrize(
+    ("post", "tags"),
+    [
+        ({"tags": {"1girl": 0.99, "blue hair": 0.35, "hat": 0.2}}, {"1girl", "blue_hair"}),
+        (
+            {"rating": {"general": 0.1, "sensitive": 0.8}, "general": {"smile": 0.7}, "character": {"miku": 0.9}},
+            {"smile", "character:miku"},
+        ),
+    ],
+)
+def test_a_taggers_confidences_are_tags_where_it_is_sure(post: dict[str, object], tags: set[str]) -> None:
+    sidecar = read_sidecar("a.json", json.dumps(post).encode())
+    assert set(sidecar.tags) == tags
+    assert sidecar.rating == ("sensitive" if "rating" in post else None)
+    assert not sidecar.extra
+
+
 @pytest.mark.parametrize(
     "data", [b"\xff\xfe\x00", b"{", b"[1]", b'"x"', b"[" * 100_000, rb'{"tags": ["\ud800"]}', rb'{"x": "\udfff"}']
 )

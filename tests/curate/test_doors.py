@@ -1,0 +1,40 @@
+"""Other programs read a manifest as pandas does."""
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import duckdb
+import pandas as pd
+import polars
+import pytest
+
+PLAIN = ["id", "path", "width", "phash", "role", "split", "dropped", "distance", "emptiness"]
+
+
+def by_polars(manifest: Path) -> list[dict[str, Any]]:
+    return polars.read_parquet(manifest / "*.parquet").select(*PLAIN, "tags").to_dicts()
+
+
+def by_duckdb(manifest: Path) -> list[dict[str, Any]]:
+    told = duckdb.sql(f"SELECT {', '.join(PLAIN)}, tags FROM '{manifest}/*.parquet' ORDER BY filename, file_row_number")
+    assert told is not None
+    return list(told.to_arrow_table().to_pylist())
+
+
+def by_datasets(manifest: Path) -> list[dict[str, Any]]:
+    files = [str(path) for path in sorted(manifest.glob("*.parquet"))]
+    loaded = datasets.load_dataset(
+        "parquet", data_files=files, split="train", cache_dir=str(manifest.parent.parent / "c")
+    )
+    return list(loaded.select_columns([*PLAIN, "tags"]).to_list())
+
+
+@pytest.mark.parametrize("read", [by_polars, by_duckdb, by_datasets])
+def test_every_row_has_the_values_that_pandas_reads(dataset: Path, read: Any) -> None:
+    pictures = pd.read_parquet(dataset / "manifest")[[*PLAIN, "tags"]]
+    expected = [
+        {name: list(one) if name == "tags" else None if pd.isna(one) else one for name, one in row.items()}
+        for row in pictures.to_dict("records")
+    ]
+    assert read(dataset / "manifest") == expected
