@@ -11,7 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from curate import against, decisions, edges, engine, ledger, manifest, tag_table, verdicts
+from curate.contract import options_hash
 from curate.errors import NurieError
+from curate.lookalikes import LOOK
 from curate.pictures import COLUMNS, RULES, gather
 from curate.split import Shares
 from curate.sweep import sweep
@@ -74,13 +76,26 @@ def _dedupe(dataset: Path, options: Options, other: Path | None, workers: engine
     )
     dropped, own_tags = (records[name].to_pylist() for name in ("dropped", "own_tags"))
     columns = verdicts.columns(dropped, own_tags, pictures, decided)
-    manifest.replace_manifest(dataset, _parts(dataset, columns))
+    how, hashes = resolved(options, other), hashed(dataset, state, options, other)
+    manifest.replace_manifest(dataset, _parts(dataset, columns), {"extract": state["options"], "dedupe": how})
     tag_table.write(dataset)
     table = manifest.read_parts(dataset / "manifest", ["dropped", "role", "split", "family"])
-    compared = {"against": against.digest(other)} if other else {}
-    state |= {"counts": manifest.counts(table), "dedupe": asdict(options) | compared, "decisions": len(told)}
+    made = {"counts": manifest.counts(table), "dedupe": how, "hashes": state.get("hashes", {}) | hashes}
+    state |= {**made, "decisions": len(told)}
     ledger.write_state(dataset, state, rehash=("manifest", ledger.TAG_TABLE, "edges", ledger.DECISIONS))
     return {**manifest.counts(table), **_summary(table)}
+
+
+def resolved(options: Options, other: Path | None) -> dict[str, Any]:
+    """Options as `dataset.json` and the manifest tell them; of `other`, a digest. Raises DatasetError if it is none."""
+    return asdict(options) | ({"against": against.digest(other)} if other else {})
+
+
+def hashed(dataset: Path, state: dict[str, Any], options: Options, other: Path | None) -> dict[str, str]:
+    """Hashes of what decides the manifest: options, how pictures are compared, and all that is read of the dataset."""
+    how = {"options": resolved(options, other), "look": LOOK, "hashes": manifest.HASH_RECIPE}
+    inputs = ledger.digests(dataset, state, ("records", "pairs", *ledger.LASTING))
+    return {"dedupe": options_hash(how), "dedupe_inputs": options_hash(inputs)}
 
 
 def _parts(dataset: Path, columns: dict[str, list[Any]]) -> Iterator[pa.Table]:

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from curate import engine, ledger, manifest, optout, places, progress, tag_table
 from curate.apart import Reader, Result
-from curate.contract import sync_folder
+from curate.contract import options_hash, sync_folder
 from curate.errors import DatasetError, SourceError
 from curate.forecast import Forecast, Key, check, forecast
 from curate.join import Join
@@ -86,7 +86,7 @@ def extract(
     the sidecars and entries of tables that could not be read now. Raises DatasetError if the folder was begun with
     other options, NurieError if another run is writing it or the disk is too small.
     """
-    found = _foresee(sources, dataset, options, limit, fresh)
+    found = foresee(sources, dataset, options, limit=limit, fresh=fresh)
     check(found)
     dataset.mkdir(parents=True, exist_ok=True)
     with engine.alone(dataset), closing(Join()) as join:
@@ -109,14 +109,10 @@ def extract(
         return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors + join.errors}
 
 
-def dry_run(
+def foresee(
     sources: Sequence[Source], dataset: Path, options: Options, *, limit: int | None = None, fresh: bool = False
-) -> dict[str, Any]:
-    """What `extract` would read and make, told and not done; nothing is written. Raises DatasetError as `extract`."""
-    return _foresee(sources, dataset, options, limit, fresh).told()
-
-
-def _foresee(sources: Sequence[Source], dataset: Path, options: Options, limit: int | None, fresh: bool) -> Forecast:
+) -> Forecast:
+    """What `extract` would read and make, by names and sizes. Raises DatasetError as `extract` does."""
     _check_apart(sources, dataset)
     recorded: set[Key] = set()
     if not fresh and (dataset / ledger.STATE).is_file():
@@ -199,10 +195,11 @@ def extract_part(task: Task) -> Part:
         results = [_result(task, file, by_tables, removed, reader) for file, by_tables in told]
     rows = [row for row, _ in results]
     pairs = {pair["id"]: pair for _, pair in results if pair is not None}
-    schema = manifest.pairs_schema(task.options.lines)
+    made = {"extract": _stored(task.options)}
+    schema = manifest.stamped(manifest.pairs_schema(task.options.lines), made)
     staged = f".staged-{task.number:05d}-{uuid4().hex}.parquet"
     manifest.write_rows(task.dataset / "pairs" / staged, list(pairs.values()), schema)
-    manifest.write_rows(task.dataset / "records" / staged, rows, manifest.SCHEMA)
+    manifest.write_rows(task.dataset / "records" / staged, rows, manifest.stamped(manifest.SCHEMA, made))
     dropped = sum(row["dropped"] is not None for row in rows)
     bad_sidecars = sum(row["error"] is not None and row["dropped"] is None for row in rows)
     return Part(task.number, staged, tuple(pairs), len(rows), dropped, bad_sidecars)
@@ -251,9 +248,13 @@ def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
     sweep(dataset)  # a file read now may have told of a picture read before that it is an artist's who opted out
     state["parts"] = ledger.read_state(dataset)["parts"]
     if manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records"):
-        manifest.replace_manifest(dataset, manifest.iter_parts(dataset / "records"))
+        for told in (state, state.get("hashes", {})):
+            told.pop("dedupe", None)
+        records = manifest.iter_parts(dataset / "records")
+        manifest.replace_manifest(dataset, records, {"extract": state["options"]})
     counted = manifest.counts(manifest.read_parts(dataset / "manifest", ["dropped"]))
     state["counts"] = counted
+    state["hashes"] = state.get("hashes", {}) | {"extract": options_hash(state["options"])}
     tag_table.write(dataset)  # also where a kill came between it and the manifest
     ledger.write_state(dataset, state, rehash=("manifest", ledger.TAG_TABLE))
     return counted

@@ -72,11 +72,30 @@ def _state(dataset: Path) -> dict[str, Any]:
 def write_state(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
     """Write `dataset.json` with the SHA-256 of every part; those of what `rehash` names are read again."""
     known = {name: digest for name, digest in state.get("parts", {}).items() if name.partition("/")[0] not in rehash}
-    files = [path for folder in (*FOLDERS, *LASTING) for path in sorted((dataset / folder).glob("[!.]*.parquet"))]
-    files += sorted(dataset.glob(TAG_TABLE))
-    names = {path.relative_to(dataset).as_posix(): path for path in files}
-    state["parts"] = {name: known.get(name) or sha256(path) for name, path in names.items()}
+    found = _found(dataset, (*FOLDERS, *LASTING, TAG_TABLE))
+    state["parts"] = {name: known.get(name) or sha256(path) for name, path in found.items()}
     write_json(dataset / STATE, state)
+
+
+def _found(dataset: Path, folders: Sequence[str]) -> dict[str, Path]:
+    """The files there are of some folders, by name; the table of tags is a file itself."""
+    files = [path for folder in folders for path in sorted((dataset / folder).glob("[!.]*.parquet"))]
+    files += [dataset / name for name in folders if name == TAG_TABLE and (dataset / name).is_file()]
+    return {path.relative_to(dataset).as_posix(): path for path in files}
+
+
+def digests(dataset: Path, state: dict[str, Any], folders: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of every file of some folders: as `dataset.json` has it, or taken now."""
+    return {name: state["parts"].get(name) or sha256(path) for name, path in _found(dataset, folders).items()}
+
+
+def whole(dataset: Path, state: dict[str, Any], folders: Sequence[str], *, bytewise: bool) -> bool:
+    """Whether the files of some folders are those that `dataset.json` names; `bytewise`, with the same bytes."""
+    told = {name: digest for name, digest in state["parts"].items() if name.partition("/")[0] in folders}
+    found = _found(dataset, folders)
+    if found.keys() != told.keys():
+        return False
+    return not bytewise or all(sha256(path) == told[name] for name, path in found.items())
 
 
 def forget(dataset: Path, files: Sequence[Path]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.contract import atomic_write, sync_folder
+from curate.contract import atomic_write, canonical_json, options_hash, sync_folder
 from curate.errors import DamagedError, DatasetError
 
 SCHEMA_VERSION = 1
@@ -97,6 +97,12 @@ def pairs_schema(lines: Sequence[str]) -> pa.Schema:
     """Columns of a pairs part, with one for each line-art method."""
     drawn = {LINE: [f"line_{method}" for method in lines]}
     return pa.schema([(column, kind) for name, kind, _ in PAIR for column in drawn.get(name, [name])])
+
+
+def stamped(schema: pa.Schema, options: Mapping[str, object]) -> pa.Schema:
+    """A schema whose files tell the options, by stage, that they were made with, and their hash."""
+    told = {b"nurie.options": canonical_json(options), b"nurie.options_hash": options_hash(options).encode()}
+    return schema.with_metadata({**(schema.metadata or {}), **told})
 
 
 def part(folder: Path, number: int) -> Path:
@@ -208,15 +214,16 @@ def rows(folder: Path) -> int:
     return sum(pq.read_metadata(path).num_rows for path in parts(folder)) if folder.exists() else -1
 
 
-def replace_manifest(dataset: Path, tables: Iterator[pa.Table]) -> None:
-    """Derive the manifest anew, part by part, beside the old one, and swap it in by rename."""
+def replace_manifest(dataset: Path, tables: Iterator[pa.Table], options: Mapping[str, object]) -> None:
+    """Derive the manifest anew, part by part, beside the old one, and swap it in by rename; `options` as `stamped`."""
     new, old = dataset / NEW, dataset / OLD
+    schema = stamped(SCHEMA, options)
     for stale in (new, old):
         shutil.rmtree(stale, ignore_errors=True)
     new.mkdir()
-    write_table(part(new, 0), SCHEMA.empty_table())  # an empty manifest has its columns too
+    write_table(part(new, 0), schema.empty_table())  # an empty manifest has its columns too
     for number, table in enumerate(tables):
-        write_table(part(new, number), table.select(SCHEMA.names).cast(SCHEMA))
+        write_table(part(new, number), table.select(SCHEMA.names).cast(schema))
     if (dataset / "manifest").exists():
         (dataset / "manifest").rename(old)
     new.rename(dataset / "manifest")

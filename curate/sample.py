@@ -40,14 +40,24 @@ class Drawing:
     tags: tuple[str, ...]
 
 
+def undrawn(art: Path, size: int, limit: int | None = None) -> int:
+    """How many of the pictures that `openmoji` draws are not there in that size. Raises MissingExtraError."""
+    _check_extra()
+    return sum(not _drawn(drawing.code, art, size) for drawing in _drawings()[:limit])
+
+
+def _check_extra() -> None:
+    if any(importlib.util.find_spec(package) is None for package in PACKAGES):
+        raise MissingExtraError("curate sample openmoji", "demo")
+
+
 def openmoji(art: Path, size: int = 512, workers: int = 1, limit: int | None = None) -> dict[str, int]:
     """Draw OpenMoji as `ART/CODE.png` (`size` px square, on white), each with a `.png.json` sidecar.
 
-    The artists' own line drawing of each goes to `ART.lines/CODE.png`. Pictures already there are left alone.
+    The artists' own line drawing of each goes to `ART.lines/CODE.png`. What is there in that size is left alone.
     Returns counts. Raises MissingExtraError without the `demo` extra.
     """
-    if any(importlib.util.find_spec(package) is None for package in PACKAGES):
-        raise MissingExtraError("curate sample openmoji", "demo")
+    _check_extra()
     for folder in (art, lines_of(art)):
         folder.mkdir(parents=True, exist_ok=True)
     drawings = _drawings()[:limit]
@@ -148,9 +158,7 @@ def _draw_all(task: tuple[list[Drawing], Path, int]) -> int:
 
 
 def _draw(drawing: Drawing, art: Path, size: int) -> None:
-    name = f"{drawing.code}.png"
-    wanted = (lines_of(art) / name, art / name, art / f"{name}.json")
-    if all(path.exists() for path in wanted):
+    if _drawn(drawing.code, art, size):
         return
     svg = svg_of(drawing.code)
     contents = (
@@ -158,9 +166,23 @@ def _draw(drawing: Drawing, art: Path, size: int) -> None:
         draw(svg, size, "white"),
         canonical_json(_post(drawing), indent=1) + b"\n",
     )
-    for path, content in zip(wanted, contents, strict=True):
+    for path, content in zip(_files(drawing.code, art), contents, strict=True):
         with atomic_write(path) as file:
             file.write(content)
+
+
+def _files(code: str, art: Path) -> tuple[Path, Path, Path]:
+    """Lines, picture, sidecar."""
+    return lines_of(art) / f"{code}.png", art / f"{code}.png", art / f"{code}.png.json"
+
+
+def _drawn(code: str, art: Path, size: int) -> bool:
+    """Whether the files of a drawing are there, its picture in that size."""
+    lines, picture, post = _files(code, art)
+    if not (lines.exists() and picture.exists() and post.exists()):
+        return False
+    with picture.open("rb") as file:
+        return file.read(24)[16:] == 2 * size.to_bytes(4, "big")  # width and height of a PNG's header
 
 
 def svg_of(code: str) -> str:

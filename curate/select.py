@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import ledger, manifest
+from curate.contract import options_hash
 from curate.errors import NurieError
 from curate.tags import normalize
 
@@ -36,20 +37,36 @@ def select(
     Returns counts: `in` = `kept` + dropped by reason (`not_selected` beside the manifest's own). Raises NurieError if
     the expression is not one over the manifest's columns.
     """
-    ledger.read_state(dataset)
+    stamp = stamped(dataset, include, exclude, where)
     table = manifest.read_parts(dataset / "manifest")
     kept = np.asarray(pc.is_null(table["dropped"]))
     chosen = kept & _tagged(table, include, exclude)
     if where is not None:
         chosen &= satisfying(table, where)
-    manifest.write_table(out, table.filter(pa.array(chosen)))
+    manifest.write_table(out, table.filter(pa.array(chosen)).replace_schema_metadata(stamp))
     counts = manifest.counts(table)
     left_out = int((kept & ~chosen).sum())
     return {"in": counts["in"], "kept": int(chosen.sum()), "dropped": {**counts["dropped"], "not_selected": left_out}}
 
 
+def stamped(
+    dataset: Path, include: Iterable[str], exclude: Iterable[str], where: str | None
+) -> dict[bytes, bytes]:
+    """Metadata of what `select` would write now: equal, if nothing that decides it has changed."""
+    state = ledger.read_state(dataset)
+    wish = {"include": _wanted(include), "exclude": _wanted(exclude), "where": where}
+    options = {"extract": state["options"], "dedupe": state.get("dedupe"), "select": wish}
+    read = options_hash(ledger.digests(dataset, state, ("manifest",)))
+    stamp: dict[bytes, bytes] = manifest.stamped(manifest.SCHEMA, options).metadata
+    return stamp | {b"nurie.inputs_hash": read.encode()}
+
+
+def _wanted(tags: Iterable[str]) -> list[str]:
+    return sorted({normalize(tag) for tag in tags})
+
+
 def _tagged(table: pa.Table, include: Iterable[str], exclude: Iterable[str]) -> npt.NDArray[np.bool_]:
-    wanted, unwanted = ({normalize(tag) for tag in tags} for tags in (include, exclude))
+    wanted, unwanted = set(_wanted(include)), set(_wanted(exclude))
     rows = (frozenset(tags or ()) for tags in table["tags"].to_pylist())
     return np.fromiter((wanted <= tags and not unwanted & tags for tags in rows), np.bool_, table.num_rows)
 

@@ -51,6 +51,11 @@ class Options:
     format: str = "tfrecord"
     """A key of formats.WRITERS."""
 
+    def check(self) -> None:
+        """Raise NurieError if options exclude one another."""
+        if self.encoding == "raw" and self.format != "tfrecord":
+            raise NurieError(f"--encoding raw is of TFRecords only: leave it out, --format {self.format} stores PNG")
+
 
 def shard(
     dataset: Path,
@@ -66,14 +71,13 @@ def shard(
     Returns counts. Raises DatasetError if the manifest has no splits, names pictures the dataset has no pairs of, or
     `shards` holds something else; NurieError if another run is writing it, or options exclude one another.
     """
-    if options.encoding == "raw" and options.format != "tfrecord":
-        raise NurieError(f"--encoding raw is of TFRecords only: leave it out, --format {options.format} stores PNG")
+    options.check()
     state = ledger.read_state(dataset)
-    rows, counted = _kept(dataset, chosen, rules)
-    resolved = {"extract": state["options"], "shard": _resolved(options), "rows": rows.digest()}
+    rows, counted = choose(dataset, chosen, rules)
+    resolved = resolve(state, options, rows)
     shards.mkdir(parents=True, exist_ok=True)
     with engine.alone(shards):
-        index = _finished(shards, resolved)
+        index = finished(shards, resolved)
         if index is None:
             _prepare(shards)
             counts = rows.tag_counts()
@@ -86,13 +90,14 @@ def shard(
     return {**counted, **_summary(index)}
 
 
-def _resolved(options: Options) -> dict[str, Any]:
-    """Without the default format, so that shards made before there were others are still those asked for."""
-    told = asdict(options)
-    return {name: value for name, value in told.items() if (name, value) != ("format", "tfrecord")}
+def resolve(state: dict[str, Any], options: Options, rows: Kept) -> dict[str, Any]:
+    """All that decides the bytes of a shard folder: `index.json` tells it, and its hash."""
+    # without the default format, so that shards made before there were others are still those asked for
+    told = {name: value for name, value in asdict(options).items() if (name, value) != ("format", "tfrecord")}
+    return {"extract": state["options"], "shard": told, "rows": rows.digest()}
 
 
-def _kept(dataset: Path, chosen: Path | None, rules: Rules | None) -> tuple[Kept, dict[str, Any]]:
+def choose(dataset: Path, chosen: Path | None, rules: Rules | None) -> tuple[Kept, dict[str, Any]]:
     """The rows to be written, none of which opted out; and the counts."""
     rows, counted = kept.read(dataset, chosen, rules)
     gone = pa.array(sorted(optout.read(dataset).ids), pa.string())
@@ -102,7 +107,7 @@ def _kept(dataset: Path, chosen: Path | None, rules: Rules | None) -> tuple[Kept
     return rows, counted
 
 
-def _finished(shards: Path, resolved: dict[str, Any]) -> ShardIndex | None:
+def finished(shards: Path, resolved: dict[str, Any]) -> ShardIndex | None:
     """The index of shards that are those asked for, None where they have to be made."""
     try:
         index = read_index(shards)

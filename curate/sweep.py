@@ -53,7 +53,8 @@ def sweep(dataset: Path) -> int:
     ledger.forget(dataset, [*derived, dataset / ledger.TAG_TABLE, *(path for path, _ in stale)])
     if anew:
         records = manifest.iter_parts(dataset / "records")
-        manifest.replace_manifest(dataset, (_emptied(table, removed) for table in records))
+        options = {"extract": ledger.read_state(dataset)["options"]}
+        manifest.replace_manifest(dataset, (_emptied(table, removed) for table in records), options)
     tag_table.write(dataset)  # always: a kill may have come between the manifest and its tags
     for path, clean in stale:
         manifest.write_table(path, clean(manifest.read_table(path), removed))

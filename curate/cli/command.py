@@ -64,6 +64,7 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Ca
     return decorate
 
 
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what is due, if anything; write nothing.")
 workers_option = click.option(
     "--workers", type=click.IntRange(1), default=engine.cores, show_default="cores", help="Local worker processes."
 )
@@ -122,6 +123,8 @@ def summary(name: str, result: dict[str, Any]) -> None:
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "nothing"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_shown(one)}" for key, one in value.items()) or "none"
     if isinstance(value, list):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from curate.cli.command import Folder, on_cluster, stage, summary, with_rules, workers_option
+from curate.cli.command import Folder, dry_run_option, on_cluster, stage, summary, with_rules, workers_option
 from curate.contract import ENDINGS
 from curate.engine import Workers
 from curate.rules import Rules
@@ -20,12 +20,23 @@ FOLDER = Folder(path_type=Path)
 @click.argument("art", type=FOLDER)
 @click.option("--size", type=click.IntRange(16, 4096), default=512, show_default=True, help="Side in px.")
 @click.option("--limit", type=click.IntRange(1), help="Draw only the first N pictures.")
+@dry_run_option
 @workers_option
 @stage(summary)
-def sample(package: str, art: Path, size: int, limit: int | None, workers: int) -> dict[str, Any]:  # noqa: ARG001
+def sample(
+    package: str,  # noqa: ARG001  # there is one
+    art: Path,
+    size: int,
+    limit: int | None,
+    dry_run: bool,
+    workers: int,
+) -> dict[str, Any]:
     """Real art with tags, from the installed demo extra, into ART; the artists' own lines into ART.lines."""
+    from curate import due  # noqa: PLC0415
     from curate.sample import openmoji  # noqa: PLC0415
 
+    if dry_run:
+        return {"due": due.sample(art, size, limit)}
     return openmoji(art, size, workers, limit)
 
 
@@ -65,6 +76,7 @@ def extract(
     workers: Workers,
 ) -> dict[str, Any]:
     """Read every file below SOURCE once: record, line art, pair. Goes on where it stopped."""
+    from curate import due  # noqa: PLC0415
     from curate import extract as stage_extract  # noqa: PLC0415
     from curate.scan import parse_sources  # noqa: PLC0415
 
@@ -72,7 +84,8 @@ def extract(
     options = stage_extract.Options(methods, size, max_pixels, min_side, max_aspect or 0, keep_monochrome, folder_tags)
     roots = parse_sources(sources)
     if dry_run:
-        return stage_extract.dry_run(roots, dataset, options, limit=limit, fresh=fresh)
+        found = stage_extract.foresee(roots, dataset, options, limit=limit, fresh=fresh)
+        return {**found.told(), "due": due.extract(found, dataset, fresh=fresh)}
     return stage_extract.extract(roots, dataset, options, workers=workers, limit=limit, fresh=fresh)
 
 
@@ -91,6 +104,7 @@ def extract(
 @click.option("--against", "other", metavar="OTHER", type=FOLDER, help="Leave out what this dataset has already.")
 @click.option("--split", default="0.9,0.05,0.05", show_default=True, help="Shares of train, validation, test.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which family goes to which split.")
+@dry_run_option
 @workers_option
 @stage(summary)
 @on_cluster
@@ -103,6 +117,7 @@ def dedupe(
     other: Path | None,
     split: str,
     seed: int,
+    dry_run: bool,
     workers: Workers,
 ) -> dict[str, Any]:
     """Find duplicates and recolours; give every picture a role, a family, a split and a fate.
@@ -110,9 +125,12 @@ def dedupe(
     Pictures it has compared before are not compared again.
     """
     from curate import dedupe as stage_dedupe  # noqa: PLC0415
+    from curate import due  # noqa: PLC0415
     from curate.split import parse_shares  # noqa: PLC0415
 
     options = stage_dedupe.Options(max_distance, drop_alternates, mirror, parse_shares(split, seed), survivor)
+    if dry_run:
+        return {"due": due.dedupe(dataset, options, other)}
     return stage_dedupe.dedupe(dataset, options, other=other, workers=workers)
 
 
@@ -122,13 +140,17 @@ def dedupe(
 @click.option("--include", metavar="TAG", multiple=True, help="Keep pictures with this tag; repeat: all must hold.")
 @click.option("--exclude", metavar="TAG", multiple=True, help="Leave out pictures with this tag.")
 @click.option("--where", metavar="EXPRESSION", help='Over the columns: "width >= 512 and score > 3".')
+@dry_run_option
 @stage(summary)
 def select(
-    dataset: Path, out: Path, include: tuple[str, ...], exclude: tuple[str, ...], where: str | None
+    dataset: Path, out: Path, include: tuple[str, ...], exclude: tuple[str, ...], where: str | None, dry_run: bool
 ) -> dict[str, Any]:
     """Write a smaller manifest for `shard --manifest`. pandas does as well: read_parquet(DATASET/manifest)."""
+    from curate import due  # noqa: PLC0415
     from curate.select import select as stage_select  # noqa: PLC0415
 
+    if dry_run:
+        return {"due": due.select(dataset, out, include, exclude, where)}
     return stage_select(dataset, out, include, exclude, where)
 
 
@@ -148,6 +170,7 @@ def select(
 @click.option("--encoding", type=click.Choice(["png", "raw"]), default="png", show_default=True, help="Of the pixels.")
 @click.option("--min-count", type=click.IntRange(1), default=5, show_default=True, help="Least pairs a known tag has.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
+@dry_run_option
 @workers_option
 @stage(summary)
 @on_cluster
@@ -162,10 +185,14 @@ def shard(
     min_count: int,
     seed: int,
     rules: Rules,
+    dry_run: bool,
     workers: Workers,
 ) -> dict[str, Any]:
     """Write the kept pairs as shuffled shards with a vocabulary and an index."""
+    from curate import due  # noqa: PLC0415
     from curate import shards as stage_shard  # noqa: PLC0415
 
     options = stage_shard.Options(shard_size, encoding, min_count, seed, form)
+    if dry_run:
+        return {"due": due.shard(dataset, shards, options, chosen, rules)}
     return stage_shard.shard(dataset, shards, options, chosen=chosen, rules=rules, workers=workers)

@@ -33,7 +33,7 @@ def test_a_dry_run_counts_what_there_is_and_writes_nothing(art: Path, tmp_path: 
     (source / "notes.txt").write_text("no sidecar of anything")
     (source / "README").touch()
     before = tree(tmp_path)
-    told = extract.dry_run([Source("s", source)], tmp_path / "new" / "d", OPTIONS)
+    told = extract.foresee([Source("s", source)], tmp_path / "new" / "d", OPTIONS).told()
     assert tree(tmp_path) == before
     assert not (tmp_path / "new").exists()
     pictures = len(list(art.glob("*.png")))
@@ -51,12 +51,12 @@ def test_what_is_recorded_is_dropped_from_the_count_and_a_dataset_is_left_as_it_
     target = tmp_path / "d"
     extract.extract([Source("art", art)], target, OPTIONS, limit=3)
     before = tree(tmp_path)
-    told = extract.dry_run([Source("art", art)], target, OPTIONS, limit=5)
+    told = extract.foresee([Source("art", art)], target, OPTIONS, limit=5).told()
     assert (told["in"], told["kept"], told["dropped"]) == (5, 2, {"recorded": 3})
-    afresh = extract.dry_run([Source("art", art)], target, OPTIONS, limit=5, fresh=True)
+    afresh = extract.foresee([Source("art", art)], target, OPTIONS, limit=5, fresh=True).told()
     assert (afresh["in"], afresh["kept"], afresh["dropped"]) == (5, 5, {})
     with pytest.raises(DatasetError, match="use the same options"):
-        extract.dry_run([Source("art", art)], target, extract.Options(size=64))
+        extract.foresee([Source("art", art)], target, extract.Options(size=64)).told()
     assert tree(tmp_path) == before
 
 
@@ -64,7 +64,7 @@ def test_what_is_recorded_is_dropped_from_the_count_and_a_dataset_is_left_as_it_
 def test_a_dataset_takes_no_less_than_the_least_and_no_more_than_the_most(
     art: Path, tmp_path: Path, tree: Tree, options: extract.Options
 ) -> None:
-    told = extract.dry_run([Source("art", art)], tmp_path / "d", options)["bytes_to_write"]
+    told = extract.foresee([Source("art", art)], tmp_path / "d", options).told()["bytes_to_write"]
     extract.extract([Source("art", art)], tmp_path / "d", options)
     taken = sum(map(len, tree(tmp_path / "d").values()))
     assert told["least"] <= taken <= told["most"]
