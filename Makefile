@@ -32,10 +32,7 @@ $(VENV)/installed: $(VENV)/locked pyproject.toml
 
 demo: $(VENV)/installed  ## the whole road on real art: demo/grid.png; MINUTES=3 of training
 	@mkdir -p demo
-	curate sample openmoji demo/art
-	curate extract openmoji=demo/art demo/dataset --keep-monochrome
-	curate dedupe demo/dataset
-	curate shard demo/dataset demo/shards --encoding png
+	curate run manifests/openmoji.toml
 	train fit demo/shards demo/run --preset tags --minutes $(MINUTES)
 	train evaluate demo/run demo/shards --json > demo/evaluation.json.tmp
 	@mv demo/evaluation.json.tmp demo/evaluation.json

@@ -10,6 +10,7 @@ __all__ = [
     "DecodeError",
     "MissingExtraError",
     "NurieError",
+    "RecipeError",
     "SidecarError",
     "SourceError",
 ]
@@ -25,6 +26,10 @@ class DatasetError(NurieError):
 
 class DecodeError(NurieError):
     """A file's bytes are not a picture that can be read; costs that one file."""
+
+
+class RecipeError(NurieError):
+    """A recipe says what no stage understands."""
 
 
 class SidecarError(NurieError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,12 @@ workers_option = click.option(
 )
 
 
+def bare(command: click.Command) -> Command:
+    """What `stage` wraps: a command that returns its result, to be called in its own context."""
+    wrapped: Command = command.callback.__wrapped__  # type: ignore[union-attr]
+    return wrapped
+
+
 def on_cluster(command: Command) -> Command:
     """Add --scheduler, below `stage`: the command's `workers` are then a cluster's, and its paths absolute."""
 
@@ -120,6 +126,18 @@ def summary(name: str, result: dict[str, Any]) -> None:
             click.echo(f"  {key.replace('_', ' ')}: {_shown(value)}")
     for fault in result.get("faults", ()):
         click.echo(f"Error: {fault}", err=True)
+
+
+def rows(table: Sequence[Sequence[object]]) -> None:
+    """Print rows in columns, text to the left and numbers to the right; None is blank."""
+    texts = [["" if cell is None else _shown(cell) for cell in row] for row in table]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    right = [any(isinstance(cell, int | float) for cell in column) for column in zip(*table, strict=True)]
+    for row in texts:
+        cells = zip(row, widths, right, strict=True)
+        click.echo(
+            "  ".join(text.rjust(width) if number else text.ljust(width) for text, width, number in cells).rstrip()
+        )
 
 
 def _shown(value: object) -> str:

@@ -121,6 +121,20 @@ def test_the_command_works_on_a_cluster_by_relative_paths_and_only_with_its_work
         main(["extract", "art", str(home / "there"), "--scheduler", pair.address, "--workers", "1"])
 
 
+def test_a_recipe_works_on_a_cluster_with_the_bytes_of_local_workers(
+    pair: Cluster, art: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "[extract]\nsources = ['art=a']\ndataset = 'd'\nlimit = 9\n[dedupe]\n[shard]\nshards = 's'\nmin-count = 1\n"
+    for home in (tmp_path / "there", tmp_path / "here"):
+        home.mkdir()
+        (home / "a").symlink_to(art)
+        (home / "x.toml").write_text(text)
+        monkeypatch.chdir(home)  # workers are elsewhere
+        how = ["--scheduler", pair.address] if home.name == "there" else ["--workers", 1]
+        assert [one["state"] for one in run("run", "x.toml", *how)["stages"]] == ["done"] * 3
+    assert tree(tmp_path / "there") == tree(tmp_path / "here")
+
+
 def test_a_worker_killed_midway_costs_no_byte(
     art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,153 @@
+"""The command that follows a recipe, stage by stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from curate import progress
+from curate.cli.command import bare, dry_run_option, rows, stage, workers_option
+from curate.cli.stages import dedupe, extract, sample, select, shard
+from curate.contract import SPLITS, read_index
+from curate.errors import NurieError, RecipeError, SourceError
+from curate.recipe import Recipe, read
+
+COMMANDS = {"sample": sample, "extract": extract, "dedupe": dedupe, "select": select, "shard": shard}
+COUNTED = ("in", "kept", "dropped")
+
+
+@dataclass
+class Told:
+    """What became of a stage."""
+
+    stage: str
+    due: str | None
+    """Why it has something to do; None where it has nothing."""
+    done: bool = False
+    result: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """In a word or two."""
+        return "done" if self.done else "up to date" if self.due is None else "due"
+
+
+def followed(_name: str, result: dict[str, Any]) -> None:
+    """Print a row a stage, then what came out, and whether it is what the recipe expects."""
+    table: list[list[object]] = [["", "", *COUNTED, "seconds"]]
+    for one in result["stages"]:
+        why = f"due: {one['due']}" if one["state"] == "due" else one["state"]
+        dropped = sum(one["dropped"].values()) if "dropped" in one else None
+        table.append([one["stage"], why, one.get("in"), one.get("kept"), dropped, one.get("seconds")])
+    rows(table)
+    if "splits" in result:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in result["dropped"].items())
+        counts = f"{result['in']:,} in = {result['kept']:,} kept + {sum(result['dropped'].values()):,} dropped"
+        click.echo(f"{result['dataset']}: {counts}{f' ({reasons})' if reasons else ''}")
+        pairs = ", ".join(f"{split} {count:,}" for split, count in result["splits"].items())
+        click.echo(f"{result['shards']}: {pairs}; go on with `train fit {result['shards']} RUN`")
+        click.echo(f"expected counts: {result['expected']}")
+    for difference in result["differences"]:
+        click.echo(f"Warning: {difference}", err=True)
+
+
+@click.command()
+@click.argument("recipe", metavar="RECIPE.toml", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--set", "settings", metavar="STAGE.OPTION=VALUE", multiple=True, help="Overrule the recipe; repeatable.")
+@click.option("--fresh", is_flag=True, help="Start the dataset over instead of going on.")
+@dry_run_option
+@workers_option
+@click.option("--scheduler", metavar="tcp://HOST:PORT", help="Work on this Dask cluster instead.")
+@stage(followed)
+def run(
+    recipe: Path, settings: tuple[str, ...], fresh: bool, dry_run: bool, workers: int, scheduler: str | None
+) -> dict[str, Any]:
+    """Run every stage of a recipe that is not up to date; killed and run again, it goes on.
+
+    A stage is up to date if hashes say that it would make what is there, from what is there. Counts other than the
+    recipe expects are a warning: all is made.
+    """
+    given = click.get_current_context().get_parameter_source("workers") is not ParameterSource.DEFAULT
+    if scheduler is not None and given:
+        raise click.UsageError("--scheduler brings workers of its own: leave --workers out")
+    wanted = read(recipe, COMMANDS, settings)
+    how = {"fresh": fresh, "scheduler": scheduler} if scheduler else {"fresh": fresh, "workers": workers}
+    told = _foresee(wanted, fresh=fresh)
+    if not dry_run:
+        for number, one in enumerate(told):
+            after = any(before.done for before in told[:number])
+            one.due = _due(wanted, one.stage, fresh=fresh) if after else one.due
+            if one.due is not None:
+                _run(wanted, one, how)
+    return _summed_up(wanted, told, dry_run=dry_run)
+
+
+def _foresee(recipe: Recipe, *, fresh: bool) -> list[Told]:
+    """What each stage has to do. All options are looked at before anything is done.
+
+    Raises RecipeError, naming file and line, for an option that a stage refuses.
+    """
+    told: list[Told] = []
+    for name in recipe.stages:
+        before = next((one.stage for one in told if one.due is not None), None)
+        try:
+            due = _due(recipe, name, fresh=fresh)
+        except NurieError as error:
+            if isinstance(error, RecipeError):
+                raise
+            if before is None or not isinstance(error, SourceError):  # else the source is made by then
+                raise RecipeError(f"{recipe.blamed(name, str(error))}: {error}") from None
+            due = None
+        told.append(Told(name, f"after {before}" if before else due))
+    return told
+
+
+def _due(recipe: Recipe, name: str, *, fresh: bool) -> str | None:
+    result = _call(recipe, name, {"dry-run": True, "fresh": fresh})
+    if result.get("faults"):
+        raise NurieError(result["faults"][0])
+    due: str | None = result["due"]
+    return due
+
+
+def _run(recipe: Recipe, told: Told, how: Mapping[str, object]) -> None:
+    progress.say(f"{told.stage}: {told.due}")
+    started = time.monotonic()
+    result = _call(recipe, told.stage, how)
+    told.done, told.result = True, {**result, "seconds": round(time.monotonic() - started, 3)}
+
+
+def _call(recipe: Recipe, name: str, how: Mapping[str, object]) -> dict[str, Any]:
+    """What a stage's command returns."""
+    with recipe.context(name, how) as context:
+        words = {key: value for key, value in context.params.items() if key not in {"as_json", "quiet"}}
+        return bare(COMMANDS[name])(**words)
+
+
+def _summed_up(recipe: Recipe, told: list[Told], *, dry_run: bool) -> dict[str, Any]:
+    stages = [{"stage": one.stage, "state": one.state, "due": one.due, **one.result} for one in told]
+    result: dict[str, Any] = {"recipe": str(recipe.path), "stages": stages, "differences": []}
+    return result if dry_run else {**result, **_outcome(recipe)}
+
+
+def _outcome(recipe: Recipe) -> dict[str, Any]:
+    """Counts of dataset and shards, and how they differ from what the recipe expects."""
+    from curate import ledger  # noqa: PLC0415  # costs Arrow
+
+    places = recipe.context("shard", {}).params
+    counts = ledger.read_state(places["dataset"])["counts"]
+    pairs = read_index(places["shards"]).pairs
+    splits = {split: pairs[split] for split in SPLITS}
+    found = {"dataset": str(places["dataset"]), "shards": str(places["shards"]), **counts, "splits": splits}
+    if not recipe.expect:
+        return {**found, "expected": "none in the recipe"}
+    if changed := recipe.changed():
+        return {**found, "expected": f"not compared, as --set changed {', '.join(changed)}"}
+    differences = recipe.differences({**counts, **splits})
+    return {**found, "expected": "others" if differences else "these", "differences": differences}
