@@ -20,23 +20,23 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 LOCAL = ("file:", "data:", "blob:", "about:", "http://127.0.0.1", "http://localhost", "ws://127.0.0.1")
 DESKTOP, PHONE = (1280, 800), (360, 740)
-CANARY = "nurieCanary"
-"""A global that only hostile text sets, if it is ever run."""
+CANARY = "nurie_canary"
+"""A global that only hostile text sets, if it is ever run. As lower case and without spaces as tags are."""
 SONG = f"window.{CANARY}=1"
 HOSTILE = (
     f"<script>{SONG};alert(1)</script>",
     f"</script><script>{SONG}</script>",
-    f"</style></title></textarea><img src=x onerror={SONG}>",
-    f"\"><svg onload='{SONG}'>",
-    f"' onmouseover='{SONG}' x='",
-    f'" autofocus onfocus="{SONG}" x="',
+    f"</style></title></textarea><img/src/onerror={SONG}>",
+    f"\"><svg/onload='{SONG}'>",
+    f"'/onmouseover='{SONG}'/x='",
+    f'"/autofocus/onfocus="{SONG}"/x="',
     f"javascript:{SONG}",
     f"<!--><script>{SONG}</script>-->",
     f"&lt;img src=x onerror={SONG}&gt; &amp; &#60;b&#62;",
     f"{{{{ cycler.__init__ }}}}{{% raw %}}${{{SONG}}}`{SONG}`",
     f"line\u2028{SONG}\u2029separators\u0085",
     "right\u202eot\u202ctfel \u2066isolate \u200fmark",
-    f"]]><iframe srcdoc='<script>parent.{CANARY}=1</script>'>",
+    f"]]><iframe/srcdoc='<script>parent.{CANARY}=1</script>'>",
     "\\u003cscript\\u003e \\x3cscript\\x3e %3Cscript%3E",
     "\ufeff\ufffe\x01 \x7f",
 )

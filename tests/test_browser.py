@@ -35,10 +35,17 @@ def test_each_fault_of_a_page_is_told(chromium: object, body: str, told: str) ->
     watch.page.close()
 
 
-@pytest.mark.parametrize("text", [text for text in HOSTILE if "<" in text], ids=ascii)
+@pytest.mark.parametrize("text", [text for text in HOSTILE if "<" in text or "onfocus" in text], ids=ascii)
 def test_hostile_text_that_is_markup_bites_where_it_is_not_escaped(chromium: object, text: str) -> None:
     """In one of the places where pages hold text, at least."""
-    places = (text, f'<p title="{text}">', f"<p title='{text}'>", f"<style>{text}</style>", f"<!--{text}-->")
+    places = (
+        text,
+        f'<p title="{text}">',
+        f"<p title='{text}'>",
+        f"<style>{text}</style>",
+        f"<!--{text}-->",
+        f'<input value="{text}">',
+    )
     assert any(watched(chromium, place).faults() for place in places)
 
 
