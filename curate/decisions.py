@@ -73,7 +73,11 @@ def _number(text: str | None) -> int:
 def listed(dataset: Path) -> list[Row]:
     """Every decision, in order, with `holds`: whether it is in force or was undone."""
     ledger.read_state(dataset)
-    rows = read(dataset)
+    return marked(read(dataset))
+
+
+def marked(rows: Sequence[Row]) -> list[Row]:
+    """Rows of `read`, with `holds`."""
     in_force = {row["sequence"] for row in holding(rows)}
     return [row | {"holds": row["sequence"] in in_force or row["kind"] == UNDO} for row in rows]
 

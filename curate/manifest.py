@@ -141,6 +141,25 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return file.read(wanted).select(wanted)
 
 
+def column_names(path: Path) -> list[str]:
+    """Columns of one Parquet file, by its footer. Raises DamagedError as `read_table` does."""
+    with _damage_told(path):
+        return list(pq.read_schema(path).names)
+
+
+def read_row_group(path: Path, number: int, columns: Sequence[str]) -> pa.Table:
+    """Some columns of one row group. Raises DamagedError as `read_table` does."""
+    with _damage_told(path), pq.ParquetFile(path) as file:
+        return file.read_row_group(number, list(columns)).select(list(columns))
+
+
+def iter_row_groups(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Some columns of one Parquet file, a row group at a time. Raises DamagedError as `read_table` does."""
+    with _damage_told(path), pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, list(columns)).select(list(columns))
+
+
 @contextmanager
 def _damage_told(path: Path) -> Iterator[None]:
     try:

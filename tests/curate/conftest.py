@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from curate import dedupe, extract, sample, shards
 from curate.scan import Source
 from curate.split import Shares
+from tests.browser import HOSTILE
 
 CODES = (
     "1F44B",
@@ -57,6 +61,31 @@ def shard_folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder: Path = tmp_path_factory.mktemp("packed") / "shards"
     shards.shard(dataset, folder, shards.Options(shard_size=4, min_count=1))
     return folder
+
+
+@pytest.fixture(scope="session")
+def mixed(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cat and two JPEGs of it, an apple and its byte copy, two hands that differ in tone, a heart whose tags, artist
+    and name bite where a page runs them, a file that is no picture: nine files, deduplicated. Not to be changed."""
+    home: Path = tmp_path_factory.mktemp("mixed")
+    source = home / "s"
+    source.mkdir()
+    for name in ("1F408.png", "1F34E.png", "1F44B-1F3FB.png", "1F44B-1F3FF.png"):
+        shutil.copy(art / name, source)
+        shutil.copy(art / f"{name}.json", source)
+    for number, quality in enumerate((90, 70)):
+        with Image.open(art / "1F408.png") as picture:
+            picture.convert("RGB").resize((200, 200)).save(file := io.BytesIO(), "JPEG", quality=quality)
+        (source / f"cat{number}.jpg").write_bytes(file.getvalue())
+    (source / "cat0.txt").write_text("asleep")
+    shutil.copy(art / "1F34E.png", source / "apple again.png")
+    biting = HOSTILE[4] + ".png"
+    shutil.copy(art / "1F499.png", source / biting)
+    (source / f"{biting}.json").write_text(json.dumps({"tags": HOSTILE, "artist": HOSTILE[0], "license": HOSTILE[3]}))
+    (source / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    extract.extract([Source("s", source)], home / "d", extract.Options(("contour", "dilate")), part_size=4)
+    dedupe.dedupe(home / "d", dedupe.Options())
+    return home / "d"
 
 
 @pytest.fixture
