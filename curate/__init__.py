@@ -8,6 +8,7 @@ The road, a module a stage:
     dedupe    edges > candidates (partitions and lookalikes, on every worker) > verdicts (split) -> groups, roles,
               families, fates: the manifest
     decisions what people decided, which dedupe obeys
+    browse    ui (a page in the browser) > catalog (filters, postings) and gallery: look, filter, overrule
     tally     manifest -> how many pictures carry each tag, and which tags are doubtful (doubts, hues)
     select    manifest -> a smaller manifest
     shards    manifest and pairs > pack > formats (tfrecord, tarball) -> shards, vocabulary, index

@@ -90,7 +90,9 @@ def test_wheel_holds_the_packages_and_their_types_and_nothing_else(wheel: Path) 
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert tops == {*PACKAGES, f"nurie-{distribution('nurie').version}.dist-info"}
-    assert {*(f"{package}/py.typed" for package in PACKAGES), "curate/costs.json"} <= set(names)
+    assert {*(f"{package}/py.typed" for package in PACKAGES), "curate/costs.json", "curate/ui/page/browse.js"} <= set(
+        names
+    )
     sources = {str(path.relative_to(ROOT)) for path in project_files() if path.suffix == ".py"}
     assert {name for name in names if name.endswith(".py")} == {s for s in sources if s.startswith(PACKAGES)}
 

@@ -179,6 +179,12 @@ def decided(_name: str, result: dict[str, Any]) -> None:
         click.echo(f"{row['sequence']:>6,}  {' '.join(part for part in told if part)}{undone}")
 
 
+def browsed(_name: str, result: dict[str, Any]) -> None:
+    """Print what was decided meanwhile, and what is to be done about it."""
+    then = "; they hold from the next curate dedupe on" if result["waiting"] else ""
+    click.echo(f"{result['decided']:,} decisions noted, {result['waiting']:,} waiting{then}")
+
+
 def faults(_name: str, result: dict[str, Any]) -> None:
     """Print every fault on a line of its own."""
     for fault in result["faults"]:

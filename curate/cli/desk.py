@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from curate.cli.command import Folder, decided, faults, listing, planned, stage, stories, summary, with_rules
+from curate.cli.command import Folder, browsed, decided, faults, listing, planned, stage, stories, summary, with_rules
 from curate.rules import Rules
 
 FOLDER = Folder(path_type=Path)
@@ -33,6 +33,18 @@ def decide(dataset: Path, kind: str | None, pictures: tuple[str, ...], tags: str
     if kind is not None:
         return {"decisions": [decisions.decide(dataset, kind, pictures, tags)]}
     return {"decisions": decisions.listed(dataset)}
+
+
+@click.command()
+@click.argument("dataset", type=FOLDER)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; others reach 0.0.0.0.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free.")
+@stage(browsed)
+def browse(dataset: Path, host: str, port: int) -> dict[str, Any]:
+    """Look at a dataset in the browser: filter, compare, overrule dedupe, retag."""
+    from curate.browse import browse as stage_browse  # noqa: PLC0415
+
+    return stage_browse(dataset, host, port)
 
 
 @click.command()

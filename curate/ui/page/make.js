@@ -1,0 +1,23 @@
+// Elements are made here alone, of text and attributes: what data says is never read as HTML.
+
+export function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(key, value);
+    else if (value === true) element.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, String(value));
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const button = (content, click, attributes = {}) => make("button", { type: "button", click, ...attributes }, content);
+
+// a tag may be broken after its underscores
+export const broken = (tag) => tag.split(/(?<=_)/).flatMap((part, place) => (place ? [make("wbr"), part] : [part]));
+
+export const number = (value) => Number(value).toLocaleString("en");
+
+export const counted = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
+
+export const byId = (id) => document.getElementById(id);
