@@ -49,9 +49,7 @@ def select(
     return {"in": counts["in"], "kept": int(chosen.sum()), "dropped": {**counts["dropped"], "not_selected": left_out}}
 
 
-def stamped(
-    dataset: Path, include: Iterable[str], exclude: Iterable[str], where: str | None
-) -> dict[bytes, bytes]:
+def stamped(dataset: Path, include: Iterable[str], exclude: Iterable[str], where: str | None) -> dict[bytes, bytes]:
     """Metadata of what `select` would write now: equal, if nothing that decides it has changed."""
     state = ledger.read_state(dataset)
     wish = {"include": _wanted(include), "exclude": _wanted(exclude), "where": where}

@@ -28,7 +28,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's folder after its shards are made; every stage accounts for what went in."""
     folder: Path = tmp_path_factory.mktemp("demo")
     places = {"sample.art": "art", "extract.sources": "openmoji=art", "extract.dataset": "dataset"}
-    moved = [word for key, place in {**places, "shard.shards": "shards"}.items() for word in ("--set", f"{key}={place}")]
+    moved = [
+        word for key, place in {**places, "shard.shards": "shards"}.items() for word in ("--set", f"{key}={place}")
+    ]
     result = told("curate", "run", ROOT / "manifests" / "openmoji.toml", *moved, cwd=folder)
     for stage in result["stages"][1:]:
         assert stage["in"] == stage["kept"] + sum(stage["dropped"].values()) == 4495

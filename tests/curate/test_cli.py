@@ -12,7 +12,21 @@ from click.testing import CliRunner, Result
 from curate import engine
 from curate.cli import main
 
-ROAD = ["sample", "extract", "dedupe", "decide", "tags", "select", "shard", "run", "why", "remove", "verify", "plan"]
+ROAD = [
+    "sample",
+    "extract",
+    "dedupe",
+    "decide",
+    "browse",
+    "tags",
+    "select",
+    "shard",
+    "run",
+    "why",
+    "remove",
+    "verify",
+    "plan",
+]
 
 
 def invoke(*arguments: object) -> Result:
