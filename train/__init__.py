@@ -11,6 +11,7 @@ The road, a module a stage:
     evaluate    a run's figures, and how far the tags decide; metrics
     colorize    line drawings and tags -> colours; tags, grids
     show        a page on a training: curves, film strip, alarms; stats
+    serve       a page to draw on; ui
     export      the model for other programs; card says what it is of
 
 Of `curate` it knows the contract alone: the shard folder.

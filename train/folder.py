@@ -29,6 +29,7 @@ def prepare(shards: Path, run: Path, config: Config, *, fresh: bool) -> None:
         "size": index.size,
         "lines": list(index.lines),
         "colors": {tag: list(pair) for tag, pair in index.colors.items()},
+        "tags": dict(index.tags["train"]),
         "pairs": dict(index.pairs),  # from here on, what a model that is handed on must tell of its data
         "licenses": dict(index.licenses),
         "attribution": list(index.attribution),

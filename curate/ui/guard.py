@@ -92,7 +92,7 @@ class Guard:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if not self._ours(host):
-            raise RefusedError(421, "this Host is not ours: open the address that `curate browse` told")
+            raise RefusedError(421, "this Host is not ours: open the address that the command told")
         if len(scope["path"]) + len(scope["query_string"]) > ADDRESS:
             raise RefusedError(414, f"an address of more than {ADDRESS} bytes: ask for less")
         own = headers.get("sec-fetch-site", "none") in {"none", "same-origin"}

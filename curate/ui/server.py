@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from curate.errors import NurieError
+from curate.contract import NurieError
 from curate.ui.guard import Application, Guard, Limits
 
 CONNECTIONS = 64
@@ -99,10 +99,10 @@ def made(app: Application, host: str, limits: Limits | None = None) -> uvicorn.S
     return uvicorn.Server(config)
 
 
-def serve(app: Application, listening: socket.socket, host: str) -> None:
+def serve(app: Application, listening: socket.socket, host: str, limits: Limits | None = None) -> None:
     """Answer requests until Ctrl-C."""
     try:
-        made(app, host).run(sockets=[listening])
+        made(app, host, limits).run(sockets=[listening])
     except KeyboardInterrupt:  # how uvicorn passes Ctrl-C on, once it has ended
         pass
     finally:

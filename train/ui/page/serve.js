@@ -1,0 +1,119 @@
+// Draw, pick tags, see it coloured: by each model, for each set of tags.
+
+import { byId, make } from "./make.js";
+import { Paper } from "./paper.js";
+import { TagSet, parsed, randomColors } from "./tags.js";
+
+const paper = new Paper(byId("paper"), () => (byId("undo").disabled = !paper.past.length));
+let models = [];
+let sets = [];
+let run = 0;
+
+function say(text, bad = false) {
+  byId("message").textContent = text;
+  byId("message").classList.toggle("bad", bad);
+}
+
+async function asked(address, options) {
+  const response = await fetch(address, options).catch(() => null);
+  if (!response) throw new Error("the server does not answer: is train serve still running?");
+  if (response.ok) return response;
+  const told = await response.json().catch(() => ({ detail: `the server answered ${response.status}` }));
+  throw new Error(Array.isArray(told.detail) ? told.detail.map((one) => one.msg).join("; ") : told.detail);
+}
+
+function address(model, tags) {
+  const query = new URLSearchParams({ model: model.number, tags: tags.join(", "), negative: parsed(byId("negative").value).join(", ") });
+  if (byId("guidance").value !== "1") query.set("guidance", byId("guidance").value); // of 1 the server makes what is usual
+  query.set("method", byId("method").value);
+  query.set("keep_lines", byId("keep").checked);
+  return `api/colorize?${query}`;
+}
+
+async function colored(model, set, drawing) {
+  const options = { method: "POST", headers: { "content-type": "image/png" }, body: drawing };
+  const picture = await (await asked(address(model, set.chosen), options)).blob();
+  const bitmap = await createImageBitmap(picture);
+  const words = set.chosen.length ? set.chosen.join(", ") : "no tags";
+  const canvas = make("canvas", { width: bitmap.width, height: bitmap.height, role: "img", "aria-label": `Coloured by ${model.name}: ${words}` });
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  const link = make("a", { href: "#results", click: (event) => download(event, picture, `${model.name}-${set.chosen.join("-") || "no-tags"}.png`) }, "Download");
+  const told = models.length > 1 ? `${model.name}: ${words}` : words;
+  return make("figure", {}, canvas, make("figcaption", {}, make("span", {}, told), link));
+}
+
+function download(event, picture, name) {
+  event.preventDefault();
+  const href = URL.createObjectURL(picture);
+  make("a", { href, download: name.replace(/[^\w.-]+/g, "_").slice(0, 100) }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 10_000);
+}
+
+async function color() {
+  const mine = ++run;
+  for (const set of sets) set.typed();
+  const chosen = models.filter((model) => byId(`model-${model.number}`).checked);
+  if (!chosen.length) return say("choose a model", true);
+  if (!paper.drawn) return say("draw something first, or choose a picture", true);
+  say("colouring …");
+  byId("go").disabled = true;
+  try {
+    const drawing = await paper.png();
+    const rows = [];
+    for (const set of sets) {
+      const row = make("div", { class: "row" });
+      for (const model of chosen) row.append(await colored(model, set, drawing));
+      rows.push(row);
+    }
+    if (mine === run) byId("results").replaceChildren(...rows);
+    say("done");
+  } catch (error) {
+    say(error.message, true);
+  } finally {
+    byId("go").disabled = false;
+  }
+}
+
+const known = () => models[0]?.tags ?? [];
+
+function arrange() {
+  const labels = byId("compare").checked ? ["A", "B"] : ["A"];
+  sets = labels.map((label) => sets.find((set) => set.label === label) ?? new TagSet(label, known()));
+  byId("sets").replaceChildren(...sets.map((set) => set.element));
+}
+
+function listen() {
+  byId("wish").addEventListener("submit", (event) => (event.preventDefault(), color()));
+  byId("compare").addEventListener("change", arrange);
+  byId("guidance").addEventListener("input", () => (byId("guided").textContent = byId("guidance").value));
+  byId("width").addEventListener("input", () => (paper.width = Number(byId("width").value)));
+  byId("undo").addEventListener("click", () => paper.undo());
+  byId("clear").addEventListener("click", () => paper.clear());
+  for (const name of ["pen", "rubber"]) byId(name).addEventListener("click", () => {
+    paper.rubber = name === "rubber";
+    for (const one of ["pen", "rubber"]) byId(one).setAttribute("aria-pressed", String(one === name));
+  });
+  byId("chance").addEventListener("click", () => {
+    for (const [place, set] of sets.entries()) set.set(randomColors(set.chosen, known(), Number(byId("seed").value) + 7919 * place));
+    byId("seed").value = (Number(byId("seed").value) + 1) % 1_000_000;
+  });
+  const take = (file) => file && paper.take(file).then(() => say(""), (error) => say(error.message, true));
+  byId("file").addEventListener("change", () => take(byId("file").files[0]));
+  const frame = byId("paper-frame");
+  for (const name of ["dragover", "dragleave", "drop"]) frame.addEventListener(name, (event) => {
+    event.preventDefault();
+    frame.classList.toggle("over", name === "dragover");
+    if (name === "drop") take(event.dataTransfer.files[0]);
+  });
+}
+
+async function start() {
+  listen();
+  models = await (await asked("api/models")).json();
+  byId("models").append(...models.map((model) => make("label", { class: "check" },
+    make("input", { type: "checkbox", id: `model-${model.number}`, checked: true }), `${model.name} (${model.preset}, ${model.size} px)`)));
+  byId("known").append(...known().map((tag) => make("option", { value: tag.name })));
+  arrange();
+}
+
+start().catch((error) => say(error.message, true));
