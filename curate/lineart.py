@@ -18,6 +18,10 @@ Gray = npt.NDArray[np.uint8]
 """(height, width) uint8."""
 
 LONGEST = 4096  # px of the longer side that lines are drawn of
+PEN_STROKE = 204  # a stroke's gray level on its fill, of 255, below which it tells of the pen
+PEN_LEAST, PEN_SHARE = 0.02, 0.5  # of the picture that strokes take, of the strokes that have one colour
+PEN_DARK = 128  # the brightest channel a pen may have
+PEN_NEAR = 8  # levels that the pen's colour may differ by in each channel
 
 
 def gray(rgb: Rgb) -> Gray:
@@ -89,19 +93,50 @@ def dodge(rgb: Rgb) -> Gray:
     return np.asarray(cv2.divide(luma, cv2.dilate(luma, _window(reach(rgb))), scale=255), np.uint8)
 
 
-def contour(rgb: Rgb, weight: float = 0.5) -> Gray:
-    """`dodge` of the channel that tells most, and where two colours meet without a stroke, their border.
+def contour(rgb: Rgb, weight: float = 0.35) -> Gray:
+    """Strokes as dark as the channel that tells most, borders of fills paler, and all that the pen filled black.
 
-    line = min over R, G, B of (255·c / dilate(c), 255 - weight·(dilate(c) - erode(c))), the window of the gradient half
-    as wide. A brown stroke on a skin is fainter in its luma than in its blue. Source of the gradient: Rivest, Soille,
-    Beucher, "Morphological gradients" (Journal of Electronic Imaging 2, 1993).
+    line = min over R, G, B of (255·c / close(c), 255 - weight·(dilate(c) - erode(c))), and 0 where `pen` says so. The
+    closing fills what is darker than both its sides and up to 4·`reach` wide, so a step between two fills is no stroke
+    and a broad stroke is not hollow. The gradient's window is a little wider than `reach`: where nobody drew a line, it
+    would have been about as broad. Sources: the black top-hat of Meyer (in Serra, "Image Analysis and Mathematical
+    Morphology", 1982), as a share for his difference; Rivest, Soille, Beucher, "Morphological gradients" (Journal of
+    Electronic Imaging 2, 1993).
     """
-    dodged = cv2.divide(rgb, cv2.dilate(rgb, _window(reach(rgb))), scale=255)
-    step = cv2.morphologyEx(rgb, cv2.MORPH_GRADIENT, _window(reach(rgb) // 2))
-    red, green, blue = cv2.split(cv2.min(dodged, cv2.convertScaleAbs(step, alpha=-weight, beta=255)))
-    return np.asarray(
-        cv2.min(cv2.min(red, green), blue), np.uint8
-    )  # NumPy's own minimum over an axis takes 20 times as long
+    radius = reach(rgb)
+    half = 5 * radius // 4
+    narrow, rest, wide = (_window(length) for length in (half, 2 * radius - half, 2 * radius))
+    strokes, step = np.full(rgb.shape[:2], 255, np.uint8), np.zeros(rgb.shape[:2], np.uint8)
+    bright, other = np.empty_like(step), np.empty_like(step)  # used again and again: fresh memory takes half the time
+    for channel in cv2.split(rgb):
+        cv2.dilate(channel, narrow, dst=bright)
+        cv2.erode(cv2.dilate(bright, rest, dst=other), wide, dst=other)
+        cv2.min(strokes, cv2.divide(channel, other, dst=other, scale=255), dst=strokes)
+        cv2.max(step, cv2.subtract(bright, cv2.erode(channel, narrow, dst=other), dst=bright), dst=step)
+    lines = cv2.min(strokes, cv2.convertScaleAbs(step, dst=step, alpha=-weight, beta=255), dst=step)
+    if (color := pen(rgb, strokes)) is not None:
+        lines = cv2.subtract(lines, cv2.inRange(rgb, color - PEN_NEAR, color + PEN_NEAR, dst=other), dst=step)
+    return np.asarray(lines, np.uint8)
+
+
+def pen(rgb: Rgb, strokes: Gray) -> npt.NDArray[np.float64] | None:
+    """The one dark colour, R, G, B, that most strokes have; None where they have many, are light, or are few.
+
+    What a pen filled is ink too, however broad, and may be of any colour. Colours are counted in bins of 8 levels; few
+    are strokes on less than a fiftieth of the picture.
+    """
+    step = max(1, reach(rgb) // 2)  # a stroke is several px wide
+    drawn = strokes[::step, ::step] < PEN_STROKE
+    colors = rgb[::step, ::step][drawn]
+    if len(colors) < PEN_LEAST * drawn.size or not len(colors):
+        return None
+    bins = (colors.astype(np.int32) >> 3) @ np.array((1024, 32, 1), np.int32)
+    counts = np.bincount(bins)
+    commonest = int(counts.argmax())
+    if counts[commonest] < PEN_SHARE * len(colors):
+        return None
+    color = colors[bins == commonest].mean(axis=0)
+    return color if color.max() <= PEN_DARK else None
 
 
 def adaptive(rgb: Rgb, offset: float = 10.0) -> Gray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.decode import decode
-from curate.lineart import METHODS, contour, dilate, dodge, gray, workable, xdog
+from curate.lineart import METHODS, contour, dilate, dodge, gray, pen, workable, xdog
 from curate.square import content_box, square
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -69,8 +69,7 @@ def test_contour_draws_the_border_of_two_colours_of_equal_luma() -> None:
     picture[:, :20], picture[:, 20:] = (220, 180, 120), (180, 201, 120)  # lumas of 185.1 and 185.5
     assert (dodge(picture)[:, 15:25] > 250).all()
     assert (contour(picture)[:, 22:] == 255).all()
-    # the right loses 40 of 220 in red: 255 * 180 / 220 = 208.6; the left 21 of 201 in green: 255 * 180 / 201 = 228.4
-    assert contour(picture)[0, [19, 20]].tolist() == [228, 209]
+    assert (contour(picture)[:, 18:22] == 241).all()  # 255 - 0.35 * (220 - 180), the step in red, on either side
 
 
 def test_contour_draws_a_stroke_as_dark_as_the_channel_that_tells_most() -> None:
@@ -78,6 +77,45 @@ def test_contour_draws_a_stroke_as_dark_as_the_channel_that_tells_most() -> None
     picture[:, 20] = (180, 120, 20)
     assert (contour(picture)[:, 20] == 51).all()  # 255 * 20 / 100
     assert (dodge(picture)[:, 20] == 204).all()  # 255 * 127 / 159, the lumas
+
+
+def test_contour_fills_a_stroke_between_two_fills_and_draws_their_step_paler() -> None:
+    picture = np.full((80, 80, 3), (250, 220, 180), np.uint8)
+    picture[:, 40:] = (200, 120, 40)
+    step = contour(picture)
+    assert step[:, 38:42].max() == step.min() == 206  # 255 - 0.35 * (180 - 40), in blue
+    for width in range(1, 10):  # up to 4 * reach + 1 px
+        picture[:, 40 : 40 + width] = 0
+        assert (contour(picture)[:, 40 : 40 + width] == 0).all()
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (3, 5, 2), (107, 68, 35), (20, 20, 90)])
+def test_contour_blackens_whatever_is_of_the_pens_colour_however_broad(colour: tuple[int, int, int]) -> None:
+    picture = np.full((100, 100, 3), (250, 230, 210), np.uint8)
+    picture[10:16, 5:95] = colour
+    picture[30:90, 5:45] = colour
+    picture[30:90, 55:95] = np.array(colour) + 10  # no ink: another colour than the pen's
+    lines = contour(picture)
+    assert (lines[30:90, 5:45] == 0).all()
+    assert (lines[40:80, 65:85] == 255).all()
+
+
+def test_a_pen_is_dark_and_draws_most_of_the_strokes_and_not_too_few() -> None:
+    paper = np.full((100, 100, 3), 250, np.uint8)
+
+    def drawn(*colors: tuple[int, int, int], last: int = 95) -> list[float] | None:
+        picture = paper.copy()
+        for row, colour in enumerate(colors):
+            picture[20 * row + 10 : 20 * row + 14, 5:last] = colour
+        found = pen(picture, picture.min(axis=2))
+        return None if found is None else found.tolist()
+
+    assert drawn((107, 68, 35)) == [107, 68, 35]
+    assert drawn((0, 0, 0), (0, 0, 0), (10, 90, 120)) == [0, 0, 0]
+    assert drawn((0, 0, 0), (60, 20, 30), (10, 90, 120)) is None  # none has half of the strokes
+    assert drawn((200, 30, 30)) is None
+    assert drawn((0, 0, 0), last=40) is None  # 1.4 % of the picture
+    assert drawn() is None
 
 
 def test_the_learned_style_finds_edges_inside_a_picture_and_none_at_its_end() -> None:
