@@ -74,7 +74,7 @@ bench: $(VENV)/installed  ## every benchmark, one JSON object each, kept in benc
 	  name=$$(basename $$file .py); echo "# $$name" >&2; \
 	  python -m tests.bench.$$name --json | tee bench/$$name.json.tmp; mv bench/$$name.json.tmp bench/$$name.json; done
 	@python -m tests.bench.costs --from bench
-	@mkdir -p .github/docs/bench; for name in extract search workers pipeline imports shard cluster step; do \
+	@mkdir -p .github/docs/bench; for name in extract search workers pipeline imports shard cluster step lineart; do \
 	  python -m json.tool --sort-keys --indent 1 bench/$$name.json .github/docs/bench/$$name.json; done
 
 format: $(VENV)/installed  ## format, and mend what lint can mend

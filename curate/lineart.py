@@ -123,7 +123,8 @@ def pen(rgb: Rgb, strokes: Gray) -> npt.NDArray[np.float64] | None:
     """The one dark colour, R, G, B, that most strokes have; None where they have many, are light, or are few.
 
     What a pen filled is ink too, however broad, and may be of any colour. Colours are counted in bins of 8 levels; few
-    are strokes on less than a fiftieth of the picture.
+    are strokes on less than a fiftieth of the picture. The constants, and `contour`'s, were chosen on 200 drawings of
+    OpenMoji's that are not among the 450 of `tests/bench/lineart.py`.
     """
     step = max(1, reach(rgb) // 2)  # a stroke is several px wide
     drawn = strokes[::step, ::step] < PEN_STROKE
