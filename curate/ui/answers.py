@@ -116,6 +116,14 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Decisions:
+    """One page of what people decided, the last first."""
+
+    total: int
+    rows: list[Decision]
+
+
+@dataclass(frozen=True)
 class Picture:
     """All that is known of a picture."""
 

@@ -14,7 +14,7 @@ from curate.catalog import FAMILY_ORDERS, LOOKS, ORDERS
 from curate.decisions import KINDS
 from curate.errors import NurieError
 from curate.ui import answers
-from curate.ui.answers import Dataset, Decision, Family, FamilyPage, Picture, Pictures
+from curate.ui.answers import Dataset, Decision, Decisions, Family, FamilyPage, Picture, Pictures
 from curate.ui.review import Review, View
 
 MOST = 200  # pictures, or families, that one answer tells
@@ -163,10 +163,11 @@ def tags(request: Request, start: Annotated[str, Query(max_length=200)]) -> list
 
 
 @router.get("/api/decisions")
-def decisions(request: Request) -> list[Decision]:
-    """What people decided, in order."""
+def decisions(request: Request, start: Start = 0, count: Count = 100) -> Decisions:
+    """One page of what people decided, the last first."""
     seen = _view(request)
-    return [answers.decision(seen, row) for row in seen.people.rows]
+    rows = seen.people.rows[::-1]
+    return Decisions(len(rows), [answers.decision(seen, row) for row in rows[start : start + count]])
 
 
 @router.post("/api/decisions", status_code=201)

@@ -49,7 +49,7 @@ class Review:
         self.dataset = dataset
         self._made: dict[str, tuple[object, Any]] = {}
         self._seen: tuple[object, View] | None = None
-        self._lock = threading.Lock()
+        self._lock, self._pen = threading.Lock(), threading.Lock()
 
     def view(self) -> View:
         """The dataset as it is now. Raises as `ledger.peek_state` does."""
@@ -81,7 +81,8 @@ class Review:
             catalog = self.view().catalog
             if unknown := [key for key in pictures if not len(catalog.of(key))]:
                 raise NurieError(f"no picture has the id {unknown[0]!r}: load the page again")
-        return decisions.decide(self.dataset, kind, pictures, tags)
+        with self._pen:  # of two visitors, or two keys, neither shall be told that another run is writing
+            return decisions.decide(self.dataset, kind, pictures, tags)
 
     def _people(self) -> People:
         rows = decisions.marked(decisions.read(self.dataset))

@@ -61,7 +61,7 @@ def loopback(host: str) -> bool:
 
 def names(host: str) -> Sequence[str]:
     """Host names by which a server that listens on `host` may be asked for, beside addresses and localhost."""
-    return [socket.gethostname(), socket.getfqdn()] if host in EVERYWHERE else [host]
+    return [socket.gethostname()] if host in EVERYWHERE else [host]
 
 
 def listen(host: str, port: int) -> socket.socket:

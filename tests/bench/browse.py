@@ -8,7 +8,7 @@ over the whole dataset, so nearly every picture of its page lies in another row 
 Seconds are medians and the longest of rounds that ask for other places; `cpu` are the server's own, which other work on
 the machine does not change, as means; `memory_mb` is the most that it had resident.
 
-Run: python -m tests.bench.browse [DATASET] [--pictures N] [--json]; Linux alone tells the memory
+Run: python -m tests.bench.browse [DATASET] [--pictures N] [--json]; takes 2 GB of temporary disk, and Linux
 """
 
 from __future__ import annotations

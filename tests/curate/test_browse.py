@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
-from curate import decisions, dedupe, engine, manifest
+from curate import decisions, dedupe, engine, extract, manifest, remove
 from curate.contract import write_json
 from curate.errors import DatasetError, NurieError
+from curate.scan import Source
 from curate.ui.app import make, page_files
 from curate.ui.guard import Guard
 from curate.ui.review import Review
@@ -194,7 +196,7 @@ def test_a_verdict_is_noted_holds_from_the_next_dedupe_on_and_is_undone(dataset:
     dedupe.dedupe(dataset, dedupe.Options())
     assert fates(page, "1F408.png", "cat0.jpg", "cat1.jpg") == [None, None, "duplicate"]
     assert got(page, "dataset")["waiting"] == 0
-    assert [row["waits"] for row in got(page, "decisions")] == [False, False]
+    assert [row["waits"] for row in got(page, "decisions")["rows"]] == [False, False]
     decide(page, "undo", "0")
     decide(page, "undo", "1")
     assert got(page, "dataset")["waiting"] == 2
@@ -211,6 +213,8 @@ def test_keep_leave_out_and_is_a_copy_are_what_decide_writes(dataset: Path, tmp_
         decide(page, kind, *paths)
         decisions.decide(other, kind, paths)
     assert decisions.read(dataset) == decisions.read(other)
+    told = got(page, "decisions", start=1, count=2)
+    assert (told["total"], [row["sequence"] for row in told["rows"]]) == (4, [2, 1])
     assert (dataset / "decisions/part-00000.parquet").read_bytes() == (
         other / "decisions/part-00000.parquet"
     ).read_bytes()
@@ -277,6 +281,47 @@ def test_while_a_stage_writes_the_page_may_look_but_not_decide(dataset: Path) ->
         told = page.post("/api/decisions", json={"kind": "drop", "pictures": [ids(page)["1F408.png"]]})
     assert told.status_code == 409
     assert "another run is writing" in told.json()["detail"]
+
+
+def test_decisions_of_one_moment_are_all_noted(dataset: Path) -> None:
+    page = client(dataset)
+    keys = [key for key in ids(page).values() if key]
+    with ThreadPoolExecutor(8) as visitors:
+        sent = [
+            visitors.submit(page.post, "/api/decisions", json={"kind": kind, "pictures": [key]})
+            for key in keys[:4]
+            for kind in ("keep", "drop")
+        ]
+        assert {one.result().status_code for one in sent} == {201}
+    assert [row["sequence"] for row in decisions.read(dataset)] == [*range(8)]
+
+
+def test_newcomers_are_looked_at_before_dedupe_and_all_decisions_wait(dataset: Path, art: Path, tmp_path: Path) -> None:
+    page = client(dataset)
+    decide(page, "retag", "1F34E.png", tags=["red"])
+    dedupe.dedupe(dataset, dedupe.Options())
+    assert got(page, "dataset")["waiting"] == 0
+    (tmp_path / "more").mkdir()
+    shutil.copy(art / "1F600.png", tmp_path / "more")
+    extract.extract([Source("more", tmp_path / "more")], dataset, extract.Options(("contour", "dilate")))
+    told = got(page, "dataset")
+    assert (told["judged"], told["waiting"]) == (False, 1)
+    assert got(page, "families")["total"] == 0
+    assert got(page, "pictures")["dropped"] == {"none": 9, "unreadable": 1}
+    assert page.get(f"/api/pictures/{ids(page)['1F600.png']}/line_dilate").status_code == 200
+    assert got(page, f"pictures/{ids(page)['1F34E.png']}")["story"][-1] == "manifest: kept"
+
+
+def test_who_opted_out_is_a_row_without_pixels(dataset: Path) -> None:
+    page = client(dataset)
+    key = ids(page)["cat0.jpg"]
+    assert page.get(f"/api/pictures/{key}/color").status_code == 200
+    remove.remove(dataset, ["cat0.jpg"])
+    told = got(page, f"pictures/{key}")
+    assert (told["tile"]["stored"], told["tile"]["dropped"], told["tags"]) == (False, "removed", [])
+    assert page.get(f"/api/pictures/{key}/color").status_code == 404
+    refused = page.post("/api/decisions", json={"kind": "keep", "pictures": [key]})
+    assert (refused.status_code, "was left out before dedupe" in refused.json()["detail"]) == (409, True)
 
 
 def test_a_dataset_that_goes_away_is_told(dataset: Path) -> None:

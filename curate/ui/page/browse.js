@@ -1,37 +1,13 @@
 // The page: reads its address, asks the server, shows the answer, and hears keys and clicks.
 
 import { button, byId, counted, make } from "./make.js";
+import { legends } from "./help.js";
 import { against, edit, panel } from "./picture.js";
 import { go, here } from "./place.js";
 import { COUNTS, beside, decisions, families, pictures, unknown } from "./lists.js";
 import { get, post } from "./server.js";
 import { moved, settle, verdicts } from "./tiles.js";
 
-const KEYS = [
-  ["← → ↑ ↓", "move among the pictures", true],
-  ["Enter", "open one", true],
-  ["k", "keep this one: nobody's copy", true],
-  ["x", "leave it out", true],
-  ["d", "not the same as the marked one, or as its nearest look-alike", true],
-  ["m", "mark it, to compare others with", true],
-  ["c", "is a copy of the marked one, or of its nearest look-alike", false],
-  ["r", "is a recolour of it", false],
-  ["t", "edit its tags", false],
-  ["u", "undo the last decision", true],
-  ["n p", "next page, the page before", false],
-  ["/", "to the filter", true],
-  ["Esc", "close the picture", false],
-  ["?", "this help", true],
-];
-const WORDS = [
-  ["blue_hair -solo", "with the one tag, without the other"],
-  ["*_hair", "with any tag that ends so"],
-  ["role:alternate", "recolours; also survivor, duplicate, unique"],
-  ["dropped:none", "kept; dropped:* left out, dropped:monochrome for that reason"],
-  ["width>=512", "a column of numbers, compared"],
-  ['path:"my art/*"', "a column of text; * is anything"],
-  ["decided:*", "what people decided of; also decided:keep, decided:retag"],
-];
 const FAMILY_ORDERS = { added: "as added", size: "largest first", duplicates: "most copies first", distance: "most distant copies first" };
 
 let dataset = null;
@@ -46,6 +22,7 @@ const desk = {
   },
   close() {
     const id = here().picture;
+    cover(false);
     go({ picture: "" });
     settle(id, true);
   },
@@ -94,8 +71,8 @@ async function noted(send) {
 }
 
 async function undoLast() {
-  const held = (await get("decisions")).filter((one) => one.holds && one.kind !== "undo");
-  if (held.length) await desk.undo(held.at(-1));
+  const last = (await get("decisions", { count: 200 })).rows.find((one) => one.holds && one.kind !== "undo");
+  if (last) await desk.undo(last);
   else say("There is no decision to undo.");
 }
 
@@ -112,7 +89,7 @@ async function list(place, signal) {
   const start = Math.max(0, Number.parseInt(place.start, 10) || 0);
   const asked = { filter: place.filter, where: place.where, start, count: COUNTS[place.view] };
   const layers = chosenLayers(place);
-  if (place.view === "decisions") return [decisions(desk, await get("decisions", {}, signal), start), [], []];
+  if (place.view === "decisions") return [decisions(desk, await get("decisions", { start, count: COUNTS.decisions }, signal), start), [], []];
   if (place.view === "families") {
     const page = await get("families", { ...asked, order: place.order || "added" }, signal);
     return [families(desk, page, start, layers), [], page.problem ? [page.problem] : unknown(desk, page.unknown)];
@@ -140,6 +117,7 @@ async function show() {
     byId("beside").replaceChildren(...aside);
     byId("beside").hidden = !aside.length;
     if (words.length) say(words, true);
+    else if (byId("message").className) say("");
     open(picture, place);
     settle(held ?? place.picture, held && document.activeElement === document.body);
   } catch (error) {
@@ -151,6 +129,12 @@ async function show() {
   }
 }
 
+const narrow = matchMedia("(max-width: 60rem)"); // as in style.css: the picture then covers the page
+
+function cover(covered) {
+  for (const element of [document.querySelector("header"), byId("search"), byId("list"), byId("beside")]) element.inert = covered && narrow.matches;
+}
+
 function open(picture, place) {
   const fresh = picture && picture.tile.id !== chosen?.tile.id;
   const typing = byId("picture").contains(document.activeElement) ? document.activeElement : null;
@@ -158,12 +142,13 @@ function open(picture, place) {
   chosen = picture;
   byId("picture").hidden = !picture;
   document.body.classList.toggle("opened", Boolean(picture));
+  cover(Boolean(picture));
   byId("picture").replaceChildren(...(picture ? panel(desk, picture, dataset.layers).filter(Boolean) : []));
   document.title = [picture?.tile.path, place.view, dataset.name, "nurie"].filter(Boolean).join(" · ");
   if (!picture) return;
   const again = [...byId("picture").querySelectorAll("button")].find((one) => name && one.textContent === name);
   if (typing && !fresh) (again ?? byId("picture-title")).focus();
-  else if (fresh && (typing || matchMedia("(max-width: 60rem)").matches)) byId("picture-title").focus();
+  else if (fresh && (typing || narrow.matches)) byId("picture-title").focus();
   if (fresh) byId("picture").scrollTop = 0;
 }
 
@@ -282,15 +267,6 @@ function heard(event) {
   if (!act) return;
   event.preventDefault();
   Promise.resolve(act()).catch((error) => say(error.message, true));
-}
-
-function legends() {
-  const entry = ([key, what]) => [make("dt", {}, key.split(" ").map((one) => make("kbd", {}, one))), make("dd", {}, what)];
-  byId("legend").append(make("dl", {}, KEYS.filter(([, , often]) => often).map(([key, what]) => make("div", {}, entry([key, what.split(/[:,]/)[0]])))));
-  byId("keys-list").append(
-    make("h3", {}, "Keys, while a picture has the focus"), make("dl", {}, KEYS.map(entry)),
-    make("h3", {}, "What the filter takes"), make("dl", {}, WORDS.map(([word, what]) => [make("dt", {}, make("code", {}, word)), make("dd", {}, what)])),
-  );
 }
 
 byId("search").addEventListener("submit", search);

@@ -52,9 +52,8 @@ export function families(desk, page, start, layers) {
   return [pager(page.total, start, COUNTS.families, "set"), page.families.map(one), page.total > COUNTS.families ? pager(page.total, start, COUNTS.families, "set") : null];
 }
 
-export function decisions(desk, rows, start) {
-  if (!rows.length) return [make("p", { class: "empty" }, "Nobody decided anything yet: choose a picture, then say what it is.")];
-  const newest = rows.toReversed().slice(start, start + COUNTS.decisions);
+export function decisions(desk, page, start) {
+  if (!page.total) return [make("p", { class: "empty" }, "Nobody decided anything yet: choose a picture, then say what it is.")];
   const row = (one) =>
     make(
       "tr",
@@ -66,14 +65,14 @@ export function decisions(desk, rows, start) {
     );
   const head = ["Decision", "Pictures", "State", "Undo"].map((text) => make("th", { scope: "col" }, text));
   return [
-    pager(rows.length, start, COUNTS.decisions, "decision"),
-    make("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Decisions" }, make("table", {}, make("thead", {}, make("tr", {}, head)), make("tbody", {}, newest.map(row)))),
+    pager(page.total, start, COUNTS.decisions, "decision"),
+    make("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Decisions" }, make("table", {}, make("thead", {}, make("tr", {}, head)), make("tbody", {}, page.rows.map(row)))),
   ];
 }
 
 export function beside(desk, page) {
   const counts = (title, prefix, values, name) =>
-    make(
+    Object.keys(values).length && make(
       "section",
       {},
       make("h2", {}, title),
@@ -97,8 +96,8 @@ export function beside(desk, page) {
   return [
     counts("Fates", "dropped", page.dropped, (value) => (value === "none" ? "kept" : fate({ dropped: value }))),
     counts("Roles", "role", page.roles, (value) => (value === "alternate" ? "recolour" : value)),
-    make("section", {}, make("h2", {}, "Tags"), make("ul", {}, tags)),
-  ];
+    tags.length && make("section", {}, make("h2", {}, "Tags"), make("ul", {}, tags)),
+  ].filter(Boolean);
 }
 
 export function unknown(desk, words) {
