@@ -79,7 +79,7 @@ def mixed(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (source / f"cat{number}.jpg").write_bytes(file.getvalue())
     (source / "cat0.txt").write_text("asleep")
     shutil.copy(art / "1F34E.png", source / "apple again.png")
-    biting = HOSTILE[4] + ".png"
+    biting = HOSTILE[4].replace("/", " ") + ".png"  # no slash goes into a name, and a space parts attributes as well
     shutil.copy(art / "1F499.png", source / biting)
     (source / f"{biting}.json").write_text(json.dumps({"tags": HOSTILE, "artist": HOSTILE[0], "license": HOSTILE[3]}))
     (source / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
