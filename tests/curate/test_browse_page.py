@@ -110,6 +110,8 @@ def test_everything_is_done_by_keyboard(visit: Visit, address: str, dataset: Pat
     assert page.evaluate("document.activeElement.title") == names[1]
     press(page, "m", "ArrowRight")
     page.wait_for_selector(f"text=Marked {names[1]}")
+    page.wait_for_selector("#list:not([aria-busy])")
+    assert page.evaluate("document.activeElement.title") == names[2], "drawn again, the list took the focus back"
     press(page, "c")
     page.wait_for_selector(f"text=Noted: a copy {names[2]} and {names[1]}")
     press(page, "ArrowLeft", "ArrowLeft", "k")
@@ -160,6 +162,26 @@ def test_hostile_text_is_only_text_and_nothing_is_in_the_way(
     shown = page.locator("#picture .tags .tag").evaluate_all("all => all.map(one => one.textContent)")
     assert shown == decisions.read(dataset)[0]["tags"]
     assert page.locator("#picture-title").inner_text() == name
+
+
+def test_on_a_phone_the_picture_covers_the_page_until_it_is_closed(visit: Visit, address: str, dataset: Path) -> None:
+    page = visit(f"{address}?view=families", size=PHONE)
+    page.click(tile(page, "cat0.jpg"))
+    page.wait_for_selector("#picture-title")
+    assert page.evaluate("document.querySelector('header').inert")
+    assert page.evaluate("document.activeElement.id") == "picture-title"
+    page.get_by_role("button", name="Keep this one").click()
+    page.wait_for_selector("text=Noted: keep cat0.jpg")
+    page.wait_for_selector("button[aria-pressed=true] >> text=Keep this one")
+    above = "(box => document.elementFromPoint(box.x + 20, box.y + box.height / 2).id)(message.getBoundingClientRect())"
+    assert page.evaluate(above) == "message", "what was noted is hidden"
+    page.get_by_role("button", name="Keep this one").click()
+    page.wait_for_selector("button[aria-pressed=false] >> text=Keep this one")
+    assert told(dataset) == [("keep", False), ("undo", True)]
+    page.get_by_role("button", name="Close").click()
+    page.wait_for_selector("#picture-title", state="detached")
+    assert page.evaluate("document.activeElement.title") == "cat0.jpg"
+    assert not page.evaluate("document.querySelector('header').inert")
 
 
 def test_every_line_style_is_seen_beside_the_colours(visit: Visit, address: str) -> None:

@@ -1,8 +1,8 @@
 // Requests to the server that the page came from.
 
 async function answered(response) {
+  if (response.ok) return response.json();
   const told = await response.json().catch(() => ({ detail: `the server answered ${response.status}` }));
-  if (response.ok) return told;
   const detail = Array.isArray(told.detail) ? told.detail.map((one) => one.msg).join("; ") : told.detail;
   throw new Error(detail);
 }
