@@ -156,10 +156,10 @@ def test_counts_that_differ_are_told_with_their_line_and_all_is_made(here: Path)
     assert told("x.toml")["expected"] == "these"
     assert told("x.toml", "--set", "extract.dataset=elsewhere")["expected"] == "these"
     assert told("x.toml", "--set", "shard.seed=1")["expected"] == "not compared, as --set changed shard.seed"
-    (here / "x.toml").write_text(TEXT + expect.replace("in = 23", "in = 1,000".replace(",", "_")))
+    (here / "x.toml").write_text(TEXT + expect.replace("in = 23", "in = 1_000"))
     result = follow("x.toml")
     assert result.exit_code == 0
-    assert result.stderr == "Warning: x.toml:18: [expect] in: 1,000 in expected, and 23 found\n"
+    assert result.stderr.endswith("\nWarning: x.toml:18: [expect] in: 1,000 in expected, and 23 found\n")
     assert "expected counts: others" in result.stdout
 
 
@@ -215,8 +215,7 @@ def test_openclipart(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     result = shipped("openclipart")
     assert len(result["differences"]) == 6  # the package has more
     assert (result["in"], result["dropped"]) == (3, {"duplicate": 1})
-    pictures = pd.read_parquet("openclipart/dataset/manifest")
-    assert [set(tags) for tags in pictures["own_tags"]] == [{"animals"}, {"animals"}, {"food", "fruit"}]
+    assert list(pd.read_parquet("openclipart/dataset/manifest")["path"])[2] == "food/fruit/apple_01.png"
 
 
 def test_gallery_dl(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
