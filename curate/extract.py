@@ -105,7 +105,7 @@ def extract(
                 _commit(dataset, part, ids)
                 new, dropped = new + part.files, dropped + part.dropped
                 sidecar_errors += part.sidecar_errors
-                bar.advance(part.files, dropped=dropped)
+                bar.advance(part.files, kept=new - dropped, dropped=dropped)
         return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors + join.errors}
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TextIO
 
 from tqdm import tqdm
 
 QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal
+FORM = "{desc} {percentage:3.0f}% {bar} {n:,} of {total:,}, {rate_noinv_fmt}, {remaining} left{postfix}"
+
+
+def colored(stream: TextIO) -> bool:
+    """Whether a stream is a terminal of somebody who wants colours (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class Bar:
@@ -21,13 +29,22 @@ class Bar:
         self.stage, self.total, self.done = stage, total, 0
         self.started = self.told = time.monotonic()
         on_terminal = sys.stderr.isatty() and not QUIET.get()
-        self.tqdm = tqdm(total=total, desc=stage, unit="", disable=not on_terminal, leave=False)
+        self.tqdm = tqdm(
+            total=total,
+            desc=stage,
+            unit="",
+            bar_format=FORM,
+            dynamic_ncols=True,
+            colour="green" if colored(sys.stderr) else None,
+            disable=not on_terminal,
+            leave=False,
+        )
         self.speaks = not on_terminal and not QUIET.get()
 
     def advance(self, pictures: int, **counts: int) -> None:
         """Count `pictures` more as done."""
         self.done += pictures
-        self.tqdm.set_postfix(counts, refresh=False)
+        self.tqdm.set_postfix_str(_told(counts), refresh=False)
         self.tqdm.update(pictures)
         now = time.monotonic()
         if self.speaks and now - self.told >= LINE_EVERY:
@@ -36,9 +53,13 @@ class Bar:
 
     def _line(self, now: float, counts: dict[str, int]) -> None:
         rate = self.done / max(now - self.started, 1e-9)
-        left = (self.total - self.done) / max(rate, 1e-9)
-        shown = "".join(f", {name} {count:,}" for name, count in counts.items())
-        say(f"{self.stage}: {self.done:,} of {self.total:,}, {rate:,.0f}/s, {left:,.0f} s left{shown}")
+        left = tqdm.format_interval((self.total - self.done) / max(rate, 1e-9))
+        shown = f", {_told(counts)}" if counts else ""
+        say(f"{self.stage}: {self.done:,} of {self.total:,}, {rate:,.0f}/s, {left} left{shown}")
+
+
+def _told(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
 def say(line: str) -> None:

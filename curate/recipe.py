@@ -69,7 +69,7 @@ class Recipe:
     def changed(self) -> list[str]:
         """What `--set` overruled beside places: other counts are to be expected then."""
         named = [(stage, key) for stage, key in self.settings if key is not None]
-        return sorted(f"{s}.{key}" for s, key in named if not _is_place(_parameters(self.commands[s])[key]))
+        return sorted(f"{s}.{key}" for s, key in named if not _is_place(options_of(self.commands[s])[key]))
 
     def context(self, stage: str, how: Mapping[str, object]) -> click.Context:
         """The call of a stage's command, by the recipe and, where the command has such options, by `how` to run it.
@@ -80,7 +80,7 @@ class Recipe:
         words = [f"--{name}={value}" for name, value in how.items() if name in own and type(value) in {str, int}]
         words += [f"--{name}" for name, value in how.items() if name in own and value is True]
         arguments = []
-        for key, parameter in _parameters(command).items():
+        for key, parameter in options_of(command).items():
             told = [_home(word) if _is_place(parameter) else word for word in self.stages[stage].get(key, ())]
             if isinstance(parameter, click.Argument):
                 arguments += told
@@ -89,7 +89,8 @@ class Recipe:
             else:
                 words += [f"--{key}={word}" for word in told]
         try:
-            return command.make_context(stage, [*words, "--", *arguments])
+            # without --help, which the command would keep in the form of a program of its own
+            return command.make_context(stage, [*words, "--", *arguments], help_option_names=[])
         except click.UsageError as error:
             name = _key(error.param) if isinstance(error, click.BadParameter) and error.param else None
             raise RecipeError(f"{self.where(stage, name)}: {error.message.rstrip('.')}") from None
@@ -165,7 +166,7 @@ def _words(where: str, command: click.Command, key: str, value: object) -> tuple
 
 
 def _known(where: str, command: click.Command, key: str) -> click.Parameter:
-    parameters = _parameters(command)
+    parameters = options_of(command)
     if key in HOW:
         raise RecipeError(f"{where}: says how to run, not what to make: leave it out, and see `curate run --help`")
     if key == "dataset" and command.name != "extract":
@@ -217,7 +218,7 @@ def _meant(name: str, known: Sequence[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
-def _parameters(command: click.Command) -> dict[str, click.Parameter]:
+def options_of(command: click.Command) -> dict[str, click.Parameter]:
     """What a recipe may say of a stage."""
     return {key: one for one in command.params if (key := _key(one)) not in HOW}
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from train.command import pictures, progress, stage, table
+from train.command import names_of, pictures, progress, stage, table
 
 FOLDER = click.Path(path_type=Path)
 METHOD = "For what is larger than the model's pairs: enlarge the colours of the whole, or sharpen them by tiles."
+
+
+def _presets() -> Iterable[str]:
+    from train.presets import PRESETS  # noqa: PLC0415  # no other command pays for it
+
+    return ["tags", *PRESETS]
+
+
+def _settings() -> Iterable[str]:
+    from train.config import Config  # noqa: PLC0415  # the same
+
+    return (f"{field.name}=" for field in fields(Config) if field.name != "preset")
 
 
 class Road(click.Group):
@@ -37,8 +51,17 @@ def main() -> None:
 @main.command()
 @click.argument("shards", type=FOLDER)
 @click.argument("run", type=FOLDER)
-@click.option("--preset", default="tags", show_default=True, help="See `train presets`.")
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
+@click.option(
+    "--preset", default="tags", show_default=True, help="See `train presets`.", shell_complete=names_of(_presets)
+)
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change one setting; repeatable.",
+    shell_complete=names_of(_settings),
+)
 @click.option("--steps", type=click.IntRange(1), help="Train this many steps; equal runs are equal.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train this long, over all sittings.")
 @click.option("--seed", type=int, help="Short for --set seed=N.")
@@ -95,8 +118,15 @@ def presets() -> dict[str, Any]:
 @click.argument("shards", type=FOLDER)
 @click.argument("out", type=FOLDER)
 @click.option("--budget-images", "budget", type=click.IntRange(1), required=True, help="Pairs that each rung sees.")
-@click.option("--rungs", metavar="A,B,...", help="Only these presets.")
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change a setting of every rung.")
+@click.option("--rungs", metavar="A,B,...", help="Only these presets.", shell_complete=names_of(_presets))
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a setting of every rung.",
+    shell_complete=names_of(_settings),
+)
 @stage(lambda result: click.echo(result["table"]))
 def ladder(shards: Path, out: Path, budget: int, rungs: str | None, settings: tuple[str, ...]) -> dict[str, Any]:
     """Train every preset on the same pairs for the same budget: one table, one picture."""

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -95,22 +95,65 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+class Pace:
+    """Pairs a second and time left, by what was done since the first look: a training that goes on begins midway."""
+
+    def __init__(self) -> None:
+        self.first: tuple[float, float, int] | None = None
+
+    def told(self, done: float, pairs: int) -> list[str]:
+        """Both as text; nothing at the first look, or the first of another training."""
+        now = time.monotonic()
+        if self.first is None or done <= self.first[1]:
+            self.first = (now, done, pairs)
+            return []
+        began, from_done, from_pairs = self.first
+        passed = max(now - began, 1e-9)
+        left = passed * max(1 - done, 0) / (done - from_done)
+        return [f"{(pairs - from_pairs) / passed:,.1f}/s", f"{tqdm.format_interval(left)} left"]
+
+
+def _colored() -> bool:
+    """Whether a bar may be coloured (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def names_of(found: Callable[[], Iterable[str]]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """For a shell to complete the last of names parted by commas, which are looked for only then."""
+
+    def complete(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+        before, comma, last = typed.rpartition(",")
+        return [f"{before}{comma}{name}" for name in found() if name.startswith(last)]
+
+    return complete
+
+
 @contextmanager
 def progress() -> Iterator[Callable[..., None]]:
     """A bar on a terminal, a line now and then without one, nothing when quiet."""
     quiet = bool(click.get_current_context().obj)
     on_terminal = sys.stderr.isatty() and not quiet
-    bar = tqdm(total=100, desc="fit", unit="%", disable=not on_terminal, leave=False)
-    told = 0.0
+    bar = tqdm(
+        total=1.0,
+        desc="fit",
+        bar_format="{desc} {percentage:3.0f}% {bar}{postfix}",
+        dynamic_ncols=True,
+        colour="green" if _colored() else None,
+        disable=not on_terminal,
+        leave=False,
+    )
+    pace, told = Pace(), 0.0
 
     def tell(done: float, clock: Any, figures: Mapping[str, float]) -> None:
         nonlocal told
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items() if name in {"l1", "discriminator"})
-        bar.set_postfix_str(shown, refresh=False)
-        bar.update(round(100 * done) - bar.n)
+        shown = [f"{clock.images_seen:,} pairs seen", *pace.told(done, clock.images_seen)]
+        shown += [f"{name} {value:.3f}" for name, value in figures.items() if name in {"l1", "discriminator"}]
+        bar.set_postfix_str(", ".join(shown), refresh=False)
+        bar.n = min(done, 1.0)
+        bar.refresh()
         if not on_terminal and not quiet and time.monotonic() - told >= LINE_EVERY:
             told = time.monotonic()
-            click.echo(f"fit: {done:.0%}, {clock.images_seen:,} pairs seen, {shown}", err=True)
+            click.echo(f"fit: {done:.0%}, {', '.join(shown)}", err=True)
 
     try:
         yield tell

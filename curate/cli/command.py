@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from click.core import ParameterSource
 
 from curate import engine
 from curate.contract import NurieError
-from curate.progress import QUIET
+from curate.progress import QUIET, colored
 
 Command = Callable[..., dict[str, Any]]
 
@@ -70,6 +71,16 @@ workers_option = click.option(
 )
 
 
+def names_of(found: Callable[[], Iterable[str]]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """For a shell to complete the last of names parted by commas, which are looked for only then."""
+
+    def complete(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+        before, comma, last = typed.rpartition(",")
+        return [f"{before}{comma}{name}" for name in found() if name.startswith(last)]
+
+    return complete
+
+
 def bare(command: click.Command) -> Command:
     """What `stage` wraps: a command that returns its result, to be called in its own context."""
     wrapped: Command = command.callback.__wrapped__  # type: ignore[union-attr]
@@ -118,14 +129,18 @@ def summary(name: str, result: dict[str, Any]) -> None:
         total, kept, dropped = result.pop("in"), result.pop("kept"), result.pop("dropped")
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in dropped.items() if count)
         shown = f" ({reasons})" if reasons else ""
-        click.echo(f"{name}: {total:,} in = {kept:,} kept + {sum(dropped.values()):,} dropped{shown}, {seconds:.1f} s")
+        sums = f"{total:,} in = {kept:,} kept + {sum(dropped.values()):,} dropped{shown}, {seconds:.1f} s"
     else:
-        click.echo(f"{name}: {seconds:.1f} s")
-    for key, value in result.items():
-        if key != "faults":
-            click.echo(f"  {key.replace('_', ' ')}: {_shown(value)}")
+        sums = f"{seconds:.1f} s"
+    click.echo(f"{bold(name)}: {sums}")
+    rows([["", key.replace("_", " "), _shown(value)] for key, value in result.items() if key != "faults"])
     for fault in result.get("faults", ()):
         click.echo(f"Error: {fault}", err=True)
+
+
+def bold(text: str) -> str:
+    """Text to stand out on standard output, where that is a terminal of somebody who wants colours."""
+    return click.style(text, bold=True) if colored(sys.stdout) else text
 
 
 def rows(table: Sequence[Sequence[object]]) -> None:

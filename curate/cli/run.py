@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ import click
 from click.core import ParameterSource
 
 from curate import progress
-from curate.cli.command import bare, dry_run_option, rows, stage, workers_option
+from curate.cli.command import bare, dry_run_option, names_of, rows, stage, workers_option
 from curate.cli.stages import dedupe, extract, sample, select, shard
 from curate.contract import SPLITS, read_index
 from curate.errors import NurieError, RecipeError, SourceError
-from curate.recipe import Recipe, read
+from curate.recipe import Recipe, options_of, read
 
 COMMANDS = {"sample": sample, "extract": extract, "dedupe": dedupe, "select": select, "shard": shard}
 COUNTED = ("in", "kept", "dropped")
@@ -57,9 +57,25 @@ def followed(_name: str, result: dict[str, Any]) -> None:
         click.echo(f"Warning: {difference}", err=True)
 
 
+def _settable() -> Iterable[str]:
+    return (
+        f"{name}.{key}="
+        for name, command in COMMANDS.items()
+        for key in options_of(command)
+        if key != "dataset" or name == "extract"
+    )
+
+
 @click.command()
 @click.argument("recipe", metavar="RECIPE.toml", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--set", "settings", metavar="STAGE.OPTION=VALUE", multiple=True, help="Overrule the recipe; repeatable.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="STAGE.OPTION=VALUE",
+    multiple=True,
+    help="Overrule the recipe; repeatable.",
+    shell_complete=names_of(_settable),
+)
 @click.option("--fresh", is_flag=True, help="Start the dataset over instead of going on.")
 @dry_run_option
 @workers_option

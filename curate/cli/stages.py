@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from curate.cli.command import Folder, dry_run_option, on_cluster, stage, summary, with_rules, workers_option
+from curate.cli.command import Folder, dry_run_option, names_of, on_cluster, stage, summary, with_rules, workers_option
 from curate.contract import ENDINGS
 from curate.engine import Workers
 from curate.rules import Rules
 
 FOLDER = Folder(path_type=Path)
+
+
+def _methods() -> Iterable[str]:
+    from curate.lineart import METHODS  # noqa: PLC0415  # costs OpenCV
+
+    return METHODS
+
+
+def _rules() -> Iterable[str]:
+    from curate.pictures import RULES  # noqa: PLC0415  # costs Arrow
+
+    return RULES
 
 
 @click.command()
@@ -44,7 +57,11 @@ def sample(
 @click.argument("sources", metavar="[NAME=]SOURCE...", nargs=-1, required=True)
 @click.argument("dataset", type=FOLDER)
 @click.option(
-    "--lines", default="contour,dilate,xdog", show_default=True, help="Line-art methods to store; first = default."
+    "--lines",
+    default="contour,dilate,xdog",
+    show_default=True,
+    help="Line-art methods to store; first = default.",
+    shell_complete=names_of(_methods),
 )
 @click.option("--size", type=click.IntRange(8, 1024), default=128, show_default=True, help="Side of the pairs in px.")
 @click.option("--max-pixels", type=click.IntRange(1), default=200_000_000, show_default=True, help="Larger is dropped.")
@@ -99,6 +116,7 @@ def extract(
     default="pixels",
     show_default=True,
     help="Which duplicate is kept: most pixels, bytes, tags, score, or first.",
+    shell_complete=names_of(_rules),
 )
 @click.option("--drop-alternates", is_flag=True, help="Keep one picture of a set of recolours.")
 @click.option("--against", "other", metavar="OTHER", type=FOLDER, help="Leave out what this dataset has already.")

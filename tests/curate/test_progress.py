@@ -20,7 +20,7 @@ def told(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, *, quiet: bool = 
     try:
         with progress.bar("extract", 3) as bar:
             for number in range(3):
-                bar.advance(1, dropped=number)
+                bar.advance(1, kept=0, dropped=1000 * number)
     finally:
         progress.QUIET.reset(token)
     return stream.getvalue()
@@ -29,7 +29,7 @@ def told(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, *, quiet: bool = 
 def test_without_a_terminal_it_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = told(monkeypatch, io.StringIO()).splitlines()
     assert len(lines) == 3
-    assert re.fullmatch(r"extract: 2 of 3, [\d,]+/s, \d+ s left, dropped 1", lines[1])
+    assert re.fullmatch(r"extract: 2 of 3, [\d,]+/s, \d\d:\d\d left, kept 0, dropped 1,000", lines[1])
 
 
 def test_a_quick_stage_says_nothing_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,9 +37,22 @@ def test_a_quick_stage_says_nothing_without_a_terminal(monkeypatch: pytest.Monke
 
 
 def test_on_a_terminal_it_is_a_bar_with_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = told(monkeypatch, Terminal())
-    assert "extract" in shown
-    assert "0/3" in shown
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress.bar("extract", 3000) as bar:
+        bar.advance(2000, kept=0, dropped=1000)
+        bar.tqdm.refresh()
+        shown = stream.getvalue()
+    assert re.search(r"extract  67% .* 2,000 of 3,000, .*/s, \d\d:\d\d left, kept 0, dropped 1,000", shown), shown
+
+
+@pytest.mark.parametrize("wish", [{}, {"NO_COLOR": "1"}, {"NO_COLOR": ""}, {"TERM": "dumb"}])
+def test_a_bar_has_colour_on_a_terminal_of_who_wants_it(monkeypatch: pytest.MonkeyPatch, wish: dict[str, str]) -> None:
+    for name, value in {"NO_COLOR": "", "TERM": "xterm", **wish}.items():
+        monkeypatch.setenv(name, value)
+    wanted = wish in ({}, {"NO_COLOR": ""})
+    assert ("\x1b[32m" in told(monkeypatch, Terminal())) is wanted
+    assert not progress.colored(io.StringIO())
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])

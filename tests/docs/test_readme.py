@@ -90,6 +90,19 @@ def test_python_blocks_run_in_their_order(folder: Path) -> None:
     assert 0 < kept < 12
 
 
+def test_recipes_are_understood(tmp_path: Path) -> None:
+    from curate.cli.run import COMMANDS
+    from curate.recipe import read
+
+    blocks = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    assert blocks, "README shows no recipe"
+    for block in blocks:
+        path = tmp_path / "art.toml"
+        path.write_text(block, "utf-8")
+        recipe = read(path, COMMANDS)
+        assert [recipe.context(stage, {}).info_name for stage in recipe.stages] == list(recipe.stages)
+
+
 def test_generated_blocks_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("COLUMNS", "80")  # click wraps its help to the terminal

@@ -1,0 +1,40 @@
+"""What a training tells while it runs, without TensorFlow."""
+
+import time
+from types import SimpleNamespace
+
+import click
+import pytest
+
+from train import command
+
+
+def at(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: seconds)
+
+
+def test_pace_is_that_of_this_sitting(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = command.Pace()
+    at(monkeypatch, 1000.0)
+    assert pace.told(0.5, 5000) == []  # goes on midway
+    at(monkeypatch, 1010.0)
+    assert pace.told(0.6, 5200) == ["20.0/s", "00:40 left"]
+    assert pace.told(0.1, 100) == []  # the next rung of a ladder
+    at(monkeypatch, 1020.0)
+    assert pace.told(0.2, 200) == ["10.0/s", "01:20 left"]
+
+
+def test_without_a_terminal_it_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "LINE_EVERY", 0.0)
+    for quiet in (False, True):
+        with click.Context(click.Command("fit"), obj=quiet), command.progress() as tell:
+            for share in (0.25, 0.5):
+                tell(share, SimpleNamespace(images_seen=int(4000 * share)), {"l1": 0.5, "other": 1.0})
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == (0 if quiet else 2)
+        if lines:
+            assert lines[0] == "fit: 25%, 1,000 pairs seen, l1 0.500"
+            assert lines[1].startswith("fit: 50%, 2,000 pairs seen, ")
+            assert lines[1].endswith(" left, l1 0.500")
