@@ -90,6 +90,7 @@ EDGES = pa.schema(
     ]
 )
 KEY = ("source", "path", "path_raw")
+BUFFER = 1 << 20  # bytes read at once of a column; without, all of it is
 NEW, OLD = ".manifest.new", ".manifest.old"
 
 
@@ -217,6 +218,13 @@ def iter_parts(folder: Path, columns: Sequence[str] | None = None) -> Iterator[p
     """The parts of a folder, one table at a time: memory stays that of one part."""
     for path in parts(folder):
         yield read_table(path, columns)
+
+
+def iter_batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """Some columns of one Parquet file, `rows` rows at a time: memory stays that of so many small values."""
+    with _damage_told(path), pq.ParquetFile(path, buffer_size=BUFFER) as file:
+        for batch in file.iter_batches(rows, columns=list(columns)):
+            yield pa.Table.from_batches([batch])
 
 
 def check_recipe(dataset: Path) -> None:

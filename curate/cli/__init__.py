@@ -6,7 +6,7 @@ import click
 
 from curate import __version__
 from curate.cli.command import Road
-from curate.cli.desk import browse, decide, plan, remove, tags, verify, why
+from curate.cli.desk import browse, decide, plan, remove, report, tags, verify, why
 from curate.cli.run import run
 from curate.cli.stages import dedupe, extract, sample, select, shard
 
@@ -23,5 +23,5 @@ def main() -> None:
     """  # noqa: D301  # click wants the backspace itself
 
 
-for command in (sample, extract, dedupe, decide, browse, tags, select, shard, run, why, remove, verify, plan):
+for command in (sample, extract, dedupe, decide, browse, tags, select, shard, run, report, why, remove, verify, plan):
     main.add_command(command)

@@ -63,6 +63,17 @@ def tags(dataset: Path, top: int, rules: Rules, beside: str | None, check: bool)
 
 @click.command()
 @click.argument("dataset", type=FOLDER)
+@click.argument("page", metavar="REPORT.html", type=FOLDER)
+@stage(summary)
+def report(dataset: Path, page: Path) -> dict[str, Any]:
+    """Show it all on one page: counts, tags, sizes, copies and recolours side by side, line art, faults, credits."""
+    from curate.report import report as stage_report  # noqa: PLC0415
+
+    return stage_report(dataset, page)
+
+
+@click.command()
+@click.argument("dataset", type=FOLDER)
 @click.argument("key", metavar="PATH|ID")
 @click.option("--manifest", "chosen", type=FOLDER, help="Say whether this manifest chose it.")
 @click.option("--shards", type=FOLDER, help="Say where it lies in these shards.")

@@ -22,6 +22,7 @@ ROAD = [
     "select",
     "shard",
     "run",
+    "report",
     "why",
     "remove",
     "verify",
