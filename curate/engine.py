@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -108,7 +108,9 @@ def _until_death(
     """
     with _pool(workers) as pool:
         try:
-            for made in [pool.submit(function, task) for task in lost]:
+            with _deaf():
+                started = [pool.submit(function, task) for task in lost]
+            for made in started:
                 yield made.result()
         except BrokenProcessPool:
             raise NurieError(_DEATH) from None
@@ -116,7 +118,8 @@ def _until_death(
         try:
             for task in tasks:
                 flying.append((task, Future()))  # known before it is under way: a broken pool takes none
-                flying[-1] = (task, pool.submit(function, task))
+                with _deaf():
+                    flying[-1] = (task, pool.submit(function, task))
                 if len(flying) >= 3 * workers:
                     yield _first(flying)
             while flying:
@@ -135,16 +138,32 @@ def _first(flying: deque[tuple[Task, Future[Result]]]) -> Result:
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    others = set(active_children())
     # spawn, not fork: OpenCV and Arrow hold threads, and a forked lock may never open
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare_worker)
     try:
         yield pool
+        pool.shutdown(wait=True)
+    except (KeyboardInterrupt, GeneratorExit):  # nobody waits for the results any more, and a task may take a minute
+        for worker in set(active_children()) - others:
+            worker.kill()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """No signal breaks off the start of a worker, and the worker never hears Ctrl-C: its parent ends it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _prepare_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends the others
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # by which a broken pool ends the others
     threading.Thread(target=_die_with_parent, daemon=True).start()
     single_threaded()
 

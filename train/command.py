@@ -15,7 +15,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from curate.contract import NurieError
+from curate.contract import NurieError, Stopped, stoppable
 
 Command = Callable[..., dict[str, Any]]
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal
@@ -36,7 +36,7 @@ def load_tensorflow() -> None:
             import tensorflow as tf  # noqa: PLC0415  # costs seconds
 
             tf.config.list_physical_devices()
-        except BaseException:
+        except Exception:
             kept.seek(0)
             os.write(stderr, kept.read())
             raise
@@ -48,7 +48,10 @@ def load_tensorflow() -> None:
 def stage(
     show: Callable[[dict[str, Any]], None], *, tensorflow: bool = True
 ) -> Callable[[Command], Callable[..., None]]:
-    """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1."""
+    """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1.
+
+    SIGINT and SIGTERM stop it, with a line that says how to go on.
+    """
 
     def decorate(command: Command) -> Callable[..., None]:
         @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -57,10 +60,13 @@ def stage(
         def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
             click.get_current_context().obj = quiet or as_json
             started = time.monotonic()
-            if tensorflow:
-                load_tensorflow()
             try:
-                result = command(**options)
+                with stoppable():
+                    if tensorflow:
+                        load_tensorflow()
+                    result = command(**options)
+            except Stopped as stop:
+                stop.end(click.get_current_context().info_name or "", fresh=bool(options.get("fresh")))
             except NurieError as error:
                 raise click.ClickException(str(error)) from None
             result["seconds"] = round(time.monotonic() - started, 3)

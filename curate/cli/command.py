@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from curate import engine
-from curate.contract import NurieError
+from curate.contract import NurieError, Stopped, stoppable
 from curate.progress import QUIET, colored
 
 Command = Callable[..., dict[str, Any]]
@@ -39,7 +39,10 @@ class Folder(click.Path):
 
 
 def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Callable[..., None]]:
-    """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1."""
+    """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1.
+
+    SIGINT and SIGTERM stop it, with a line that says how to go on.
+    """
 
     def decorate(command: Command) -> Callable[..., None]:
         @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -50,7 +53,10 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Ca
             name = click.get_current_context().info_name or ""
             started = time.monotonic()
             try:
-                result = command(**options)
+                with stoppable():
+                    result = command(**options)
+            except Stopped as stop:
+                stop.end(name, fresh=bool(options.get("fresh")))
             except NurieError as error:
                 raise click.ClickException(str(error)) from None
             except OSError as error:  # a full disk, a folder that may not be read

@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from curate.contract import (
     SPLITS,
     DamagedError,
     NurieError,
+    Stopped,
     atomic_write,
     canonical_json,
     check_files,
@@ -18,6 +22,7 @@ from curate.contract import (
     read_index,
     read_json,
     shard_name,
+    stoppable,
     write_index,
     write_json,
 )
@@ -165,3 +170,42 @@ def test_shards_of_a_split_are_listed_in_the_order_of_their_numbers(shard_folder
         names = index.shards(split)
         assert names == [shard_name(split, number, len(names)) for number in range(len(names))]
         assert sum(index.files[name].records for name in names) == index.pairs[split]
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def heard(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that is not ignored, as one may be by a background job."""
+    before = signal.signal(request.param, signal.default_int_handler)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def test_a_signal_stops_a_block_and_its_echo_does_not_break_off_what_puts_things_in_order(
+    heard: signal.Signals,
+) -> None:
+    ordered = False
+
+    def work() -> None:
+        nonlocal ordered
+        try:
+            send(heard)
+        finally:
+            send(heard)
+            ordered = True
+
+    with pytest.raises(Stopped) as caught, stoppable():
+        work()
+    assert caught.value.number == heard
+    assert ordered
+    assert signal.getsignal(heard) is signal.default_int_handler
+
+
+def test_a_signal_that_is_ignored_stays_so(heard: signal.Signals) -> None:
+    signal.signal(heard, signal.SIG_IGN)
+    with stoppable():
+        send(heard)
+    assert signal.getsignal(heard) is signal.SIG_IGN
