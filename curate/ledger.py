@@ -16,6 +16,8 @@ FOLDERS = ("records", "pairs", "edges", "manifest")  # what stages make, and may
 TAG_TABLE = "tags.parquet"  # derived whenever the manifest is
 DECISIONS = "decisions"  # what people made
 REMOVED = "removed"  # who opted out
+CLEARED = ("edges", "manifest", "records", "pairs")  # the same in an order such that what is left vouches for itself
+GONE = ".{}.gone"  # their names until they are deleted
 LOOKS = ".looks"  # blocks of candidates, while dedupe looks at them
 LASTING = (DECISIONS, REMOVED)  # what outlives a dataset begun afresh
 
@@ -24,9 +26,12 @@ def clear(dataset: Path) -> bool:
     """Delete what this package made in a dataset folder, and nothing else that may lie there; False if it made none."""
     if not (dataset / STATE).is_file():
         return False
+    clear_torn(dataset)
     write_json(dataset / STATE, {**_state(dataset), "parts": {}})  # a kill below must leave no digest of what is gone
-    for name in (*FOLDERS, manifest.NEW, manifest.OLD, LOOKS):
-        shutil.rmtree(dataset / name, ignore_errors=True)
+    for name in CLEARED:  # at once or not at all: half of the records would pass for all of them
+        if (dataset / name).exists():
+            (dataset / name).rename(dataset / GONE.format(name))
+    clear_torn(dataset)
     (dataset / TAG_TABLE).unlink(missing_ok=True)
     (dataset / STATE).unlink()
     return True
@@ -36,8 +41,10 @@ def clear_torn(dataset: Path) -> None:
     """Delete what a killed stage left half written; only for a stage that writes, as another may be at work."""
     for path in [*dataset.glob("*/.*.parquet"), *dataset.glob(".*.tmp"), *dataset.glob("*/.*.tmp")]:
         path.unlink(missing_ok=True)  # a worker that outlived its run may be renaming it
-    for name in (manifest.NEW, manifest.OLD, LOOKS):
+    for name in (manifest.NEW, manifest.OLD, LOOKS, *map(GONE.format, CLEARED)):
         shutil.rmtree(dataset / name, ignore_errors=True)
+    for path in manifest.parts(dataset / "pairs")[len(manifest.parts(dataset / "records")) :]:
+        path.unlink()  # its records, which are committed after it, never were
 
 
 def read_state(dataset: Path) -> dict[str, Any]:

@@ -256,6 +256,40 @@ def test_starting_over_spares_what_others_keep_in_the_folder(art: Path, tmp_path
     assert (target / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("deleted", range(4))
+def test_starting_over_killed_midway_and_gone_on_with_loses_nothing(
+    art: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch, deleted: int
+) -> None:
+    options = dedupe.Options()
+    extract.extract([Source("art", art)], tmp_path / "d", OPTIONS, part_size=4)
+    dedupe.dedupe(tmp_path / "d", options)
+    whole = tree(tmp_path / "d")
+    folders = iter(range(9))
+
+    def dying(folder: Path, **_: object) -> None:
+        if folder.exists() and next(folders) == deleted:
+            max(folder.iterdir()).unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", dying)
+        with pytest.raises(KeyboardInterrupt):
+            extract.extract([Source("art", art)], tmp_path / "d", OPTIONS, fresh=True, part_size=4)
+    extract.extract([Source("art", art)], tmp_path / "d", OPTIONS, part_size=4)
+    dedupe.dedupe(tmp_path / "d", options)
+    assert tree(tmp_path / "d") == whole
+
+
+def test_pairs_whose_records_a_kill_forestalled_go_even_if_their_pictures_went_meanwhile(
+    art: Path, tmp_path: Path, tree: Tree
+) -> None:
+    for name, limit in (("d", 8), ("whole", 4)):
+        extract.extract([Source("art", art)], tmp_path / name, OPTIONS, limit=limit, part_size=4)
+    manifest.part(tmp_path / "d" / "records", 1).unlink()
+    extract.extract([Source("art", art)], tmp_path / "d", OPTIONS, limit=4, part_size=4)
+    assert tree(tmp_path / "d") == tree(tmp_path / "whole")
+
+
 def test_a_strangers_dataset_json_is_never_deleted(art: Path, tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text('{"labels": [["a.png", 3]]}')  # as StyleGAN's tools write it
     (tmp_path / "a.png").touch()
