@@ -14,6 +14,7 @@ from train.pairs import open_index
 from train.trained import TAGS
 
 RUN_VERSION = 1
+GONE = ".snapshots.gone"  # their folder's name until it is deleted
 
 
 def prepare(shards: Path, run: Path, config: Config, *, fresh: bool) -> None:
@@ -35,16 +36,35 @@ def prepare(shards: Path, run: Path, config: Config, *, fresh: bool) -> None:
         "attribution": list(index.attribution),
     }
     if fresh and (run / CONFIG).exists():
-        shutil.rmtree(run)
+        _clear(run)
     if (run / CONFIG).exists():
         _same(run, read_json(run / CONFIG), wanted)
-        return
-    if run.exists() and any(run.iterdir()):
+    elif run.exists() and any(path.name != f".{CONFIG}.tmp" for path in run.iterdir()):
         raise RunError(f"{run} holds other files: give a new or empty folder for the run")
-    run.mkdir(parents=True, exist_ok=True)
-    with atomic_write(run / TAGS) as file:
-        file.write((shards / VOCABULARY).read_bytes())
-    write_json(run / CONFIG, wanted)
+    else:
+        run.mkdir(parents=True, exist_ok=True)
+        write_json(run / CONFIG, wanted)  # first: it says that the folder is a run's
+    if not (run / TAGS).exists():
+        with atomic_write(run / TAGS) as file:
+            file.write((shards / VOCABULARY).read_bytes())
+
+
+def _clear(run: Path) -> None:
+    """Delete a run; a kill midway leaves one that has not begun yet: snapshots are gone at once, the config at last."""
+    clear_torn(run)
+    if (run / "snapshots").exists():
+        (run / "snapshots").rename(run / GONE)
+    for path in run.iterdir():
+        if path.name != CONFIG:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    shutil.rmtree(run)
+
+
+def clear_torn(run: Path) -> None:
+    """Delete what a killed training left half written, or half deleted; only for one that trains there."""
+    shutil.rmtree(run / GONE, ignore_errors=True)
+    for path in [*run.glob(".*.tmp"), *run.glob("*/.*.tmp"), *run.glob(".*.keras")]:
+        path.unlink()
 
 
 def _same(run: Path, held: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from train.data import Choices, training_batches
 from train.devices import Crew
 from train.devices import crew as devices_of
 from train.errors import NotFiniteError, RunError
-from train.folder import prepare
+from train.folder import clear_torn, prepare
 from train.gan import ColorTags, Gan
 from train.pairs import Pairs, open_index, style_places
 from train.schedule import Length, kind, pace, rate
@@ -114,6 +114,7 @@ def fit(
     with crew.own(run) as folder:
         if not crew.chief:
             prepare(shards, folder, config, fresh=False)
+        clear_torn(folder)
         result = _train(crew, shards, run, folder, config, length, tell)
         crew.meet()  # a worker that left while the chief still writes would be taken for one that crashed
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,13 @@ class Trained:
 
 def save(run: Path, model: keras.Model, name: str = MODEL) -> None:
     """RUN/`name`, by rename, so that no reader meets half of it."""
-    with tempfile.TemporaryDirectory() as folder, atomic_write(run / name) as file:
-        whole = Path(folder) / MODEL  # Keras writes to a path only, and neither syncs nor renames
+    whole = run / f".{name}"  # Keras writes to a path of its own ending only, and neither syncs nor renames
+    try:
         model.save(whole)
-        file.write(whole.read_bytes())
+        with atomic_write(run / name) as file:
+            file.write(whole.read_bytes())
+    finally:
+        whole.unlink(missing_ok=True)
 
 
 def opened(run: Path) -> tuple[Path, str]:

@@ -19,6 +19,7 @@ from train import schedule, snapshots, trained
 from train.config import Config, override
 from train.data import training_batches
 from train.errors import RunError
+from train.folder import clear_torn, prepare
 from train.gan import Pace
 from train.presets import preset
 from train.run import fit
@@ -207,6 +208,43 @@ def test_a_folder_of_other_files_is_left_alone(pairs32: Path, config: Config, tm
         with pytest.raises(RunError, match="other files"):
             fit(pairs32, tmp_path, config, Length(steps=1), fresh=fresh, tell=silent)
     assert (tmp_path / "thesis.txt").read_text("utf-8") == "mine"
+
+
+@pytest.mark.parametrize("there", [(".config.json.tmp",), ("config.json",), ("config.json", ".vocabulary.txt.tmp")])
+def test_a_run_killed_at_its_beginning_is_one_to_go_on_with(
+    pairs32: Path, config: Config, tmp_path: Path, there: tuple[str, ...]
+) -> None:
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    prepare(pairs32, whole, config, fresh=False)
+    run.mkdir()
+    for name in there:
+        (run / name).write_bytes((whole / name).read_bytes() if (whole / name).exists() else b"to")
+    prepare(pairs32, run, config, fresh=False)
+    clear_torn(run)
+    made, wanted = ({path.name: path.read_bytes() for path in one.iterdir()} for one in (run, whole))
+    assert made == wanted
+
+
+def test_a_run_killed_as_it_was_deleted_to_start_over_has_not_begun(
+    pairs32: Path, config: Config, tmp_path: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shutil import copytree
+
+    run = Path(copytree(unbroken, tmp_path / "run"))
+
+    def dying(path: Path, **_: object) -> None:
+        if path.name == "samples":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", dying)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(pairs32, run, config, fresh=True)
+    prepare(pairs32, run, config, fresh=False)
+    clear_torn(run)
+    assert snapshots.found(run) == []
+    assert {"config.json", "vocabulary.txt"} <= {path.name for path in run.iterdir()}
+    assert not list(run.glob(".*"))
 
 
 def test_a_torn_snapshot_is_named(pairs32: Path, config: Config, killed: Callable[[], Path]) -> None:
