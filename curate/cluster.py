@@ -109,7 +109,10 @@ class Cluster:
         """How many tasks the workers there are now run at once; tells of workers that came or went."""
         if self.client.status != "running":
             return 0
-        found = self.client.scheduler_info(n_workers=0)  # counts alone
+        try:
+            found = self.client.scheduler_info(n_workers=0)  # counts alone
+        except OSError:  # the scheduler is being lost, as the client's status will tell
+            return 0
         workers, threads = found.get("n_workers", 0), int(found.get("total_threads", 0))
         if workers != self.workers and self.client.status == "running":
             self.workers = workers
@@ -150,8 +153,7 @@ class Cluster:
 
     def _fault(self, future: Any) -> BaseException:
         if future.status != "error":
-            lost = f"the Dask scheduler at {self.address} was lost"
-            return NurieError(f"{lost}: start it and its workers again, then run this command again, which goes on")
+            return NurieError(_lost(self.address))
         error: BaseException = future.exception()
         if type(error).__name__ == "KilledWorker":
             lost = "a task ended one worker after another, perhaps for memory"
@@ -170,6 +172,8 @@ def connect(address: str, *, least: int = LEAST, patience: float = PATIENCE) -> 
     """
     try:
         import distributed  # noqa: PLC0415  # an extra
+        from distributed.client import ClosedClientError  # noqa: PLC0415
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415
     except ImportError:
         raise MissingExtraError("--scheduler", "cluster") from None
     if not ADDRESS.fullmatch(address):
@@ -188,9 +192,18 @@ def connect(address: str, *, least: int = LEAST, patience: float = PATIENCE) -> 
             client.wait_for_workers(1, timeout=patience)
         except TimeoutError:
             raise NurieError(_no_workers(address, patience)) from None
+        except OSError:
+            raise NurieError(_lost(address)) from None
         yield Cluster(client, address, least, patience)
+    except (CommClosedError, ClosedClientError):
+        raise NurieError(_lost(address)) from None
     finally:
         client.close(timeout=5)
+
+
+def _lost(address: str) -> str:
+    lost = f"the Dask scheduler at {address} was lost"
+    return f"{lost}: start it and its workers again, then run this command again, which goes on"
 
 
 def _no_workers(address: str, patience: float) -> str:

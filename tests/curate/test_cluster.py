@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from curate.contract import ATTEMPT
 from curate.errors import DatasetError, MissingExtraError, NurieError, SourceError
 from curate.progress import QUIET
 from curate.scan import Source, scan
-from tests.hosts import connected, end, hosts
+from tests.hosts import Hosts, connected, end, hosts
 
 Tree = Callable[[Path], dict[str, bytes]]
 Run = Callable[..., Any]
@@ -200,6 +201,19 @@ def test_a_lost_scheduler_is_told_in_a_line_and_the_next_run_goes_on(
     with hosts(tmp_path / "others", 1) as one, connected(one, 1, least=1) as found:
         assert 0 < extract.extract(**again, part_size=1, workers=found)["new"] == total - kept < total
     assert tree(tmp_path / "dataset") == tree(tmp_path / "local")
+
+
+def test_a_scheduler_that_is_lost_just_when_it_is_asked_is_told_in_the_same_line(tmp_path: Path) -> None:
+    def ask(one: Hosts) -> None:
+        with connected(one, 1) as found:
+            end(one.scheduler)
+            while found.threads():  # known from before, until the client has heard
+                time.sleep(0.05)
+            found.client.close(timeout=5)
+            list(engine.run(square, [1], found))
+
+    with hosts(tmp_path / "hosts", 1) as one, pytest.raises(NurieError, match=r"was lost: start it .* which goes on"):
+        ask(one)
 
 
 def test_tasks_that_end_every_worker_and_a_cluster_without_any_are_told_in_a_line(tmp_path: Path) -> None:
