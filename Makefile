@@ -11,7 +11,7 @@ START := $(shell date +%s)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture ladder test slow bench format docs site lock clean
+.PHONY: help demo picture ladder test slow faults bench format docs site lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,11 @@ test: $(VENV)/installed  ## every check: format, lint, types, import contracts, 
 slow: $(VENV)/installed  ## the tests that take minutes
 	pytest -m slow
 
+faults: $(VENV)/installed  ## the promises under attack, hours of it: killed, ...; goes on where it stopped, tallies in faults/
+	@mkdir -p faults
+	@set -e; for file in $(filter-out tests/faults/test_%.py,$(sort $(wildcard tests/faults/[a-z]*.py))); do \
+	  name=$$(basename $$file .py); echo "# $$name" >&2; python -m tests.faults.$$name; done
+
 bench: $(VENV)/installed  ## every benchmark, one JSON object each, kept in bench/ and what curate plan goes by; after make demo
 	@mkdir -p bench
 	@set -e -o pipefail; for file in $(filter-out tests/bench/costs.py,$(sort $(wildcard tests/bench/[a-z]*.py))); do \
@@ -96,4 +101,4 @@ lock: $(VENV)/installed  ## write requirements.lock anew from pyproject.toml; UP
 	  --custom-compile-command "make lock" $(UPGRADE) --quiet --output-file requirements.lock
 
 clean:  ## remove all that make made
-	rm -rf $(VENV) demo bench build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo bench faults build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,73 @@
+"""What was tried, and what became of it, in a file to go on with; and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from curate.contract import read_json, write_json
+
+
+class Tally:
+    """A JSON file: each command's cases, with the deaths of each and what was wrong."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.commands: dict[str, Any] = read_json(path) if path.exists() else {}
+
+    def cases(self, name: str) -> list[dict[str, Any]]:
+        """Of a command, in order."""
+        return list(self.commands.get(name, {}).get("cases", []))
+
+    def add(self, name: str, seconds: float, changes: Sequence[str], deaths: list[dict[str, Any]], fault: str) -> None:
+        """One case more, on the disk at once."""
+        known = self.commands.setdefault(name, {"cases": []})
+        known |= {"seconds": round(seconds, 1), "changes": len(changes), "kinds": len(set(changes))}
+        known["cases"].append({"deaths": deaths, "fault": fault})
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.path, self.commands)
+
+    def deaths(self, name: str) -> Iterator[dict[str, Any]]:
+        """Those of a command that came."""
+        return (death for case in self.cases(name) for death in case["deaths"] if death["died"])
+
+    def kills(self, name: str = "") -> int:
+        """SIGKILLs that were died of."""
+        names = [name] if name else list(self.commands)
+        return sum(death["signal"] == "SIGKILL" for one in names for death in self.deaths(one))
+
+    def next(self, names: Sequence[str]) -> str:
+        """The command with the fewest cases."""
+        return min(names, key=lambda name: len(self.cases(name)))
+
+    def faults(self) -> list[str]:
+        """What was wrong, if anything."""
+        return [f"{name}: {case['fault']}" for name in self.commands for case in self.cases(name) if case["fault"]]
+
+
+HEADS = "command|cases|kills|at a change|kinds of change|at a time|of a process alone|stops|seconds to stop|faults"
+
+
+def table(tally: Tally) -> str:
+    """Markdown: a line a command, and their sum."""
+    rows = [_row(tally, name) for name in tally.commands]
+    sums = [sum(row[place] for row in rows) for place in (1, 2, 3, 5, 6, 7, 9)]
+    cases, kills, changes, times, alone, stops, faults = map(str, sums)
+    rows.append(["in all", cases, kills, changes, "", times, alone, stops, "", faults])
+    lines = [HEADS.split("|"), ["---"] * len(HEADS.split("|")), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _row(tally: Tally, name: str) -> list[Any]:
+    cases, deaths = tally.cases(name), list(tally.deaths(name))
+    kills = [death for death in deaths if death["signal"] == "SIGKILL"]
+    changes = [death for death in kills if death["way"] == "change"]
+    kinds = len({death["what"] for death in deaths if death["way"] == "change"})
+    alone = sum(death["whom"] != "group" for death in kills)
+    stopping = [death["stopping"] for death in deaths if death["stopping"] is not None]
+    longest = f"{max(stopping):.1f}" if stopping else ""
+    known = f"{kinds} of {tally.commands[name]['kinds']}"
+    stops, faults = len(deaths) - len(kills), sum(bool(case["fault"]) for case in cases)
+    times = len(kills) - len(changes)
+    return [name, len(cases), len(kills), len(changes), known, times, alone, stops, longest, faults]

@@ -1,0 +1,74 @@
+"""The kill test in short: some deaths of some commands. `make faults` tries hundreds."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.faults.killing.bench import Bench, difference
+from tests.faults.killing.cases import draw, in_turn
+from tests.faults.killing.commands import COMMANDS
+from tests.faults.killing.deaths import Death
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes and open files are looked up in /proc")
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("kill"), pictures=25)
+
+
+def change(bench: Bench, name: str, what: str, part: float = 0.0) -> int:
+    """Number of a change of the disk whose line begins so, that far through those that do."""
+    found = [number for number, one in enumerate(bench.survey(name)[1], 1) if one.startswith(what)]
+    return found[int(part * len(found))]
+
+
+def dies(bench: Bench, name: str, *deaths: Death) -> None:
+    assert bench.case(name, deaths) == ""
+    assert all(death.died for death in deaths), deaths
+
+
+def test_a_command_killed_as_it_changes_the_disk_makes_the_same_when_it_is_run_again(bench: Bench) -> None:
+    commit, write = (change(bench, "extract", what, 0.5) for what in ("rename dataset/records", "write dataset/pairs"))
+    dies(
+        bench,
+        "extract",
+        Death("change", "group", number=write, moment="within"),
+        Death("change", "self", number=commit, moment="after"),
+    )
+
+
+def test_a_shard_folder_is_the_same_after_a_worker_and_then_all_were_killed(bench: Bench) -> None:
+    spill, index = (change(bench, "shard", what) for what in ("write shards/.spill", "replace shards/.index"))
+    dies(bench, "shard", Death("change", "self", number=spill, moment="within"), Death("change", number=index))
+
+
+def test_a_stopped_command_says_how_to_go_on_leaves_no_process_and_goes_on(bench: Bench) -> None:
+    seconds, _ = bench.survey("extract")
+    write = change(bench, "extract", "write dataset/records")
+    interrupt = Death("time", "group", "SIGINT", seconds=seconds / 3)
+    dies(bench, "extract", interrupt, Death("change", "group", "SIGTERM", number=write, moment="within"))
+
+
+@pytest.mark.slow
+def test_a_training_killed_and_stopped_makes_the_same_tensors(bench: Bench) -> None:
+    snapshot = change(bench, "fit", "write run/snapshots", 0.5)
+    stop = Death("change", "group", "SIGTERM", number=change(bench, "fit", "replace run/samples"))
+    dies(bench, "fit", stop, Death("change", number=snapshot, moment="within"))
+
+
+def test_what_is_missing_left_over_or_other_is_told() -> None:
+    made: dict[str, bytes | None] = {"a": b"1", "folder": None, ".torn": b""}
+    assert difference(made, dict(made)) == ""
+    assert difference(made, {"a": b"2", "folder": None, "b": b""}) == "missing: b; left over: .torn; differing: a"
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_deaths_are_the_same_whenever_they_are_drawn_and_reach_every_change(name: str) -> None:
+    changes = ["write a", "write a", "rename b", "fsync a", "write a", "fsync a"]
+    drawn = [draw(name, number, 10, changes) for number in range(200)]
+    assert drawn == [draw(name, number, 10, changes) for number in range(200)]
+    assert {death.number for deaths in drawn for death in deaths if death.way == "change"} == {1, 2, 3, 4, 5, 6}
+    assert {changes[number] for number in in_turn(name, changes)[:3]} == set(changes)
