@@ -133,6 +133,8 @@ def pack(dataset: Path, shards: Path, plan: Plan, form: Form, workers: engine.Wo
     for split in SPLITS:
         files |= formats.gather(shards, spills, split)
     shutil.rmtree(spills, ignore_errors=True)  # an attempt that comes too late may still write there
+    for torn in [*shards.glob(".*.tmp"), *shards.glob("*/.*.tmp")]:
+        torn.unlink(missing_ok=True)  # of an attempt whose worker was lost
     return files
 
 

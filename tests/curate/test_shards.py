@@ -297,6 +297,25 @@ def test_work_that_is_done_twice_over_changes_no_byte(
     assert tree(tmp_path / "twice") == tree(tmp_path / "once")
 
 
+@pytest.mark.parametrize("form", ["tfrecord", "webdataset"])
+def test_what_lost_attempts_left_half_written_is_gone_in_the_end(
+    dataset: Path, tmp_path: Path, tree: Tree, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(OPTIONS, format=form)
+    shards.shard(dataset, tmp_path / "whole", options)
+    run = engine.run
+
+    def losing(function: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:
+        for result in run(function, tasks, workers):
+            for path in [*(tmp_path / "s").rglob("*.tfrecord"), *(tmp_path / "s").rglob("*-of-*.parquet")]:
+                path.with_name(f".{path.name}.deadbeef.tmp").write_bytes(b"half")
+            yield result
+
+    monkeypatch.setattr(engine, "run", losing)
+    shards.shard(dataset, tmp_path / "s", options)
+    assert tree(tmp_path / "s") == tree(tmp_path / "whole")
+
+
 def test_a_shard_of_which_spills_are_gone_is_not_written(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
