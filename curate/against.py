@@ -31,7 +31,7 @@ def elsewhere(
     """
     if other.resolve() == dataset.resolve():
         raise DatasetError(f"{other} is the dataset itself: give --against another one")
-    ledger.read_state(other)
+    ledger.read_state(other, "records", "pairs")
     manifest.check_recipe(other)
     theirs = gather(manifest.read_parts(other / "records", [*COLUMNS, "color_grid"]), variants)
     known = set(theirs.ids)

@@ -13,10 +13,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -25,11 +28,16 @@ SPLITS = ("train", "validation", "test")
 INDEX = "index.json"
 VOCABULARY = "tags.txt"
 METADATA = "metadata.parquet"
+LOCK = ".lock"
+"""Of a folder that is being written, or was when its run was killed: see curate.hold."""
+SEAL = "seal"
+"""Key of a JSON file that holds the SHA-256 of all the others."""
 ENDINGS = {"tfrecord": ".tfrecord", "webdataset": ".tar", "imagefolder": f"/{METADATA}"}
 """Of the files that hold the pairs of a split, or list them, by format."""
 ATTEMPT: ContextVar[str] = ContextVar("attempt", default="")
 """Told apart by this, two workers may write one file at once, as on a cluster; empty where nobody else would."""
 BUFFER = 1 << 20  # bytes: records of tens of kB through Python's 8 kB take twice the system's time
+TOGETHER = 1 << 10  # files handed to the threads that hash them, at once
 
 
 class NurieError(Exception):
@@ -144,10 +152,54 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise DamagedError(f"{path} is not valid JSON ({error}): restore it, or make its folder again") from None
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def write_sealed(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
+    """As `write_json`, with a seal: no byte of the file may change unnoticed."""
+    with atomic_write(path) as file:
+        file.write(_sealed(value))
+
+
+def check_seal(path: str | os.PathLike[str], value: object) -> None:
+    """Raise DamagedError if the file, read as `value`, is not as it was sealed; files of old have no seal."""
+    if isinstance(value, dict) and SEAL in value and Path(path).read_bytes() != _sealed(value):
+        told = "its seal does not fit what it says"
+        raise DamagedError(f"{path} is damaged ({told}): restore it, or make its folder again")
+
+
+def _sealed(value: Mapping[str, Any]) -> bytes:
+    bare = {key: one for key, one in value.items() if key != SEAL}
+    return canonical_json(bare | {SEAL: options_hash(bare)}, indent=1) + b"\n"
+
+
+def sha256(path: str | os.PathLike[str], tell: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file's bytes, in hex; `tell` hears of every few bytes that are done."""
+    digest = hashlib.sha256()
+    if not hasattr(_READ, "buffer"):
+        _READ.buffer = memoryview(bytearray(BUFFER))  # of each thread: to make it anew costs more than a small file
+    with Path(path).open("rb", 0) as file:
+        while read := file.readinto(_READ.buffer):
+            digest.update(_READ.buffer[:read])
+            if tell:
+                tell(read)
+    return digest.hexdigest()
+
+
+_READ = threading.local()
+
+
+def digests(paths: Iterable[Path], tell: Callable[[int], None] | None = None) -> Iterator[tuple[Path, str | OSError]]:
+    """Each file with its SHA-256, or with why it cannot be read; in order, as many at once as there are cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    paths = iter(paths)
+    with ThreadPoolExecutor(cores) as pool:  # hashing and reading let other threads run
+        while some := list(islice(paths, TOGETHER)):
+            yield from zip(some, pool.map(partial(_digest, tell), some), strict=True)
+
+
+def _digest(tell: Callable[[int], None] | None, path: Path) -> str | OSError:
+    try:
+        return sha256(path, tell)
+    except OSError as error:
+        return error
 
 
 def options_hash(options: Mapping[str, object]) -> str:
@@ -207,7 +259,7 @@ class ShardIndex:
 
 def write_index(folder: str | os.PathLike[str], index: ShardIndex) -> None:
     """Write `index.json`; the folder counts as complete from then on."""
-    write_json(Path(folder) / INDEX, asdict(index))
+    write_sealed(Path(folder) / INDEX, asdict(index))
 
 
 def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
@@ -223,6 +275,8 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
     if version != SHARD_VERSION:
         remedy = "make the shards again with `curate shard`"
         raise NurieError(f"{path} has version {version!r}, this nurie reads {SHARD_VERSION}: {remedy}")
+    check_seal(path, raw)
+    raw.pop(SEAL, None)
     try:
         raw["files"] = {name: ShardFile(**file) for name, file in raw["files"].items()}
         raw["colors"] = {tag: tuple(pair) for tag, pair in raw["colors"].items()}
@@ -241,17 +295,28 @@ def read_vocabulary(folder: str | os.PathLike[str]) -> list[str]:
     return (Path(folder) / VOCABULARY).read_text("utf-8").splitlines()
 
 
-def check_files(folder: str | os.PathLike[str], index: ShardIndex) -> list[str]:
-    """Compare every file of a shard folder with its index; one line a fault, none if all is well."""
-    faults = []
+def check_files(
+    folder: str | os.PathLike[str], index: ShardIndex, tell: Callable[[int], None] | None = None
+) -> list[str]:
+    """Compare every file of a shard folder with its index; one line a fault, none if all is well.
+
+    `tell` hears of the bytes that are hashed, from several threads.
+    """
+    faults, whole = dict[Path, str](), dict[Path, ShardFile]()
     for name, expected in index.files.items():
         path = Path(folder) / name
         if not path.is_file():
-            faults.append(f"{path} is missing")
+            faults[path] = f"{path} is missing"
         elif path.stat().st_size != expected.bytes:
-            faults.append(f"{path} has {path.stat().st_size} bytes, the index says {expected.bytes}")
-        elif sha256(path) != expected.sha256:
-            faults.append(f"{path} has other bytes than the index says (SHA-256 differs)")
-    known = {Path(folder) / name for name in (INDEX, *index.files)}
+            faults[path] = f"{path} has {path.stat().st_size} bytes, the index says {expected.bytes}"
+        else:
+            whole[path] = expected
+    for path, found in digests(whole, tell):
+        if isinstance(found, OSError):
+            faults[path] = f"{path} cannot be read ({found.strerror or found})"
+        elif found != whole[path].sha256:
+            faults[path] = f"{path} has other bytes than the index says (SHA-256 differs)"
+    known = {Path(folder) / name for name in (INDEX, LOCK, *index.files)}
     known |= {parent for path in known for parent in path.parents}
-    return faults + [f"{path} is not in the index" for path in sorted(Path(folder).rglob("*")) if path not in known]
+    listed = [faults[path] for name in index.files if (path := Path(folder) / name) in faults]
+    return listed + [f"{path} is not in the index" for path in sorted(Path(folder).rglob("*")) if path not in known]

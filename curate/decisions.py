@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import engine, ledger, manifest
+from curate import hold, ledger, manifest
 from curate.errors import NurieError
 from curate.tags import normalize, unique
 
@@ -61,7 +61,9 @@ def append(dataset: Path, row: Row) -> Row:
     if told["kind"] == UNDO and not 0 <= _number(told["a"]) < len(rows):
         raise NurieError(f"there is no decision {told['a']} to undo: see them with `curate decide {dataset}`")
     (dataset / ledger.DECISIONS).mkdir(exist_ok=True)
-    manifest.write_rows(manifest.part(dataset / ledger.DECISIONS, 0), [*rows, told], SCHEMA)
+    path = manifest.part(dataset / ledger.DECISIONS, 0)
+    ledger.forget(dataset, [path])  # a kill between the two writings is no damage
+    manifest.write_rows(path, [*rows, told], SCHEMA)
     ledger.write_state(dataset, ledger.read_state(dataset), rehash=(ledger.DECISIONS,))
     return told
 
@@ -72,7 +74,7 @@ def _number(text: str | None) -> int:
 
 def listed(dataset: Path) -> list[Row]:
     """Every decision, in order, with `holds`: whether it is in force or was undone."""
-    ledger.read_state(dataset)
+    ledger.read_state(dataset, ledger.DECISIONS)
     return marked(read(dataset))
 
 
@@ -120,7 +122,8 @@ def decide(dataset: Path, kind: str, pictures: Sequence[str], tags: str | Sequen
     if (tags is not None) != (kind == "retag"):
         raise NurieError(f"{kind} {'needs' if kind == 'retag' else 'takes no'} --tags: only `retag` has them")
     ledger.read_state(dataset)
-    with engine.alone(dataset):
+    with hold.alone(dataset):
+        ledger.read_state(dataset, "records", ledger.DECISIONS)
         return append(dataset, {"kind": kind, **_named(dataset, kind, pictures, tags)})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import against, decisions, edges, engine, ledger, manifest, tag_table, verdicts
+from curate import against, decisions, edges, engine, hold, ledger, manifest, tag_table, verdicts
 from curate.contract import options_hash
 from curate.errors import NurieError
 from curate.lookalikes import LOOK
@@ -50,11 +50,12 @@ def dedupe(
     NurieError if another run is writing it.
     """
     ledger.read_state(dataset)
-    with engine.alone(dataset):
+    with hold.alone(dataset):
         return _dedupe(dataset, options, other, workers)
 
 
 def _dedupe(dataset: Path, options: Options, other: Path | None, workers: engine.Workers) -> dict[str, Any]:
+    ledger.read_state(dataset, "records", "edges", *ledger.LASTING)
     manifest.check_recipe(dataset)
     sweep(dataset)  # which a kill may have broken off
     state = ledger.read_state(dataset)
@@ -77,6 +78,7 @@ def _dedupe(dataset: Path, options: Options, other: Path | None, workers: engine
     dropped, own_tags = (records[name].to_pylist() for name in ("dropped", "own_tags"))
     columns = verdicts.columns(dropped, own_tags, pictures, decided)
     how, hashes = resolved(options, other), hashed(dataset, state, options, other)
+    ledger.forget_manifest(dataset)
     manifest.replace_manifest(dataset, _parts(dataset, columns), {"extract": state["options"], "dedupe": how})
     tag_table.write(dataset)
     table = manifest.read_parts(dataset / "manifest", ["dropped", "role", "split", "family"])
@@ -94,7 +96,7 @@ def resolved(options: Options, other: Path | None) -> dict[str, Any]:
 def hashed(dataset: Path, state: dict[str, Any], options: Options, other: Path | None) -> dict[str, str]:
     """Hashes of what decides the manifest: options, how pictures are compared, and all that is read of the dataset."""
     how = {"options": resolved(options, other), "look": LOOK, "hashes": manifest.HASH_RECIPE}
-    inputs = ledger.digests(dataset, state, ("records", "pairs", *ledger.LASTING))
+    inputs = ledger.known_digests(dataset, state, ("records", "pairs", *ledger.LASTING))
     return {"dedupe": options_hash(how), "dedupe_inputs": options_hash(inputs)}
 
 

@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from curate import manifest
+from curate import ledger, manifest
 from curate.candidates import find
 from curate.contract import canonical_json
 from curate.engine import Workers
 from curate.lookalikes import LOOK, Edge
 from curate.pictures import Pictures
 
-LOOKED = "_looked.parquet"  # readers of a folder of Parquet pass over names that begin with "_"
 SCHEMA = pa.schema([("id", pa.string()), ("tags_digest", pa.int64())])
 
 
@@ -36,6 +35,7 @@ def look(dataset: Path, pictures: Pictures, max_distance: int, *, mirror: bool, 
     fresh = [known.get(key) != digest for key, digest in zip(pictures.ids, digests, strict=True)]
     edges = {} if all(fresh) else _remembered(dataset, pictures, fresh)
     if any(fresh):
+        ledger.check(dataset, ledger.peek_state(dataset), ["pairs"])
         edges |= find([dataset], pictures, max_distance, np.array(fresh, np.bool_), workers=workers)
     ordered = [edges[pair] for pair in sorted(edges)]
     _write(dataset, pictures, digests, ordered, how)
@@ -50,7 +50,7 @@ def _digest(tags: tuple[str, ...]) -> int:
 
 def _looked(dataset: Path, how: Mapping[str, object]) -> dict[str, int]:
     """Digest of the tags of each picture that was looked at, by id; none where it was done in another way."""
-    path = dataset / "edges" / LOOKED
+    path = dataset / "edges" / ledger.LOOKED
     if not path.is_file():
         return {}
     table = manifest.read_table(path)
@@ -73,11 +73,12 @@ def _remembered(dataset: Path, pictures: Pictures, fresh: list[bool]) -> dict[tu
 def _write(dataset: Path, pictures: Pictures, digests: list[int], edges: list[Edge], how: Mapping[str, object]) -> None:
     """Pairs before what was looked at, which vouches for them."""
     folder = dataset / "edges"
-    if folder.exists() and not (folder / LOOKED).exists():
+    ledger.forget(dataset, list(folder.glob("*.parquet")))
+    if folder.exists() and not (folder / ledger.LOOKED).exists():
         shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
-    (folder / LOOKED).unlink(missing_ok=True)
+    (folder / ledger.LOOKED).unlink(missing_ok=True)
     rows = [edge._asdict() | {"a": pictures.ids[edge.a], "b": pictures.ids[edge.b]} for edge in edges]
     manifest.write_rows(manifest.part(folder, 0), rows, manifest.EDGES)
     looked = pa.table([pa.array(pictures.ids, pa.string()), pa.array(digests, pa.int64())], schema=SCHEMA)
-    manifest.write_table(folder / LOOKED, looked.replace_schema_metadata({"nurie.look": canonical_json(how)}))
+    manifest.write_table(folder / ledger.LOOKED, looked.replace_schema_metadata({"nurie.look": canonical_json(how)}))

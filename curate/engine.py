@@ -1,11 +1,7 @@
-"""Run tasks: in this process, in local worker processes, or elsewhere; results come in the order of the tasks.
-
-And hold a folder meanwhile, so that no two runs write it at once.
-"""
+"""Run tasks: in this process, in local worker processes, or elsewhere; results come in the order of the tasks."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import threading
@@ -15,7 +11,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
-from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
 from curate.errors import NurieError
@@ -50,20 +45,6 @@ Workers: TypeAlias = int | Remote
 def cores() -> int:
     """Processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold an existing folder; the hold ends with the block or the process. Raises NurieError if another holds it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NurieError(f"another run is writing {folder}: wait until it ends") from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def run(

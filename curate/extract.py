@@ -24,9 +24,9 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from curate import engine, ledger, manifest, optout, places, progress, tag_table
+from curate import engine, hold, ledger, manifest, optout, places, progress, tag_table
 from curate.apart import Reader, Result
-from curate.contract import options_hash, sync_folder
+from curate.contract import LOCK, options_hash, sync_folder
 from curate.errors import DatasetError, SourceError
 from curate.forecast import Forecast, Key, check, forecast
 from curate.join import Join
@@ -89,7 +89,7 @@ def extract(
     found = foresee(sources, dataset, options, limit=limit, fresh=fresh)
     check(found)
     dataset.mkdir(parents=True, exist_ok=True)
-    with engine.alone(dataset), closing(Join()) as join:
+    with hold.alone(dataset), closing(Join()) as join:
         state = _open_dataset(dataset, sources, options, fresh)
         known, ids = _recorded(dataset), _pairs(dataset)
         everywhere = [replace(source, root=source.root.absolute()) for source in sources]  # a worker starts elsewhere
@@ -131,11 +131,12 @@ def _check_apart(sources: Sequence[Source], dataset: Path) -> None:
 def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fresh: bool) -> dict[str, Any]:
     """The state of a dataset that may be written to: begun now, or begun before with the same options."""
     ours = (fresh and ledger.clear(dataset)) or (dataset / ledger.STATE).exists()
-    if not ours and any(path.name not in {f".{ledger.STATE}.tmp", *ledger.LASTING} for path in dataset.iterdir()):
+    if not ours and any(path.name not in {LOCK, f".{ledger.STATE}.tmp", *ledger.LASTING} for path in dataset.iterdir()):
         raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
     if not (dataset / ledger.STATE).exists():
         ledger.write_state(dataset, {"version": manifest.SCHEMA_VERSION, "options": _stored(options), "sources": []})
     state = ledger.read_state(dataset)
+    ledger.check(dataset, state, ["records", "manifest", ledger.REMOVED])
     _check_options(dataset, state, options)
     manifest.check_recipe(dataset)
     ledger.clear_torn(dataset)
@@ -250,6 +251,7 @@ def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
     if manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records"):
         for told in (state, state.get("hashes", {})):
             told.pop("dedupe", None)
+        ledger.forget_manifest(dataset)
         records = manifest.iter_parts(dataset / "records")
         manifest.replace_manifest(dataset, records, {"extract": state["options"]})
     counted = manifest.counts(manifest.read_parts(dataset / "manifest", ["dropped"]))

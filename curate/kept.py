@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from curate import manifest
 from curate.contract import SPLITS, canonical_json
-from curate.errors import DatasetError
+from curate.errors import DamagedError, DatasetError
 from curate.ids import ID, Ids, fixed, is_packed, packed, sixteen, unpacked
 from curate.rules import Rules
 
@@ -55,8 +55,11 @@ class Kept:
         return numbers[rows]
 
     def find(self, ids: pa.Array) -> Ints:
-        """(ids,) row of each id, -1 where it is not kept."""
-        wanted = sixteen(packed(ids))
+        """(ids,) row of each id, -1 where it is not kept. Raises DamagedError for what is no id."""
+        tight = packed(ids)
+        if not is_packed(tight):
+            raise DamagedError("what should be ids of pictures is none: see `curate verify`")
+        wanted = sixteen(tight)
         rows = np.minimum(self.ids.searchsorted(wanted), len(self) - 1)
         return np.where(self.ids[rows] == wanted, rows, -1)
 

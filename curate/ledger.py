@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
-from curate import manifest
-from curate.contract import read_json, sha256, write_json
-from curate.errors import DatasetError
+from curate import hold, manifest
+from curate.contract import SEAL, check_seal, digests, read_json, sha256, write_sealed
+from curate.errors import DamagedError, DatasetError
 
 STATE = "dataset.json"
 FOLDERS = ("records", "pairs", "edges", "manifest")  # what stages make, and may make again
@@ -18,8 +19,18 @@ DECISIONS = "decisions"  # what people made
 REMOVED = "removed"  # who opted out
 CLEARED = ("edges", "manifest", "records", "pairs")  # the same in an order such that what is left vouches for itself
 GONE = ".{}.gone"  # their names until they are deleted
+LOOKED = "_looked.parquet"  # beside edges; readers of a folder of Parquet pass over names that begin with "_"
 LOOKS = ".looks"  # blocks of candidates, while dedupe looks at them
 LASTING = (DECISIONS, REMOVED)  # what outlives a dataset begun afresh
+AFRESH = "restore it from a copy, or begin anew with `curate extract --fresh`"
+REMEDIES = {
+    "records": AFRESH,
+    "pairs": AFRESH,
+    "edges": "delete its folder, and run `curate dedupe`",
+    DECISIONS: "restore it from a copy, or delete it and decide anew",
+    REMOVED: "restore it from a copy, or delete it and run `curate remove` for all who opted out",
+}
+"""Of damage; what is not named is derived by dedupe."""
 
 
 def clear(dataset: Path) -> bool:
@@ -27,7 +38,7 @@ def clear(dataset: Path) -> bool:
     if not (dataset / STATE).is_file():
         return False
     clear_torn(dataset)
-    write_json(dataset / STATE, {**_state(dataset), "parts": {}})  # a kill below must leave no digest of what is gone
+    write_sealed(dataset / STATE, {**_state(dataset), "parts": {}})  # a kill below must leave no digest of what is gone
     for name in CLEARED:  # at once or not at all: half of the records would pass for all of them
         if (dataset / name).exists():
             (dataset / name).rename(dataset / GONE.format(name))
@@ -47,15 +58,82 @@ def clear_torn(dataset: Path) -> None:
         path.unlink()  # its records, which are committed after it, never were
 
 
-def read_state(dataset: Path) -> dict[str, Any]:
+def read_state(dataset: Path, *needed: str) -> dict[str, Any]:
     """`dataset.json`, after finishing a manifest's swap that was killed between its two renames.
 
-    Raises DatasetError if the folder is no dataset or of another version, DamagedError if the file is malformed.
+    Every byte of the folders `needed`, and of `tags.parquet` if that is, is compared with its digest: what is read of
+    damaged data would be less than there is, or other. Raises DatasetError if the folder is no dataset, one of another
+    version or one without the manifest that is needed, DamagedError if a file is not what it was.
     """
     state = peek_state(dataset)
     if not (dataset / "manifest").exists() and (dataset / manifest.OLD).exists():
+        hold.check_free(dataset)
         (dataset / manifest.NEW).rename(dataset / "manifest")  # whole by then
+    check(dataset, state, needed)
+    if "manifest" in needed and not manifest.parts(dataset / "manifest"):
+        raise DatasetError(f"{dataset} is not finished: run `curate extract` again")
     return state
+
+
+def check(dataset: Path, state: dict[str, Any], needed: Collection[str]) -> None:
+    """Raise DamagedError if a file that is listed below one of `needed` has other bytes, is not there, or has company.
+
+    Records and pairs have to be there, needed or not: stages count them.
+    """
+    listed: dict[str, str] = state["parts"]
+    present = [name for name in listed if _folder(name) in {"records", "pairs", *needed}]
+    lost = [name for name in present if not (dataset / name).is_file() and not _given_up(dataset, name)]
+    fault = next((f"{dataset / name} is missing: {_remedy(name)}" for name in lost), "")
+    if not fault:
+        fault = next(_strangers(dataset, listed, {"records", "pairs", *needed}), "")
+    if not fault:
+        sought = {name: listed[name] for name in present if _folder(name) in needed and (dataset / name).exists()}
+        fault = next(_differing(dataset, sought), "")
+    if fault:
+        hold.check_free(dataset)  # it may be what is being written now
+        raise DamagedError(fault)
+
+
+def _strangers(dataset: Path, listed: Collection[str], folders: Collection[str]) -> Iterator[str]:
+    """Parts that no stage wrote. A killed extract leaves some unlisted, the next numbers; other stages all or none."""
+    for folder in sorted(set(folders) & {*FOLDERS, *LASTING}):
+        ours = {path.name for path in _ours(dataset / folder)}
+        if folder not in {"records", "pairs"} and any(_folder(name) == folder for name in listed):
+            ours = {name.partition("/")[2] for name in listed if _folder(name) == folder}
+        for path in manifest.parts(dataset / folder):
+            if path.name not in ours:
+                yield f"{path} is not in {STATE}: move it elsewhere"
+
+
+def _ours(folder: Path) -> list[Path]:
+    """Files of a folder that a stage may have written: parts numbered without a gap, and what was looked at."""
+    there = {path.name: path for path in sorted(folder.glob("[!.]*.parquet"))}
+    parts = takewhile(there.__contains__, (manifest.part(folder, number).name for number in count()))
+    return [there[name] for name in (*there.keys() & {LOOKED}, *parts)]
+
+
+def _differing(dataset: Path, parts: dict[str, str]) -> Iterator[str]:
+    for name, (path, found) in zip(parts, digests(dataset / name for name in parts), strict=True):
+        if isinstance(found, OSError):
+            yield f"{path} cannot be read ({found.strerror or found}): {_remedy(name)}"
+        elif found != parts[name]:
+            yield f"{path} has other bytes than {STATE} says: {_remedy(name)}"
+
+
+def _folder(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _remedy(name: str) -> str:
+    return REMEDIES.get(_folder(name), "run `curate dedupe` again")
+
+
+def _given_up(dataset: Path, name: str) -> bool:
+    """Whether it was deleted as its remedy says: what people made, whole, or what dedupe then looks at afresh."""
+    folder = dataset / _folder(name)
+    return (folder.name == "edges" and not (folder / LOOKED).exists()) or (
+        folder.name in LASTING and not folder.exists()
+    )
 
 
 def peek_state(dataset: Path) -> dict[str, Any]:
@@ -71,17 +149,28 @@ def peek_state(dataset: Path) -> dict[str, Any]:
 
 def _state(dataset: Path) -> dict[str, Any]:
     state = read_json(dataset / STATE)
-    if not isinstance(state, dict) or not {"version", "options", "parts"} <= state.keys():
+    check_seal(dataset / STATE, state)
+    if (
+        not isinstance(state, dict)
+        or not isinstance(state.get("parts"), dict)
+        or not {"version", "options"} <= state.keys()
+    ):
         raise DatasetError(f"{dataset / STATE} was not written by `curate`: give another folder for the dataset")
-    return state
+    return {name: value for name, value in state.items() if name != SEAL}
 
 
 def write_state(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
     """Write `dataset.json` with the SHA-256 of every part; those of what `rehash` names are read again."""
-    known = {name: digest for name, digest in state.get("parts", {}).items() if name.partition("/")[0] not in rehash}
-    found = _found(dataset, (*FOLDERS, *LASTING, TAG_TABLE))
-    state["parts"] = {name: known.get(name) or sha256(path) for name, path in found.items()}
-    write_json(dataset / STATE, state)
+    known = {name: digest for name, digest in state.get("parts", {}).items() if _folder(name) not in rehash}
+    files = [path for folder in (*FOLDERS, *LASTING) for path in _ours(dataset / folder)]
+    files += sorted(dataset.glob(TAG_TABLE))
+    new = [path for path in files if path.relative_to(dataset).as_posix() not in known]
+    for path, found in digests(new):
+        if isinstance(found, OSError):
+            raise found
+        known[path.relative_to(dataset).as_posix()] = found
+    state["parts"] = known  # what is listed and not there stays listed: it is lost
+    write_sealed(dataset / STATE, state)
 
 
 def _found(dataset: Path, folders: Sequence[str]) -> dict[str, Path]:
@@ -91,7 +180,7 @@ def _found(dataset: Path, folders: Sequence[str]) -> dict[str, Path]:
     return {path.relative_to(dataset).as_posix(): path for path in files}
 
 
-def digests(dataset: Path, state: dict[str, Any], folders: Sequence[str]) -> dict[str, str]:
+def known_digests(dataset: Path, state: dict[str, Any], folders: Sequence[str]) -> dict[str, str]:
     """SHA-256 of every file of some folders: as `dataset.json` has it, or taken now."""
     return {name: state["parts"].get(name) or sha256(path) for name, path in _found(dataset, folders).items()}
 
@@ -110,4 +199,9 @@ def forget(dataset: Path, files: Sequence[Path]) -> None:
     state, gone = _state(dataset), {path.relative_to(dataset).as_posix() for path in files}
     left = {name: digest for name, digest in state["parts"].items() if name not in gone}
     if left != state["parts"]:
-        write_json(dataset / STATE, state | {"parts": left})
+        write_sealed(dataset / STATE, state | {"parts": left})
+
+
+def forget_manifest(dataset: Path) -> None:
+    """Before it is replaced: a kill until its digests are known is no damage."""
+    forget(dataset, [*manifest.parts(dataset / "manifest"), dataset / TAG_TABLE])

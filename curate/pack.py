@@ -24,8 +24,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import engine, formats, manifest, progress
-from curate.contract import SPLITS, ShardFile, read_vocabulary
+from curate import engine, formats, ledger, manifest, progress
+from curate.contract import SPLITS, DamagedError, ShardFile, read_vocabulary, sha256
 from curate.errors import DatasetError
 from curate.kept import Ints, Kept
 
@@ -79,7 +79,8 @@ class Form:
 class SpillTask:
     """Read some pairs parts and spill their rows by shard."""
 
-    parts: list[Path]
+    parts: dict[Path, str | None]
+    """With the SHA-256 of each, where `dataset.json` has it."""
     columns: list[str]
     rows: Ints
     """(pairs,) rows of all parts that go into shards, in the order of their shards."""
@@ -143,13 +144,15 @@ def _spill_tasks(
 ) -> Iterator[SpillTask]:
     """Tasks by the ids of the parts, whose rows are then not `missing` any more."""
     columns = ["id", "color", *(f"line_{method}" for method in lines), "content_box"]
+    digests = ledger.peek_state(dataset)["parts"]
     for parts in _together(manifest.parts(dataset / "pairs")):
-        ids = pa.concat_tables(manifest.read_table(part, ["id"]) for part in parts)["id"]
+        told = {part: digests.get(part.relative_to(dataset).as_posix()) for part in parts}
+        ids = pa.concat_tables(manifest.read_table(part, ["id"]) for part in parts)["id"].cast(pa.string())
         found = plan.kept.find(ids.combine_chunks())
         missing[found[found >= 0]] = False
         rows = np.flatnonzero(found >= 0)
         rows = rows[plan.shard[found[rows]].argsort(kind="stable")]
-        yield SpillTask(parts, columns, rows, plan.slots(found[rows]), plan.stride, spills)
+        yield SpillTask(told, columns, rows, plan.slots(found[rows]), plan.stride, spills)
 
 
 def _together(parts: list[Path]) -> Iterator[list[Path]]:
@@ -176,6 +179,9 @@ def _shards_tasks(folder: Path, plan: Plan, form: Form, attempts: tuple[str, ...
 
 def _spill(task: SpillTask) -> tuple[int, str]:
     """Write pairs to files of this attempt's own, by their shards; returns how many, and the files' folder."""
+    for part, digest in task.parts.items():
+        if digest is not None and sha256(part) != digest:  # here, where what is read for it is read anyway
+            raise DamagedError(f"{part} has other bytes than {ledger.STATE} says: {ledger.AFRESH}")
     own = task.spills / uuid4().hex
     own.mkdir()
     pairs = pa.concat_tables(manifest.read_table(part, task.columns) for part in task.parts).take(task.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from tqdm import tqdm
 QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 FORM = "{desc} {percentage:3.0f}% {bar} {n:,} of {total:,}, {rate_noinv_fmt}, {remaining} left{postfix}"
+BYTES = "{desc} {percentage:3.0f}% {bar} {n_fmt}B of {total_fmt}B, {rate_noinv_fmt}, {remaining} left"
 
 
 def colored(stream: TextIO) -> bool:
@@ -25,15 +27,16 @@ def colored(stream: TextIO) -> bool:
 class Bar:
     """Counts pictures done; `advance` may carry counts to show beside it, such as kept and dropped."""
 
-    def __init__(self, stage: str, total: int) -> None:
+    def __init__(self, stage: str, total: int, unit: str = "") -> None:
         self.stage, self.total, self.done = stage, total, 0
         self.started = self.told = time.monotonic()
         on_terminal = sys.stderr.isatty() and not QUIET.get()
         self.tqdm = tqdm(
             total=total,
             desc=stage,
-            unit="",
-            bar_format=FORM,
+            unit=unit,
+            unit_scale=bool(unit),
+            bar_format=BYTES if unit else FORM,
             dynamic_ncols=True,
             colour="green" if colored(sys.stderr) else None,
             disable=not on_terminal,
@@ -62,6 +65,25 @@ def _told(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
+class Reading(Bar):
+    """Counts bytes done, which any thread may tell."""
+
+    def __init__(self, stage: str, total: int) -> None:
+        super().__init__(stage, total, "B")
+        self.lock = threading.Lock()
+
+    def read(self, size: int) -> None:
+        """Count `size` bytes more as done."""
+        with self.lock:
+            self.advance(size)
+
+    def _line(self, now: float, counts: dict[str, int]) -> None:  # noqa: ARG002  # bytes alone are counted
+        rate = self.done / max(now - self.started, 1e-9)
+        left = (self.total - self.done) / max(rate, 1e-9)
+        shown = f"{self.done / 1e9:.1f} of {self.total / 1e9:.1f} GB, {rate / 1e9:.2f} GB/s"
+        say(f"{self.stage}: {shown}, {left:,.0f} s left")
+
+
 def say(line: str) -> None:
     """One line of talk on standard error, unless quiet."""
     if not QUIET.get():
@@ -72,6 +94,16 @@ def say(line: str) -> None:
 def bar(stage: str, total: int) -> Iterator[Bar]:
     """A bar for `total` pictures, closed at the end whatever happens."""
     one = Bar(stage, total)
+    try:
+        yield one
+    finally:
+        one.tqdm.close()
+
+
+@contextmanager
+def reading(stage: str, total: int) -> Iterator[Reading]:
+    """A bar for `total` bytes, closed at the end whatever happens."""
+    one = Reading(stage, total)
     try:
         yield one
     finally:

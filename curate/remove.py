@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import engine, ledger, manifest, optout
+from curate import hold, ledger, manifest, optout
 from curate.errors import NurieError
 from curate.optout import Entry
 from curate.sweep import sweep
@@ -35,8 +35,8 @@ def remove(dataset: Path, keys: Sequence[str]) -> dict[str, Any]:
     NurieError if a path is none of a record's, or names pictures of several sources; then nothing is removed.
     """
     ledger.read_state(dataset)
-    with engine.alone(dataset):
-        ledger.read_state(dataset)
+    with hold.alone(dataset):
+        ledger.read_state(dataset, "records", "edges", *ledger.LASTING)
         ledger.clear_torn(dataset)
         records = manifest.read_parts(dataset / "records", COLUMNS)
         wanted = {key: _entry(dataset, records, key) for key in keys}

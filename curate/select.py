@@ -37,6 +37,7 @@ def select(
     Returns counts: `in` = `kept` + dropped by reason (`not_selected` beside the manifest's own). Raises NurieError if
     the expression is not one over the manifest's columns.
     """
+    ledger.read_state(dataset, "manifest")
     stamp = stamped(dataset, include, exclude, where)
     table = manifest.read_parts(dataset / "manifest")
     kept = np.asarray(pc.is_null(table["dropped"]))
@@ -54,7 +55,7 @@ def stamped(dataset: Path, include: Iterable[str], exclude: Iterable[str], where
     state = ledger.read_state(dataset)
     wish = {"include": _wanted(include), "exclude": _wanted(exclude), "where": where}
     options = {"extract": state["options"], "dedupe": state.get("dedupe"), "select": wish}
-    read = options_hash(ledger.digests(dataset, state, ("manifest",)))
+    read = options_hash(ledger.known_digests(dataset, state, ("manifest",)))
     stamp: dict[bytes, bytes] = manifest.stamped(manifest.SCHEMA, options).metadata
     return stamp | {b"nurie.inputs_hash": read.encode()}
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate import engine, formats, kept, ledger, optout, tags
+from curate import engine, formats, hold, kept, ledger, optout, tags
 from curate.contract import (
     INDEX,
+    LOCK,
     METADATA,
     SPLITS,
     VOCABULARY,
@@ -31,7 +32,7 @@ from curate.rules import Rules
 
 # what a shard folder may hold, so that a torn one can be cleared and a stranger's cannot; paths below it, folders too
 OURS = re.compile(
-    rf"{INDEX}|{VOCABULARY}|{SPILLS}(/.*)?|\..*\.tmp|[^/]*-of-[^/]*\.(tfrecord|tar|parquet)"
+    rf"{INDEX}|{VOCABULARY}|{re.escape(LOCK)}|{SPILLS}(/.*)?|\..*\.tmp|[^/]*-of-[^/]*\.(tfrecord|tar|parquet)"
     rf"|{formats.LISTINGS}(/[^/]*-of-[^/]*\.parquet(\.tmp)?)?"
     rf"|({'|'.join(SPLITS)})(/{METADATA}|/\.{METADATA}\.tmp|/\d{{5,}}(/\d{{3,}}(/[0-9a-f]{{32}}\.(color|line_\w+)\.png)?)?)?"
 )
@@ -72,11 +73,11 @@ def shard(
     `shards` holds something else; NurieError if another run is writing it, or options exclude one another.
     """
     options.check()
-    state = ledger.read_state(dataset)
+    state = ledger.read_state(dataset, *([] if chosen else ["manifest"]), ledger.REMOVED)
     rows, counted = choose(dataset, chosen, rules)
     resolved = resolve(state, options, rows)
     shards.mkdir(parents=True, exist_ok=True)
-    with engine.alone(shards):
+    with hold.alone(shards):
         index = finished(shards, resolved)
         if index is None:
             _prepare(shards)
@@ -124,7 +125,7 @@ def _prepare(shards: Path) -> None:
     if strangers := [name for name in found if not OURS.fullmatch(name)]:
         raise DatasetError(f"{shards} holds other files ({strangers[0]}): give a new or empty folder for the shards")
     (shards / INDEX).unlink(missing_ok=True)  # first, so that a torn folder never looks finished
-    for path in shards.iterdir():
+    for path in [path for path in shards.iterdir() if path.name != LOCK]:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 

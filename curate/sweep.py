@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import decisions, ledger, manifest, optout, tag_table
-from curate.edges import LOOKED
 from curate.optout import OptOut, Row
 
 TOLD = ("id", "artist", "own_tags", "dropped")
@@ -46,6 +45,8 @@ def sweep(dataset: Path) -> int:
     optout.add(dataset, [(optout.ID, key) for key in _ids(dataset, optout.read(dataset))])
     removed = optout.read(dataset)
     stale = list(_stale(dataset, removed))
+    rewritten = {path.parent.name for path, _ in stale}
+    ledger.check(dataset, ledger.peek_state(dataset), rewritten)  # damage would be given a digest of its own
     emptied = sum(_full(table, removed) for table in manifest.iter_parts(dataset / "records", TOLD))
     behind = manifest.rows(dataset / "manifest") != manifest.rows(dataset / "records")
     anew = behind or any(_full(table, removed) for table in manifest.iter_parts(dataset / "manifest", TOLD))
@@ -76,7 +77,7 @@ def _stale(dataset: Path, removed: OptOut) -> Iterator[tuple[Path, Clean]]:
     """Files that still hold what is to be gone, pixels first, and how each is made clean."""
     listed: list[tuple[Path, tuple[str, ...]]] = [(path, ("id",)) for path in manifest.parts(dataset / "pairs")]
     listed += [(path, ("a", "b")) for path in manifest.parts(dataset / "edges")]
-    listed += [(path, ("id",)) for path in [dataset / "edges" / LOOKED] if path.is_file()]
+    listed += [(path, ("id",)) for path in [dataset / "edges" / ledger.LOOKED] if path.is_file()]
     for path, names in listed:
         if pc.any(_named(manifest.read_table(path, names), removed, names)).as_py():
             yield path, partial(_without, names=names)

@@ -24,7 +24,7 @@ def tally(
     With `beside`, only of pictures with that tag: what goes with it. With `check`, also the pictures whose tags
     contradict one another (`contradictions`) or name a colour that the picture has nowhere (`unseen`).
     """
-    ledger.read_state(dataset)
+    ledger.read_state(dataset, "manifest", *(["pairs"] if check else []))
     table = manifest.read_parts(dataset / "manifest", ["source", "path", "id", "tags", "dropped"])
     kept = [row | {"tags": rules.apply(row["tags"])} for row in table.to_pylist() if row["dropped"] is None]
     wanted = None if beside is None else rules.aliases.get(normalize(beside), normalize(beside))

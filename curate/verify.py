@@ -8,39 +8,56 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import ledger, manifest, optout, tag_table
-from curate.contract import INDEX, check_files, read_index, read_vocabulary, sha256
+from curate import hold, ledger, manifest, optout, progress, tag_table
+from curate.contract import INDEX, LOCK, SEAL, check_files, digests, read_index, read_json, read_vocabulary
 from curate.errors import DamagedError, NurieError
 
 
 def verify(folder: Path) -> list[str]:
-    """Faults of a dataset or shard folder, one line each; none if all is well. Raises NurieError if it is neither."""
-    if (folder / ledger.STATE).is_file():
-        return _dataset(folder)
-    if (folder / INDEX).is_file():
-        return _shards(folder)
-    raise NurieError(f"{folder} is neither a dataset nor a shard folder: give one that `curate` made")
+    """Faults of a dataset or shard folder, one line each; none if all is well.
+
+    Raises NurieError if it is neither, or a run is writing it.
+    """
+    hold.check_free(folder)
+    kinds = {ledger.STATE: _dataset, INDEX: _shards}
+    kind = next((name for name in kinds if (folder / name).is_file()), None)
+    if kind is None:
+        told = f"holds neither {ledger.STATE} nor {INDEX}"
+        raise NurieError(f"{folder} is neither a dataset nor a shard folder ({told}): give one that `curate` made")
+    try:
+        found = kinds[kind](folder)
+        if not found and SEAL not in read_json(folder / kind):
+            found = [f"{folder / kind} has no seal, as those of older versions: make its folder again"]
+    except DamagedError as error:
+        found = [str(error)]
+    return [_in_a_line(fault) for fault in found]
+
+
+def _in_a_line(text: str) -> str:
+    """A stranger's file may have any name."""
+    told = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in told)
 
 
 def _dataset(dataset: Path) -> list[str]:
-    state = ledger.read_state(dataset)
-    faults = []
-    for name, digest in state["parts"].items():
-        path = dataset / name
-        if not path.is_file():
-            faults.append(f"{path} is missing")
-        elif sha256(path) != digest:
-            faults.append(f"{path} has other bytes than {ledger.STATE} says")
-    found = {p.relative_to(dataset).as_posix() for p in dataset.rglob("*") if p.is_file()}
-    faults += [f"{dataset / name} is not in {ledger.STATE}" for name in sorted(found - {ledger.STATE, *state["parts"]})]
+    state = ledger.peek_state(dataset)
+    parts = {dataset / name: digest for name, digest in state["parts"].items()}
+    faults = [f"{path} is missing" for path in parts if not path.is_file()]
+    there = [path for path in parts if path.is_file()]
+    with progress.reading("verify", sum(path.stat().st_size for path in there)) as bar:
+        for path, found in digests(there, bar.read):
+            if isinstance(found, OSError):
+                faults.append(f"{path} cannot be read ({found.strerror or found})")
+            elif found != parts[path]:
+                faults.append(f"{path} has other bytes than {ledger.STATE} says")
+    known = {*parts, *(dataset / name for name in (ledger.STATE, LOCK, *ledger.FOLDERS, *ledger.LASTING))}
+    strange = [path for path in sorted(dataset.rglob("*")) if path not in known]
+    faults += [f"{path} is not in {ledger.STATE}" for path in strange]
     if faults:
         return faults  # contents of damaged files say nothing more
     if "counts" not in state:
         return [f"{dataset} is not finished: run `curate extract` again"]
-    try:
-        return _contents(dataset, state["counts"])
-    except DamagedError as error:
-        return [str(error)]
+    return _contents(dataset, state["counts"])
 
 
 def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
@@ -72,7 +89,8 @@ def _unswept(dataset: Path, rows: pa.Table) -> list[str]:
 
 def _shards(shards: Path) -> list[str]:
     index = read_index(shards)
-    faults = check_files(shards, index)
+    with progress.reading("verify", sum(file.bytes for file in index.files.values())) as bar:
+        faults = check_files(shards, index, bar.read)
     if faults:
         return faults
     for split, pairs in index.pairs.items():

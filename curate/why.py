@@ -39,7 +39,7 @@ def why(dataset: Path, key: str, *, chosen: Path | None = None, shards: Path | N
 
     Raises NurieError if no record has that path or id.
     """
-    ledger.read_state(dataset)
+    ledger.read_state(dataset, "manifest", ledger.DECISIONS)
     table = manifest.read_parts(dataset / "manifest", SHOWN)
     path = unicodedata.normalize("NFC", key)
     rows = table.filter(pc.or_kleene(pc.equal(table["id"], key), pc.equal(table["path"], path))).to_pylist()

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
-from curate import decisions, dedupe, engine, extract, manifest, remove
+from curate import decisions, dedupe, extract, hold, manifest, remove
 from curate.contract import write_json
 from curate.errors import DatasetError, NurieError
 from curate.scan import Source
@@ -276,7 +276,7 @@ def test_only_json_of_our_own_page_decides(looked_at: TestClient, mixed: Path) -
 
 def test_while_a_stage_writes_the_page_may_look_but_not_decide(dataset: Path) -> None:
     page = client(dataset)
-    with engine.alone(dataset):
+    with hold.alone(dataset):
         assert got(page, "pictures")["total"] == 9
         told = page.post("/api/decisions", json={"kind": "drop", "pictures": [ids(page)["1F408.png"]]})
     assert told.status_code == 409

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from curate import engine
+from curate import hold
 from curate.cli import main
 
 ROAD = [
@@ -174,7 +174,7 @@ def test_a_stage_keeps_off_a_folder_that_another_run_is_writing(art: Path, copy:
         (copy, ["dedupe", copy]),
         (shard_folder, ["shard", copy, shard_folder]),
     ):
-        with engine.alone(held):
+        with hold.alone(held):
             result = invoke(*command)
         assert result.exit_code == 1
         assert f"another run is writing {held}" in result.stderr

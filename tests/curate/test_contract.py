@@ -25,6 +25,7 @@ from curate.contract import (
     stoppable,
     write_index,
     write_json,
+    write_sealed,
 )
 
 
@@ -105,7 +106,7 @@ def test_an_index_is_read_as_it_was_written(shard_folder: Path, tmp_path: Path) 
 
 def test_an_index_of_another_version_is_refused_by_number(copy: Path) -> None:
     raw = json.loads((copy / "index.json").read_bytes())
-    write_json(copy / "index.json", raw | {"version": 99})
+    write_sealed(copy / "index.json", raw | {"version": 99})
     with pytest.raises(NurieError, match=r"version 99, this nurie reads 1.*curate shard"):
         read_index(copy)
 
@@ -113,7 +114,7 @@ def test_an_index_of_another_version_is_refused_by_number(copy: Path) -> None:
 def test_an_index_of_an_unknown_format_is_refused_by_name(copy: Path) -> None:
     raw = json.loads((copy / "index.json").read_bytes())
     raw["options"]["shard"]["format"] = "zip"
-    write_json(copy / "index.json", raw)
+    write_sealed(copy / "index.json", raw)
     with pytest.raises(NurieError, match=r"unknown format 'zip'.*curate shard"):
         read_index(copy)
 
@@ -121,7 +122,7 @@ def test_an_index_of_an_unknown_format_is_refused_by_name(copy: Path) -> None:
 @pytest.mark.parametrize("options", [None, [], {"shard": None}])
 def test_an_index_whose_options_are_none_is_damaged(copy: Path, options: object) -> None:
     raw = json.loads((copy / "index.json").read_bytes())
-    write_json(copy / "index.json", raw | {"options": options})
+    write_sealed(copy / "index.json", raw | {"options": options})
     with pytest.raises(DamagedError, match=r"index\.json is damaged"):
         read_index(copy)
 
@@ -130,7 +131,7 @@ def test_an_index_whose_options_are_none_is_damaged(copy: Path, options: object)
 def test_an_index_without_a_field_is_damaged(copy: Path, name: str) -> None:
     raw = json.loads((copy / "index.json").read_bytes())
     del raw[name]
-    write_json(copy / "index.json", raw)
+    write_sealed(copy / "index.json", raw)
     with pytest.raises(DamagedError, match=r"index\.json is damaged"):
         read_index(copy)
 

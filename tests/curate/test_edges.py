@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from curate import candidates, dedupe, extract, lookalikes, manifest
+from curate import candidates, dedupe, extract, ledger, lookalikes, manifest
 from curate.errors import DatasetError
 from curate.scan import Source
 from tests.curate.test_dedupe import OPTIONS, Tree, jpeg, rows
@@ -108,6 +108,7 @@ def test_killed_between_edges_and_what_was_looked_at_all_are_looked_at_again(
 ) -> None:
     dataset = deduplicated(source, tmp_path / "d")
     before, count = tree(dataset), len(looks)
+    ledger.forget(dataset, list((dataset / "edges").glob("*.parquet")))
     (dataset / "edges" / "_looked.parquet").unlink()
     manifest.write_rows(manifest.part(dataset / "edges", 0), [], manifest.EDGES)
     dedupe.dedupe(dataset, OPTIONS)

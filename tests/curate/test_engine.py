@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curate import engine
+from curate import engine, hold
 from curate.contract import NurieError
 
 
@@ -55,9 +55,9 @@ def test_tasks_are_taken_as_they_are_needed(workers: int) -> None:
 
 
 def test_a_folder_is_held_by_one_run_at_a_time_and_free_afterwards(tmp_path: Path) -> None:
-    with engine.alone(tmp_path), pytest.raises(NurieError, match="another run is writing"), engine.alone(tmp_path):
+    with hold.alone(tmp_path), pytest.raises(NurieError, match="another run is writing"), hold.alone(tmp_path):
         pass
-    with engine.alone(tmp_path):
+    with hold.alone(tmp_path):
         pass
 
 
@@ -86,7 +86,7 @@ def test_tasks_under_way_when_a_worker_dies_are_done_again_in_another_way_and_in
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-from curate import engine
+from curate import engine, hold
 
 def meet_or_work(seconds):
     here = Path(sys.argv[1])

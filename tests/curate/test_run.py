@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from curate import engine
+from curate import hold
 from curate.cli import main
 from curate.contract import read_index
 
@@ -181,7 +181,7 @@ def test_a_cluster_and_workers_exclude_one_another_and_a_missing_recipe_is_a_wro
 def test_a_folder_that_another_run_writes_is_kept_off(here: Path) -> None:
     told("x.toml")
     (here / "art" / "1F408.png").rename(here / "art" / "new.png")
-    with engine.alone(here / "dataset"):
+    with hold.alone(here / "dataset"):
         result = follow("x.toml")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "another run is writing dataset" in result.stderr
