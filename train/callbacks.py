@@ -48,7 +48,7 @@ class Samples:
     def take_back(self, step: int) -> None:
         """Remove what was drawn after `step`."""
         for path in self.folder.glob("*.png"):
-            if int(path.stem) > step:
+            if path.stem.isdecimal() and int(path.stem) > step:
                 path.unlink()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from train.command import names_of, pictures, progress, stage, table
+from curate import hold
+from train.command import Hashing, names_of, pictures, progress, stage, table
 
 FOLDER = click.Path(path_type=Path)
 METHOD = "For what is larger than the model's pairs: enlarge the colours of the whole, or sharpen them by tiles."
@@ -86,6 +87,7 @@ def fit(
     """Train on SHARDS into the run folder RUN; goes on from its last snapshot."""
     from train import run as training  # noqa: PLC0415  # Keras and TensorFlow cost seconds
     from train.config import override  # noqa: PLC0415
+    from train.pairs import open_index  # noqa: PLC0415
     from train.presets import preset as named  # noqa: PLC0415
     from train.schedule import Length  # noqa: PLC0415
 
@@ -93,8 +95,11 @@ def fit(
         raise click.UsageError("give --steps N or --minutes M")
     seeded = (*settings, f"seed={seed}") if seed is not None else settings
     config = override(named(preset, gpu=training.has_gpu()), seeded)
+    hold.check_free(run)  # not only after all is hashed
     if not trust:
-        training.check_shards(shards)
+        with Hashing(sum(file.bytes for file in open_index(shards).files.values())) as hashing:
+            training.check_shards(shards, hashing)
+            hashing.say()
     if dry_run:
         return training.describe(config, shards)
     if not click.get_current_context().obj:

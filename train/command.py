@@ -7,10 +7,11 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import click
 from tqdm import tqdm
@@ -69,6 +70,9 @@ def stage(
                 stop.end(click.get_current_context().info_name or "", fresh=bool(options.get("fresh")))
             except NurieError as error:
                 raise click.ClickException(str(error)) from None
+            except OSError as error:  # a full disk, a folder that may not be read
+                told = f"{error.filename or click.get_current_context().info_name}: {error.strerror or error}"
+                raise click.ClickException(told) from None
             result["seconds"] = round(time.monotonic() - started, 3)
             click.echo(json.dumps(result, ensure_ascii=False)) if as_json else show(result)
 
@@ -132,6 +136,42 @@ def names_of(found: Callable[[], Iterable[str]]) -> Callable[[click.Context, cli
         return [f"{before}{comma}{name}" for name in found() if name.startswith(last)]
 
     return complete
+
+
+class Hashing:
+    """Tells how far the bytes of shards are read, and how fast: a bar on a terminal, a line now and then without one.
+
+    Any thread may tell it of bytes that are done.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.quiet, self.total, self.done = bool(click.get_current_context().obj), total, 0
+        self.began = self.told = time.monotonic()
+        self.lock = threading.Lock()
+        hidden = self.quiet or not sys.stderr.isatty()
+        self.bar = tqdm(total=total, desc="shards", unit="B", unit_scale=True, disable=hidden, leave=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def __call__(self, size: int) -> None:
+        """Count `size` bytes more."""
+        with self.lock:
+            self.done += size
+            self.bar.update(size)
+            if self.bar.disable and time.monotonic() - self.told >= LINE_EVERY:
+                self.told = time.monotonic()
+                self.say()
+
+    def say(self) -> None:
+        """A line of how much is done, and how fast."""
+        rate = self.done / max(time.monotonic() - self.began, 1e-9)
+        if not self.quiet:
+            told = f"{self.done / 1e9:.2f} of {self.total / 1e9:.2f} GB of shards hashed at {rate / 1e9:.2f} GB/s"
+            click.echo(f"fit: {told}", err=True)
 
 
 @contextmanager

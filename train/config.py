@@ -6,8 +6,10 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
+from curate.contract import check_seal, read_json
 from train.errors import ConfigError
 
 CONFIG = "config.json"  # in the run folder
@@ -177,6 +179,15 @@ def check(config: Config) -> Config:
     return config
 
 
+def described(run: Path) -> dict[str, Any]:
+    """RUN/config.json. Raises DamagedError or ConfigError if it is not as it was written."""
+    told = read_json(run / CONFIG)
+    check_seal(run / CONFIG, told)
+    if not isinstance(told, dict) or not told.keys() >= {"config", "size", "colors"}:
+        raise ConfigError(f"{run / CONFIG} is not of a run: give another folder, or train again")
+    return told
+
+
 def from_json(values: Mapping[str, Any]) -> Config:
     """Config out of a run folder's config.json. Raises ConfigError if its keys are not those of this version."""
     if set(values) != set(asdict(Config())):
@@ -184,7 +195,10 @@ def from_json(values: Mapping[str, Any]) -> Config:
         raise ConfigError(
             f"the run's config.json has other keys than this version ({odd[0]}): train again with --fresh"
         )
-    return check(Config(**values))
+    try:
+        return check(Config(**values))
+    except TypeError as error:
+        raise ConfigError(f"the run's config.json has values that are none ({error}): train again") from None
 
 
 def _value(key: str, text: str, kind: type) -> Any:

@@ -20,7 +20,7 @@ import tensorflow as tf
 from train import jitter
 from train.augment import other, vary_lines
 from train.config import Config
-from train.errors import RunError
+from train.errors import NurieError, RunError
 from train.order import batch_numbers
 from train.pairs import Pairs, style_places, weights
 from train.unpack import Pixels, unpack
@@ -99,7 +99,8 @@ class Gathered(NamedTuple):
 def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step: int = 0) -> tf.data.Dataset:
     """Endless batches from `first_step` on, or a worker's part of each.
 
-    Raises RunError if there are no pairs, or no such line style.
+    Raises RunError if there are no pairs, or no such line style. Of a damaged pair TensorFlow raises an error of its
+    own: `pairs.fault` is what was wrong.
     """
     if not len(pairs):
         raise RunError(f"{pairs.folder} has no {pairs.split} pairs: shard more pictures, or choose another --split")
@@ -111,8 +112,12 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
 
     def read(step: int, *drawn: Any) -> Gathered:
         numbers = batch_numbers(choices.seed, step, batch_size, len(pairs), weighed)
-        records = [pairs.read(number) for number in numbers[choices.worker * own : (choices.worker + 1) * own]]
-        return _gather(records, Drawn(*drawn), pairs, choices, pool)
+        try:
+            records = [pairs.read(number) for number in numbers[choices.worker * own : (choices.worker + 1) * own]]
+            return _gather(records, Drawn(*drawn), pairs, choices, pool)
+        except NurieError as fault:
+            pairs.fault = fault
+            raise
 
     def batch(step: Any) -> Batch:
         kinds = _kinds(own, pairs, choices)

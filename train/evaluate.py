@@ -17,7 +17,7 @@ from train.errors import RunError
 from train.fixed import GRAY
 from train.metrics import Rgb
 from train.pairs import Pairs
-from train.snapshots import found
+from train.snapshots import found, read
 from train.steering import Rows, Split, steered
 from train.trained import Trained, colored, load, opened
 
@@ -120,7 +120,7 @@ def _images_seen(folder: Path, model: Any) -> int | None:
     """Pairs that a model had seen: those of the snapshot that holds its weights, if it is kept still."""
     first = np.asarray(model.weights[0])
     for path in reversed(found(folder)):
-        with np.load(path, allow_pickle=False) as file:
-            if np.array_equal(file["average/000"], first):
-                return int(file["clock/images_seen"])
+        clock, arrays = read(path, ["average/000"])
+        if np.array_equal(arrays["average/000"], first):
+            return clock.images_seen
     return None

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from curate.contract import atomic_write, read_json, sync_folder
 from train import card
-from train.config import CONFIG
+from train.config import described
 from train.errors import RunError
 from train.layers import FiLM
 from train.trained import MODEL, TAGS, Trained, load
@@ -60,7 +60,7 @@ def export(run: Path, out: Path, form: str = "keras", evaluation: Path | None = 
         if not difference <= LARGEST:
             raise RunError(f"the {form} export differs from {run / MODEL} by {difference:.2g}: choose another --format")
         shutil.copyfile(run / TAGS, folder / TAGS)
-        facts = card.Facts(form, form_.name, read_json(run / CONFIG), trained.vocabulary, difference, figures)
+        facts = card.Facts(form, form_.name, described(run), trained.vocabulary, difference, figures)
         (folder / card.NAME).write_text(card.text(facts), "utf-8")
     return {"out": str(out), "format": form, "model": str(out / form_.name), "difference": difference}
 

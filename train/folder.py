@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curate.contract import VOCABULARY, atomic_write, read_json, write_json
-from train.config import CONFIG, Config
+from curate.contract import LOCK, VOCABULARY, DamagedError, atomic_write, sha256, write_sealed
+from train.config import CONFIG, Config, described
 from train.errors import RunError
 from train.pairs import open_index
 from train.trained import TAGS
@@ -20,13 +20,14 @@ GONE = ".snapshots.gone"  # their folder's name until it is deleted
 def prepare(shards: Path, run: Path, config: Config, *, fresh: bool) -> None:
     """Make the run folder RUN, or see that it is of this config and these shards; `fresh` deletes one there is.
 
-    Raises RunError if it is of others, or holds files that are no run's.
+    Raises RunError if it is of others, or holds files that are no run's, DamagedError if its config is damaged.
     """
     index = open_index(shards)
-    wanted = {
+    wanted: dict[str, Any] = {
         "version": RUN_VERSION,
         "config": asdict(config),
         "shards": index.options_hash,
+        "vocabulary": index.files[VOCABULARY].sha256,
         "size": index.size,
         "lines": list(index.lines),
         "colors": {tag: list(pair) for tag, pair in index.colors.items()},
@@ -38,26 +39,33 @@ def prepare(shards: Path, run: Path, config: Config, *, fresh: bool) -> None:
     if fresh and (run / CONFIG).exists():
         _clear(run)
     if (run / CONFIG).exists():
-        _same(run, read_json(run / CONFIG), wanted)
-    elif run.exists() and any(path.name != f".{CONFIG}.tmp" for path in run.iterdir()):
+        _same(run, described(run), wanted)
+    elif run.exists() and any(path.name not in {LOCK, f".{CONFIG}.tmp"} for path in run.iterdir()):
         raise RunError(f"{run} holds other files: give a new or empty folder for the run")
     else:
         run.mkdir(parents=True, exist_ok=True)
-        write_json(run / CONFIG, wanted)  # first: it says that the folder is a run's
+        write_sealed(run / CONFIG, wanted)  # first: it says that the folder is a run's
     if not (run / TAGS).exists():
-        with atomic_write(run / TAGS) as file:
-            file.write((shards / VOCABULARY).read_bytes())
+        _copy_tags(shards, run, wanted["vocabulary"])
+
+
+def _copy_tags(shards: Path, run: Path, digest: str) -> None:
+    with atomic_write(run / TAGS) as file:
+        file.write((shards / VOCABULARY).read_bytes())
+    if sha256(run / TAGS) != digest:
+        (run / TAGS).unlink()
+        raise DamagedError(f"{shards / VOCABULARY} is not what the index says: make the shards again")
 
 
 def _clear(run: Path) -> None:
-    """Delete a run; a kill midway leaves one that has not begun yet: snapshots are gone at once, the config at last."""
+    """Delete a run but its lock; a kill midway leaves one that has not begun yet: the config is deleted at last."""
     clear_torn(run)
     if (run / "snapshots").exists():
         (run / "snapshots").rename(run / GONE)
     for path in run.iterdir():
-        if path.name != CONFIG:
+        if path.name not in {CONFIG, LOCK}:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    shutil.rmtree(run)
+    (run / CONFIG).unlink()
 
 
 def clear_torn(run: Path) -> None:

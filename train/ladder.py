@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from curate import hold
 from curate.contract import atomic_write, read_json, write_json
 from train import grids, run, trained
 from train.colorize import chosen
@@ -39,12 +40,14 @@ def ladder(
     configs = [_config(name, settings) for name in rungs]
     if short := [config for config in configs if budget < config.batch_size]:
         raise ConfigError(f"a budget of {budget} images is less than a batch of {short[0].batch_size}: give more")
-    run.check_shards(shards)
-    rows = [_rung(shards, out / config.preset, config, budget, tell) for config in configs]
-    picture = _picture(shards, out, rungs)
-    write_json(out / "ladder.json", {"budget": budget, "rungs": rows})
-    with atomic_write(out / "ladder.md") as file:
-        file.write(table(rows).encode())
+    out.mkdir(parents=True, exist_ok=True)
+    with hold.alone(out):
+        run.check_shards(shards)
+        rows = [_rung(shards, out / config.preset, config, budget, tell) for config in configs]
+        picture = _picture(shards, out, rungs)
+        write_json(out / "ladder.json", {"budget": budget, "rungs": rows})
+        with atomic_write(out / "ladder.md") as file:
+            file.write(table(rows).encode())
     return {"rungs": {row["rung"]: row["ciede2000"] for row in rows}, "picture": str(picture), "table": table(rows)}
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-from curate.contract import NurieError, ShardIndex, read_index, read_vocabulary
+from curate.contract import VOCABULARY, DamagedError, NurieError, ShardIndex, digests, read_index, read_vocabulary
 from train.errors import RunError
 from train.order import Weights, rarity, weigh
 from train.tags import names_a_side
 
 CHUNK = 1024  # pairs whose tags are read at once
+FOOTER = 4  # bytes after a record: its checksum
 
 
 def open_index(shards: Path) -> ShardIndex:
@@ -37,21 +39,36 @@ def style_places(index: ShardIndex, lines: tuple[str, ...]) -> list[int]:
 class Pairs:
     """The pairs of one split: where each lies, and its bytes on demand.
 
-    Memory: 16 bytes a pair, until its ids or families are asked for, which a training does not.
+    Memory: 16 bytes a pair, until its ids or families are asked for, which a training does not. Raises DamagedError if
+    a file that tells of pairs and tags is not what the index says, or a shard has another size; its records are
+    compared with their checksums as they are read.
     """
 
     def __init__(self, shards: Path, split: str) -> None:
         self.folder, self.split = shards, split
         self.index: ShardIndex = open_index(shards)
-        self.vocabulary = read_vocabulary(shards)
+        self.fault: NurieError | None = None
+        """What was wrong with a pair, where TensorFlow calls and tells it in its own words."""
         names = self.index.shards(split)
         self.listings = [(shards / name).with_suffix(".parquet") for name in names]
+        self._check(names)
+        self.vocabulary = read_vocabulary(shards)
         tables = [pd.read_parquet(path, columns=["offset", "length"]) for path in self.listings]
         self.files = [np.memmap(shards / name, np.uint8, "r") for name in names]
         self.shard = np.repeat(np.arange(len(names), dtype=np.int32), [len(table) for table in tables])
         listing = pd.concat(tables) if tables else pd.DataFrame({"offset": [], "length": []})
         self.offset = listing["offset"].to_numpy(np.int64)
         self.length = listing["length"].to_numpy(np.int32)
+
+    def _check(self, names: list[str]) -> None:
+        told = {self.folder / name: file for name, file in self.index.files.items()}
+        remedy = f"see `curate verify {self.folder}`, and make the shards again"
+        for path, found in digests([self.folder / VOCABULARY, *self.listings]):
+            if isinstance(found, OSError) or path not in told or found != told[path].sha256:
+                raise DamagedError(f"{path} is not what the index says: {remedy}")
+        for path in (self.folder / name for name in names):
+            if not path.is_file() or path.stat().st_size != told[path].bytes:
+                raise DamagedError(f"{path} is not of the size that the index says: {remedy}")
 
     @cached_property
     def sided(self) -> npt.NDArray[np.float32]:
@@ -75,9 +92,17 @@ class Pairs:
         return len(self.offset)
 
     def read(self, number: int) -> bytes:
-        """Serialised tf.train.Example of pair `number`."""
-        start = self.offset[number]
-        return bytes(self.files[self.shard[number]][start : start + self.length[number]])
+        """Serialised tf.train.Example of pair `number`. Raises DamagedError if it is not what was written."""
+        start, shard = self.offset[number], self.shard[number]
+        end = start + self.length[number]
+        record = bytes(self.files[shard][start:end])
+        if _masked(google_crc32c.value(record)) != int.from_bytes(
+            bytes(self.files[shard][end : end + FOOTER]), "little"
+        ):
+            path = self.listings[shard].with_suffix(".tfrecord")
+            told = f"{path} is damaged at byte {start:,}"
+            raise DamagedError(f"{told}: see `curate verify {self.folder}`, and make the shards again")
+        return record
 
 
 def weights(pairs: Pairs, balance: float) -> Weights:
@@ -92,3 +117,8 @@ def weights(pairs: Pairs, balance: float) -> Weights:
         rows, values = tags.value_rowids().numpy(), tags.flat_values.numpy()
         found[start : start + CHUNK] = weigh(values, rows, len(numbers), rare)
     return Weights(found)
+
+
+def _masked(crc: int) -> int:
+    """A checksum as TFRecord stores it. Source: tensorflow/core/lib/hash/crc32c.h."""
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from curate import hold
 from curate.contract import ShardIndex, check_files, read_vocabulary
 from train import networks, snapshots, trained
 from train.callbacks import Watch
@@ -41,9 +43,12 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def check_shards(shards: Path) -> None:
-    """Compare every byte with the index, before an hour is spent on damaged data. Raises NurieError."""
-    faults = check_files(shards, open_index(shards))
+def check_shards(shards: Path, tell: Callable[[int], None] | None = None) -> None:
+    """Compare every byte with the index, before an hour is spent on damaged data; `tell` hears of bytes done.
+
+    Raises NurieError.
+    """
+    faults = check_files(shards, open_index(shards), tell)
     if faults:
         raise RunError(
             f"{faults[0]}{f' and {len(faults) - 1} more faults' if faults[1:] else ''}: run `curate shard` again"
@@ -103,21 +108,29 @@ def fit(
     `tell(progress, clock, figures)` is called once an interval. Where a figure or a weight is no number, the training
     is taken back to the last snapshot and goes on at half the rates, three times. Raises RunError if that is not
     enough, if the run folder is of another config, or of other shards, and for a batch or length that the devices
-    cannot share.
+    cannot share; DamagedError for a pair that is not what was written, NurieError if another run is writing the folder.
     """
     steadily()
     crew = devices_of(devices)
     _fits(crew, config, length, open_index(shards))  # raises before the run folder holds the config
-    if crew.chief:
-        prepare(shards, run, config, fresh=fresh)
-    crew.meet()
-    with crew.own(run) as folder:
-        if not crew.chief:
-            prepare(shards, folder, config, fresh=False)
-        clear_torn(folder)
-        result = _train(crew, shards, run, folder, config, length, tell)
-        crew.meet()  # a worker that left while the chief still writes would be taken for one that crashed
+    with _held(run) if crew.chief else nullcontext():
+        if crew.chief:
+            prepare(shards, run, config, fresh=fresh)
+        crew.meet()
+        with crew.own(run) as folder:
+            if not crew.chief:
+                prepare(shards, folder, config, fresh=False)
+            clear_torn(folder)
+            result = _train(crew, shards, run, folder, config, length, tell)
+            crew.meet()  # a worker that left while the chief still writes would be taken for one that crashed
     return result
+
+
+@contextmanager
+def _held(run: Path) -> Iterator[None]:
+    run.mkdir(parents=True, exist_ok=True)
+    with hold.alone(run):
+        yield
 
 
 def _train(
@@ -138,6 +151,10 @@ def _train(
             break
         except NotFiniteError as fault:
             clock = sitting.back(fault)
+        except tf.errors.OpError:
+            if pairs.fault:  # met by a thread of TensorFlow's
+                raise pairs.fault from None
+            raise
     trained.save(folder, gan.average)
     result = watch.result(clock)
     if crew.chief:

@@ -14,9 +14,9 @@ import cv2
 import jinja2
 import numpy as np
 
-from curate.contract import atomic_write, read_json
+from curate.contract import atomic_write
 from train import curves, grids, stats
-from train.config import CONFIG
+from train.config import CONFIG, described
 from train.curves import Curve
 from train.errors import RunError
 
@@ -88,7 +88,7 @@ def show(run: Path, out: Path | None = None) -> dict[str, Any]:
 def _config(run: Path) -> dict[str, Any]:
     if not (run / CONFIG).is_file() or not (run / stats.NAME).is_file():
         raise RunError(f"{run} is no run folder: give one that `train fit SHARDS RUN` made")
-    return dict(read_json(run / CONFIG))
+    return described(run)
 
 
 def _frames(samples: Mapping[int, Path], story: Story) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,7 +61,7 @@ def at(run: Path, step: int) -> Path:
 
 def found(run: Path) -> list[Path]:
     """Snapshots of a run, oldest first."""
-    return sorted((run / "snapshots").glob("*.npz"))
+    return sorted(path for path in (run / "snapshots").glob("*.npz") if path.stem.isdecimal())
 
 
 def thin(run: Path, also: Collection[int] = ()) -> None:
@@ -87,16 +86,18 @@ def spread(step: int, keep_every: int, snapshot_every: int) -> set[int]:
     return {first for first in firsts if first <= step}
 
 
-def read(path: Path) -> tuple[Clock, dict[str, Any]]:
-    """A snapshot's clock and its arrays by name. Raises RunError if it cannot be read."""
+def read(path: Path, wanted: Collection[str] = ()) -> tuple[Clock, dict[str, Any]]:
+    """A snapshot's clock and its arrays by name, or only those `wanted`. Raises RunError if it cannot be read."""
     try:
         with path.open("rb") as bytes_, np.load(bytes_, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} cannot be read ({error}): delete it to go on from the one before") from None
-    names = [name for name in arrays if name.startswith("clock/")]
-    clock = {name.removeprefix("clock/"): arrays.pop(name).tolist() for name in names}
-    return Clock(**clock | {"nan": tuple(clock.get("nan", ()))}), arrays
+            chosen = [name for name in file.files if not wanted or name in wanted or name.startswith("clock/")]
+            arrays = {name: file[name] for name in chosen}
+        names = [name for name in arrays if name.startswith("clock/")]
+        clock = {name.removeprefix("clock/"): arrays.pop(name).tolist() for name in names}
+        return Clock(**clock | {"nan": tuple(clock.get("nan", ()))}), arrays
+    except Exception as error:  # noqa: BLE001  # of damaged bytes NumPy and zipfile raise what they will
+        said = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise RunError(f"{path} cannot be read ({said}): delete it to go on from the one before") from None
 
 
 def load(path: Path, state: Mapping[str, Any]) -> Clock:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.contract import atomic_write, canonical_json
+from train.errors import RunError
 
 NAME = "stats.jsonl"
 
@@ -51,16 +52,22 @@ class Stats:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a stats.jsonl, but for one that a kill cut short; one by one, as a week's are half a million."""
+    """The lines of a stats.jsonl, but for one that a kill cut short; one by one, as a week's are half a million.
+
+    Raises RunError for a whole line that is none.
+    """
     with path.open("rb") as file:
-        for line in file:
+        for number, line in enumerate(file, 1):
             if row := _row(line):
                 yield row
+            elif line.endswith(b"\n"):
+                raise RunError(f"{path}, line {number}, is damaged: delete the line to go on")
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    """A line of stats.jsonl; None for one that a kill cut short."""
+    """A line of stats.jsonl; None for what is none, as after a kill."""
     try:
-        return dict(json.loads(line))
-    except ValueError:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
         return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None

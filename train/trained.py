@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from curate.contract import atomic_write, read_json
-from train.config import CONFIG, Config, from_json
+from curate.contract import atomic_write, sha256
+from train.config import CONFIG, Config, described, from_json
 from train.data import Batch, white_outside
 from train.errors import RunError
 from train.layers import FiLM
@@ -51,19 +52,39 @@ def opened(run: Path) -> tuple[Path, str]:
 
 
 def load(run: Path) -> Trained:
-    """Open a run folder, or one of its models. Raises RunError if it is not there yet, or safe mode refuses it."""
+    """Open a run folder, or one of its models.
+
+    Raises RunError if it is not there yet, is damaged, or not of this run, or if safe mode refuses it.
+    """
     folder, name = opened(run)
     if not (folder / name).is_file() or not (folder / CONFIG).is_file():
         raise RunError(f"{folder} holds no {name}: run `train fit SHARDS {folder}` to its end")
-    described = read_json(folder / CONFIG)
-    config = from_json(described["config"])
+    told = described(folder)
+    vocabulary = _vocabulary(folder, told)
+    model = _model(folder / name)
+    inputs = [tuple(one.shape[1:]) for one in model.inputs]
+    if inputs != [(told["size"], told["size"], 1), (len(vocabulary),)]:
+        raise RunError(f"{folder / name} is no model of this run's pairs and tags: train again")
+    return Trained(model, from_json(told["config"]), told["size"], told["colors"], vocabulary)
+
+
+def _vocabulary(run: Path, told: Mapping[str, Any]) -> list[str]:
+    path = run / TAGS
+    if not path.is_file() or told.get("vocabulary") not in {None, sha256(path)}:
+        raise RunError(f"{path} is not the training's: copy its shards' tags.txt there")
+    return path.read_text("utf-8").splitlines()
+
+
+def _model(path: Path) -> keras.Model:
     try:
         known = {"nurie>FiLM": FiLM}  # the only layer that Keras does not bring
-        model = keras.saving.load_model(folder / name, custom_objects=known, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError) as error:
-        raise RunError(f"{folder / name} cannot be loaded ({str(error).splitlines()[0]}): train again") from None
-    vocabulary = (folder / TAGS).read_text("utf-8").splitlines()
-    return Trained(model, config, described["size"], described["colors"], vocabulary)
+        model = keras.saving.load_model(path, custom_objects=known, compile=False, safe_mode=True)
+    except Exception as error:  # noqa: BLE001  # of damaged bytes Keras, zipfile, h5py and json raise what they will
+        said = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise RunError(f"{path} cannot be loaded ({said}): train again") from None
+    if not isinstance(model, keras.Model) or not model.built:
+        raise RunError(f"{path} holds no model: train again")
+    return model
 
 
 def colored(generator: Any, batch: Batch, tags: Any) -> npt.NDArray[np.float32]:

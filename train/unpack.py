@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from zlib_ng import zlib_ng
 
 from curate.contract import ShardIndex
@@ -40,13 +41,17 @@ class Pair(NamedTuple):
 
 def unpack(record: bytes, style: int, index: ShardIndex) -> Pair:
     """The pair of a serialised tf.train.Example, in line style number `style`. Raises RunError if it is damaged."""
-    features = tf.train.Example.FromString(record).features.feature
-    line = features[f"line_{index.lines[style]}"].bytes_list.value[0]
-    color = features["color"].bytes_list.value[0]
-    read = read_raw if index.encoding == "raw" else read_png
-    top, left, height, width = features["content_box"].int64_list.value
-    tags = list(features["tags"].int64_list.value)
-    return Pair(read(line, index.size, 1), read(color, index.size, 3), (top, left, height, width), tags)
+    try:
+        features = tf.train.Example.FromString(record).features.feature
+        line = features[f"line_{index.lines[style]}"].bytes_list.value[0]
+        color = features["color"].bytes_list.value[0]
+        read = read_raw if index.encoding == "raw" else read_png
+        top, left, height, width = features["content_box"].int64_list.value
+        tags = list(features["tags"].int64_list.value)
+        return Pair(read(line, index.size, 1), read(color, index.size, 3), (top, left, height, width), tags)
+    except (DecodeError, IndexError, ValueError) as error:
+        told = f"the shards have a pair that is none of their index ({error})"
+        raise RunError(f"{told}: run `curate shard` again") from None
 
 
 def read_raw(data: bytes, size: int, channels: int) -> Pixels:

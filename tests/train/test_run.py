@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from curate.contract import write_json
+from curate.contract import write_sealed
 from train import run as training
 from train import schedule, snapshots, trained
 from train.config import Config, override
@@ -197,7 +197,7 @@ def test_other_settings_are_refused_by_name(pairs32: Path, config: Config, unbro
 
 def test_other_shards_are_refused(pairs32: Path, config: Config, unbroken: Path, tmp_path: Path) -> None:
     described = json.loads((unbroken / "config.json").read_text("utf-8"))
-    write_json(tmp_path / "config.json", described | {"shards": "others"})
+    write_sealed(tmp_path / "config.json", described | {"shards": "others"})
     with pytest.raises(RunError, match="other shards"):
         fit(pairs32, tmp_path, config, Length(steps=STEPS), tell=silent)
 

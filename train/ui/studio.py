@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from curate.contract import read_json
 from train import trained
 from train.colorize import Manner, Painter, Wish
-from train.config import CONFIG
+from train.config import described
 from train.errors import PictureError
 
 DRAWING, COLORED = "drawing", "colored.png"
@@ -67,7 +66,7 @@ class Studio:
 def _described(number: int, path: Path, painter: Painter) -> Model:
     known = painter.trained
     folder, file = trained.opened(path)
-    counts: Mapping[str, int] = read_json(folder / CONFIG).get("tags", {})
+    counts: Mapping[str, int] = described(folder).get("tags", {})
     tags = [Tag(name, counts.get(name), _pair(known.colors, name)) for name in known.vocabulary]
     name = folder.absolute().name if file == trained.MODEL else f"{folder.absolute().name}/{file}"
     return Model(number, name, known.config.preset, known.size, tags if known.config.tags else [])
