@@ -1,0 +1,356 @@
+"""No file runs code, whoever made it; and no command opens a connection unless asked."""
+
+import ast
+import io
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from curate.cli import main as curate
+from curate.contract import DamagedError
+from tests.faults import shut
+from tests.faults.damage import SETTINGS, Made, files, in_a_line, made_once
+
+ROOT = Path(__file__).parents[2]
+MODULES = [path for package in ("curate", "train") for path in sorted((ROOT / package).rglob("*.py"))]
+LOADERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "joblib", "dill", "cloudpickle", "torch", "yaml", "dbm"}
+RUNNERS = {"eval", "exec", "compile", "__import__", "breakpoint"}
+SHELLS = {"system", "popen", "read_pickle", "to_pickle", "unsafe_load", "load_module", "enable_unsafe_deserialization"}
+SAFELY = {"load": ("allow_pickle", False), "load_model": ("safe_mode", True), "savez": ("allow_pickle", False)}
+"""What a call of a name has to say, for those of `np` and `keras`."""
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    return made_once()
+
+
+def unsafe(path: Path) -> Iterator[str]:
+    """What in a module might run code that a file holds, with its line."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        found: list[str] = []
+        if isinstance(node, ast.Import):
+            found = [one.name for one in node.names if one.name.split(".")[0] in LOADERS]
+        elif isinstance(node, ast.ImportFrom):
+            found = [node.module or ""] if (node.module or "").split(".")[0] in LOADERS else []
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            found = [node.func.id] if node.func.id in RUNNERS else []
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            found = _of_call(node, node.func)
+        yield from (f"{path.relative_to(ROOT)}:{node.lineno} {name}" for name in found)  # type: ignore[attr-defined]
+
+
+def _of_call(node: ast.Call, called: ast.Attribute) -> list[str]:
+    if called.attr in SHELLS or (called.attr == "import_module" and not isinstance(node.args[0], ast.Constant)):
+        return [called.attr]
+    said = {one.arg: one.value.value for one in node.keywords if isinstance(one.value, ast.Constant)}
+    if said.get("shell"):
+        return ["shell=True"]
+    of_library = ast.unparse(called.value) in {"np", "numpy", "keras.saving", "keras.models", "saving"}
+    if of_library and called.attr in SAFELY:
+        name, value = SAFELY[called.attr]
+        return [] if name in said and said[name] is value else [f"{called.attr} without {name}={value}"]
+    return []
+
+
+def test_no_module_unpickles_or_runs_what_a_file_holds() -> None:
+    assert len(MODULES) > 100
+    assert [line for path in MODULES for line in unsafe(path)] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from joblib import load",
+        "eval(text)",
+        "exec(text)",
+        "os.system(text)",
+        "np.load(path)",
+        "np.load(path, allow_pickle=True)",
+        "keras.saving.load_model(path)",
+        "keras.saving.load_model(path, safe_mode=False)",
+        "pd.read_pickle(path)",
+        "subprocess.run(text, shell=True)",
+        "importlib.import_module(text)",
+    ],
+)
+def test_the_check_above_sees_what_it_is_to_see(tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.faults.test_safe.ROOT", tmp_path)
+    (tmp_path / "module.py").write_text(line)
+    assert len(list(unsafe(tmp_path / "module.py"))) == 1
+
+
+class Canary:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Iterator[Path]:
+    """What must not be there at the end, though it would if a pickle of it were read."""
+    path = tmp_path / "canary"
+    pickle.loads(pickle.dumps(Canary(path))).close()
+    assert path.exists()
+    path.unlink()
+    yield path
+    assert not path.exists()
+
+
+def npz(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def extension(payload: bytes) -> bytes:
+    """A Parquet file whose column is of a type that Arrow once unpickled (CVE-2023-47248)."""
+    told = {b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": payload}
+    field = pa.field("id", pa.string()).with_metadata(told)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table([pa.array(["a"])], schema=pa.schema([field])), sink)
+    return bytes(sink.getvalue())
+
+
+def payloads(canary: Path) -> dict[str, bytes]:
+    pickled = pickle.dumps(Canary(canary))
+    return {
+        "a pickle": pickled,
+        "an array of objects": npz(id=np.array([Canary(canary)], object)),
+        "a pickled type": extension(pickled),
+        "tags of YAML": f"!!python/object/apply:builtins.open ['{canary}', 'w']\n".encode(),
+    }
+
+
+@pytest.mark.parametrize("kind", ["a pickle", "an array of objects", "a pickled type", "tags of YAML"])
+def test_a_pickle_in_place_of_any_file_of_a_dataset_or_of_shards_is_refused_in_a_line(
+    made: Made, tmp_path: Path, canary: Path, kind: str
+) -> None:
+    payload, data = payloads(canary)[kind], tmp_path / "data"
+    for folder, words in (
+        (made.dataset, ["verify", "{data}"]),
+        (made.dataset, ["shard", "{data}", "{out}", "--workers", "1"]),
+        (made.shards["tfrecord"], ["verify", "{data}"]),
+    ):
+        for name in files(folder):
+            shutil.rmtree(data, ignore_errors=True)
+            shutil.copytree(folder, data)
+            (data / name).write_bytes(payload)
+            result = CliRunner().invoke(curate, [word.format(data=data, out=tmp_path / "out") for word in words])
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+            assert isinstance(result.exception, SystemExit | None), (name, result.exception)
+            assert result.exit_code == 1 or words[0] == "shard", name
+
+
+def test_a_pickle_among_the_pictures_their_sidecars_and_chosen_rows_runs_nothing(
+    made: Made, tmp_path: Path, canary: Path
+) -> None:
+    art = tmp_path / "art"
+    art.mkdir()
+    for number, payload in enumerate(payloads(canary).values()):
+        for name in ("a.png", "a.png.json", "a.txt", "metadata.parquet", "metadata.jsonl", "posts.json", "meta.csv"):
+            (art / str(number)).mkdir(exist_ok=True)
+            (art / str(number) / name).write_bytes(payload)
+        (tmp_path / "chosen.parquet").write_bytes(payload)
+        chosen = ["--manifest", str(tmp_path / "chosen.parquet"), "--workers", "1"]
+        assert in_a_line(CliRunner().invoke(curate, ["shard", str(made.dataset), str(tmp_path / "s"), *chosen]))
+        for option in ("--aliases", "--implications"):
+            CliRunner().invoke(curate, ["tags", str(made.dataset), option, str(tmp_path / "chosen.parquet")])
+    read = CliRunner().invoke(curate, ["extract", str(art), str(tmp_path / "data"), "--workers", "1", "--json"])
+    assert read.exit_code == 0, read.output
+    assert json.loads(read.stdout)["kept"] == 0
+
+
+@pytest.mark.parametrize("where", ["open({canary!r}, 'w')", "@open({canary!r}, 'w')", "id.__class__", "(lambda: 1)()"])
+def test_an_expression_calls_and_reaches_nothing(made: Made, tmp_path: Path, canary: Path, where: str) -> None:
+    words = ["select", str(made.dataset), str(tmp_path / "o.parquet"), "--where", where.format(canary=str(canary))]
+    assert in_a_line(CliRunner().invoke(curate, words))
+
+
+def train(*words: object) -> Result:
+    from train.cli import main
+
+    return CliRunner().invoke(main, [*map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a model that nobody trained. Not to be changed."""
+    from dataclasses import replace
+
+    from train import snapshots, trained
+    from train.config import override
+    from train.folder import prepare
+    from train.presets import preset
+    from train.run import build
+
+    folder: Path = tmp_path_factory.mktemp("run") / "run"
+    settings = [word for word in SETTINGS if word != "--set"]
+    config = replace(override(preset("tags"), settings))
+    prepare(made.shards["tfrecord"], folder, config, fresh=False)
+    gan = build(config, made.shards["tfrecord"])
+    trained.save(folder, gan.average)
+    snapshots.save(folder, snapshots.Clock(), gan.state())
+    return folder
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run, tmp_path / "copy"))
+
+
+def test_a_snapshot_with_an_array_of_objects_is_refused_in_a_line(made: Made, copy: Path, canary: Path) -> None:
+    from train import snapshots
+    from train.errors import RunError
+
+    [path] = snapshots.found(copy)
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    for payload in (
+        pickle.dumps(Canary(canary)),
+        npz(**arrays | {"average/000": np.array([Canary(canary)], object)}),
+        npz(**arrays | {"clock/step": np.array(Canary(canary), object)}),
+    ):
+        path.write_bytes(payload)
+        with pytest.raises(RunError, match="cannot be read"):
+            snapshots.read(path)
+        assert in_a_line(train("fit", made.shards["tfrecord"], copy, "--steps", 1, "--quiet", *SETTINGS))
+
+
+def hostile(config: dict[str, Any], canary: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A model's config, in ways that once ran code, or read what the model's maker named."""
+    layers = config["config"]["layers"]
+
+    def instead(module: str, name: str, inner: dict[str, Any], registered: str | None = None) -> dict[str, Any]:
+        layer = {"module": module, "class_name": name, "config": inner, "registered_name": registered}
+        return {**config, "config": {**config["config"], "layers": [layers[0], layer | {"name": "x"}, *layers[1:]]}}
+
+    yield "a function", instead("os", "system", {"name": "x", "command": f"touch {canary}"})
+    yield "a builtin", instead("builtins", "exec", {"name": "x", "source": f"open({str(canary)!r}, 'w')"})
+    yield "a registered one", instead("os", "system", {"name": "x"}, "nurie>FiLM")
+    switch = instead("keras.config", "enable_unsafe_deserialization", {"name": "x"})  # CVE-2025-9906
+    yield "the switch of safe mode", switch
+    fetch = {"name": "x", "fname": str(canary), "origin": "http://127.0.0.1:9/x"}
+    yield "a download", instead("keras.utils", "get_file", fetch)  # CVE-2025-8747
+    lamb = {"name": "x", "function": {"class_name": "__lambda__", "config": {"code": "4wAAAAA=", "defaults": None}}}
+    yield "code", instead("keras.layers", "Lambda", lamb)
+    words = {"name": "x", "vocabulary": "/etc/passwd", "dtype": "string"}  # CVE-2025-12058
+    yield "a file of words", instead("keras.layers", "StringLookup", words)
+    yield "another root", {"module": "os", "class_name": "system", "config": {"command": f"touch {canary}"}}
+
+
+def rewritten(path: Path, name: str, data: bytes) -> None:
+    """A member of a zip file, changed."""
+    with zipfile.ZipFile(path) as file:
+        members = {one: file.read(one) for one in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for one, held in (members | {name: data}).items():
+            file.writestr(one, held)
+
+
+def test_a_strangers_model_runs_no_code_and_is_refused_in_a_line(run: Path, tmp_path: Path, canary: Path) -> None:
+    import keras
+
+    with zipfile.ZipFile(run / "model.keras") as file:
+        config = json.loads(file.read("config.json"))
+    for number, (what, changed) in enumerate(hostile(config, canary)):
+        home = Path(shutil.copytree(run, tmp_path / str(number)))
+        rewritten(home / "model.keras", "config.json", json.dumps(changed).encode())
+        result = train("export", home, tmp_path / "out")
+        assert in_a_line(result), (what, result.output, result.exception)
+        assert not (tmp_path / "out").exists()
+        assert keras.config.is_safe_mode_enabled() if hasattr(keras.config, "is_safe_mode_enabled") else True
+
+
+def test_a_lambda_of_python_code_is_refused_in_a_line(copy: Path, tmp_path: Path, canary: Path) -> None:
+    import keras
+
+    inputs = keras.Input((32, 32, 1))
+    lamb = keras.layers.Lambda(lambda x, path=str(canary): (open(path, "w"), x)[1], output_shape=(32, 32, 1))  # noqa: SIM115, PTH123
+    keras.Model(inputs, lamb(inputs)).save(copy / "model.keras")
+    canary.unlink(missing_ok=True)  # a layer is called as it is made
+    assert in_a_line(train("export", copy, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("name", ["model.keras", "config.json", "vocabulary.txt"])
+def test_a_pickle_in_place_of_any_file_of_a_run_is_refused_in_a_line(
+    copy: Path, tmp_path: Path, canary: Path, name: str
+) -> None:
+    for payload in payloads(canary).values():
+        (copy / name).write_bytes(payload)
+        assert in_a_line(train("export", copy, tmp_path / "out"))
+
+
+def test_a_config_that_was_changed_is_told_by_its_seal(copy: Path) -> None:
+    from train.config import described
+
+    (copy / "config.json").write_bytes((copy / "config.json").read_bytes().replace(b'"size": 32', b'"size": 64'))
+    with pytest.raises(DamagedError, match="seal"):
+        described(copy)
+
+
+SHUT = pytest.mark.skipif(not shut.possible(), reason="system calls are filtered on Linux on x86-64 and AArch64 alone")
+
+
+def offline(*commands: list[object]) -> "subprocess.CompletedProcess[str]":
+    words = [str(word) for command in commands for word in ("--then", *command)][1:]
+    return subprocess.run(
+        [sys.executable, "-m", "tests.faults.shut", *words], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+
+@SHUT
+def test_a_socket_of_the_internet_ends_the_process_that_opens_it() -> None:
+    assert offline(["connect"]).returncode == -31  # SIGSYS
+
+
+@SHUT
+def test_no_command_of_curate_opens_a_socket_of_the_internet(made: Made, tmp_path: Path) -> None:
+    data, shards, chosen = tmp_path / "data", tmp_path / "shards", tmp_path / "chosen.parquet"
+    picture = sorted(path.name for path in made.art.glob("*.png"))[3]
+    done = offline(
+        ["curate", "sample", "openmoji", tmp_path / "art", "--limit", 2, "--size", 32, "--workers", 1],
+        ["curate", "extract", f"art={made.art}", data, "--size", 32, "--workers", 2],
+        ["curate", "dedupe", data, "--split", "0.5,0.25,0.25", "--workers", 1],
+        ["curate", "decide", data, "keep", picture],
+        ["curate", "tags", data, "--check"],
+        ["curate", "select", data, chosen, "--where", "width >= 32"],
+        ["curate", "shard", data, shards, "--manifest", chosen, "--min-count", 1, "--workers", 1],
+        ["curate", "why", data, picture, "--shards", shards],
+        ["curate", "verify", data],
+        ["curate", "verify", shards],
+        ["curate", "remove", data, picture],
+        ["curate", "plan", "--pictures", 1000],
+        ["train", "presets"],
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@SHUT
+@pytest.mark.slow
+def test_no_command_of_train_opens_a_socket_of_the_internet(made: Made, tmp_path: Path) -> None:
+    shards, run = made.shards["tfrecord"], tmp_path / "run"
+    done = offline(
+        ["train", "fit", shards, run, "--steps", 2, *SETTINGS],
+        ["train", "evaluate", run, shards],
+        ["train", "colorize", run, shards, tmp_path / "out", "--count", 2, "--grid"],
+        ["train", "export", run, tmp_path / "model"],
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
