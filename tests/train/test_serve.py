@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from curate.contract import read_index
+from curate.contract import SEAL, read_index, sha256, write_sealed
 from curate.ui import server
 from curate.ui.guard import Guard, Limits
 from tests.browser import HOSTILE, PHONE, Visit, barriers, overflow
@@ -164,7 +164,8 @@ def page(trained: Path, tmp_path: Path) -> Iterator[str]:
     (run / "vocabulary.txt").write_text("".join(f"{tag}\n" for tag in named))
     described = json.loads((run / "config.json").read_text())
     described["colors"] = {tag: ["blue", "heart"] for tag in named[:3]} | {"blue_heart": ["blue", "heart"]}
-    (run / "config.json").write_text(json.dumps(described))
+    described["vocabulary"] = sha256(run / "vocabulary.txt")
+    write_sealed(run / "config.json", {name: value for name, value in described.items() if name != SEAL})
     listening = server.listen("127.0.0.1", 0)
     running = server.made(make(Studio([run, run / "best.keras"])), "127.0.0.1", Limits(body=UPLOAD))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})

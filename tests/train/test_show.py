@@ -58,7 +58,12 @@ def run(tmp_path: Path) -> Path:
     """A run folder as a training writes it: 30 rows, an alarm in the middle and one at the end, three samples."""
     run = tmp_path / "run"
     (run / "samples").mkdir(parents=True)
-    described: dict[str, Any] = {"config": {"preset": "dcgan", "width": 8}, "size": 16, "pairs": {"train": 9}}
+    described: dict[str, Any] = {
+        "config": {"preset": "dcgan", "width": 8},
+        "size": 16,
+        "colors": {},
+        "pairs": {"train": 9},
+    }
     (run / "config.json").write_text(json.dumps({**described, "licenses": {"": 9}}))
     with (run / "stats.jsonl").open("w") as file:
         for step in range(2, 62, 2):
