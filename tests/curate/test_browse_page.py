@@ -39,6 +39,12 @@ def address(dataset: Path) -> Iterator[str]:
     listening.close()
 
 
+@pytest.fixture
+def visit(address: str, visit: Visit) -> Visit:
+    """Set up after the server, so that pages are closed before it is: what they load meanwhile is no fault."""
+    return visit
+
+
 def told(dataset: Path) -> list[tuple[str, bool]]:
     return [(row["kind"], row["holds"]) for row in decisions.listed(dataset)]
 
