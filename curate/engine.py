@@ -54,7 +54,7 @@ def run(
     *,
     pictures: int = PICTURES,
     again: Again[Task] | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `function(task)` for each task, in order, on `workers` processes (1 = in this one) or on remote workers.
 
     At most three tasks a worker are in flight, so memory does not grow with the number of tasks. `function` must be

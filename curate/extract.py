@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -99,14 +99,25 @@ def extract(
         first = len(manifest.parts(dataset / "records"))
         tasks = _tasks(files, join, first, part_size, dataset.absolute(), options)
         new = sidecar_errors = dropped = 0
-        with progress.bar("extract", found.files) as bar:
+        made = engine.run(extract_part, tasks, workers, pictures=part_size, again=_apart)
+        with progress.bar("extract", found.files) as bar, _nothing_torn(dataset), closing(made):
             bar.advance(len(known))
-            for part in engine.run(extract_part, tasks, workers, pictures=part_size, again=_apart):
+            for part in made:
                 _commit(dataset, part, ids)
                 new, dropped = new + part.files, dropped + part.dropped
                 sidecar_errors += part.sidecar_errors
                 bar.advance(part.files, kept=new - dropped, dropped=dropped)
         return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors + join.errors}
+
+
+@contextmanager
+def _nothing_torn(dataset: Path) -> Iterator[None]:
+    """Of a block that fails: what is staged may take the very room that it lacked."""
+    try:
+        yield
+    except BaseException:
+        ledger.clear_torn(dataset)
+        raise
 
 
 def foresee(

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate import manifest, tarball, tfrecord
-from curate.contract import METADATA, ShardFile, atomic_write, canonical_json, sha256, shard_name
+from curate.contract import METADATA, ShardFile, atomic_write, canonical_json, naming, sha256, shard_name
 
 Row = dict[str, Any]
 Files = dict[str, ShardFile]
@@ -111,10 +111,11 @@ def _imagefolder(target: Target, rows: Sequence[Row]) -> Files:
     listing = []
     for number, row in enumerate(rows):
         below = f"{number // (FOLDER_FILES // len(names)):03d}"
-        (made / below).mkdir(parents=True, exist_ok=True)
         places = {name: f"{below}/{row['id']}.{name}.png" for name in names}
         for name, place in places.items():
-            (made / place).write_bytes(row[name])
+            with naming(target.folder / target.name / place):
+                (made / below).mkdir(parents=True, exist_ok=True)
+                (made / place).write_bytes(row[name])
             files[f"{target.name}/{place}"] = _picture(target.split, row[name])
         listing.append(_metadata(row, target, places))
     (target.folder / target.split).mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from curate import places, tables
 from curate.contract import canonical_json
+from curate.errors import NurieError
 from curate.scan import SourceFile
 from curate.sidecar import Sidecar, merge, read_entry
 
@@ -82,6 +83,14 @@ class Join:
                 yield f"md5:{digest}"
 
     def _read(self, table: Path) -> None:
+        try:
+            self._read_in(table)
+        except sqlite3.OperationalError as error:
+            remedy = "make room there, or set SQLITE_TMPDIR to a folder on another disk, then run this command again"
+            told = f"what {table} says cannot be kept in the folder for temporary files ({error})"
+            raise NurieError(f"{told}: {remedy}") from None
+
+    def _read_in(self, table: Path) -> None:
         self._places[table] = place = len(self._places)
         self._kinds[table] = kind = tables.kind(table) or "posts"
         try:

@@ -169,6 +169,8 @@ def iter_row_groups(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 def _damage_told(path: Path) -> Iterator[None]:
     try:
         yield
+    except MemoryError:  # of Arrow, whose errors they are, too
+        raise
     except (pa.ArrowException, OSError, KeyError) as error:
         message = str(error).splitlines()[0]
         raise DamagedError(f"{path} cannot be read as Parquet ({message}): run `curate verify`") from None
@@ -256,10 +258,14 @@ def replace_manifest(dataset: Path, tables: Iterator[pa.Table], options: Mapping
     schema = stamped(SCHEMA, options)
     for stale in (new, old):
         shutil.rmtree(stale, ignore_errors=True)
-    new.mkdir()
-    write_table(part(new, 0), schema.empty_table())  # an empty manifest has its columns too
-    for number, table in enumerate(tables):
-        write_table(part(new, number), table.select(SCHEMA.names).cast(schema))
+    try:
+        new.mkdir()
+        write_table(part(new, 0), schema.empty_table())  # an empty manifest has its columns too
+        for number, table in enumerate(tables):
+            write_table(part(new, number), table.select(SCHEMA.names).cast(schema))
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)  # it may take the very room that it lacked
+        raise
     if (dataset / "manifest").exists():
         (dataset / "manifest").rename(old)
     new.rename(dataset / "manifest")

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import engine, formats, ledger, manifest, progress
-from curate.contract import SPLITS, DamagedError, ShardFile, read_vocabulary, sha256
+from curate.contract import SPLITS, DamagedError, ShardFile, naming, read_vocabulary, sha256
 from curate.errors import DatasetError
 from curate.kept import Ints, Kept
 
@@ -190,7 +190,7 @@ def _spill(task: SpillTask) -> tuple[int, str]:
     numbers, starts = np.unique(task.slots["shard"].to_numpy() // task.stride, return_index=True)
     for number, (start, end) in zip(numbers, pairwise([*starts, len(task.rows)]), strict=True):
         path = own / f"{number:05d}.arrows"
-        with path.open("wb") as file, pa.ipc.new_stream(file, pairs.schema) as stream:
+        with naming(path), path.open("wb") as file, pa.ipc.new_stream(file, pairs.schema) as stream:
             stream.write_table(pairs.slice(start, end - start))
     return len(task.rows), own.name
 

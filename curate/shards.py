@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -83,11 +85,12 @@ def shard(
             _prepare(shards)
             counts = rows.tag_counts()
             plan = _plan(rows, counts, options)
-            files = {VOCABULARY: _write_vocabulary(shards, plan.vocabulary)}
-            form = Form(options.format, options.encoding, state["options"]["lines"])
-            files |= pack(dataset, shards, plan, form, workers)
-            index = _index(state, plan, counts, files, resolved, options)
-            write_index(shards, index)
+            with _nothing_torn(shards):
+                files = {VOCABULARY: _write_vocabulary(shards, plan.vocabulary)}
+                form = Form(options.format, options.encoding, state["options"]["lines"])
+                files |= pack(dataset, shards, plan, form, workers)
+                index = _index(state, plan, counts, files, resolved, options)
+                write_index(shards, index)
     return {**counted, **_summary(index)}
 
 
@@ -125,8 +128,23 @@ def _prepare(shards: Path) -> None:
     if strangers := [name for name in found if not OURS.fullmatch(name)]:
         raise DatasetError(f"{shards} holds other files ({strangers[0]}): give a new or empty folder for the shards")
     (shards / INDEX).unlink(missing_ok=True)  # first, so that a torn folder never looks finished
+    _empty(shards)
+
+
+def _empty(shards: Path) -> None:
     for path in [path for path in shards.iterdir() if path.name != LOCK]:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@contextmanager
+def _nothing_torn(shards: Path) -> Iterator[None]:
+    """Empty the folder of a block that fails: what is begun may take the very room that it lacked."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # a worker given up as lost may still write there
+            _empty(shards)
+        raise
 
 
 def _plan(rows: Kept, counts: list[dict[str, int]], options: Options) -> Plan:

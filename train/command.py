@@ -16,7 +16,7 @@ from typing import Any, Self
 import click
 from tqdm import tqdm
 
-from curate.contract import NurieError, Stopped, stoppable
+from curate.contract import NurieError, Stopped, faults_told, printing, stoppable
 
 Command = Callable[..., dict[str, Any]]
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal
@@ -62,19 +62,18 @@ def stage(
             click.get_current_context().obj = quiet or as_json
             started = time.monotonic()
             try:
-                with stoppable():
+                name = click.get_current_context().info_name or ""
+                with stoppable(), faults_told(name):
                     if tensorflow:
                         load_tensorflow()
                     result = command(**options)
+                result["seconds"] = round(time.monotonic() - started, 3)
+                with printing():
+                    click.echo(json.dumps(result, ensure_ascii=False)) if as_json else show(result)
             except Stopped as stop:
-                stop.end(click.get_current_context().info_name or "", fresh=bool(options.get("fresh")))
+                stop.end(name, fresh=bool(options.get("fresh")))
             except NurieError as error:
                 raise click.ClickException(str(error)) from None
-            except OSError as error:  # a full disk, a folder that may not be read
-                told = f"{error.filename or click.get_current_context().info_name}: {error.strerror or error}"
-                raise click.ClickException(told) from None
-            result["seconds"] = round(time.monotonic() - started, 3)
-            click.echo(json.dumps(result, ensure_ascii=False)) if as_json else show(result)
 
         return run
 

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from curate import engine
-from curate.contract import NurieError, Stopped, stoppable
+from curate.contract import NurieError, Stopped, faults_told, printing, stoppable
 from curate.progress import QUIET, colored
 
 Command = Callable[..., dict[str, Any]]
@@ -53,16 +53,15 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Ca
             name = click.get_current_context().info_name or ""
             started = time.monotonic()
             try:
-                with stoppable():
+                with stoppable(), faults_told(name):
                     result = command(**options)
+                result["seconds"] = round(time.monotonic() - started, 3)
+                with printing():
+                    click.echo(json.dumps(result, ensure_ascii=False)) if as_json else show(name, result)
             except Stopped as stop:
                 stop.end(name, fresh=bool(options.get("fresh")))
             except NurieError as error:
                 raise click.ClickException(str(error)) from None
-            except OSError as error:  # a full disk, a folder that may not be read
-                raise click.ClickException(f"{error.filename or name}: {error.strerror or error}") from None
-            result["seconds"] = round(time.monotonic() - started, 3)
-            click.echo(json.dumps(result, ensure_ascii=False)) if as_json else show(name, result)
             if result.get("faults"):
                 raise SystemExit(1)
 
