@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,7 @@ KEY = ("source", "path", "path_raw")
 BUFFER = 1 << 20  # bytes read at once of a column; without, all of it is
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 """Options of Parquet: Zstandard alone lets a flipped bit pass as other values."""
+GROUP = 1 << 13  # rows of a row group, at least, where a file is written from parts
 NEW, OLD = ".manifest.new", ".manifest.old"
 
 
@@ -131,6 +132,18 @@ def join_tables(path: Path, sources: Sequence[Path]) -> int:
         for source in sources:
             writer.write_table(read_table(source))
     return int(pq.read_metadata(path).num_rows)
+
+
+def write_tables(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write tables of one schema as one Parquet file, atomically, some thousand rows a row group; memory is theirs."""
+    with atomic_write(path) as file, pq.ParquetWriter(file, schema, **WRITING) as writer:
+        held = schema.empty_table()
+        for table in tables:
+            held = pa.concat_tables([held, table.cast(schema)])
+            if held.num_rows >= GROUP:
+                writer.write_table(held)
+                held = schema.empty_table()
+        writer.write_table(held)
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

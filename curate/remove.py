@@ -40,9 +40,9 @@ def remove(dataset: Path, keys: Sequence[str]) -> dict[str, Any]:
         ledger.clear_torn(dataset)
         records = manifest.read_parts(dataset / "records", COLUMNS)
         wanted = {key: _entry(dataset, records, key) for key in keys}
-        held = _held(records)
+        held = _held(records, set(wanted.values()))
         absent = [key for key, entry in wanted.items() if entry not in held]
-        edges = [row for table in manifest.iter_parts(dataset / "edges") for row in table.to_pylist()]
+        edges = [_twins(table) for table in manifest.iter_parts(dataset / "edges", ["a", "b", "kind"])]
         optout.add(dataset, wanted.values())
         emptied = sweep(dataset)
         lookalikes = _lookalikes(edges, records, optout.read(dataset).ids)
@@ -86,15 +86,23 @@ def _entry(dataset: Path, records: pa.Table, key: str) -> Entry:
     return optout.ID, ids[0]
 
 
-def _lookalikes(edges: list[dict[str, Any]], records: pa.Table, gone: frozenset[str]) -> list[str]:
+def _twins(edges: pa.Table) -> pa.Table:
+    return edges.filter(pc.equal(edges["kind"], "duplicate")).select(["a", "b"])
+
+
+def _lookalikes(twins: Sequence[pa.Table], records: pa.Table, gone: frozenset[str]) -> list[str]:
     """Paths of the duplicates of what is gone: bytes of their own, so nobody asked for them by id."""
-    twins = [{edge["a"], edge["b"]} for edge in edges if edge["kind"] == "duplicate"]
-    near = {key for pair in twins if pair & gone for key in pair - gone}
-    paths = zip(records["id"].to_pylist(), records["path"].to_pylist(), strict=True)
-    return [path for key, path in paths if key in near]
+    ids, near = pa.array(sorted(gone), pa.string()), set[str]()
+    for table in twins:
+        touched = table.filter(pc.or_(*(pc.is_in(table[side], value_set=ids) for side in "ab")))
+        near.update(key for side in "ab" for key in touched[side].to_pylist())
+    found = records.filter(pc.is_in(records["id"], value_set=pa.array(sorted(near - gone), pa.string())))
+    return [str(path) for path in found["path"].to_pylist()]
 
 
-def _held(records: pa.Table) -> set[Entry]:
-    """Every id and artist that records name."""
-    ids = {(optout.ID, key) for key in records["id"].unique().to_pylist()}
-    return ids | {(optout.ARTIST, artist) for artist in {artist for _, artist in optout.credit(records)}}
+def _held(records: pa.Table, wanted: set[Entry]) -> set[Entry]:
+    """Which of some ids and artists the records name."""
+    ids = pa.array(sorted(name for kind, name in wanted if kind == optout.ID), pa.string())
+    found = records["id"].filter(pc.is_in(records["id"], value_set=ids)).to_pylist()
+    credited = ((optout.ARTIST, artist) for _, artist in optout.credit(records))
+    return {(optout.ID, key) for key in found} | {entry for entry in credited if entry in wanted}

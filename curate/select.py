@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,33 @@ def select(
     """Write the kept rows that carry every `include` tag, no `exclude` tag, and satisfy `where`, as `out`.
 
     Returns counts: `in` = `kept` + dropped by reason (`not_selected` beside the manifest's own). Raises NurieError if
-    the expression is not one over the manifest's columns.
+    the expression is not one over the manifest's columns. Memory is that of some parts.
     """
     ledger.read_state(dataset, "manifest")
     stamp = stamped(dataset, include, exclude, where)
-    table = manifest.read_parts(dataset / "manifest")
-    kept = np.asarray(pc.is_null(table["dropped"]))
-    chosen = kept & _tagged(table, include, exclude)
-    if where is not None:
-        chosen &= satisfying(table, where)
-    manifest.write_table(out, table.filter(pa.array(chosen)).replace_schema_metadata(stamp))
-    counts = manifest.counts(table)
-    left_out = int((kept & ~chosen).sum())
-    return {"in": counts["in"], "kept": int(chosen.sum()), "dropped": {**counts["dropped"], "not_selected": left_out}}
+    rows = kept = 0
+    fates: Counter[str] = Counter()
+
+    def selected() -> Iterator[pa.Table]:
+        nonlocal rows, kept
+        for table in manifest.iter_parts(dataset / "manifest"):
+            chosen = _chosen(table, include, exclude, where)
+            counts = manifest.counts(table)
+            fates.update(counts["dropped"])
+            rows, kept = rows + counts["in"], kept + int(chosen.sum())
+            yield table.filter(pa.array(chosen))
+
+    manifest.write_tables(out, selected(), manifest.SCHEMA.with_metadata(stamp))
+    dropped = {**dict(sorted(fates.items())), "not_selected": rows - kept - fates.total()}
+    return {"in": rows, "kept": kept, "dropped": dropped}
+
+
+def _chosen(
+    table: pa.Table, include: Sequence[str], exclude: Sequence[str], where: str | None
+) -> npt.NDArray[np.bool_]:
+    """(n,) which rows of a manifest are kept and asked for."""
+    chosen = np.asarray(pc.is_null(table["dropped"])) & _tagged(table, include, exclude)
+    return chosen if where is None else chosen & satisfying(table, where)
 
 
 def stamped(dataset: Path, include: Iterable[str], exclude: Iterable[str], where: str | None) -> dict[bytes, bytes]:

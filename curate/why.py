@@ -40,13 +40,22 @@ def why(dataset: Path, key: str, *, chosen: Path | None = None, shards: Path | N
     Raises NurieError if no record has that path or id.
     """
     ledger.read_state(dataset, "manifest", ledger.DECISIONS)
-    table = manifest.read_parts(dataset / "manifest", SHOWN)
-    path = unicodedata.normalize("NFC", key)
-    rows = table.filter(pc.or_kleene(pc.equal(table["id"], key), pc.equal(table["path"], path))).to_pylist()
+    rows = _having(dataset, id=[key], path=[unicodedata.normalize("NFC", key)]).to_pylist()
     if not rows:
         raise NurieError(f"no record has the path or id {key!r}: paths are relative to their source folder")
+    named = {one for row in rows for one in (row["id"], row["duplicate_of"]) if one}
+    table = _having(dataset, id=sorted(named), group=sorted({row["group"] for row in rows if row["group"]}))
     people = decisions.read(dataset)
     return [{**row, "story": list(story(row, table, people, chosen, shards))} for row in rows]
+
+
+def _having(dataset: Path, **values: list[str]) -> pa.Table:
+    """The rows of a manifest that have one of some values in one of some columns."""
+    found = []
+    for table in manifest.iter_parts(dataset / "manifest", SHOWN):
+        masks = [pc.is_in(table[name], value_set=pa.array(wanted, pa.string())) for name, wanted in values.items()]
+        found.append(table.filter(pc.or_(*masks)))
+    return pa.concat_tables([manifest.SCHEMA.empty_table().select(SHOWN), *found])
 
 
 def story(

@@ -60,9 +60,8 @@ def stage(
         @functools.wraps(command)
         def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
             click.get_current_context().obj = quiet or as_json
-            started = time.monotonic()
+            started, name = time.monotonic(), click.get_current_context().info_name or ""
             try:
-                name = click.get_current_context().info_name or ""
                 with stoppable(), faults_told(name):
                     if tensorflow:
                         load_tensorflow()
