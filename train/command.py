@@ -17,6 +17,7 @@ import click
 from tqdm import tqdm
 
 from curate.contract import NurieError, Stopped, faults_told, printing, stoppable
+from train.errors import system_told
 
 Command = Callable[..., dict[str, Any]]
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal
@@ -62,7 +63,7 @@ def stage(
             click.get_current_context().obj = quiet or as_json
             started, name = time.monotonic(), click.get_current_context().info_name or ""
             try:
-                with stoppable(), faults_told(name):
+                with stoppable(), faults_told(name), system_told():
                     if tensorflow:
                         load_tensorflow()
                     result = command(**options)

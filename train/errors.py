@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from curate.contract import NurieError
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["ConfigError", "NotFiniteError", "NurieError", "PictureError", "RunError", "TagError"]
+from curate.contract import REMEDIES, NurieError
+
+__all__ = ["ConfigError", "NotFiniteError", "NurieError", "PictureError", "RunError", "TagError", "system_told"]
 
 
 class ConfigError(NurieError):
@@ -29,3 +33,16 @@ class TagError(NurieError):
 
 class PictureError(NurieError):
     """A line drawing that cannot be read."""
+
+
+@contextmanager
+def system_told() -> Iterator[None]:
+    """Raise an OSError where TensorFlow could not write a file, for a full disk say, which it tells in text alone."""
+    try:
+        yield
+    except Exception as error:
+        ours = type(error).__module__.startswith("tensorflow.")
+        for number in REMEDIES if ours else ():
+            if os.strerror(number) in str(error):
+                raise OSError(number, os.strerror(number)) from None
+        raise

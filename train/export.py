@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from curate.contract import atomic_write, read_json, sync_folder
+from curate.contract import atomic_write, naming, read_json, sync_folder
 from train import card
 from train.config import described
-from train.errors import RunError
+from train.errors import RunError, system_told
 from train.layers import FiLM
 from train.trained import MODEL, TAGS, Trained, load
 
@@ -53,7 +53,7 @@ def export(run: Path, out: Path, form: str = "keras", evaluation: Path | None = 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} holds other files: give a new or empty folder for the export")
     figures = read_json(evaluation) if evaluation else None
-    with _folder(out) as folder:
+    with naming(out), system_told(), _folder(out) as folder:
         form_ = FORMATS[form]
         form_.write(trained.model, folder / form_.name)
         difference = _difference(trained, form_.open(folder / form_.name))
