@@ -12,16 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image, ImageDraw
 
 from curate import dedupe, extract
 from curate.cli import main
 from curate.scan import Source
 from curate.split import Shares
 from tests.faults.disk import Disk, mounted
+from tests.faults.drawn import drawn
 
 MEGABYTE = 1 << 20
 OPTIONS = ("--lines", "dilate", "--workers", "1")
@@ -30,18 +29,7 @@ FORMATS = ("tfrecord", "webdataset", "imagefolder")
 
 @pytest.fixture(scope="module")
 def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("drawn") / "art"
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    for number in range(24):
-        image = Image.new("RGB", (160, 160), "white")
-        for _ in range(4):
-            box = sorted(random.integers(0, 160, 2)) + sorted(random.integers(0, 160, 2))
-            color = tuple(random.integers(0, 255, 3).tolist())
-            ImageDraw.Draw(image).ellipse([int(box[at]) for at in (0, 2, 1, 3)], color, "black", 3)
-        image.save(folder / f"{number:02d}.png")
-        (folder / f"{number:02d}.txt").write_text("drawing, " + ("blue_hair" if number % 2 else "smile"))
-    return folder
+    return drawn(tmp_path_factory.mktemp("drawn") / "art")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +59,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def fails(*arguments: object) -> str:
     """What a command that ends as it should tells: a line, and how to go on."""
-    result = CliRunner().invoke(main, list(map(str, arguments)))
+    result = CliRunner().invoke(main, [*map(str, arguments), "--quiet"])
     assert result.exit_code == 1, result.output
     assert isinstance(result.exception, SystemExit)
     told = [line for line in result.stderr.splitlines() if line]

@@ -1,0 +1,62 @@
+"""Datasets of any number of pictures: real records and pairs many times over, under other ids, hashes and paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from curate import ledger, manifest, tag_table
+from curate.phash import GRID
+
+PART = 512  # rows a part, as extract has them
+HASHES = ("line_hash", "outline_hash", "edge_hash", "phash")
+
+
+def grown(dataset: Path, out: Path, pictures: int, side: int, part: int = PART) -> Path:
+    """A dataset of so many kept pictures, whose squares are shrunk to `side` px; no two of them look alike.
+
+    The given one's kept rows are repeated in its order; split, group and family go with the new ids.
+    """
+    rows = [row for row in manifest.read_parts(dataset / "manifest").to_pylist() if row["dropped"] is None]
+    stored = manifest.read_parts(dataset / "pairs").to_pylist()
+    pairs = {pair["id"]: {name: _shrunk(name, value, side) for name, value in pair.items()} for pair in stored}
+    schema = manifest.read_table(manifest.part(dataset / "pairs", 0)).schema
+    for name in ("records", "pairs", "manifest"):
+        (out / name).mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for number, start in enumerate(range(0, pictures, part)):
+        some = [rows[place % len(rows)] for place in range(start, min(start + part, pictures))]
+        decided = [_renamed(row, start + place, random) for place, row in enumerate(some)]
+        renamed = [{**pairs[row["id"]], "id": new["id"]} for row, new in zip(some, decided, strict=True)]
+        found = [row | {name: None for name, _, _ in manifest.DECIDED} for row in decided]
+        manifest.write_rows(manifest.part(out / "records", number), found, manifest.SCHEMA)
+        manifest.write_rows(manifest.part(out / "manifest", number), decided, manifest.SCHEMA)
+        manifest.write_rows(manifest.part(out / "pairs", number), renamed, schema)
+    tag_table.write(out)
+    state = ledger.peek_state(dataset)
+    counts = {"in": pictures, "kept": pictures, "dropped": {}}
+    kept: dict[str, Any] = {name: state[name] for name in ("version", "sources", "dedupe") if name in state}
+    options = state["options"] | {"size": side}
+    ledger.write_state(out, {**kept, "options": options, "counts": counts})
+    return out
+
+
+def _renamed(row: dict[str, Any], number: int, random: np.random.Generator) -> dict[str, Any]:
+    key = random.bytes(16).hex()
+    grid = random.uniform(0, 100, 3 * GRID * GRID).astype(np.float32)
+    new = {name: random.bytes(8).hex() for name in HASHES} | {"color_grid": grid.tolist()}
+    new["search_hashes"] = [random.bytes(8).hex() for _ in row["search_hashes"]]
+    owners = {"id": key, "group": key, "family": key, "role": "unique", "tags": row["own_tags"]}
+    return row | new | owners | {"path": f"{number // 1000:05d}/{number:09d}-{row['path']}"}
+
+
+def _shrunk(name: str, value: Any, side: int) -> Any:
+    if name == "content_box":
+        return [0, 0, side, side]
+    if name != "color" and not name.startswith("line_"):
+        return value
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_UNCHANGED))
+    return cv2.imencode(".png", cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA))[1].tobytes()

@@ -1,0 +1,73 @@
+"""What a command holds does not grow with the pictures, where it need not; tests.faults.memory measures all of them."""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from curate import dedupe, extract, manifest, select, tally, why
+from curate.rules import Rules
+from curate.scan import Source
+from tests.faults.drawn import drawn
+from tests.faults.grown import grown
+from tests.faults.memory import run
+
+PART = 64
+FEW, MANY = 4 * PART, 32 * PART
+POOLS: list[pa.MemoryPool] = []  # for good: what was taken from them may be given back later
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    home: Path = tmp_path_factory.mktemp("grown")
+    extract.extract([Source("art", drawn(home / "art"))], home / "dataset", extract.Options(("dilate",)))
+    dedupe.dedupe(home / "dataset", dedupe.Options())
+    return {count: grown(home / "dataset", home / f"{count}", count, 16, part=PART) for count in (FEW, MANY)}
+
+
+def held(call: Callable[[], object]) -> int:
+    """Bytes that Python and Arrow had allocated at most."""
+    call()  # what is loaded stays
+    before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    POOLS.append(pool)
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        call()
+        return int(tracemalloc.get_traced_memory()[1] + pool.max_memory())
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(before)
+
+
+def counted(dataset: Path) -> object:
+    return tally.tally(dataset, 50, Rules())
+
+
+def selected(dataset: Path) -> object:
+    return select.select(dataset, dataset.with_suffix(".parquet"), ["drawing"], where="width >= 100")
+
+
+def told(dataset: Path) -> object:
+    return why.why(dataset, str(manifest.read_table(manifest.part(dataset / "manifest", 0), ["id"])["id"][0]))
+
+
+@pytest.mark.parametrize("command", [counted, selected, told])
+def test_memory_is_that_of_some_parts_whatever_their_number(
+    datasets: dict[int, Path], command: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "GROUP", 2 * PART)
+    few, many = (held(partial(command, dataset)) for dataset in datasets.values())
+    assert many < 1.3 * few, (few, many)  # of eight times as many rows
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what a process has in memory")
+def test_the_peak_of_a_command_is_seen(datasets: dict[int, Path]) -> None:
+    found = run("curate", ("tags", datasets[FEW]))
+    assert 10e6 < found.own < found.resident < 2e9

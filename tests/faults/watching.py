@@ -1,0 +1,96 @@
+"""What a process and those it started hold: memory, open files, threads, temporary files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+TICK = 0.02  # s between two looks at memory
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most that a command had, in bytes."""
+
+    own: int
+    """Anonymous memory of all its processes together, at any look."""
+    resident: int
+    """Of its first process, as the system keeps it; with pages of mapped files, which it takes back at need."""
+
+
+def family(process: int) -> list[int]:
+    """A process and all that it started, as far as they live."""
+    found, open_ones = [process], [process]
+    while open_ones:
+        one = open_ones.pop()
+        with suppress(OSError):
+            for task in Path(f"/proc/{one}/task").iterdir():
+                children = [int(child) for child in (task / "children").read_text().split()]
+                found += children
+                open_ones += children
+    return found
+
+
+def anonymous(process: int) -> int:
+    """Bytes that a process has in memory and in no file."""
+    with suppress(OSError, IndexError):
+        return 1024 * int(Path(f"/proc/{process}/status").read_text().partition("RssAnon:")[2].split()[0])
+    return 0  # it has ended
+
+
+def peak(command: Sequence[str], **options: Any) -> Peak:
+    """Run a command to its end; raises AssertionError with what it told if that is not a good one."""
+    with tempfile.TemporaryFile("w+") as told:
+        process = subprocess.Popen(command, stdout=told, stderr=told, **options)
+        ended, most = threading.Event(), [0]
+
+        def watch() -> None:
+            while not ended.wait(TICK):
+                most[0] = max(most[0], sum(map(anonymous, family(process.pid))))
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        ended.set()
+        watching.join()
+        told.seek(0)
+        assert process.returncode == 0, f"{' '.join(command)}: {told.read()[-2000:]}"
+    return Peak(most[0], 1024 * usage.ru_maxrss)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What this process holds now."""
+
+    anonymous_mb: float
+    handles: int
+    threads: int
+    children: int
+    temporary: int
+    """Files and folders of ours for temporary files."""
+
+    @staticmethod
+    def now(temporary: Path) -> Held:
+        me = os.getpid()
+        return Held(
+            anonymous_mb=anonymous(me) / 1e6,
+            handles=_entries("fd") - 1,  # that of the listing itself
+            threads=_entries("task"),
+            children=len(family(me)) - 1,
+            temporary=sum(1 for _ in temporary.rglob("*")),
+        )
+
+    def told(self) -> dict[str, float]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _entries(name: str) -> int:
+    return sum(1 for _ in Path("/proc/self", name).iterdir())
