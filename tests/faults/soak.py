@@ -1,0 +1,200 @@
+"""Extract, dedupe, shard and fit on real art, round after round in one process, until nothing could grow unseen.
+
+Rounds go in twos, as a user works: one on fresh folders, whose dataset and shards must have the bytes of the first
+ones; then one on the same folders, where extract and shard find all done, dedupe decides anew and fit goes on. After
+each round the process tells what it holds: anonymous memory, open files, threads, processes, temporary files. It fails
+if any of them grew after the first rounds, which load and compile.
+
+Every round is a line of the tally, a file of JSON lines: run again with the same one, the minutes go on from there, in
+a new process, whose growth is told by its own rounds.
+
+Run: python -m tests.faults.soak [ART] [--minutes 60] [--tally FILE] [--json]; on Linux
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import click
+import numpy as np
+
+from curate import dedupe, extract, shards
+from curate.progress import QUIET
+from curate.scan import Source
+from tests.faults.watching import Held
+
+PICTURES = 150
+WORKERS = 2
+STEPS = 4  # of a round's fit
+WARM = 6  # rounds that load and compile, and fill what is kept for good
+ALLOWED = 0.03  # growth of memory, as a share of what was held after the first rounds: more than it sways
+COUNTED = ("handles", "threads", "children", "temporary")
+SMALL = ("width=8", "levels=3", "tag_width=16", "discriminator_width=8", "batch_size=4", "jit=false", "half_until=0")
+Round = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where the rounds of a sitting work."""
+
+    art: Path
+    home: Path
+
+    def round(self, number: int) -> None:
+        """One round: the even ones on fresh folders, the odd ones on those of the round before."""
+        resumed = number % 2
+        if not resumed:
+            shutil.rmtree(self.home / "made", ignore_errors=True)
+        dataset, packed = self.home / "made" / "dataset", self.home / "made" / "shards"
+        options = extract.Options(("dilate",), 32, keep_monochrome=True)
+        told = extract.extract([Source("art", self.art)], dataset, options, workers=WORKERS)
+        assert told["new"] == (0 if resumed else told["in"]), told
+        dedupe.dedupe(dataset, dedupe.Options(), workers=WORKERS)
+        shards.shard(dataset, packed, shards.Options(shard_size=64), workers=WORKERS)
+        self._fit(packed, STEPS * (1 + resumed))
+
+    def _fit(self, packed: Path, steps: int) -> None:
+        from train.config import override
+        from train.presets import preset
+        from train.run import fit
+        from train.schedule import Length
+
+        config = override(preset("tags-cpu"), SMALL)
+        told = fit(packed, self.home / "made" / "run", config, Length(steps), tell=lambda *_: None)
+        assert told["step"] == steps, told
+
+    def digest(self) -> str:
+        """Of every byte of the dataset and the shards."""
+        whole = hashlib.sha256()
+        for name in ("dataset", "shards"):
+            for path in sorted((self.home / "made" / name).rglob("*")):
+                if path.is_file():
+                    whole.update(path.relative_to(self.home).as_posix().encode() + path.read_bytes())
+        return whole.hexdigest()
+
+
+@contextmanager
+def working(art: Path) -> Iterator[Work]:
+    """A folder for a sitting, with some of the art; temporary files go to a folder in it, to be counted."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        for name in ("art", "temporary"):
+            (home / name).mkdir()
+        for path in sorted(art.glob("*.png"))[:: max(1, len(list(art.glob("*.png"))) // PICTURES)][:PICTURES]:
+            for one in (path, path.with_suffix(".json"), path.with_name(f"{path.name}.json"), path.with_suffix(".txt")):
+                if one.exists():
+                    (home / "art" / one.name).symlink_to(one.resolve())
+        os.environ["TMPDIR"] = tempfile.tempdir = str(home / "temporary")
+        try:
+            yield Work(home / "art", home)
+        finally:
+            tempfile.tempdir = None
+            del os.environ["TMPDIR"]
+
+
+def sit(art: Path, tally: Path, minutes: float) -> None:
+    """Rounds until the tally has the minutes."""
+    QUIET.set(True)
+    done, sitting = read(tally), uuid4().hex[:8]
+    left, number = 60 * minutes - sum(one["seconds"] for one in done), 0
+    with working(art) as work:
+        while left > 0 or number % 2:
+            started = time.monotonic()
+            work.round(number)
+            digest = work.digest()
+            gc.collect()
+            seconds = time.monotonic() - started
+            row = {"sitting": sitting, "round": number, "seconds": round(seconds, 1), "digest": digest}
+            row |= Held.now(work.home / "temporary").told()
+            with tally.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(f"# {json.dumps(row)}", file=sys.stderr, flush=True)
+            left, number = left - seconds, number + 1
+
+
+def read(tally: Path) -> list[Round]:
+    """The rounds so far."""
+    return [json.loads(line) for line in tally.read_text().splitlines()] if tally.exists() else []
+
+
+def growth(rounds: list[Round]) -> dict[str, float]:
+    """What a sitting's rounds hold more at their end than after the first ones: memory by its median slope.
+
+    The median of the slopes between all pairs of rounds does not mind the few that sway. Source: Theil (1950), Sen
+    (1968).
+    """
+    held = rounds[WARM:]
+    if len(held) < 4:
+        return {}
+    memory = np.array([one["anonymous_mb"] for one in held])
+    first, second = np.triu_indices(len(held), 1)
+    slope = float(np.median((memory[second] - memory[first]) / (second - first)))
+    counts = {name: float(held[-1][name] - max(one[name] for one in held[:2])) for name in COUNTED}
+    return {
+        "megabytes": round(slope * (len(held) - 1), 1),
+        "share": round(slope * (len(held) - 1) / memory[0], 4),
+    } | counts
+
+
+def report(rounds: list[Round]) -> dict[str, Any]:
+    """Figures of all sittings, and every fault."""
+    sittings: dict[str, list[Round]] = {}
+    for one in rounds:
+        sittings.setdefault(one["sitting"], []).append(one)
+    grown = {name: growth(held) for name, held in sittings.items()}
+    faults = [
+        f"{name}: {what} grew by {by:g}"
+        for name, one in grown.items()
+        for what, by in one.items()
+        if what in COUNTED and by > 0
+    ]
+    faults += [
+        f"{name}: memory grew by {one['share']:.1%}" for name, one in grown.items() if one and one["share"] > ALLOWED
+    ]
+    for state in (0, 1):
+        digests = {one["digest"] for one in rounds if one["round"] % 2 == state}
+        faults += [f"the bytes of {len(digests)} rounds differ"] if len(digests) > 1 else []
+    return {
+        "rounds": len(rounds),
+        "minutes": round(sum(one["seconds"] for one in rounds) / 60, 1),
+        "sittings": {
+            name: {"first": _held(held[0]), "last": _held(held[-1]), "grown": grown[name]}
+            for name, held in sittings.items()
+        },
+        "faults": faults,
+    }
+
+
+def _held(one: Round) -> dict[str, float]:
+    return {"round": one["round"], "megabytes": round(one["anonymous_mb"]), **{name: one[name] for name in COUNTED}}
+
+
+@click.command()
+@click.argument("art", type=click.Path(path_type=Path, exists=True), default="demo/art")
+@click.option("--minutes", type=click.FloatRange(0), default=60, show_default=True, help="In all, over all sittings.")
+@click.option("--tally", type=click.Path(path_type=Path), default="faults/soak.jsonl", show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def main(art: Path, minutes: float, tally: Path, as_json: bool) -> None:
+    """Repeat the road on ART until the tally has the minutes; fails if something grew."""
+    tally.parent.mkdir(parents=True, exist_ok=True)
+    sit(art, tally, minutes)
+    told = report(read(tally))
+    click.echo(json.dumps(told, indent=None if as_json else 1))
+    raise SystemExit(bool(told["faults"]))
+
+
+if __name__ == "__main__":
+    main()
