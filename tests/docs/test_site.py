@@ -33,6 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("columns", "search_hashes"),
         ("results", "obedience"),
         ("scaling", "--pictures"),
+        ("faults", "What is promised"),
         ("datasheet", "CC BY-SA 4.0"),
         ("changelog", "Unreleased"),
     ],

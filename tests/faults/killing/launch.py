@@ -12,6 +12,7 @@ import builtins
 import io
 import json
 import os
+import runpy
 import shutil  # noqa: F401  # asks at its import whether os.unlink is the system's own
 import signal
 import sys
@@ -160,10 +161,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell begins deaf to it
     make_small(module, arguments)
     if module == "dask":
-        from dask.__main__ import main as dask
-
         sys.argv = [module, *arguments]
-        dask()  # type: ignore[no-untyped-call]
+        runpy.run_module(module, run_name="__main__")
         return
     cli = __import__(f"{module}.cli", fromlist=["main"])
     JOURNAL.note(BEGUN, "")
