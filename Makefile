@@ -72,7 +72,7 @@ slow: $(VENV)/installed  ## the tests that take minutes
 
 faults: $(VENV)/installed  ## the promises under attack, hours of it: killed, ...; goes on where it stopped, tallies in faults/
 	@mkdir -p faults
-	@set -e; for file in $(filter-out tests/faults/test_%.py,$(sort $(wildcard tests/faults/[a-z]*.py))); do \
+	@set -e; for file in $(filter-out tests/faults/test_%.py tests/faults/shut.py,$(sort $(wildcard tests/faults/[a-z]*.py))); do \
 	  name=$$(basename $$file .py); echo "# $$name" >&2; python -m tests.faults.$$name; done
 
 bench: $(VENV)/installed  ## every benchmark, one JSON object each, kept in bench/ and what curate plan goes by; after make demo

@@ -44,6 +44,7 @@ class Run:
         (self.home.parent / "tmp").mkdir(exist_ok=True)
         self.log = self.home.with_name(f"{self.name}.log").open("w+b")
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(self.home.parent / "tmp")}
+        environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which the tests set: a user's command is to be quiet by itself
         self.process: subprocess.Popen[bytes] | Forked
         if self.fork:
             self.process = Forked(plan, self.arguments, self.home, environment, self.log)
