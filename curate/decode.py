@@ -26,6 +26,12 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PROFILED = {"L": "GRAY", "RGB": "RGB ", "CMYK": "CMYK"}
 """Modes that an ICC profile can belong to, with the profile's name for their colour space."""
 
+READS = 2_000_000  # most pieces that a file is read in: some ten seconds of Pillow's time, or 250 MB of a GIF
+PAGES = 5_000 * 22  # most pieces of a TIFF's pages, 22 each: Pillow counts them in a time that grows with their square
+SCAN = b"\xff\xda"  # where a scan of a JPEG begins; its pixels never hold it
+WORK = 5e9  # most pixels that all scans of a JPEG together may go over: some ten seconds
+SIDES = 2**31 - 1  # most px, and frames, that the manifest can hold
+
 # Pillow's plugins let these through on damaged files; anything else is a bug and may be seen
 FAULTS = (
     OSError,
@@ -36,7 +42,7 @@ FAULTS = (
     IndexError,
     KeyError,
     OverflowError,
-    NotImplementedError,
+    RuntimeError,
     MemoryError,
     struct.error,
     zlib.error,
@@ -88,9 +94,12 @@ def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
     try:
         drawn = svg.png(data) if svg.is_svg(data) else data
         with warnings.catch_warnings(action="ignore"), _open(drawn) as image:  # of flaws in files that can be read
-            header = _header(image) if drawn is data else replace(_header(image), format="svg")
+            header = _header(image)
+            header = header if drawn is data else replace(header, format="svg")
             if header.width * header.height > max_pixels:
                 raise TooLargeError(header, max_pixels)
+            if image.format in {"JPEG", "MPO"}:
+                _check_scans(drawn, header)
             plain = _plain_jpeg(drawn, image)
             return Picture(np.asarray(_on_white(_upright(image))) if plain is None else plain, header)
     except UnidentifiedImageError:
@@ -100,15 +109,44 @@ def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
         raise (MemoryShortError if short else DecodeError)(_one_line(error)) from None
 
 
+class _Bytes(io.BytesIO):
+    """A file that is read in so many pieces at most: what a parser does for ever, it does piece by piece."""
+
+    left = READS
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise DecodeError(
+                "the file is in too many pieces, or has too many pages: save it anew, the first page alone"
+            )
+        return super().read(size)
+
+
 def _open(data: bytes) -> Image.Image:
     # decode() has a limit of its own, which the caller can raise; Pillow's would refuse honest large scans
     Image.MAX_IMAGE_PIXELS = None
-    return Image.open(io.BytesIO(data), formats=FORMATS)
+    return Image.open(_Bytes(data), formats=FORMATS)
 
 
 def _header(image: Image.Image) -> Header:
     width, height = image.size
-    return Header(width, height, (image.format or "unknown").lower(), image.mode, getattr(image, "n_frames", 1))
+    file = getattr(image, "fp", None)
+    if isinstance(file, _Bytes) and image.format == "TIFF":
+        file.left = PAGES
+    frames = getattr(image, "n_frames", 1)
+    if isinstance(file, _Bytes):
+        file.left = READS
+    if max(width, height, frames) > SIDES:
+        raise DecodeError(f"the header tells of {width} x {height} px and {frames} frames: it is damaged")
+    return Header(width, height, (image.format or "unknown").lower(), image.mode, frames)
+
+
+def _check_scans(data: bytes, header: Header) -> None:
+    """A scan may be thirty bytes, and goes over all pixels."""
+    scans = data.count(SCAN)
+    if scans * header.width * header.height > WORK and scans > 1:
+        raise DecodeError(f"the JPEG has {scans:,} scans, too many for its size: save it anew")
 
 
 def _plain_jpeg(data: bytes, image: Image.Image) -> Rgb | None:

@@ -7,6 +7,7 @@ temporary file of its own: memory does not grow with the tables, and tasks carry
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sqlite3
 import unicodedata
@@ -150,9 +151,10 @@ def _text(path: str) -> str:
 def _md5(path: Path) -> str | None:
     """MD5 of a file's bytes: what Danbooru names its files by, no safeguard."""
     try:
-        if not places.regular(path):
-            return None
         with places.opened(path) as file:
+            if file.seek(0, os.SEEK_END) > places.LARGEST:
+                return None
+            file.seek(0)
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError:
         return None

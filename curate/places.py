@@ -17,6 +17,9 @@ from typing import Any, cast
 
 from curate.errors import MissingExtraError, NurieError, SourceError
 
+LARGEST = 2 << 30  # bytes of a file that is read: 200 megapixels of 16-bit RGBA, not packed, are less
+NOT_REGULAR = "not a regular file"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -95,7 +98,16 @@ def entries(folder: Path) -> list[Entry]:
 
 def _scanned(folder: Path) -> list[Entry]:
     with os.scandir(folder) as found:
-        return [Entry(one.name, one.is_dir(), one.is_dir() and one.is_symlink(), None) for one in found]
+        folders = [(one, _is_folder(one)) for one in found]
+    return [Entry(one.name, folder, folder and one.is_symlink(), None) for one, folder in folders]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """A link that leads to itself is a file that cannot be read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _listed(folder: Any) -> list[Entry]:
@@ -111,22 +123,40 @@ def _listed(folder: Any) -> list[Entry]:
     ]
 
 
-def read(path: Path) -> bytes:
-    """A file's bytes. Raises OSError where it has none, NurieError if its store fails."""
+def read(path: Path, most: int = LARGEST, size: int | None = None) -> bytes:
+    """A file's bytes. Raises OSError where it has none, or more than `most`, NurieError if its store fails.
+
+    `size` in bytes, where the store's listing told it: a larger one is not fetched.
+    """
     if remote(path):
         with _answering(path):
-            return path.read_bytes()
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a FIFO would wait for ever
-        raise OSError("not a regular file")
-    return path.read_bytes()
+            data = path.read_bytes() if (size or 0) <= most else b""
+    else:
+        with _regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(size + 1) if size <= most else b""  # no more, should it grow while it is read
+    if max(size or 0, len(data)) > most:
+        raise OSError(f"the file has more than {most:,} bytes: no more is read of one")
+    return data
 
 
 def opened(path: Path) -> io.BufferedReader:
     """A file to read in pieces, from any place in it. Raises as `read` does, in reading too."""
     if not remote(path):
-        return path.open("rb")
+        return _regular(path)
     with _answering(path):
         return io.BufferedReader(_Stream(path))
+
+
+def _regular(path: Path) -> io.BufferedReader:
+    """A device is not opened, nor waited for where a FIFO takes a file's place at the last moment."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(NOT_REGULAR)
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115  # given away
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(NOT_REGULAR)
+    return file
 
 
 class _Stream(io.RawIOBase):

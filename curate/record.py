@@ -93,7 +93,7 @@ def _read(
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     row = _begun(file, options, told)
     try:
-        data = places.read(file.file)
+        data = places.read(file.file, size=file.size)
         row |= {"bytes": len(data), "id": hashlib.sha256(data).hexdigest()[:32]}
         if removed.has(row):
             return optout.blank(row), None
@@ -144,7 +144,7 @@ def _described(file: SourceFile, options: Options, told: Sidecar | None) -> dict
     error = None
     for path in file.sidecars:
         try:
-            found.append(sidecar.read_sidecar(path.name, places.read(path)))
+            found.append(sidecar.read_sidecar(path.name, places.read(path, sidecar.LARGEST)))
         except (OSError, SidecarError) as fault:
             error = _message(fault)
     by_folder = Sidecar(tags=of_folders(file.path)) if options.folder_tags else None

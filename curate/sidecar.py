@@ -13,6 +13,7 @@ from curate.errors import SidecarError
 from curate.tables import tagged
 from curate.tags import NAMESPACES, normalize, unique
 
+LARGEST = 4 << 20  # bytes of a sidecar; read as JSON, it takes some twenty times as much
 TAG_WORDS = 4  # `hair_over_one_eye`
 SURE = 0.35  # of a tagger's confidences: what WD14's own scripts take for general tags
 CATEGORIES = ("general", "character", "copyright", "artist", "meta")

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import re
-from functools import lru_cache
+import signal
+import subprocess
+import sys
+from functools import cache, lru_cache
+from threading import Lock
 
+from curate import drawer
 from curate.errors import DecodeError
 
 SIDE = 1024  # px of the longer side: an SVG has no pixels of its own
@@ -13,6 +20,8 @@ _START = re.compile(rb"\s*(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE[^>]*>|\s)*<svg[\s
 _OUTSIDE = re.compile(
     r"""href\s*=\s*["']\s*(?!["'\s#]|data:)|url\(\s*["']?\s*(?![\s"'#]|data:)|@import""", re.IGNORECASE
 )
+# -P: modules of this package, `select` among them, would be taken for the standard library's
+_START_DRAWER = (sys.executable, "-P", drawer.__file__)
 
 
 def is_svg(data: bytes) -> bool:
@@ -23,7 +32,8 @@ def is_svg(data: bytes) -> bool:
 def png(data: bytes, side: int = SIDE) -> bytes:
     """PNG of an SVG, its longer side `side` px, transparent where nothing is drawn.
 
-    Raises DecodeError for a damaged one, one that refers to other files or defines entities, and without the extra.
+    Raises DecodeError for a damaged one, one that refers to other files or defines entities, one that is too much to
+    draw, and without the extra.
     """
     text = data.decode("utf-8", "replace")
     if "<!ENTITY" in text:
@@ -35,15 +45,66 @@ def png(data: bytes, side: int = SIDE) -> bytes:
 
 @lru_cache(maxsize=64)
 def draw(svg: str, side: int, background: str | None = None) -> bytes:
-    """PNG of an SVG text that is trusted; equal ones are drawn once. Raises DecodeError if it is damaged."""
+    """PNG of an SVG text, drawn by another process; equal ones are drawn once.
+
+    Raises DecodeError if it is damaged, or ends that process: by its depth, its memory, or seconds of work.
+    """
     try:
-        import resvg_py  # noqa: PLC0415  # an extra
+        import resvg_py  # noqa: F401, PLC0415  # an extra
     except ImportError:
         raise DecodeError("an SVG needs an extra: run `pip install 'nurie[svg]'`") from None
-    try:
-        drawn = resvg_py.svg_to_bytes(
-            svg_string=svg, width=side, height=side, background=background, skip_system_fonts=True
+    told = _drawer().draw(f"{side}\n{background or ''}\n{svg}".encode())
+    if told.startswith(drawer.REFUSED):
+        raise DecodeError(f"the SVG cannot be drawn: {told[1:].decode()}")
+    return told[1:]
+
+
+class _Drawer:
+    """A process that draws, started anew when a drawing has ended it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()  # a worker of a cluster may have threads
+
+    def draw(self, told: bytes) -> bytes:
+        with self._lock:
+            process = self._process = self._process or self._start()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                drawer.send(process.stdin, told)
+                return drawer.receive(process.stdout)
+            except (EOFError, OSError):
+                raise DecodeError(f"the SVG cannot be drawn: {_ending(self.close())}") from None
+
+    def close(self) -> int:
+        """End the process; returns its exit code."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.communicate()  # closes the pipes, at which it ends
+        return process.returncode
+
+    @staticmethod
+    def _start() -> subprocess.Popen[bytes]:
+        known = os.pathsep.join(path or os.curdir for path in sys.path)  # it finds the extra where it is found here
+        return subprocess.Popen(  # noqa: S603  # our own program
+            _START_DRAWER,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": known},
         )
-    except ValueError as error:
-        raise DecodeError(f"the SVG cannot be drawn: {error}") from None
-    return bytes(drawn)
+
+
+def _ending(code: int) -> str:
+    if code == -signal.SIGXCPU:
+        return f"it takes more than {drawer.SECONDS} s"
+    return f"it ends the program that draws it ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
+
+
+@cache
+def _drawer() -> _Drawer:
+    one = _Drawer()
+    atexit.register(one.close)
+    return one
