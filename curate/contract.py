@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -37,6 +38,9 @@ ENDINGS = {"tfrecord": ".tfrecord", "webdataset": ".tar", "imagefolder": f"/{MET
 """Of the files that hold the pairs of a split, or list them, by format."""
 ATTEMPT: ContextVar[str] = ContextVar("attempt", default="")
 """Told apart by this, two workers may write one file at once, as on a cluster; empty where nobody else would."""
+# control characters, marks that turn the direction of writing, ends of lines, and halves of surrogate pairs
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+LARGEST_SIDE = 4096  # px of a pair: four times what `extract --size` takes
 BUFFER = 1 << 20  # bytes: records of tens of kB through Python's 8 kB take twice the system's time
 TOGETHER = 1 << 10  # files handed to the threads that hash them, at once
 
@@ -220,6 +224,17 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise DamagedError(f"{path} is not valid JSON ({error}): restore it, or make its folder again") from None
 
 
+def printable(text: str) -> str:
+    r"""A line of text for a terminal: what would move its cursor, turn its letters or end the line is spelled out.
+
+    What a stranger called a file or a tag may hold such; in JSON it is spelled as JSON spells it.
+
+    >>> printable("a\x1b[2J\n.png")
+    'a\\u001b[2J\\u000a.png'
+    """
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def write_sealed(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
     """As `write_json`, with a seal: no byte of the file may change unnoticed."""
     with atomic_write(path) as file:
@@ -350,6 +365,7 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
         raw["colors"] = {tag: tuple(pair) for tag, pair in raw["colors"].items()}
         raw["lines"], raw["attribution"] = tuple(raw["lines"]), tuple(raw["attribution"])
         index = ShardIndex(**raw)
+        _check_index(index)
         known = index.format in ENDINGS
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DamagedError(f"{path} is damaged ({error}): make the shards again with `curate shard`") from None
@@ -358,9 +374,45 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
     return index
 
 
-def read_vocabulary(folder: str | os.PathLike[str]) -> list[str]:
-    """Tags in the order of their indices, most frequent first."""
-    return (Path(folder) / VOCABULARY).read_text("utf-8").splitlines()
+def _check_index(index: ShardIndex) -> None:
+    """Raise ValueError for a field that is not what it should be; a stranger may have written it."""
+    files = index.files.values()
+    counts = [
+        *index.pairs.values(),
+        *index.licenses.values(),
+        *(n for one in index.tags.values() for n in one.values()),
+    ]
+    counts += [number for file in files for number in (file.records, file.bytes)]
+    texts = [index.encoding, index.options_hash, *index.lines, *index.attribution]
+    texts += [text for pair in index.colors.values() for text in pair]
+    texts += [text for file in files for text in (file.split, file.sha256)]
+    if not all(type(one) is int and one >= 0 for one in (*counts, index.size)):
+        raise ValueError("a count is no number")
+    if not all(isinstance(one, str) for one in texts) or any(len(pair) != 2 for pair in index.colors.values()):
+        raise ValueError("what should be text is not")
+    if not 0 < index.size <= LARGEST_SIDE or not index.lines or not {*index.pairs, *index.tags} <= {*SPLITS}:
+        raise ValueError("its size, line styles or splits cannot be")
+    if outside := [name for name in index.files if not is_below(name)]:
+        raise ValueError(f"{outside[0]!r} is no file of its folder")
+
+
+def is_below(name: str) -> bool:
+    """Whether a POSIX path can lead to something below the folder it starts from."""
+    try:
+        raw = name.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    parts = raw.split(b"/")
+    return b"\0" not in raw and not any(part in {b"", b".", b".."} or len(part) > 255 for part in parts)
+
+
+def read_vocabulary(folder: str | os.PathLike[str], name: str = VOCABULARY) -> list[str]:
+    """Tags in the order of their indices, most frequent first. Raises DamagedError if they cannot be read."""
+    path = Path(folder) / name
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DamagedError(f"{path} cannot be read ({error}): restore it, or make its folder again") from None
 
 
 def check_files(

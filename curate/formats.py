@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate import manifest, tarball, tfrecord
-from curate.contract import METADATA, ShardFile, atomic_write, canonical_json, naming, sha256, shard_name
+from curate.contract import METADATA, DamagedError, ShardFile, atomic_write, canonical_json, naming, sha256, shard_name
 
 Row = dict[str, Any]
 Files = dict[str, ShardFile]
@@ -173,8 +173,11 @@ def _example(row: Row, encoding: str) -> bytes:
 
 
 def _raw(png_bytes: bytes) -> bytes:
-    """PNG -> pixels in rows, RGB or gray."""
-    pixels = np.asarray(cv2.imdecode(np.frombuffer(png_bytes, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
+    """PNG -> pixels in rows, RGB or gray. Raises DamagedError if it cannot be read."""
+    decoded = cv2.imdecode(np.frombuffer(png_bytes, np.uint8), cv2.IMREAD_UNCHANGED) if png_bytes else None
+    if decoded is None:
+        raise DamagedError("a pair's PNG cannot be read: run `curate verify` on the dataset, and extract it again")
+    pixels = np.asarray(decoded, np.uint8)
     return (pixels[..., ::-1] if pixels.ndim > 2 else pixels).tobytes()
 
 

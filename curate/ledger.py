@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curate import hold, manifest
-from curate.contract import SEAL, check_seal, digests, read_json, sha256, write_sealed
+from curate.contract import SEAL, check_seal, digests, is_below, read_json, sha256, write_sealed
 from curate.errors import DamagedError, DatasetError
 
 STATE = "dataset.json"
@@ -156,6 +156,8 @@ def _state(dataset: Path) -> dict[str, Any]:
         or not {"version", "options"} <= state.keys()
     ):
         raise DatasetError(f"{dataset / STATE} was not written by `curate`: give another folder for the dataset")
+    if not isinstance(state["options"], dict) or not all(map(is_below, state["parts"])):
+        raise DamagedError(f"{dataset / STATE} is damaged: restore it, or give another folder for the dataset")
     return {name: value for name, value in state.items() if name != SEAL}
 
 

@@ -94,6 +94,7 @@ BUFFER = 1 << 20  # bytes read at once of a column; without, all of it is
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 """Options of Parquet: Zstandard alone lets a flipped bit pass as other values."""
 GROUP = 1 << 13  # rows of a row group, at least, where a file is written from parts
+LISTED = frozenset({"tags", "own_tags"})
 NEW, OLD = ".manifest.new", ".manifest.old"
 
 
@@ -156,7 +157,27 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     # a third of the time of pq.read_table, for small parts
     with _damage_told(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         wanted = file.schema_arrow.names if columns is None else list(columns)
-        return file.read(wanted).select(wanted)
+        return _sound(path, file.read(wanted).select(wanted))
+
+
+def _sound(path: Path, table: pa.Table) -> pa.Table:
+    """The table itself. Raises ValueError if texts of it are none, or the part of a dataset is of another schema."""
+    table.validate(full=True)
+    for name, kind in (_declared(path.parent.name) if path.name.startswith("part-") else {}).items():
+        if name in table.column_names and table.schema.field(name).type != kind:
+            raise ValueError(f"{name} is {table.schema.field(name).type}, not {kind}")
+        if name in LISTED and name in table.column_names and table[name].null_count:  # nobody's tags, and never written
+            full = pa.array([tags or [] for tags in table[name].to_pylist()], kind)
+            table = table.set_column(table.column_names.index(name), name, full)
+    return table
+
+
+def _declared(folder: str) -> dict[str, pa.DataType]:
+    """Types of the columns of a folder's parts, as far as they are the same in every dataset."""
+    if folder == "pairs":
+        return {name: kind for name, kind, _ in PAIR if name != LINE}
+    schema = {"records": SCHEMA, "manifest": SCHEMA, "edges": EDGES}.get(folder, pa.schema([]))
+    return dict(zip(schema.names, schema.types, strict=True))
 
 
 def column_names(path: Path) -> list[str]:
@@ -168,14 +189,14 @@ def column_names(path: Path) -> list[str]:
 def read_row_group(path: Path, number: int, columns: Sequence[str]) -> pa.Table:
     """Some columns of one row group. Raises DamagedError as `read_table` does."""
     with _damage_told(path), pq.ParquetFile(path) as file:
-        return file.read_row_group(number, list(columns)).select(list(columns))
+        return _sound(path, file.read_row_group(number, list(columns)).select(list(columns)))
 
 
 def iter_row_groups(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Some columns of one Parquet file, a row group at a time. Raises DamagedError as `read_table` does."""
     with _damage_told(path), pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
-            yield file.read_row_group(number, list(columns)).select(list(columns))
+            yield _sound(path, file.read_row_group(number, list(columns)).select(list(columns)))
 
 
 @contextmanager
@@ -184,8 +205,8 @@ def _damage_told(path: Path) -> Iterator[None]:
         yield
     except MemoryError:  # of Arrow, whose errors they are, too
         raise
-    except (pa.ArrowException, OSError, KeyError) as error:
-        message = str(error).splitlines()[0]
+    except (pa.ArrowException, OSError, KeyError, ValueError, OverflowError) as error:
+        message = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise DamagedError(f"{path} cannot be read as Parquet ({message}): run `curate verify`") from None
 
 
@@ -212,7 +233,9 @@ def iter_chosen(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
             with pq.ParquetFile(source) as file:
                 read = _to_read(path, file.schema_arrow, columns)
                 for batch in file.iter_batches(columns=read):
-                    yield _cast(path, pa.Table.from_batches([batch]).select(read)).select(columns)
+                    table = pa.Table.from_batches([batch]).select(read)
+                    table.validate(full=True)
+                    yield _cast(path, table).select(columns)
 
 
 def _to_read(path: Path, held: pa.Schema, columns: Sequence[str]) -> list[str]:

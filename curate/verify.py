@@ -74,9 +74,11 @@ def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
         key for key, dropped in zip(rows["id"].to_pylist(), rows["dropped"].to_pylist(), strict=True) if not dropped
     }
     faults += tag_table.faults(dataset)
-    faults += [f"kept picture {key} has no pair" for key in sorted(kept - pairs.keys())]
+    faults += [f"kept picture {key} has no pair" for key in sorted(kept - pairs.keys(), key=str)]
     faults += [f"{dataset} still holds {key}, which opted out: run `curate dedupe`" for key in _unswept(dataset, rows)]
-    faults += [f"pair {key} belongs to no record" for key in sorted(pairs.keys() - set(rows["id"].to_pylist()))]
+    faults += [
+        f"pair {key} belongs to no record" for key in sorted(pairs.keys() - set(rows["id"].to_pylist()), key=str)
+    ]
     return faults + [f"pair {key} is stored {count} times" for key, count in pairs.items() if count > 1]
 
 
