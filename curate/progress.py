@@ -13,6 +13,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from curate.contract import printable
+
 QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 FORM = "{desc} {percentage:3.0f}% {bar} {n:,} of {total:,}, {rate_noinv_fmt}, {remaining} left{postfix}"
@@ -87,7 +89,7 @@ class Reading(Bar):
 def say(line: str) -> None:
     """One line of talk on standard error, unless quiet."""
     if not QUIET.get():
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(printable(line), file=sys.stderr)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, Self
 import click
 from tqdm import tqdm
 
-from curate.contract import NurieError, Stopped, faults_told, printing, stoppable
+from curate.contract import NurieError, Stopped, faults_told, printable, printing, stoppable
 from train.errors import system_told
 
 Command = Callable[..., dict[str, Any]]
@@ -47,6 +47,11 @@ def load_tensorflow() -> None:
             os.close(stderr)
 
 
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line, whatever names and tags stand in it."""
+    click.echo(printable(line), err=err)
+
+
 def stage(
     show: Callable[[dict[str, Any]], None], *, tensorflow: bool = True
 ) -> Callable[[Command], Callable[..., None]]:
@@ -69,11 +74,11 @@ def stage(
                     result = command(**options)
                 result["seconds"] = round(time.monotonic() - started, 3)
                 with printing():
-                    click.echo(json.dumps(result, ensure_ascii=False)) if as_json else show(result)
+                    click.echo(printable(json.dumps(result, ensure_ascii=False))) if as_json else show(result)
             except Stopped as stop:
                 stop.end(name, fresh=bool(options.get("fresh")))
             except NurieError as error:
-                raise click.ClickException(str(error)) from None
+                raise click.ClickException(printable(str(error))) from None
 
         return run
 
@@ -84,10 +89,10 @@ def table(result: Mapping[str, Any], indent: str = "") -> None:
     """One figure a line, nested ones indented."""
     for key, value in result.items():
         if isinstance(value, Mapping):
-            click.echo(f"{indent}{key}:")
+            say(f"{indent}{key}:")
             table(value, indent + "  ")
         else:
-            click.echo(f"{indent}{key}: {_shown(value)}")
+            say(f"{indent}{key}: {_shown(value)}")
 
 
 def pictures(result: Mapping[str, Any]) -> None:

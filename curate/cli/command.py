@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from curate import engine
-from curate.contract import NurieError, Stopped, faults_told, printing, stoppable
+from curate.contract import NurieError, Stopped, faults_told, printable, printing, stoppable
 from curate.progress import QUIET, colored
 
 Command = Callable[..., dict[str, Any]]
@@ -38,6 +38,11 @@ class Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
+def tell(line: str, *, err: bool = False) -> None:
+    """Print one line, whatever names and tags stand in it."""
+    click.echo(printable(line), err=err)
+
+
 def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Callable[..., None]]:
     """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1.
 
@@ -57,11 +62,11 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Ca
                     result = command(**options)
                 result["seconds"] = round(time.monotonic() - started, 3)
                 with printing():
-                    click.echo(json.dumps(result, ensure_ascii=False)) if as_json else show(name, result)
+                    click.echo(printable(json.dumps(result, ensure_ascii=False))) if as_json else show(name, result)
             except Stopped as stop:
                 stop.end(name, fresh=bool(options.get("fresh")))
             except NurieError as error:
-                raise click.ClickException(str(error)) from None
+                raise click.ClickException(printable(str(error))) from None
             if result.get("faults"):
                 raise SystemExit(1)
 
@@ -132,7 +137,7 @@ def summary(name: str, result: dict[str, Any]) -> None:
     seconds = result.pop("seconds")
     if "in" in result:
         total, kept, dropped = result.pop("in"), result.pop("kept"), result.pop("dropped")
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in dropped.items() if count)
+        reasons = ", ".join(f"{printable(reason)} {count:,}" for reason, count in dropped.items() if count)
         shown = f" ({reasons})" if reasons else ""
         sums = f"{total:,} in = {kept:,} kept + {sum(dropped.values()):,} dropped{shown}, {seconds:.1f} s"
     else:
@@ -140,7 +145,7 @@ def summary(name: str, result: dict[str, Any]) -> None:
     click.echo(f"{bold(name)}: {sums}")
     rows([["", key.replace("_", " "), _shown(value)] for key, value in result.items() if key != "faults"])
     for fault in result.get("faults", ()):
-        click.echo(f"Error: {fault}", err=True)
+        tell(f"Error: {fault}", err=True)
 
 
 def bold(text: str) -> str:
@@ -164,31 +169,32 @@ def _shown(value: object) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_shown(one)}" for key, one in value.items()) or "none"
+        return ", ".join(f"{printable(str(key))} {_shown(one)}" for key, one in value.items()) or "none"
     if isinstance(value, list):
         return ", ".join(map(_shown, value)) or "none"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else printable(str(value))
 
 
 def listing(_name: str, result: dict[str, Any]) -> None:
     """Print tags with their counts, one a line, then the doubtful ones by picture."""
     for tag, count in result["tags"].items():
-        click.echo(f"{count:>9,}  {tag}{'  (colour)' if tag in result['colors'] else ''}")
+        tell(f"{count:>9,}  {tag}{'  (colour)' if tag in result['colors'] else ''}")
     having = f" with {result['with']}" if "with" in result else ""
-    click.echo(f"{result['distinct']:>9,}  distinct tags on {result['pictures']:,} kept pictures{having}")
+    tell(f"{result['distinct']:>9,}  distinct tags on {result['pictures']:,} kept pictures{having}")
     for row in result.get("contradictions", ()):
-        click.echo(f"{row['path']}: {row['noun']} is {' and '.join(row['colors'])}")
+        tell(f"{row['path']}: {row['noun']} is {' and '.join(row['colors'])}")
     for row in result.get("unseen", ()):
-        click.echo(f"{row['path']}: no such colour: {', '.join(row['tags'])}")
+        tell(f"{row['path']}: no such colour: {', '.join(row['tags'])}")
     if "unseen" in result:
         told = f"{len(result['contradictions']):,} contradictions, {len(result['unseen']):,} pictures without a"
-        click.echo(f"{told} colour they are tagged with")
+        tell(f"{told} colour they are tagged with")
 
 
 def stories(_name: str, result: dict[str, Any]) -> None:
     """Print the story of each record, a line a stage."""
     for record in result["records"]:
-        click.echo("\n".join(record["story"]))
+        for line in record["story"]:
+            tell(line)
 
 
 def decided(_name: str, result: dict[str, Any]) -> None:
@@ -196,7 +202,7 @@ def decided(_name: str, result: dict[str, Any]) -> None:
     for row in result["decisions"]:
         told = [row["kind"], row["a"], row["b"] or "", ", ".join(row["tags"] or ())]
         undone = "" if row.get("holds", True) else "  (undone)"
-        click.echo(f"{row['sequence']:>6,}  {' '.join(part for part in told if part)}{undone}")
+        tell(f"{row['sequence']:>6,}  {' '.join(part for part in told if part)}{undone}")
 
 
 def browsed(_name: str, result: dict[str, Any]) -> None:
@@ -208,8 +214,8 @@ def browsed(_name: str, result: dict[str, Any]) -> None:
 def faults(_name: str, result: dict[str, Any]) -> None:
     """Print every fault on a line of its own."""
     for fault in result["faults"]:
-        click.echo(fault)
-    click.echo(f"{result['folder']}: {len(result['faults']) or 'no'} faults, {result['seconds']:.1f} s")
+        tell(fault)
+    tell(f"{result['folder']}: {len(result['faults']) or 'no'} faults, {result['seconds']:.1f} s")
 
 
 HEADS = {
@@ -228,15 +234,15 @@ def planned(_name: str, result: dict[str, Any]) -> None:
 
     rows = [{**one, "disk_gb": sum(one["disk_gb"].values())} for one in result["stages"]]
     rows.append({"name": "in all", **result["totals"]})
-    click.echo(" " * 8 + "".join(f"{head:>12}" for head in HEADS.values()))
+    tell(" " * 8 + "".join(f"{head:>12}" for head in HEADS.values()))
     for row in rows:
-        click.echo(f"{row['name']:8}" + "".join(f"{rounded(row[name]):>12}" for name in HEADS))
+        tell(f"{row['name']:8}" + "".join(f"{rounded(row[name]):>12}" for name in HEADS))
     most = result["dominates"]
     share = most["wall_hours"] / result["totals"]["wall_hours"]
-    click.echo(f"most of the time: {most['stage']}, {most['name']} ({share:.0%})")
+    tell(f"most of the time: {most['stage']}, {most['name']} ({share:.0%})")
     bare = ", ".join(f"{rounded(result['without_strangers'][name])} {HEADS[name]}" for name in list(HEADS)[:2])
-    click.echo(f"with --strangers 0: {bare}")
-    click.echo(f"raw shards in place of PNG: {rounded(result['raw_shards_gb'])} GB")
+    tell(f"with --strangers 0: {bare}")
+    tell(f"raw shards in place of PNG: {rounded(result['raw_shards_gb'])} GB")
     for limit in result["limits"]:
-        click.echo(f"from {rounded(limit['start'])} {limit['of']}: {limit['what']}; then: {limit['change']}")
-    click.echo("measured on {cores} cores of {cpu}, {python}; what is larger is reckoned".format(**result["machine"]))
+        tell(f"from {rounded(limit['start'])} {limit['of']}: {limit['what']}; then: {limit['change']}")
+    tell("measured on {cores} cores of {cpu}, {python}; what is larger is reckoned".format(**result["machine"]))
