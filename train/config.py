@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from curate.contract import check_seal, read_json
 from train.errors import ConfigError
@@ -183,7 +183,8 @@ def described(run: Path) -> dict[str, Any]:
     """RUN/config.json. Raises DamagedError or ConfigError if it is not as it was written."""
     told = read_json(run / CONFIG)
     check_seal(run / CONFIG, told)
-    if not isinstance(told, dict) or not told.keys() >= {"config", "size", "colors"}:
+    kinds = {"config": dict, "size": int, "colors": dict}
+    if not isinstance(told, dict) or not all(isinstance(told.get(name), kind) for name, kind in kinds.items()):
         raise ConfigError(f"{run / CONFIG} is not of a run: give another folder, or train again")
     return told
 
@@ -195,10 +196,17 @@ def from_json(values: Mapping[str, Any]) -> Config:
         raise ConfigError(
             f"the run's config.json has other keys than this version ({odd[0]}): train again with --fresh"
         )
-    try:
-        return check(Config(**values))
-    except TypeError as error:
-        raise ConfigError(f"the run's config.json has values that are none ({error}): train again") from None
+    usual = asdict(Config())
+    if odd := [name for name, value in values.items() if not _is_of(value, type(usual[name]))]:
+        raise ConfigError(f"{odd[0]} in the run's config.json is {values[odd[0]]!r}, which is none: train again")
+    return check(Config(**values))
+
+
+def _is_of(value: object, kind: type) -> bool:
+    """Whether JSON holds a setting of a kind; a share of 1 may be written as a whole number."""
+    if kind is float:
+        return type(value) in {int, float} and math.isfinite(cast("float", value))
+    return type(value) is kind
 
 
 def _value(key: str, text: str, kind: type) -> Any:

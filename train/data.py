@@ -23,6 +23,7 @@ from train.config import Config
 from train.errors import NurieError, RunError
 from train.order import batch_numbers
 from train.pairs import Pairs, style_places, weights
+from train.tags import check_places
 from train.unpack import Pixels, unpack
 
 PART = 8  # pairs that a thread takes at once; handing over fewer would cost as much as is gained
@@ -219,6 +220,7 @@ def _vary(record: bytes, drawn: Drawn, pairs: Pairs, choices: Choices, whole: Ga
     mask, inside = content_mask(pair.box, pairs.index.size), _inside(pair.box)
     color = np.full_like(pair.color, 255)
     color[inside] = pair.line[inside] if choices.target == "lines" else pair.color[inside]
+    check_places(pair.tags, len(pairs.vocabulary))
     tags = np.zeros(len(pairs.vocabulary), np.float32)
     tags[pair.tags] = drawn.kept[pair.tags]
     whole.tags[place] = tags

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from pathlib import Path
 from typing import NamedTuple
+from warnings import catch_warnings
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from train.errors import PictureError
 
+MOST = 100_000_000  # pixels of a drawing: some 2 GB while it is coloured
+LARGEST = 1 << 30  # bytes of its file
+SCAN = b"\xff\xda"  # where a scan of a JPEG begins, which may be thirty bytes and goes over all pixels
+WORK = 5e9  # most pixels that all of them together may go over: some ten seconds
 Box = tuple[slice, slice]
 Pixels = npt.NDArray[np.uint8]
 
@@ -25,12 +33,15 @@ class Drawing(NamedTuple):
 
 
 def read_drawing(path: Path) -> Drawing:
-    """Open a PNG or JPEG, of 8 or 16 bits, gray or in colour. Raises PictureError if it is no picture."""
+    """Open a PNG or JPEG, of 8 or 16 bits, gray or in colour.
+
+    Raises PictureError if it is no picture, or one of more than MOST pixels, which is told by its header.
+    """
+    data = _bytes(path)
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read ({error.strerror}): give a PNG or JPEG of line art") from None
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if _fits(path, data) else None
+    except cv2.error as error:
+        raise PictureError(f"{path} cannot be read ({error.err}): give a PNG or JPEG of line art") from None
     if pixels is None:
         raise PictureError(f"{path} is not a picture that can be read: give a PNG or JPEG of line art")
     if pixels.dtype == np.uint16:
@@ -42,6 +53,36 @@ def read_drawing(path: Path) -> Drawing:
         share = alpha[..., None].astype(np.float32) / 255
         pixels = np.rint(pixels[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
     return Drawing(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8), alpha)
+
+
+def _bytes(path: Path) -> bytes:
+    """What a file holds; of a FIFO nothing is waited for."""
+    try:
+        if not path.is_file():
+            raise PictureError(f"{path} is no file: give a PNG or JPEG of line art")
+        with path.open("rb") as file:
+            data = file.read(min(path.stat().st_size, LARGEST) + 1)
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read ({error.strerror}): give a PNG or JPEG of line art") from None
+    if len(data) > LARGEST:
+        raise PictureError(f"{path} has more than {LARGEST:,} bytes: give a smaller PNG or JPEG of line art")
+    return data
+
+
+def _fits(path: Path, data: bytes) -> bool:
+    """Whether a file is a PNG or JPEG at all. Raises PictureError if it is one of too many pixels."""
+    try:
+        with catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            width, height = image.size
+    except Image.DecompressionBombError:
+        width = height = MOST
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error):
+        return False
+    if width * height > MOST:
+        raise PictureError(f"{path} has more than {MOST:,} pixels: give a smaller one")
+    if data.count(SCAN) * width * height > WORK and data.count(SCAN) > 1:
+        raise PictureError(f"{path} has {data.count(SCAN):,} scans, too many for its size: save it anew")
+    return True
 
 
 def fit(gray: Pixels, size: int) -> tuple[npt.NDArray[np.float32], Box]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -12,9 +13,9 @@ import pandas as pd
 import tensorflow as tf
 
 from curate.contract import VOCABULARY, DamagedError, NurieError, ShardIndex, digests, read_index, read_vocabulary
-from train.errors import RunError
+from train.errors import AGAIN, RunError
 from train.order import Weights, rarity, weigh
-from train.tags import names_a_side
+from train.tags import check_places, names_a_side
 
 CHUNK = 1024  # pairs whose tags are read at once
 FOOTER = 4  # bytes after a record: its checksum
@@ -53,7 +54,7 @@ class Pairs:
         self.listings = [(shards / name).with_suffix(".parquet") for name in names]
         self._check(names)
         self.vocabulary = read_vocabulary(shards)
-        tables = [pd.read_parquet(path, columns=["offset", "length"]) for path in self.listings]
+        tables = [_listing(path, ["offset", "length"], np.int64) for path in self.listings]
         self.files = [np.memmap(shards / name, np.uint8, "r") for name in names]
         self.shard = np.repeat(np.arange(len(names), dtype=np.int32), [len(table) for table in tables])
         listing = pd.concat(tables) if tables else pd.DataFrame({"offset": [], "length": []})
@@ -86,7 +87,7 @@ class Pairs:
         return self._listed("family")
 
     def _listed(self, column: str) -> list[str]:
-        return [value for path in self.listings for value in pd.read_parquet(path, columns=[column])[column].to_list()]
+        return [str(value) for path in self.listings for value in _listing(path, [column])[column]]
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -113,10 +114,24 @@ def weights(pairs: Pairs, balance: float) -> Weights:
     found = np.empty(len(pairs))
     for start in range(0, len(pairs), CHUNK):
         numbers = range(start, min(start + CHUNK, len(pairs)))
-        tags = tf.io.parse_example([pairs.read(number) for number in numbers], feature)["tags"]
+        try:
+            tags = tf.io.parse_example([pairs.read(number) for number in numbers], feature)["tags"]
+        except tf.errors.InvalidArgumentError as error:
+            raise RunError(f"{pairs.folder} has a record that is no pair ({error.message}): {AGAIN}") from None
         rows, values = tags.value_rowids().numpy(), tags.flat_values.numpy()
+        check_places(values, len(pairs.vocabulary))
         found[start : start + CHUNK] = weigh(values, rows, len(numbers), rare)
     return Weights(found)
+
+
+def _listing(path: Path, columns: list[str], kind: Any = None) -> pd.DataFrame:
+    """Columns of a listing. Raises DamagedError for one that is none, though the index vouches for it."""
+    try:
+        table = pd.read_parquet(path, columns=columns)
+        return table if kind is None else table.astype(kind)
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        told = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DamagedError(f"{path} lists no pairs ({told}): make the shards again") from None
 
 
 def _masked(crc: int) -> int:

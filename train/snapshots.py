@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,6 +90,7 @@ def spread(step: int, keep_every: int, snapshot_every: int) -> set[int]:
 def read(path: Path, wanted: Collection[str] = ()) -> tuple[Clock, dict[str, Any]]:
     """A snapshot's clock and its arrays by name, or only those `wanted`. Raises RunError if it cannot be read."""
     try:
+        _check_claims(path)
         with path.open("rb") as bytes_, np.load(bytes_, allow_pickle=False) as file:
             chosen = [name for name in file.files if not wanted or name in wanted or name.startswith("clock/")]
             arrays = {name: file[name] for name in chosen}
@@ -98,6 +100,13 @@ def read(path: Path, wanted: Collection[str] = ()) -> tuple[Clock, dict[str, Any
     except Exception as error:  # noqa: BLE001  # of damaged bytes NumPy and zipfile raise what they will
         said = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise RunError(f"{path} cannot be read ({said}): delete it to go on from the one before") from None
+
+
+def _check_claims(path: Path) -> None:
+    """Raise ValueError for packed arrays, which `save` never writes: they may unpack to any size."""
+    with zipfile.ZipFile(path) as archive:
+        if packed := [one.filename for one in archive.infolist() if one.compress_type != zipfile.ZIP_STORED]:
+            raise ValueError(f"{packed[0]} is packed")
 
 
 def load(path: Path, state: Mapping[str, Any]) -> Clock:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from train.errors import TagError
+from train.errors import AGAIN, RunError, TagError
 
 Colors = Mapping[str, Sequence[str]]
 """Colour tags of the vocabulary as (colour, noun), from the shards' index."""
@@ -42,6 +42,12 @@ def multi_hot(tags: Iterable[str], vocabulary: Sequence[str]) -> npt.NDArray[np.
             raise TagError(f"the model knows no tag {tag!r}: {hint}")
         encoded[places[tag]] = 1
     return encoded
+
+
+def check_places(places: Sequence[int] | npt.NDArray[np.int64], vocabulary: int) -> None:
+    """Raise RunError if one of the places of a pair's tags is not in a vocabulary of that length."""
+    if len(places) and not (min(places) >= 0 and max(places) < vocabulary):
+        raise RunError(f"the shards have a pair with a tag that their vocabulary lacks: {AGAIN}")
 
 
 def names(encoded: npt.NDArray[np.float32], vocabulary: Sequence[str]) -> list[str]:

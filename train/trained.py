@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +14,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from curate.contract import atomic_write, sha256
+from curate.contract import atomic_write, read_vocabulary, sha256
 from train.config import CONFIG, Config, described, from_json
 from train.data import Batch, white_outside
 from train.errors import RunError
@@ -20,6 +23,10 @@ from train.layers import FiLM
 MODEL = "model.keras"
 BEST = "best.keras"
 TAGS = "vocabulary.txt"
+KNOWN = {"nurie>FiLM": FiLM}
+"""The only layer that Keras does not bring."""
+PARTS = {"metadata.json", "config.json", "model.weights.h5"}
+"""What Keras stores a model as."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +79,36 @@ def _vocabulary(run: Path, told: Mapping[str, Any]) -> list[str]:
     path = run / TAGS
     if not path.is_file() or told.get("vocabulary") not in {None, sha256(path)}:
         raise RunError(f"{path} is not the training's: copy its shards' tags.txt there")
-    return path.read_text("utf-8").splitlines()
+    return read_vocabulary(run, TAGS)
 
 
 def _model(path: Path) -> keras.Model:
     try:
-        known = {"nurie>FiLM": FiLM}  # the only layer that Keras does not bring
-        model = keras.saving.load_model(path, custom_objects=known, compile=False, safe_mode=True)
+        _check_claims(path)
+        model = keras.saving.load_model(path, custom_objects=KNOWN, compile=False, safe_mode=True)
     except Exception as error:  # noqa: BLE001  # of damaged bytes Keras, zipfile, h5py and json raise what they will
         said = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise RunError(f"{path} cannot be loaded ({said}): train again") from None
     if not isinstance(model, keras.Model) or not model.built:
         raise RunError(f"{path} holds no model: train again")
     return model
+
+
+def _check_claims(path: Path) -> None:
+    """Raise ValueError for a model that would take more memory than its file has bytes, as a stranger's may.
+
+    Its layers are made without their weights, which are then counted.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if {one.filename for one in archive.infolist()} != PARTS or len(archive.infolist()) != len(PARTS):
+            raise ValueError(f"it holds other files than {', '.join(sorted(PARTS))}")
+        if sum(one.file_size for one in archive.infolist()) > path.stat().st_size:
+            raise ValueError("it is packed, which `train` never does")
+        layers = json.loads(archive.read("config.json"))
+    with keras.StatelessScope(initialize_variables=False):
+        model = keras.saving.deserialize_keras_object(layers, custom_objects=KNOWN, safe_mode=True)
+        if 4 * sum(math.prod(weight.shape) for weight in model.weights) > path.stat().st_size:
+            raise ValueError("its layers have more weights than it holds")
 
 
 def colored(generator: Any, batch: Batch, tags: Any) -> npt.NDArray[np.float32]:

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from zlib_ng import zlib_ng
 
 from curate.contract import ShardIndex
-from train.errors import RunError
+from train.errors import AGAIN, RunError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -47,6 +47,8 @@ def unpack(record: bytes, style: int, index: ShardIndex) -> Pair:
         color = features["color"].bytes_list.value[0]
         read = read_raw if index.encoding == "raw" else read_png
         top, left, height, width = features["content_box"].int64_list.value
+        if min(top, left, height, width) < 0 or max(top + height, left + width) > index.size:
+            raise ValueError("its content lies outside of its square")
         tags = list(features["tags"].int64_list.value)
         return Pair(read(line, index.size, 1), read(color, index.size, 3), (top, left, height, width), tags)
     except (DecodeError, IndexError, ValueError) as error:
@@ -55,7 +57,9 @@ def unpack(record: bytes, style: int, index: ShardIndex) -> Pair:
 
 
 def read_raw(data: bytes, size: int, channels: int) -> Pixels:
-    """Pixels in rows: (size, size, channels)."""
+    """Pixels in rows: (size, size, channels). Raises RunError if they are not as many."""
+    if len(data) != size * size * channels:
+        raise RunError(f"the shards have a pair of {len(data):,} bytes that is not one of {size} px: {AGAIN}")
     return np.frombuffer(data, np.uint8).reshape(size, size, channels)
 
 
@@ -69,10 +73,15 @@ def read_png(data: bytes, size: int, channels: int) -> Pixels:
         np.add.accumulate(columns, axis=0, out=columns)
         return np.asarray(cv2.transpose(columns), np.uint8)[..., None]
     mode = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode) if _claims(data, size) else None
     if pixels is None or pixels.shape[:2] != (size, size):
-        raise RunError(f"the shards have a pair whose PNG is no picture of {size} px: run `curate shard` again")
+        raise RunError(f"the shards have a pair whose PNG is no picture of {size} px: {AGAIN}")
     return np.asarray(pixels, np.uint8).reshape(size, size, channels)
+
+
+def _claims(data: bytes, size: int) -> bool:
+    """Whether the header says so: to decode what claims more would take memory without bound."""
+    return data[:8] == SIGNATURE and data[12:24] == struct.pack(">4sII", b"IHDR", size, size)
 
 
 def _filtered(data: bytes, size: int, channels: int) -> Pixels | None:
