@@ -1,0 +1,60 @@
+"""Bombs, one by one: fate, seconds and peak memory of each.
+
+    python -m tests.faults.bombs [--json]
+
+Exit code 1 if one takes more than ten seconds of CPU time or two gigabytes, or makes an error of the wrong class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.faults.fuzz import CRASHES
+from tests.faults.hostile import bombs
+from tests.faults.hostile.watch import Watched
+
+Row = dict[str, Any]
+
+
+def explode(work: Path, *, long: bool, keep: Path = CRASHES) -> list[Row]:
+    """Read every bomb in a watched process; a row each."""
+    rows = []
+    (work / "bomb").mkdir(parents=True)
+    with Watched(work / "corpus", work / "scratch", keep) as watched:
+        for number, (name, (reader, make)) in enumerate(bombs.every(work / "corpus", long=long).items()):
+            path = work / "bomb" / str(number)
+            path.write_bytes(make())
+            started = time.monotonic()
+            found = watched.run({"reader": reader, "files": [str(path)]})
+            seconds, size = time.monotonic() - started, path.stat().st_size
+            path.unlink()
+            fates, faults = "".join(found["fates"]), [fault["what"] for fault in found["faults"]]
+            rows.append({"bomb": name, "bytes": size, "fate": fates, "seconds": round(seconds, 1), "peak": found["peak"], "faults": faults})  # fmt: skip
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown."""
+    lines = ["| bomb | bytes | fate | s | peak MiB |", "| --- | ---: | --- | ---: | ---: |"]
+    lines += [f"| {row['bomb']} | {row['bytes']:,} | {', '.join(row['faults']) or row['fate']} | {row['seconds']} | {row['peak'] >> 20:,} |" for row in rows]  # fmt: skip
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Explode all of them, and tell what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        rows = explode(Path(work), long=True)
+    print(json.dumps({"bombs": rows}) if asked.json else table(rows))
+    raise SystemExit(1 if any(row["faults"] for row in rows) else 0)
+
+
+if __name__ == "__main__":
+    main()

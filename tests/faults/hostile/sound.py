@@ -1,0 +1,163 @@
+"""Small sound files of every kind that is read: what mutations begin with. Equal on every run of one environment."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from curate import dedupe, extract, shards
+from curate.scan import Source
+from curate.split import Shares
+
+SVG = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 6"><defs><linearGradient id="g"><stop stop-color="red"/>'
+    b'<stop offset="1" stop-color="#00f"/></linearGradient><filter id="f"><feGaussianBlur stdDeviation=".1"/></filter>'
+    b'</defs><g id="a"><rect width="4" height="3" fill="url(#g)" filter="url(#f)"/></g><use href="#a" x="3" y="2"/>'
+    b'<path d="M0 0 C1 2 3 4 5 6 Z" stroke="#080" stroke-width=".5" fill="none"/></svg>'
+)
+POST = {
+    "id": 7,
+    "md5": "0" * 32,
+    "rating": "g",
+    "score": 3,
+    "tag_string": "blue_hair smile 1girl",
+    "tag_string_artist": "someone",
+    "source": "https://example.org/7",
+    "nested": {"up": [1, 2.5, None, True], "text": "snow \u96ea"},
+}
+
+
+def drawing(seed: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """(height, width, 3) coloured boxes with dark outlines."""
+    rng = np.random.default_rng(seed)
+    rgb = np.full((height, width, 3), 255, np.uint8)
+    for _ in range(4):
+        top, left = rng.integers(0, height - 4), rng.integers(0, width - 4)
+        rgb[top : top + height // 2, left : left + width // 2] = 0
+        rgb[top + 1 : top + height // 2 - 1, left + 1 : left + width // 2 - 1] = rng.integers(60, 255, 3)
+    return rgb
+
+
+def _saved(image: Image.Image, form: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def pictures() -> dict[str, list[bytes]]:
+    """Pictures of some pixels, by format."""
+    rgb = Image.fromarray(drawing(1, 9, 12))
+    rgba, palette = rgb.convert("RGBA"), rgb.convert("P")
+    rgba.putpixel((2, 2), (9, 9, 9, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    more = {"save_all": True, "append_images": [Image.fromarray(drawing(2, 9, 12))]}
+    deep = Image.fromarray((drawing(3, 9, 12)[..., 0].astype(np.uint16) * 257))
+    return {
+        "png": [_saved(rgb, "PNG"), _saved(rgba, "PNG"), _saved(deep, "PNG"), _saved(palette, "PNG", transparency=1)],
+        "apng": [_saved(rgb, "PNG", **more)],
+        "jpeg": [_saved(rgb, "JPEG", exif=exif), _saved(rgb, "JPEG", progressive=True), _saved(rgb.convert("CMYK"), "JPEG")],
+        "webp": [_saved(rgba, "WEBP", lossless=True), _saved(rgb, "WEBP"), _saved(rgb, "WEBP", **more)],
+        "gif": [_saved(palette, "GIF"), _saved(rgb, "GIF", **more)],
+        "bmp": [_saved(rgb, "BMP"), _saved(palette, "BMP")],
+        "tiff": [
+            *(_saved(rgb, "TIFF", compression=name) for name in ("raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg")),
+            _saved(rgb.convert("1"), "TIFF", compression="group4"),
+            _saved(deep, "TIFF", **more),
+        ],
+        "avif": [_saved(rgb, "AVIF", speed=10)],
+        "svg": [SVG],
+    }
+
+
+def texts() -> dict[str, list[bytes]]:
+    """Sidecars and tables, by the name that they are read by."""
+    post, short = json.dumps(POST).encode(), {"tags": "smile, blue hair", "artist": "x"}
+    files = [{"file_name": "a.png", "text": "smile, blue hair"}, {"file_name": "b/c.png", "tags": "red"}]
+    columns = {"id": [7, 8], "md5": ["0" * 32, "1" * 32], "tags": [["a"], ["b", "c"]], "score": [1, None]}
+    parquet = io.BytesIO()
+    pq.write_table(pa.table(columns), parquet, compression="zstd")
+    return {
+        "a.png.json": [post, json.dumps(short, indent=1).encode()],
+        "a.png.txt": [b"blue hair, smile, artist:someone\n", b"blue hair\nsmile\ncreator:x\n"],
+        "posts.jsonl": [b"".join(json.dumps(POST | {"id": n}).encode() + b"\n" for n in range(3))],
+        "posts.json": [json.dumps([POST, POST | {"id": 8}]).encode(), post + b"\n" + post],
+        "metadata.jsonl": [b"".join(json.dumps(one).encode() + b"\n" for one in files)],
+        "metadata.csv": [b'file_name,text,score\r\na.png,"smile, blue hair",3\r\nb/c.png,"a ""b""\n",\r\n'],
+        "meta_cap.json": [json.dumps({"a": {"tags": "x, y"}, "/m/b/c.png": {"caption": "z"}}).encode()],
+        "posts.parquet": [parquet.getvalue()],
+        "aliases": [b"# of colours\nblond_hair,blonde_hair\ngrey\tgray\n"],
+        "implications": [b"cat_ears,animal_ears\nanimal_ears,ears\n"],
+    }
+
+
+def once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` filled, now or before; two at once make it twice, and one of them is taken."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(mkdtemp(dir=folder.parent))
+        make(made)
+        try:
+            made.rename(folder)
+        except OSError:
+            shutil.rmtree(made)
+    return folder
+
+
+def data(folder: Path) -> Path:
+    """A folder with `art`, its `dataset` and `shards` of 16 px."""
+
+    def make(made: Path) -> None:
+        (made / "art").mkdir()
+        for number in range(6):
+            Image.fromarray(drawing(number, 24, 30)).save(made / "art" / f"{number}.png")
+            (made / "art" / f"{number}.txt").write_text(f"blue_hair, tag{number % 2}\n")
+        source = [Source("art", made / "art")]
+        extract.extract(source, made / "dataset", extract.Options(lines=("dilate",), size=16))
+        dedupe.dedupe(made / "dataset", dedupe.Options(shares=Shares(0.6, 0.2, 0.2)))
+        shards.shard(made / "dataset", made / "shards", shards.Options(shard_size=3, min_count=1))
+
+    return once(folder, make)
+
+
+def run(folder: Path, made_from: Path) -> Path:
+    """A run folder whose model was not trained: `train` reads it like any other."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from train import networks, snapshots, trained  # the first import of TensorFlow
+    from train.config import override
+    from train.folder import prepare
+    from train.pairs import open_index
+    from train.presets import preset
+
+    settings = ("width=2", "levels=2", "tag_width=2", "discriminator_width=2", "half_until=0")
+
+    def make(made: Path) -> None:
+        config = override(preset("tags", gpu=False), settings)
+        index = open_index(made_from / "shards")
+        prepare(made_from / "shards", made / "run", config, fresh=False)
+        generator = networks.generator(config, index.size, len((made / "run/vocabulary.txt").read_text().split()))
+        trained.save(made / "run", generator)
+        state = {f"average/{place:03d}": weight for place, weight in enumerate(generator.weights[:3])}
+        snapshots.save(made / "run", snapshots.Clock(4, 32, 1.5), state)
+
+    return once(folder, make)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG, with the checksum that it ought to have."""
+    import zlib
+
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
