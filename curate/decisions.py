@@ -5,7 +5,6 @@ A decision names pictures by id, so it outlives a dataset begun afresh, and othe
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 
 from curate import hold, ledger, manifest
 from curate.errors import NurieError
+from curate.scan import recorded
 from curate.tags import normalize, unique
 
 PAIRS = ("different", "duplicate", "alternate")
@@ -141,7 +141,7 @@ def _named(dataset: Path, kind: str, pictures: Sequence[str], tags: str | Sequen
 def _identify(dataset: Path, key: str) -> str:
     """The id of the readable picture that has this id or path."""
     table = manifest.read_parts(dataset / "records", ["id", "path", "role", "dropped"])
-    path = unicodedata.normalize("NFC", key)
+    key = path = recorded(key)
     rows = table.filter(pc.or_kleene(pc.equal(table["id"], key), pc.equal(table["path"], path)))
     found = rows.filter(pc.is_null(rows["dropped"]))["id"].unique().to_pylist()
     if len(found) > 1:

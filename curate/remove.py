@@ -10,7 +10,6 @@ Where the first of a family is removed, the next one names the family, and with 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 from curate import hold, ledger, manifest, optout
 from curate.errors import NurieError
 from curate.optout import Entry
+from curate.scan import recorded
 from curate.sweep import sweep
 
 NEXT = "run `curate dedupe`, then make shards and selections anew: those made before hold what was removed"
@@ -67,12 +67,13 @@ def _finish(dataset: Path) -> dict[str, Any]:
 
 def _entry(dataset: Path, records: pa.Table, key: str) -> Entry:
     """What is to be remembered for an argument."""
+    key = recorded(key)
     kind, _, name = key.partition(":")
     if kind.lower() == optout.ARTIST:
         if not name.strip():
             raise NurieError(f"{key!r} names no artist: write artist:NAME")
         return optout.ARTIST, optout.artist_tag(name)
-    rows = records.filter(pc.equal(records["path"], unicodedata.normalize("NFC", key)))
+    rows = records.filter(pc.equal(records["path"], key))
     ids = rows["id"].unique().to_pylist()
     if not ids and re.fullmatch("[0-9a-f]{32}", key.lower()):
         return optout.ID, key.lower()

@@ -75,6 +75,11 @@ def scan(sources: Sequence[Source]) -> Iterator[SourceFile]:
             yield SourceFile(source.name, path, None if path.encode() == raw else raw, file, sidecars, above, size)
 
 
+def recorded(name: str) -> str:
+    """A path as the user's shell gives it, as records tell it: NFC, with bytes that are not UTF-8 spelled out."""
+    return _text(os.fsencode(name))
+
+
 def _text(raw: bytes) -> str:
     return unicodedata.normalize("NFC", raw.decode("utf-8", "backslashreplace"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,6 +13,7 @@ from curate import decisions, ledger, manifest
 from curate.contract import ENDINGS, read_index
 from curate.errors import NurieError
 from curate.optout import REASON
+from curate.scan import recorded
 
 Row = dict[str, Any]
 
@@ -40,7 +40,8 @@ def why(dataset: Path, key: str, *, chosen: Path | None = None, shards: Path | N
     Raises NurieError if no record has that path or id.
     """
     ledger.read_state(dataset, "manifest", ledger.DECISIONS)
-    rows = _having(dataset, id=[key], path=[unicodedata.normalize("NFC", key)]).to_pylist()
+    key = recorded(key)
+    rows = _having(dataset, id=[key], path=[key]).to_pylist()
     if not rows:
         raise NurieError(f"no record has the path or id {key!r}: paths are relative to their source folder")
     named = {one for row in rows for one in (row["id"], row["duplicate_of"]) if one}

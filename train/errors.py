@@ -8,7 +8,16 @@ from contextlib import contextmanager
 
 from curate.contract import REMEDIES, NurieError
 
-__all__ = ["AGAIN", "ConfigError", "NotFiniteError", "NurieError", "PictureError", "RunError", "TagError", "system_told"]
+__all__ = [
+    "AGAIN",
+    "ConfigError",
+    "NotFiniteError",
+    "NurieError",
+    "PictureError",
+    "RunError",
+    "TagError",
+    "system_told",
+]
 
 AGAIN = "run `curate verify` on them, and `curate shard` again"
 """What to do with shards that hold what they cannot."""

@@ -68,7 +68,8 @@ class Pairs:
             if isinstance(found, OSError) or path not in told or found != told[path].sha256:
                 raise DamagedError(f"{path} is not what the index says: {remedy}")
         for path in (self.folder / name for name in names):
-            if not path.is_file() or path.stat().st_size != told[path].bytes:
+            size = path.stat().st_size if path.is_file() else 0
+            if not size or size != told[path].bytes:  # no shard is empty
                 raise DamagedError(f"{path} is not of the size that the index says: {remedy}")
 
     @cached_property

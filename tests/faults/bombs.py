@@ -34,14 +34,25 @@ def explode(work: Path, *, long: bool, keep: Path = CRASHES) -> list[Row]:
             seconds, size = time.monotonic() - started, path.stat().st_size
             path.unlink()
             fates, faults = "".join(found["fates"]), [fault["what"] for fault in found["faults"]]
-            rows.append({"bomb": name, "bytes": size, "fate": fates, "seconds": round(seconds, 1), "peak": found["peak"], "faults": faults})  # fmt: skip
+            rows.append(
+                {
+                    "bomb": name,
+                    "bytes": size,
+                    "fate": fates,
+                    "seconds": round(seconds, 1),
+                    "peak": found["peak"],
+                    "faults": faults,
+                }
+            )
     return rows
 
 
 def table(rows: list[Row]) -> str:
     """Markdown."""
     lines = ["| bomb | bytes | fate | s | peak MiB |", "| --- | ---: | --- | ---: | ---: |"]
-    lines += [f"| {row['bomb']} | {row['bytes']:,} | {', '.join(row['faults']) or row['fate']} | {row['seconds']} | {row['peak'] >> 20:,} |" for row in rows]  # fmt: skip
+    for row in rows:
+        told = ", ".join(row["faults"]) or row["fate"]
+        lines.append(f"| {row['bomb']} | {row['bytes']:,} | {told} | {row['seconds']} | {row['peak'] >> 20:,} |")
     return "\n".join(lines)
 
 

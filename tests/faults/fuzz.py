@@ -48,7 +48,9 @@ def jobs(tally: Row, only: list[str]) -> Iterator[Row]:
     while open_lanes:
         least = min(tally["lanes"].get("/".join(lane), {}).get("batches", 0) for lane in open_lanes)
         for reader, kind in list(open_lanes):
-            lane = tally["lanes"].setdefault(f"{reader}/{kind}", {"batches": 0, "inputs": 0, "fates": {}, "ended": False})
+            lane = tally["lanes"].setdefault(
+                f"{reader}/{kind}", {"batches": 0, "inputs": 0, "fates": {}, "ended": False}
+            )
             if lane["batches"] > least:
                 continue  # where the last run stopped midway through a round
             count = round(BATCH * READERS[reader].weight * (GUIDED if kind == "guided" else 1))
@@ -109,7 +111,10 @@ def begun(path: Path) -> Row:
 
 def table(tally: Row) -> str:
     """Inputs and fates by reader, as Markdown."""
-    rows = ["| reader | inputs | " + " | ".join(KINDS) + " | fates |", "| --- |" + " ---: |" * (1 + len(KINDS)) + " --- |"]
+    rows = [
+        "| reader | inputs | " + " | ".join(KINDS) + " | fates |",
+        "| --- |" + " ---: |" * (1 + len(KINDS)) + " --- |",
+    ]
     for name in [name for name, reader in READERS.items() if reader.weight]:
         told = {kind: tally["lanes"].get(f"{name}/{kind}", {"inputs": 0, "fates": {}}) for kind in KINDS}
         fates: dict[str, int] = {}

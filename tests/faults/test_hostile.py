@@ -1,4 +1,4 @@
-"""The short version of the long runs: kept inputs, some of each mutation, the bombs; and that the harness sees faults."""
+"""The short version of the long runs: kept inputs, some of each mutation, bombs; and that the harness sees faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults import bombs, fuzz
 from tests.faults.hostile import child, readers
-from tests.faults.hostile.readers import READERS, Place, Reader
+from tests.faults.hostile.readers import READERS, Place
 from tests.faults.hostile.watch import Watched
 
 CHEAP = [name for name, reader in READERS.items() if reader.weight and not reader.tensorflow]
@@ -50,9 +50,11 @@ def test_every_bomb_costs_one_fate_and_bounded_memory(tmp_path: Path) -> None:
 def test_two_runs_are_one_long_run(tmp_path: Path) -> None:
     only, counted = ["sidecar-json", "bmp"], {}
     for name, steps in (("once", (900,)), ("twice", (300, 900))):
-        for inputs in steps:
-            tally = fuzz.fuzz(inputs, tmp_path / name, tmp_path / "work", only=only, keep=tmp_path / "kept", quiet=True)
-        counted[name] = {**tally, "peak": 0}
+        told = [
+            fuzz.fuzz(inputs, tmp_path / name, tmp_path / "work", only=only, keep=tmp_path / "kept", quiet=True)
+            for inputs in steps
+        ]
+        counted[name] = {**told[-1], "peak": 0}
     assert counted["once"] == counted["twice"]
     assert counted["once"]["inputs"] >= 900
 
@@ -82,7 +84,7 @@ def _misbehaves(data: bytes, place: Place) -> str:
 def misbehaving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Watched]:
     """A child with a reader that does what it is told to."""
     here = "from tests.faults import test_hostile as t; "
-    here += "t.READERS['misbehaves'] = t.Reader(t._misbehaves, lambda _: [], 'lines'); t.child.main()"
+    here += "t.READERS['misbehaves'] = t.readers.Reader(t._misbehaves, lambda _: [], 'lines'); t.child.main()"
     monkeypatch.setattr("tests.faults.hostile.watch.WALL", 3.0)
     with Watched(tmp_path / "corpus", tmp_path / "scratch", tmp_path / "kept", memory=500 << 20) as watched:
         monkeypatch.setattr(watched, "command", ["-c", here])
@@ -90,7 +92,14 @@ def misbehaving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Wat
 
 
 def test_the_harness_sees_every_kind_of_fault_and_goes_on(misbehaving: Watched, tmp_path: Path) -> None:
-    wanted = {"crash": "signal: SIGSEGV", "hang": "hang", "memory": "memory", "error": "KeyError", "outside": "outside", "net": "outside: socket.connect"}
+    wanted = {
+        "crash": "signal: SIGSEGV",
+        "hang": "hang",
+        "memory": "memory",
+        "error": "KeyError",
+        "outside": "outside",
+        "net": "outside: socket.connect",
+    }
     files = []
     for letters in ("good", *wanted, "good again"):
         files.append(tmp_path / letters)

@@ -79,8 +79,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "round").symlink_to(".")
     (folder / "up").symlink_to(outside)
     (folder / "zero.png").symlink_to("/dev/zero")
-    for name in ("fifo.png", "posts.jsonl", "case.txt"):
-        os.mkfifo(folder / name)
+    for pipe in ("fifo.png", "posts.jsonl", "case.txt"):
+        os.mkfifo(folder / pipe)
     return folder
 
 
@@ -101,7 +101,8 @@ def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def rows(made: Path) -> list[dict[str, Any]]:
     """Rows of their manifest."""
-    return manifest.read_parts(made / "manifest").to_pylist()
+    found: list[dict[str, Any]] = manifest.read_parts(made / "manifest").to_pylist()
+    return found
 
 
 def test_every_name_is_a_record_under_its_own_bytes(rows: list[dict[str, Any]]) -> None:
@@ -115,7 +116,8 @@ def test_links_and_pipes_are_rows_that_say_what_they_are(rows: list[dict[str, An
     told = {row["path"]: row["error"] for row in rows if row["dropped"] == "unreadable"}
     assert len(told) == UNREADABLE
     assert "No such file" in told["nowhere.png"]
-    assert told["loop.png"] and "not a regular file" not in told["loop.png"]
+    assert told["loop.png"]
+    assert "not a regular file" not in told["loop.png"]
     assert all("not a regular file" in told[name] for name in ("fifo.png", "posts.jsonl", "zero.png"))
     assert next(row for row in rows if row["path"] == "case.png")["error"] == "OSError: not a regular file"
 
@@ -152,7 +154,12 @@ def told(*arguments: str) -> str:
 def test_no_escape_reaches_the_terminal(made: Path, rows: list[dict[str, Any]]) -> None:
     path = next(row["path"] for row in rows if "owned" in row["path"] and "/" not in row["path"])
     own = os.fsdecode(b"\x1b[2J\xff")
-    for arguments in (["tags", str(made)], ["why", str(made), path], ["why", str(made), own], ["verify", f"{made}{own}"]):
+    for arguments in (
+        ["tags", str(made)],
+        ["why", str(made), path],
+        ["why", str(made), own],
+        ["verify", f"{made}{own}"],
+    ):
         shown = told(*arguments)
         assert not WILD.search(shown)
         assert "\\u001b[" in shown or "\\x1b[" in shown
@@ -202,6 +209,12 @@ def test_files_that_change_while_they_are_read_are_rows(restless: Path, tmp_path
         assert result["in"] == result["kept"] + sum(result["dropped"].values())
         assert abs(result["in"] - len(files)) <= 16  # pictures, and sidecars whose pictures were away
         assert verify.verify(tmp_path / str(number)) == []
-        stored = {row["id"] for row in manifest.read_parts(tmp_path / str(number) / "manifest").to_pylist() if not row["dropped"]}
-        pairs = pq.read_table(manifest.part(tmp_path / str(number) / "pairs", 0))["id"].to_pylist() if result["in"] else []
+        stored = {
+            row["id"]
+            for row in manifest.read_parts(tmp_path / str(number) / "manifest").to_pylist()
+            if not row["dropped"]
+        }
+        pairs = (
+            pq.read_table(manifest.part(tmp_path / str(number) / "pairs", 0))["id"].to_pylist() if result["in"] else []
+        )
         assert stored == set(pairs)

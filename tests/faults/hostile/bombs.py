@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -92,24 +93,40 @@ def _filter(inside: str) -> str:
 PICTURES: dict[str, Callable[[], bytes]] = {
     "png of 4e18 pixels": lambda: png(0x7FFFFFFF, 0x7FFFFFFF),
     "png of 4 billion px width": lambda: png(0xFFFFFFFF, 1),
-    "png of 2 billion frames": lambda: png(1, 1, zlib.compress(b"\0\0"), chunk(b"acTL", struct.pack(">II", 0x80000000, 0))),
+    "png of 2 billion frames": lambda: png(
+        1, 1, zlib.compress(b"\0\0"), chunk(b"acTL", struct.pack(">II", 0x80000000, 0))
+    ),
     "png that claims 196 million pixels": lambda: png(14_000, 14_000, zlib.compress(b"\0")),
     "png whose one pixel unpacks to 64 MB": lambda: png(1, 1, _zeros(64 << 20)),
-    "png whose profile unpacks to 64 MB": lambda: png(1, 1, zlib.compress(b"\0\0"), chunk(b"iCCP", b"x\0\0" + _zeros(64 << 20))),
-    "png whose text unpacks to 64 MB": lambda: png(1, 1, zlib.compress(b"\0\0"), chunk(b"zTXt", b"x\0\0" + _zeros(64 << 20))),
+    "png whose profile unpacks to 64 MB": lambda: png(
+        1, 1, zlib.compress(b"\0\0"), chunk(b"iCCP", b"x\0\0" + _zeros(64 << 20))
+    ),
+    "png whose text unpacks to 64 MB": lambda: png(
+        1, 1, zlib.compress(b"\0\0"), chunk(b"zTXt", b"x\0\0" + _zeros(64 << 20))
+    ),
     "png of 200,000 empty chunks": lambda: png(1, 1, zlib.compress(b"\0\0"), chunk(b"tEXt", b"") * 200_000),
     "gif of 1,000,000 frames": lambda: gif(1_000_000),
     "gif of 16 MB of nothing": lambda: gif(1)[:-1] + bytes(16 << 20),
     "gif of 65,535 x 65,535 px": lambda: b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + gif(1)[19:],
     "tiff of 100,000 pages": lambda: tiff(100_000),
     "tiff whose page leads to itself": lambda: tiff(1)[:-4] + struct.pack("<I", 8),
-    "tiff of 4 billion pixels width": lambda: tiff(1).replace(struct.pack("<HHII", 256, 3, 1, 1), struct.pack("<HHII", 256, 4, 1, 0xFFFFFFFF)),
-    "tiff of 4 billion values": lambda: tiff(1).replace(struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 0xFFFFFFFF, 8)),
-    "bmp of 2 billion rows": lambda: b"BM" + struct.pack("<IIIIiiHHIIIIII", 60, 0, 54, 40, 1, -(2**31), 1, 24, 0, 0, 0, 0, 0, 0),
+    "tiff of 4 billion pixels width": lambda: tiff(1).replace(
+        struct.pack("<HHII", 256, 3, 1, 1), struct.pack("<HHII", 256, 4, 1, 0xFFFFFFFF)
+    ),
+    "tiff of 4 billion values": lambda: tiff(1).replace(
+        struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 0xFFFFFFFF, 8)
+    ),
+    "bmp of 2 billion rows": lambda: (
+        b"BM" + struct.pack("<IIIIiiHHIIIIII", 60, 0, 54, 40, 1, -(2**31), 1, 24, 0, 0, 0, 0, 0, 0)
+    ),
     "jpeg of 2,000 scans": lambda: jpeg(4000, 2000),
-    "webp of 16,383 x 16,383 px": lambda: b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8L" + struct.pack("<I", 10) + b"\x2f\xff\xff\xff\x0f" + bytes(5),
-    "avif that claims 4 billion px": lambda: sound.pictures()["avif"][0].replace(struct.pack(">II", 12, 9), struct.pack(">II", 0xFFFFFFFF, 9)),
-}  # fmt: skip
+    "webp of 16,383 x 16,383 px": lambda: (
+        b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8L" + struct.pack("<I", 10) + b"\x2f\xff\xff\xff\x0f" + bytes(5)
+    ),
+    "avif that claims 4 billion px": lambda: sound.pictures()["avif"][0].replace(
+        struct.pack(">II", 12, 9), struct.pack(">II", 0xFFFFFFFF, 9)
+    ),
+}
 DRAWINGS: dict[str, Callable[[], str]] = {
     "entities, ten to the ninth": lambda: "&lol9;",
     "entity of a file": lambda: "&x;",
@@ -120,10 +137,14 @@ DRAWINGS: dict[str, Callable[[], str]] = {
     "use of itself": lambda: '<g id="a"><use xlink:href="#a"/></g>',
     "100,000 groups in one another": lambda: "<g>" * 100_000 + "</g>" * 100_000,
     "400 layers in one another": lambda: '<g opacity=".9">' * 400 + '<rect width="9" height="9"/>' + "</g>" * 400,
-    "patterns in one another": lambda: "".join(
-        f'<pattern id="p{n}" width="1" height="1" patternUnits="userSpaceOnUse"><rect width="1" height="1" fill="url(#p{n + 1})"/></pattern>'
-        for n in range(2000)
-    ) + '<rect fill="url(#p0)" width="9" height="9"/>',
+    "patterns in one another": lambda: (
+        "".join(
+            f'<pattern id="p{n}" width="1" height="1" patternUnits="userSpaceOnUse">'
+            f'<rect width="1" height="1" fill="url(#p{n + 1})"/></pattern>'
+            for n in range(2000)
+        )
+        + '<rect fill="url(#p0)" width="9" height="9"/>'
+    ),
     "stroke of 1e38": lambda: '<path d="M0 0L1e30 1e30" stroke="red" stroke-width="1e38"/>',
     "dashes of 1e-9": lambda: '<path d="M0 0L1e9 1e9" stroke="red" stroke-dasharray="1e-9"/>',
     "blur of 1e6": lambda: _filter('<feGaussianBlur stdDeviation="1e6"/>'),
@@ -131,8 +152,16 @@ DRAWINGS: dict[str, Callable[[], str]] = {
     "turbulence of 1,000,000 octaves": lambda: _filter('<feTurbulence baseFrequency=".5" numOctaves="1000000"/>'),
     "20,000 large rectangles": lambda: '<rect width="9" height="9" opacity=".5"/>' * 20_000,
     "a million letters": lambda: f"<text>{'a' * 1_000_000}</text>",
-}  # fmt: skip
-HOURS = frozenset({"blur of 1e6", "uses, ten to the eighth", "dilate of 1,000", "turbulence of 1,000,000 octaves", "20,000 large rectangles"})
+}
+HOURS = frozenset(
+    {
+        "blur of 1e6",
+        "uses, ten to the eighth",
+        "dilate of 1,000",
+        "turbulence of 1,000,000 octaves",
+        "20,000 large rectangles",
+    }
+)
 """Drawings that would take for ever, and take all of the seconds that a drawing has: not in the short version."""
 LONG = frozenset({"sidecar of a million tags", "parquet whose dictionary unfolds", "drawing of 2,000 scans"})
 """The same of texts."""
@@ -145,28 +174,69 @@ TEXTS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "json of a number of 4 million digits": ("sidecar-json", lambda: b'{"score": ' + b"9" * 4_000_000 + b"}"),
     "json of 1e999999999": ("sidecar-json", lambda: b'{"score": 1e999999999, "x": -1e999999999}'),
     "sidecar of a million tags": ("sidecar-txt", lambda: b"a b," * 1_000_000),
-    "line of 32 MB in a table": ("table-posts.jsonl", lambda: b'{"id": 7, "tags": "' + b"x" * (32 << 20) + b'"}\n{"id": 7, "tags": "y"}\n'),
-    "lists in one another in a table": ("table-posts.json", lambda: b'[{"id": 7, "tags": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]"),
-    "value of 32 MB in kohya's table": ("table-meta_cap.json", lambda: b'{"a": {"tags": "' + b"x" * (32 << 20) + b'"}}'),
-    "csv of a field of 32 MB": ("table-metadata.csv", lambda: b'file_name,text\r\na.png,"' + b"x" * (32 << 20) + b'"\r\n'),
-    "csv of a quote that never ends": ("table-metadata.csv", lambda: b'file_name,text\r\na.png,"' + b"x,\r\n" * 200_000),
-    "csv of a million columns": ("table-metadata.csv", lambda: b"file_name" + b",x" * 1_000_000 + b"\r\na.png" + b",y" * 1_000_000),
+    "line of 32 MB in a table": (
+        "table-posts.jsonl",
+        lambda: b'{"id": 7, "tags": "' + b"x" * (32 << 20) + b'"}\n{"id": 7, "tags": "y"}\n',
+    ),
+    "lists in one another in a table": (
+        "table-posts.json",
+        lambda: b'[{"id": 7, "tags": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
+    ),
+    "value of 32 MB in kohya's table": (
+        "table-meta_cap.json",
+        lambda: b'{"a": {"tags": "' + b"x" * (32 << 20) + b'"}}',
+    ),
+    "csv of a field of 32 MB": (
+        "table-metadata.csv",
+        lambda: b'file_name,text\r\na.png,"' + b"x" * (32 << 20) + b'"\r\n',
+    ),
+    "csv of a quote that never ends": (
+        "table-metadata.csv",
+        lambda: b'file_name,text\r\na.png,"' + b"x,\r\n" * 200_000,
+    ),
+    "csv of a million columns": (
+        "table-metadata.csv",
+        lambda: b"file_name" + b",x" * 1_000_000 + b"\r\na.png" + b",y" * 1_000_000,
+    ),
     "parquet of 300 lists in one another": ("table-posts.parquet", lambda: _deep(300)),
     "parquet of 20 million equal texts": (
-        "table-posts.parquet", lambda: _parquet(pa.table({"id": pa.array([7]), "tags": [["x" * 20_000_000]]}), compression="zstd")),
+        "table-posts.parquet",
+        lambda: _parquet(pa.table({"id": pa.array([7]), "tags": [["x" * 20_000_000]]}), compression="zstd"),
+    ),
     "parquet whose dictionary unfolds": (
         "table-posts.parquet",
-        lambda: _parquet(pa.table({"id": pa.nulls(20_000, pa.int64()), "tags": pa.DictionaryArray.from_arrays(
-            pa.array([0] * 20_000, pa.int8()), pa.array(["x" * 10_000])).cast(pa.string())}))),
-    "parquet whose footer claims 2 GB": ("table-posts.parquet", lambda: b"PAR1" + bytes(99) + struct.pack("<I", 2**31 - 1) + b"PAR1"),
-    "snapshot of 8 TB": ("snapshot", lambda: _npz("(10**12,)".replace("10**12", str(10**12)), "<f8", zipfile.ZIP_STORED, bytes(64))),
-    "snapshot that unpacks to 64 MB": ("snapshot", lambda: _npz(f"({16 << 20},)", "<f4", zipfile.ZIP_DEFLATED, bytes(64 << 20))),
+        lambda: _parquet(
+            pa.table(
+                {
+                    "id": pa.nulls(20_000, pa.int64()),
+                    "tags": pa.DictionaryArray.from_arrays(
+                        pa.array([0] * 20_000, pa.int8()), pa.array(["x" * 10_000])
+                    ).cast(pa.string()),
+                }
+            )
+        ),
+    ),
+    "parquet whose footer claims 2 GB": (
+        "table-posts.parquet",
+        lambda: b"PAR1" + bytes(99) + struct.pack("<I", 2**31 - 1) + b"PAR1",
+    ),
+    "snapshot of 8 TB": (
+        "snapshot",
+        lambda: _npz("(10**12,)".replace("10**12", str(10**12)), "<f8", zipfile.ZIP_STORED, bytes(64)),
+    ),
+    "snapshot that unpacks to 64 MB": (
+        "snapshot",
+        lambda: _npz(f"({16 << 20},)", "<f4", zipfile.ZIP_DEFLATED, bytes(64 << 20)),
+    ),
     "snapshot of objects": ("snapshot", lambda: _npz("(1,)", "|O", zipfile.ZIP_STORED, b"cos\nsystem\n(S'false'\ntR.")),
-    "snapshot of a file elsewhere": ("snapshot", lambda: _npz("(1,)", "<f4", zipfile.ZIP_STORED, bytes(4), "../../../x.npy")),
+    "snapshot of a file elsewhere": (
+        "snapshot",
+        lambda: _npz("(1,)", "<f4", zipfile.ZIP_STORED, bytes(4), "../../../x.npy"),
+    ),
     "drawing of 4e18 pixels": ("drawing", lambda: png(0x7FFFFFFF, 0x7FFFFFFF)),
     "drawing of 1 billion pixels": ("drawing", lambda: png(32_000, 32_000, _zeros(1 << 20))),
     "drawing of 2,000 scans": ("drawing", lambda: jpeg(4000, 2000)),
-}  # fmt: skip
+}
 
 
 def models(run: Path) -> dict[str, Callable[[], bytes]]:
@@ -210,12 +280,16 @@ def models(run: Path) -> dict[str, Callable[[], bytes]]:
     }
 
 
+def _svg(inside: Callable[[], str]) -> bytes:
+    return (ENTITIES * ("&" in inside()) + SVG.format(inside())).encode()
+
+
 def every(corpus: Path, *, long: bool) -> dict[str, tuple[str, Callable[[], bytes]]]:
     """All bombs; those of the long version take seconds each, or TensorFlow."""
     found = {name: ("bomb", make) for name, make in PICTURES.items()}
     for name, inside in DRAWINGS.items():
         if long or name not in HOURS:
-            found[f"svg: {name}"] = ("bomb", lambda inside=inside: (ENTITIES * ("&" in inside()) + SVG.format(inside())).encode())  # type: ignore[misc]
+            found[f"svg: {name}"] = ("bomb", partial(_svg, inside))
     found |= {name: told for name, told in TEXTS.items() if long or name not in LONG}
     if long:
         run = sound.run(corpus / "run", sound.data(corpus / "data")) / "run"

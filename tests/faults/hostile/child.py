@@ -68,8 +68,8 @@ class Guard:
             self.seen += [f"{event} {path}" for path in _paths(event, arguments) if not self._is_inside(path)]
 
     def _is_inside(self, path: str) -> bool:
-        real = os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
-        return real == "/dev/null" or any(f"{real}/".startswith(one) for one in self._inside)
+        real = Path(os.path.realpath(Path(path).parent)) / Path(path).name  # the last part is what is written over
+        return str(real) == "/dev/null" or any(f"{real}/".startswith(one) for one in self._inside)
 
     @staticmethod
     def _writes(event: str, arguments: tuple[Any, ...]) -> bool:
@@ -118,7 +118,11 @@ def tried(name: str, data: bytes, place: Place, guard: Guard) -> tuple[str, str 
 
 
 def _told(error: BaseException) -> str:
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if "/curate/" in one.filename or "/train/" in one.filename]
+    frames = [
+        one
+        for one in traceback.extract_tb(error.__traceback__)
+        if "/curate/" in one.filename or "/train/" in one.filename
+    ]
     at = f"{Path(frames[-1].filename).name}:{frames[-1].name}" if frames else "elsewhere"
     return f"{type(error).__name__} in {at}"
 
@@ -135,7 +139,7 @@ def forget_peak() -> None:
 
 
 def work(job: Row, place: Place, shared: Shared, guard: Guard, keep: Path) -> Row:
-    """One batch: fates, faults and what they were of; from the input that the job says, as a batch may be gone on with."""
+    """One batch, from the input that the job says, as it may be gone on with: fates, faults and what they were of."""
     fates: Counter[str] = Counter()
     faults: list[Row] = []
     told: Iterable[bytes] = [Path(one).read_bytes() for one in job["files"]] if "files" in job else inputs(job, place)
@@ -173,7 +177,7 @@ def _apart() -> Iterator[Callable[[Row], None]]:
 
 
 def main() -> None:
-    """Do the jobs of the parent until it closes the pipe. Arguments: corpus, scratch, shared file, folder for inputs."""
+    """Do jobs until the parent closes the pipe. Arguments: corpus, scratch, shared file, folder for inputs."""
     corpus, scratch, shared_at, keep = map(Path, sys.argv[1:5])
     place, shared = Place(corpus, scratch), Shared(shared_at)
     warnings.simplefilter("ignore")

@@ -44,7 +44,7 @@ def flips(sound: Sound, rng: random.Random, count: int) -> list[bytes]:
 
 
 def splices(sound: Sound, rng: random.Random, count: int) -> list[bytes]:
-    """One to four times: a piece taken out, doubled, moved, exchanged for one of another file, or for a telling number."""
+    """One to four times: a piece taken out, doubled, or exchanged for one of another file, or for a telling number."""
     return [_spliced(sound, rng) for _ in range(count)]
 
 
@@ -68,7 +68,11 @@ def shaped(kind: str, sound: Sound, name: str, count: int) -> list[bytes]:
 
     @seed(name)
     @settings(
-        max_examples=count, database=None, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=count,
+        database=None,
+        phases=[Phase.generate],
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
     @given(SHAPES[kind](sound))
     def collect(data: bytes) -> None:
@@ -80,7 +84,9 @@ def shaped(kind: str, sound: Sound, name: str, count: int) -> list[bytes]:
 
 numbers = st.sampled_from(EDGES) | st.integers(0, 300)
 blobs = st.binary(max_size=24)
-texts = st.text(max_size=12) | st.sampled_from(["", "\x1b[2J", "../../x", "/etc/passwd", "a\nb", "nul\0", "\u202e", "NaN"])
+texts = st.text(max_size=12) | st.sampled_from(
+    ["", "\x1b[2J", "../../x", "/etc/passwd", "a\nb", "nul\0", "\u202e", "NaN"]
+)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts | st.sampled_from([10**400, -(10**30), 1e308]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -118,7 +124,9 @@ def _png(sound: Sound) -> Any:
             at += size
         return pieces
 
-    kinds = "IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB tEXt zTXt iTXt bKGD hIST pHYs sPLT tIME eXIf acTL fcTL fdAT"
+    kinds = (
+        "IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB tEXt zTXt iTXt bKGD hIST pHYs sPLT tIME eXIf acTL fcTL fdAT"
+    )
     sides = st.sampled_from([0, 1, 12, 999, 70_000, 0x7FFFFFFF, 0xFFFFFFFF])
     header = st.tuples(sides, sides, *[st.sampled_from([0, 1, 2, 3, 4, 6, 8, 16])] * 5)
     packed = (blobs | st.integers(0, 3000).map(bytes)).map(zlib.compress)
@@ -162,7 +170,9 @@ def _riff(sound: Sound) -> Any:
 def _gif(sound: Sound) -> Any:
     word = _u(2, "<")
     screen = st.tuples(word, word, st.binary(min_size=3, max_size=3)).map(b"".join)
-    blocks = st.lists(blobs.map(lambda data: bytes([len(data)]) + data), max_size=3).map(lambda all_: b"".join(all_) + b"\0")
+    blocks = st.lists(blobs.map(lambda data: bytes([len(data)]) + data), max_size=3).map(
+        lambda all_: b"".join(all_) + b"\0"
+    )
     frame = st.tuples(word, word, word, word, _u(1), st.integers(0, 13).map(lambda bits: bytes([bits])), blocks)
     told = frame.map(lambda parts: b"," + b"".join(parts))
     told |= st.tuples(st.sampled_from([b"!\xf9", b"!\xff", b"!\xfe", b"!\x01"]), blocks).map(b"".join)
@@ -178,24 +188,79 @@ def _bmp(sound: Sound) -> Any:
     rest = st.tuples(st.sampled_from([0, 1, 4, 8, 16, 24, 32]), st.sampled_from([0, 1, 2, 3, 6]), numbers)
     return st.builds(
         lambda size, width, height, rest, body: (
-            b"BM" + struct.pack("<III", 14 + size + len(body), 0, 14 + size)
-            + struct.pack("<IiiHHII", size, width, height, 1, rest[0], rest[1], rest[2] & 0xFFFFFFFF) + body
+            b"BM"
+            + struct.pack("<III", 14 + size + len(body), 0, 14 + size)
+            + struct.pack("<IiiHHII", size, width, height, 1, rest[0], rest[1], rest[2] & 0xFFFFFFFF)
+            + body
         ),
-        size, sides, sides, rest, st.binary(max_size=400),
-    ) | _generic(sound)  # fmt: skip
+        size,
+        sides,
+        sides,
+        rest,
+        st.binary(max_size=400),
+    ) | _generic(sound)
 
 
 def _tiff(sound: Sound) -> Any:
-    tags = st.sampled_from([254, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 282, 284, 306, 317, 320, 322,
-                            323, 324, 325, 330, 332, 338, 339, 347, 512, 513, 514, 530, 531, 532, 700, 34665, 34675, 34853])  # fmt: skip
+    tags = st.sampled_from(
+        [
+            254,
+            256,
+            257,
+            258,
+            259,
+            262,
+            266,
+            270,
+            273,
+            274,
+            277,
+            278,
+            279,
+            282,
+            284,
+            306,
+            317,
+            320,
+            322,
+            323,
+            324,
+            325,
+            330,
+            332,
+            338,
+            339,
+            347,
+            512,
+            513,
+            514,
+            530,
+            531,
+            532,
+            700,
+            34665,
+            34675,
+            34853,
+        ]
+    )
     kinds, counts = st.integers(0, 18), st.sampled_from([0, 1, 2, 3, 4, 8, 64, 70_000, 0xFFFFFFFF])
     values = st.sampled_from([0, 1, 2, 3, 5, 7, 8, 12, 16, 32, 64, 100, 32773, 32946, 50000, 0x7FFFFFFF, 0xFFFFFFFF])
     entry = st.tuples(tags, kinds, counts, values).map(lambda told: struct.pack("<HHII", *told))
 
     def build(entries: list[bytes], after: int, body: bytes) -> bytes:
-        return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + b"".join(entries) + struct.pack("<I", after) + body
+        return (
+            b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + b"".join(entries) + struct.pack("<I", after) + body
+        )
 
-    basic = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1), (279, 4, 1, 64)]
+    basic = [
+        (256, 3, 1, 8),
+        (257, 3, 1, 8),
+        (258, 3, 1, 8),
+        (262, 3, 1, 1),
+        (273, 4, 1, 8),
+        (277, 3, 1, 1),
+        (279, 4, 1, 64),
+    ]
     begun = [struct.pack("<HHII", *told) for told in basic]
     made = st.lists(entry, min_size=1, max_size=6).map(lambda new: sorted([*begun, *new], key=lambda one: one[:2]))
     return st.builds(build, made, st.sampled_from([0, 8, 0xFFFFFFFF]), st.binary(max_size=90)) | _generic(sound)
@@ -216,13 +281,82 @@ def _avif(sound: Sound) -> Any:
 
 
 def _svg(sound: Sound) -> Any:
-    names = "g rect path use image text style filter mask clipPath pattern linearGradient symbol svg marker switch a".split()
+    names = [
+        "g",
+        "rect",
+        "path",
+        "use",
+        "image",
+        "text",
+        "style",
+        "filter",
+        "mask",
+        "clipPath",
+        "pattern",
+        "linearGradient",
+        "symbol",
+        "svg",
+        "marker",
+        "switch",
+        "a",
+    ]
     names += ["feGaussianBlur", "feTurbulence", "feImage", "feMorphology", "feTile", "feFlood", "feOffset", "script"]
-    values = st.sampled_from(["", "0", "-1", "1e9", "1e309", "NaN", "100%", "#a", "url(#a)", "url(#f)", "red", "inherit",
-                              "data:image/png;base64,AAAA", "M0 0L1e38-1e38z", "scale(1e300)", "0 0 0 0", "matrix(0 0 0 0 0 0)",
-                              "file:///etc/passwd", "http://127.0.0.1:9/x", "&lt;", "a", "f"])  # fmt: skip
-    keys = st.sampled_from("id width height x y r d fill stroke stroke-width stroke-dasharray transform viewBox href filter mask "
-                           "clip-path opacity style class stdDeviation radius baseFrequency numOctaves offset marker-mid".split())  # fmt: skip
+    values = st.sampled_from(
+        [
+            "",
+            "0",
+            "-1",
+            "1e9",
+            "1e309",
+            "NaN",
+            "100%",
+            "#a",
+            "url(#a)",
+            "url(#f)",
+            "red",
+            "inherit",
+            "data:image/png;base64,AAAA",
+            "M0 0L1e38-1e38z",
+            "scale(1e300)",
+            "0 0 0 0",
+            "matrix(0 0 0 0 0 0)",
+            "file:///etc/passwd",
+            "http://127.0.0.1:9/x",
+            "&lt;",
+            "a",
+            "f",
+        ]
+    )
+    keys = st.sampled_from(
+        [
+            "id",
+            "width",
+            "height",
+            "x",
+            "y",
+            "r",
+            "d",
+            "fill",
+            "stroke",
+            "stroke-width",
+            "stroke-dasharray",
+            "transform",
+            "viewBox",
+            "href",
+            "filter",
+            "mask",
+            "clip-path",
+            "opacity",
+            "style",
+            "class",
+            "stdDeviation",
+            "radius",
+            "baseFrequency",
+            "numOctaves",
+            "offset",
+            "marker-mid",
+        ]
+    )
     attributes = st.dictionaries(keys, values, max_size=4)
 
     def element(name: str, told: dict[str, str], inside: list[str]) -> str:
@@ -230,7 +364,8 @@ def _svg(sound: Sound) -> Any:
         return f"<{name} {written}>{''.join(inside)}</{name}>"
 
     tree = st.recursive(
-        st.builds(element, st.sampled_from(names), attributes, st.just([])) | st.sampled_from(["x", "<!-- -->", "<![CDATA[x]]>"]),
+        st.builds(element, st.sampled_from(names), attributes, st.just([]))
+        | st.sampled_from(["x", "<!-- -->", "<![CDATA[x]]>"]),
         lambda inner: st.builds(element, st.sampled_from(names), attributes, st.lists(inner, max_size=3)),
         max_leaves=8,
     )
@@ -277,7 +412,11 @@ def _changed(draw: st.DrawFn, value: Any) -> Any:
 
 def _lines(sound: Sound) -> Any:
     lines = [line for one in sound for line in one.splitlines(keepends=True)]
-    line = st.sampled_from(lines) | texts.map(str.encode) | json_values.map(lambda value: json.dumps(value).encode() + b"\n")
+    line = (
+        st.sampled_from(lines)
+        | texts.map(str.encode)
+        | json_values.map(lambda value: json.dumps(value).encode() + b"\n")
+    )
     ends = st.sampled_from([b"\n", b"\r\n", b"\r", b"", b"\xe2\x80\xa8", b"\0", b"\xff"])
     return st.lists(st.tuples(line, ends).map(b"".join), max_size=6).map(b"".join)
 
@@ -292,9 +431,22 @@ def _csv(sound: Sound) -> Any:
 
 def _parquet(sound: Sound) -> Any:
     """The sound tables with columns of other types and values, or left out; or other tables."""
-    types = [pa.string(), pa.int64(), pa.float32(), pa.bool_(), pa.binary(), pa.list_(pa.string()), pa.null(), pa.date32(),
-             pa.list_(pa.list_(pa.int8())), pa.struct([("a", pa.string())]), pa.dictionary(pa.int8(), pa.string()),
-             pa.map_(pa.string(), pa.int8()), pa.large_string(), pa.decimal128(5, 2)]  # fmt: skip
+    types = [
+        pa.string(),
+        pa.int64(),
+        pa.float32(),
+        pa.bool_(),
+        pa.binary(),
+        pa.list_(pa.string()),
+        pa.null(),
+        pa.date32(),
+        pa.list_(pa.list_(pa.int8())),
+        pa.struct([("a", pa.string())]),
+        pa.dictionary(pa.int8(), pa.string()),
+        pa.map_(pa.string(), pa.int8()),
+        pa.large_string(),
+        pa.decimal128(5, 2),
+    ]
     tables = [pq.read_table(io.BytesIO(one)) for one in sound]
 
     @st.composite
@@ -306,7 +458,9 @@ def _parquet(sound: Sound) -> Any:
             kind = draw(st.sampled_from([*types, table.schema.field(place).type]))
             column = pa.array([_value(draw, kind) for _ in range(len(table))], kind)
             name = draw(st.sampled_from([table.column_names[place], table.column_names[-1], "file_name", "tags", "x"]))
-            table = draw(st.sampled_from([table.remove_column(place), table])) if draw(st.integers(0, 4)) == 0 else table
+            table = (
+                draw(st.sampled_from([table.remove_column(place), table])) if draw(st.integers(0, 4)) == 0 else table
+            )
             if name in table.column_names:
                 table = table.set_column(table.column_names.index(name), name, column)
             else:
@@ -325,18 +479,26 @@ def _value(draw: st.DrawFn, kind: pa.DataType) -> Any:
     text = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
     text |= st.sampled_from(["train", "../../x", "\x1b[2J", "a\nb", "0" * 32])
     found: dict[Any, Any] = {
-        pa.string(): text, pa.large_string(): text, pa.int64(): st.integers(-(2**63), 2**63 - 1),
-        pa.int32(): st.integers(-(2**31), 2**31 - 1), pa.int16(): st.integers(-(2**15), 2**15 - 1),
-        pa.float32(): st.floats(width=32), pa.bool_(): st.booleans(), pa.binary(): blobs,
-        pa.list_(pa.string()): st.lists(st.none() | text, max_size=3), pa.list_(pa.float32()): st.lists(st.floats(width=32), max_size=3),
-        pa.struct([("a", pa.string())]): st.fixed_dictionaries({"a": text}), pa.list_(pa.list_(pa.int8())): st.just([[1], None]),
-        pa.dictionary(pa.int8(), pa.string()): text, pa.map_(pa.string(), pa.int8()): st.just([("a", 1)]),
-    }  # fmt: skip
+        pa.string(): text,
+        pa.large_string(): text,
+        pa.int64(): st.integers(-(2**63), 2**63 - 1),
+        pa.int32(): st.integers(-(2**31), 2**31 - 1),
+        pa.int16(): st.integers(-(2**15), 2**15 - 1),
+        pa.float32(): st.floats(width=32),
+        pa.bool_(): st.booleans(),
+        pa.binary(): blobs,
+        pa.list_(pa.string()): st.lists(st.none() | text, max_size=3),
+        pa.list_(pa.float32()): st.lists(st.floats(width=32), max_size=3),
+        pa.struct([("a", pa.string())]): st.fixed_dictionaries({"a": text}),
+        pa.list_(pa.list_(pa.int8())): st.just([[1], None]),
+        pa.dictionary(pa.int8(), pa.string()): text,
+        pa.map_(pa.string(), pa.int8()): st.just([("a", 1)]),
+    }
     return draw(found[kind]) if kind in found else None
 
 
 def _example(sound: Sound) -> Any:
-    """Records of a tf.train.Example with other features, framed as they ought to be, in a file of the sound one's length."""
+    """Records with other features, framed as they ought to be, in a file of the sound one's length."""
     from curate import tfrecord
 
     number = st.sampled_from([0, 1, -1, 15, 16, 17, 2**31, 2**63 - 1, -(2**63)])
@@ -350,17 +512,26 @@ def _example(sound: Sound) -> Any:
 
 
 def _zip(sound: Sound) -> Any:
-    held = [(name, file.read(name)) for one in sound for file in [zipfile.ZipFile(io.BytesIO(one))] for name in file.namelist()]
+    held = [
+        (name, file.read(name))
+        for one in sound
+        for file in [zipfile.ZipFile(io.BytesIO(one))]
+        for name in file.namelist()
+    ]
     header = st.builds(
         lambda shape, kind, order: f"{{'descr': {kind!r}, 'fortran_order': {order}, 'shape': {shape}, }}",
         st.sampled_from(["()", "(3,)", "(-1,)", "(10**9, 10**9)", "(9999999999999,)", "(2,)*99", "x", "(" * 300]),
         st.sampled_from(["<f4", "|O", "<U9999999", "|V8", "<M8[s]", "i", "nonsense", ">c16"]),
         st.booleans(),
     )
-    array = header.map(lambda text: b"\x93NUMPY\x01\0" + struct.pack("<H", len(text) + 1) + text.encode() + b"\n" + bytes(64))
+    array = header.map(
+        lambda text: b"\x93NUMPY\x01\0" + struct.pack("<H", len(text) + 1) + text.encode() + b"\n" + bytes(64)
+    )
     jsons = [one for name, one in held if name.endswith(".json")]
     content = st.sampled_from([one for _, one in held]) | array | blobs | (_json(jsons) if jsons else blobs)
-    names = st.sampled_from([*(name for name, _ in held), "../../x.npy", "/abs.npy", "clock/x.npy", "clock/step.npy", "a/../b.npy"])
+    names = st.sampled_from(
+        [*(name for name, _ in held), "../../x.npy", "/abs.npy", "clock/x.npy", "clock/step.npy", "a/../b.npy"]
+    )
 
     @st.composite
     def made(draw: st.DrawFn) -> bytes:
@@ -381,6 +552,19 @@ def _generic(sound: Sound) -> Any:
 
 
 SHAPES: dict[str, Callable[[Sound], Any]] = {
-    "png": _png, "apng": _png, "jpeg": _jpeg, "webp": _riff, "gif": _gif, "bmp": _bmp, "tiff": _tiff, "avif": _avif,
-    "svg": _svg, "json": _json, "lines": _lines, "csv": _csv, "parquet": _parquet, "example": _example, "zip": _zip,
-}  # fmt: skip
+    "png": _png,
+    "apng": _png,
+    "jpeg": _jpeg,
+    "webp": _riff,
+    "gif": _gif,
+    "bmp": _bmp,
+    "tiff": _tiff,
+    "avif": _avif,
+    "svg": _svg,
+    "json": _json,
+    "lines": _lines,
+    "csv": _csv,
+    "parquet": _parquet,
+    "example": _example,
+    "zip": _zip,
+}

@@ -15,14 +15,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate import decode, extract, join, kept, ledger, manifest, record, rules, shards, sidecar, tables, tally, verify, why
-from curate.contract import NurieError, canonical_json, check_files, read_index, read_vocabulary
+from curate import (
+    decode,
+    extract,
+    join,
+    kept,
+    ledger,
+    manifest,
+    record,
+    rules,
+    shards,
+    sidecar,
+    tables,
+    tally,
+    verify,
+    why,
+)
+from curate.contract import INDEX, SEAL, NurieError, canonical_json, check_files, read_index, read_vocabulary
 from curate.scan import Source, SourceFile, scan
 from tests.faults.hostile import sound
 
@@ -63,8 +77,9 @@ def fate(reader: Reader, data: bytes, place: Place) -> str:
     try:
         return reader.read(data, place)
     except NurieError as error:
-        assert "\n" not in str(error), f"{type(error).__name__} of several lines"
-        return type(error).__name__
+        told = error
+    assert "\n" not in str(told), f"{type(told).__name__} of several lines"
+    return type(told).__name__
 
 
 def _picture(data: bytes, _: Place) -> str:
@@ -99,7 +114,13 @@ def _sidecar(name: str, data: bytes, _: Place) -> str:
 
 
 def _storable(told: sidecar.Sidecar) -> None:
-    row = {"tags": told.tags, "rating": told.rating, "score": told.score, "license": told.license, "artist": told.artist}
+    row = {
+        "tags": told.tags,
+        "rating": told.rating,
+        "score": told.score,
+        "license": told.license,
+        "artist": told.artist,
+    }
     row["extra"] = canonical_json(told.extra).decode()
     pa.Table.from_pylist([row], schema=pa.schema([manifest.SCHEMA.field(name) for name in row]))
     assert all(tag and "\n" not in tag for tag in told.tags)
@@ -124,8 +145,8 @@ def _table(name: str, data: bytes, place: Place) -> str:
     finally:
         joined.close()
         (root / name).unlink()
-    for one in told:
-        _storable(one)
+    for found in told:
+        _storable(found)
     return "row" if rows else "told" if told else "counted" if joined.errors else "of others"
 
 
@@ -169,11 +190,18 @@ def _within(copy: Path, name: str, data: bytes, check: Callable[[Path], str]) ->
         (copy / name).write_bytes(held)
 
 
+def _unsealed(data: bytes) -> bytes:
+    """JSON without its seal, which a stranger could make as well."""
+    return json.dumps({name: one for name, one in json.loads(data).items() if name != SEAL}, indent=1).encode()
+
+
 def _vouched(dataset: Path, name: str, data: bytes) -> list[str]:
     """What `verify` says of a file whose digest is as its ledger has it: only its contents can tell."""
     state = json.loads((dataset / ledger.STATE).read_bytes())
     state["parts"][name] = hashlib.sha256(data).hexdigest()
-    return _within(dataset, ledger.STATE, json.dumps(state).encode(), lambda copy: "|".join(verify.verify(copy))).split("|")
+    return _within(
+        dataset, ledger.STATE, _unsealed(json.dumps(state).encode()), lambda copy: "|".join(verify.verify(copy))
+    ).split("|")
 
 
 def _part(name: str, data: bytes, place: Place) -> str:
@@ -189,7 +217,7 @@ def _part(name: str, data: bytes, place: Place) -> str:
             for key in table["path"].to_pylist()[:2]:
                 why.why(copy, key or "")
         elif name.startswith("records/"):
-            extract.dry_run([], copy, record.Options(lines=("dilate",), size=16))
+            extract.foresee([], copy, record.Options(lines=("dilate",), size=16))
         else:
             shards.shard(copy, place.scratch / "shards", shards.Options(min_count=1, encoding="raw"), workers=1)
         return "faults told" if faults != [""] else "read"
@@ -211,7 +239,7 @@ def _chosen(data: bytes, place: Place) -> str:
 
 def _state(data: bytes, place: Place) -> str:
     def check(copy: Path) -> str:
-        extract.dry_run([], copy, record.Options(lines=("dilate",), size=16))
+        extract.foresee([], copy, record.Options(lines=("dilate",), size=16))
         return "faults told" if verify.verify(copy) else "read"
 
     return _within(_dataset(place), ledger.STATE, data, check)
@@ -232,10 +260,10 @@ def _index(data: bytes, place: Place) -> str:
             index.shards(split)
         told = verify.verify(copy)
         why.why(_dataset(place), "0.png", shards=copy)
-        shards._finished(copy, {})
+        shards.finished(copy, {})
         return "faults told" if told else "read"
 
-    return _within(_shards(place), "index.json", data, check)
+    return _within(_shards(place), INDEX, data, check)
 
 
 def _vocabulary(data: bytes, place: Place) -> str:
@@ -254,14 +282,19 @@ def _trained_on(name: str, data: bytes, place: Place) -> str:
     def check(copy: Path) -> str:
         found = pairs.Pairs(copy, "train")
         pairs.style_places(found.index, ())
-        found.ids, found.families, found.sided
+        assert len(found.ids) == len(found.families) == len(found)
         for number in range(len(found)):
             pair = unpack.unpack(found.read(number), 0, found.index)
             content_mask(pair.box, found.index.size)
             np.zeros(len(found.vocabulary), np.float32)[list(pair.tags)] = 1
         return "read"
 
-    return _within(_shards(place), name, data, check)
+    index = json.loads(_unsealed((_shards(place) / INDEX).read_bytes()))
+    if name == INDEX:
+        return _within(_shards(place), name, data, check)
+    index["files"][name] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    vouched = json.dumps(index).encode()
+    return _within(_shards(place), INDEX, vouched, lambda copy: _within(copy, name, data, check))
 
 
 def _drawing(data: bytes, place: Place) -> str:
@@ -280,6 +313,8 @@ def _run(name: str, data: bytes, place: Place) -> str:
     copy = place.scratch / "run"
     if not copy.exists():
         shutil.copytree(sound.run(place.corpus / "run", place.corpus / "data") / "run", copy)
+        told = json.loads(_unsealed((copy / "config.json").read_bytes()))
+        (copy / "config.json").write_text(json.dumps({key: one for key, one in told.items() if key != "vocabulary"}))
 
     def check(run: Path) -> str:
         trained.load(run)
@@ -298,11 +333,17 @@ def _snapshot(data: bytes, place: Place) -> str:
 
 
 def _held(name: str) -> Callable[[Place], list[bytes]]:
-    return lambda place: [(sound.data(place.corpus / "data") / name).read_bytes()]
+    return lambda place: [_bare(name, (sound.data(place.corpus / "data") / name).read_bytes())]
 
 
 def _of_run(name: str) -> Callable[[Place], list[bytes]]:
-    return lambda place: [(sound.run(place.corpus / "run", place.corpus / "data") / "run" / name).read_bytes()]
+    return lambda place: [
+        _bare(name, (sound.run(place.corpus / "run", place.corpus / "data") / "run" / name).read_bytes())
+    ]
+
+
+def _bare(name: str, data: bytes) -> bytes:
+    return _unsealed(data) if name.endswith(".json") else data
 
 
 def _pictures(name: str) -> Callable[[Place], list[bytes]]:
@@ -334,14 +375,23 @@ _TABLES = {
 }
 READERS: dict[str, Reader] = {
     **{
-        name: Reader(_picture, _pictures(name), name, weight=1 if name == "svg" else 8, packages=("curate.decode", "curate.svg", "PIL"))
+        name: Reader(
+            _picture,
+            _pictures(name),
+            name,
+            weight=1 if name == "svg" else 8,
+            packages=("curate.decode", "curate.svg", "PIL"),
+        )
         for name in ("png", "apng", "jpeg", "webp", "gif", "bmp", "tiff", "avif", "svg")
     },
     "bomb": Reader(_bomb, _any_picture, "png", weight=0),
     "record": Reader(_record, _any_picture, "png", weight=2),
     "sidecar-json": Reader(
-        partial(_sidecar, "a.json"), _texts("a.png.json"), "json", 
-        weight=8, packages=("curate.sidecar", "curate.tags", "json")
+        partial(_sidecar, "a.json"),
+        _texts("a.png.json"),
+        "json",
+        weight=8,
+        packages=("curate.sidecar", "curate.tags", "json"),
     ),
     "sidecar-txt": Reader(
         partial(_sidecar, "a.txt"), _texts("a.png.txt"), "lines", packages=("curate.sidecar", "curate.tags")
@@ -355,7 +405,12 @@ READERS: dict[str, Reader] = {
     "aliases": Reader(_aliases, _texts("aliases"), "lines", weight=1),
     "implications": Reader(_implications, _texts("implications"), "lines", weight=1),
     **{
-        f"part-{name}": Reader(partial(_part, f"{name}/part-00000.parquet"), _held(f"dataset/{name}/part-00000.parquet"), "parquet", weight=weight)
+        f"part-{name}": Reader(
+            partial(_part, f"{name}/part-00000.parquet"),
+            _held(f"dataset/{name}/part-00000.parquet"),
+            "parquet",
+            weight=weight,
+        )
         for name, weight in (("manifest", 2), ("records", 1), ("pairs", 1))
     },
     "chosen": Reader(_chosen, _chosen_manifest, "parquet"),
@@ -375,11 +430,11 @@ READERS: dict[str, Reader] = {
         "example",
         tensorflow=True,
     ),
-    "trained-index": Reader(
-        partial(_trained_on, "index.json"), _held("shards/index.json"), "json", tensorflow=True
-    ),
+    "trained-index": Reader(partial(_trained_on, "index.json"), _held("shards/index.json"), "json", tensorflow=True),
     "config": Reader(partial(_run, "config.json"), _of_run("config.json"), "json", tensorflow=True, weight=0.2),
-    "run-vocabulary": Reader(partial(_run, "vocabulary.txt"), _of_run("vocabulary.txt"), "lines", tensorflow=True, weight=0.2),
+    "run-vocabulary": Reader(
+        partial(_run, "vocabulary.txt"), _of_run("vocabulary.txt"), "lines", tensorflow=True, weight=0.2
+    ),
     "model": Reader(partial(_run, "model.keras"), _of_run("model.keras"), "zip", tensorflow=True, weight=0.2),
     "snapshot": Reader(_snapshot, _of_run("snapshots/000000004.npz"), "zip", tensorflow=True),
 }

@@ -65,11 +65,15 @@ def pictures() -> dict[str, list[bytes]]:
     exif = Image.Exif()
     exif[0x0112] = 6
     more = {"save_all": True, "append_images": [Image.fromarray(drawing(2, 9, 12))]}
-    deep = Image.fromarray((drawing(3, 9, 12)[..., 0].astype(np.uint16) * 257))
+    deep = Image.fromarray(drawing(3, 9, 12)[..., 0].astype(np.uint16) * 257)
     return {
         "png": [_saved(rgb, "PNG"), _saved(rgba, "PNG"), _saved(deep, "PNG"), _saved(palette, "PNG", transparency=1)],
         "apng": [_saved(rgb, "PNG", **more)],
-        "jpeg": [_saved(rgb, "JPEG", exif=exif), _saved(rgb, "JPEG", progressive=True), _saved(rgb.convert("CMYK"), "JPEG")],
+        "jpeg": [
+            _saved(rgb, "JPEG", exif=exif),
+            _saved(rgb, "JPEG", progressive=True),
+            _saved(rgb.convert("CMYK"), "JPEG"),
+        ],
         "webp": [_saved(rgba, "WEBP", lossless=True), _saved(rgb, "WEBP"), _saved(rgb, "WEBP", **more)],
         "gif": [_saved(palette, "GIF"), _saved(rgb, "GIF", **more)],
         "bmp": [_saved(rgb, "BMP"), _saved(palette, "BMP")],

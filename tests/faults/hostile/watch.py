@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.faults.hostile.child import Row, Shared, kept
 
@@ -38,7 +38,7 @@ class Watched:
     """What Python runs as the child, if not the usual."""
     _child: subprocess.Popen[str] | None = field(default=None, init=False)
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,12 +65,12 @@ class Watched:
             if ended is None:
                 return total
             done = shared.number()
-            fates = {"fault": 1} | self._before(job, done, total)
+            fates = {"fault": 1} | self._before(done, total)
             fault = {"reader": job["reader"], "what": ended, "input": kept(self.keep, job["reader"], shared.data())}
             _add(total, {"fates": fates, "faults": [fault], "peak": 0})
 
     @staticmethod
-    def _before(job: Row, done: int, total: Row) -> dict[str, int]:
+    def _before(done: int, total: Row) -> dict[str, int]:
         """Inputs read before the one that ended the child, whose fates went with it."""
         lost = done - 1 - sum(total["fates"].values())
         return {"before an end": lost} if lost else {}
@@ -85,8 +85,9 @@ class Watched:
         assert child.stdout is not None
         child.stdin.write(json.dumps(job) + "\n")
         child.stdin.flush()
-        wrong = self._wait(child, shared, lambda: bool(select.select([child.stdout], [], [], TICK)[0]))
-        line = child.stdout.readline()
+        replies = child.stdout
+        wrong = self._wait(child, shared, lambda: bool(select.select([replies], [], [], TICK)[0]))
+        line = replies.readline()
         if line and not wrong:
             return json.loads(line), None
         ended = wrong or _ending(child.wait())
@@ -120,7 +121,7 @@ class Watched:
         places = [self.corpus, work, self.scratch / "shared", self.keep, work / "reply.json"]
         told = [job["reader"], str(job["batch"]), str(job["count"]), *map(str, places)]
         child = self._started("guided", told, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        wrong = self._wait(child, shared, lambda: time.sleep(TICK) is None and child.poll() is not None)
+        wrong = self._wait(child, shared, lambda: _over(child))
         code, total = child.wait(), {"fates": {}, "faults": [], "peak": 0}
         if (work / "reply.json").exists():
             _add(total, json.loads((work / "reply.json").read_bytes()))
@@ -141,11 +142,24 @@ class Watched:
     def _started(self, module: str, told: list[str], *, stdin: int, stdout: int) -> subprocess.Popen[str]:
         self.keep.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, *(self.command or ["-m", f"tests.faults.hostile.{module}"]), *told]
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "TMPDIR": str(self.scratch)}
+        environment = {
+            **os.environ,
+            "CUDA_VISIBLE_DEVICES": "",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TMPDIR": str(self.scratch),
+        }
         with (self.scratch / f"{module}.log").open("w") as log:
             return subprocess.Popen(
                 command, stdin=stdin, stdout=stdout, stderr=log, text=True, cwd=ROOT, env=environment
             )
+
+
+def _over(child: subprocess.Popen[str]) -> bool:
+    try:
+        child.wait(TICK)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _ending(code: int) -> str:
