@@ -21,7 +21,8 @@ LAUNCH = (sys.executable, "-m", "tests.faults.killing.launch")
 HANG = 300.0  # s that a run may take at most, on a machine however busy
 STOPPING = 15.0  # s that a command may take to stop: some, on a machine that others use
 ORPHANS = 10.0  # s in which workers have to follow their parent; they are told at once, on a busy machine late
-NUMBERS = re.compile(r"[0-9a-f]{32}|[0-9A-F]+(-[0-9A-F]+)*")  # of parts and steps, ids, and OpenMoji's names
+DRAWN = re.compile("[0-9a-f]{32}")  # at random, as attempts are named, or ids
+NUMBERS = re.compile("[0-9A-F]+(-[0-9A-F]+)*")  # of parts and steps, and OpenMoji's names
 
 
 @dataclass
@@ -123,7 +124,7 @@ def changes(journal: Path) -> list[str]:
     """The changes of the disk that a run noted, in order, numbers and names drawn at random made alike."""
     data = journal.read_bytes()
     lines = [data[start : start + RECORD].decode().strip() for start in range(0, len(data), RECORD)]
-    return [NUMBERS.sub("#", " ".join(line.split())) for line in lines]
+    return [NUMBERS.sub("#", DRAWN.sub("#", " ".join(line.split()))) for line in lines]
 
 
 @dataclass
@@ -219,4 +220,5 @@ def _says_again(run: Run) -> bool:
     """Whether its last line, and no other, says what to do next, and the others how far it came."""
     *talk, last = run.told.splitlines() or [""]
     known = all(re.match("[a-z]+: ", line) and "again" not in line for line in talk)
-    return known and bool(re.match("Error: |[a-z]+: stopped", last)) and "again" in last
+    remedy = "again" in last or "start one" in last  # a scheduler lost before it was reached
+    return known and bool(re.match("Error: |[a-z]+: stopped", last)) and remedy

@@ -23,7 +23,7 @@ class Tally:
     def add(self, name: str, seconds: float, changes: Sequence[str], deaths: list[dict[str, Any]], fault: str) -> None:
         """One case more, on the disk at once."""
         known = self.commands.setdefault(name, {"cases": []})
-        known |= {"seconds": round(seconds, 1), "changes": len(changes), "kinds": len(set(changes))}
+        known |= {"seconds": round(seconds, 1), "changes": len(changes), "kinds": sorted(set(changes))}
         known["cases"].append({"deaths": deaths, "fault": fault})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_json(self.path, self.commands)
@@ -63,11 +63,12 @@ def _row(tally: Tally, name: str) -> list[Any]:
     cases, deaths = tally.cases(name), list(tally.deaths(name))
     kills = [death for death in deaths if death["signal"] == "SIGKILL"]
     changes = [death for death in kills if death["way"] == "change"]
-    kinds = len({death["what"] for death in deaths if death["way"] == "change"})
+    all_kinds = tally.commands[name]["kinds"]
+    kinds = len({death["what"] for death in deaths if death["way"] == "change"}.intersection(all_kinds))
     alone = sum(death["whom"] != "group" for death in kills)
     stopping = [death["stopping"] for death in deaths if death["stopping"] is not None]
     longest = f"{max(stopping):.1f}" if stopping else ""
-    known = f"{kinds} of {tally.commands[name]['kinds']}"
+    known = f"{kinds} of {len(all_kinds)}"
     stops, faults = len(deaths) - len(kills), sum(bool(case["fault"]) for case in cases)
     times = len(kills) - len(changes)
     return [name, len(cases), len(kills), len(changes), known, times, alone, stops, longest, faults]
