@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.contract import atomic_write, canonical_json, options_hash, sync_folder
+from curate.contract import atomic_write, canonical_json, naming, options_hash, sync_folder
 from curate.errors import DamagedError, DatasetError
 
 SCHEMA_VERSION = 1
@@ -295,7 +295,8 @@ def replace_manifest(dataset: Path, tables: Iterator[pa.Table], options: Mapping
     for stale in (new, old):
         shutil.rmtree(stale, ignore_errors=True)
     try:
-        new.mkdir()
+        with naming(dataset / "manifest"):
+            new.mkdir()
         write_table(part(new, 0), schema.empty_table())  # an empty manifest has its columns too
         for number, table in enumerate(tables):
             write_table(part(new, number), table.select(SCHEMA.names).cast(schema))

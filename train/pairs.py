@@ -93,6 +93,15 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.offset)
 
+    def close(self) -> None:
+        """Let go of the files, and of what it says of pairs.
+
+        TensorFlow keeps what reads a tf.data.Dataset, in its graph of all graphs, for as long as the process lives.
+        """
+        self.files = []
+        self.shard = np.empty(0, np.int32)
+        self.offset, self.length = np.empty(0, np.int64), np.empty(0, np.int32)
+
     def read(self, number: int) -> bytes:
         """Serialised tf.train.Example of pair `number`. Raises DamagedError if it is not what was written."""
         start, shard = self.offset[number], self.shard[number]

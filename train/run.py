@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -139,22 +139,22 @@ def _train(
     """Train from the last snapshot of `run`, writing to `folder`."""
     with crew.scope():
         gan = build(config, shards)
-    pairs = Pairs(shards, "train")
-    clock = _resume(run, folder, gan)
-    watch = Watch(folder, clock, config, Pairs(shards, "validation") or pairs)
-    choices = Choices.of(config, crew.worker, crew.workers)
-    sitting = Sitting(folder, config, length, gan, pairs, choices, watch, tell)
-    snapshots.thin(folder, sitting.wanted(clock))  # a kill may have come before it
-    while True:
-        try:
-            clock = sitting.train(clock)
-            break
-        except NotFiniteError as fault:
-            clock = sitting.back(fault)
-        except tf.errors.OpError:
-            if pairs.fault:  # met by a thread of TensorFlow's
-                raise pairs.fault from None
-            raise
+    with closing(Pairs(shards, "train")) as pairs:
+        clock = _resume(run, folder, gan)
+        watch = Watch(folder, clock, config, Pairs(shards, "validation") or pairs)
+        choices = Choices.of(config, crew.worker, crew.workers)
+        sitting = Sitting(folder, config, length, gan, pairs, choices, watch, tell)
+        snapshots.thin(folder, sitting.wanted(clock))  # a kill may have come before it
+        while True:
+            try:
+                clock = sitting.train(clock)
+                break
+            except NotFiniteError as fault:
+                clock = sitting.back(fault)
+            except tf.errors.OpError:
+                if pairs.fault:  # met by a thread of TensorFlow's
+                    raise pairs.fault from None
+                raise
     trained.save(folder, gan.average)
     result = watch.result(clock)
     if crew.chief:

@@ -1,3 +1,5 @@
+import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +151,14 @@ def test_an_empty_split_is_one_clear_error(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "nowhere")
     with pytest.raises(RunError, match="no nowhere pairs"):
         training_batches(pairs, 4, Choices(0))
+
+
+def test_closed_pairs_let_go_of_their_files(pairs32: Path, tmp_path: Path) -> None:
+    held = Path("/proc/self/maps")
+    if not held.exists():
+        pytest.skip("only Linux tells which files a process has mapped")
+    folder = shutil.copytree(pairs32, tmp_path / "shards")
+    with closing(Pairs(folder, "train")) as pairs:
+        assert pairs.read(len(pairs) - 1)
+        assert str(folder) in held.read_text()
+    assert str(folder) not in held.read_text()
