@@ -14,7 +14,7 @@ NOTEBOOK = Path(__file__).parent.parent / "manifests" / "road.ipynb"
 @pytest.mark.slow
 def test_the_notebook_runs_from_art_to_a_coloured_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     shown = [output for cell in cells for output in cell.outputs if output.output_type == "execute_result"]
@@ -24,5 +24,5 @@ def test_the_notebook_runs_from_art_to_a_coloured_picture(tmp_path: Path, monkey
 
 
 def test_the_notebook_is_kept_without_outputs() -> None:
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells  # type: ignore[no-untyped-call]
     assert not [cell for cell in cells if cell.cell_type == "code" and (cell.outputs or cell.execution_count)]
