@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from curate.contract import NurieError, read_index, sha256, write_index
 from train import tags
 from train.colorize import Manner, Wish, chosen, colorize
 from train.data import fixed_batch
@@ -216,11 +218,16 @@ def test_nothing_is_written_outside_of_out(manner: Manner, trained: Path, draw: 
 def test_a_shard_folder_whose_ids_are_paths_is_refused(trained: Path, pairs32: Path, tmp_path: Path) -> None:
     shards = tmp_path / "in" / "shards"
     shutil.copytree(pairs32, shards)
+    index = read_index(shards)
+    files = dict(index.files)
     for listing in shards.glob("validation-*.parquet"):
         table = pd.read_parquet(listing)
         table["id"] = "../" + table["id"]
         table.to_parquet(listing)
-    with pytest.raises(PictureError, match="is no name of a file"):
+        told = files[listing.name]
+        files[listing.name] = replace(told, sha256=sha256(listing), bytes=listing.stat().st_size)
+    write_index(shards, replace(index, files=files))  # a stranger's folder vouches for its own files
+    with pytest.raises(NurieError, match=r"is no name of a file|is no id"):
         colorize(trained, [shards], tmp_path / "in" / "out", Wish(), count=1, grid=False)
     assert not list((tmp_path / "in").glob("*.png"))
 
