@@ -201,6 +201,8 @@ def iter_row_groups(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 
 @contextmanager
 def _damage_told(path: Path) -> Iterator[None]:
+    if path.is_fifo() or path.is_char_device() or path.is_socket():  # a pipe in a part's place would be waited for
+        raise DamagedError(f"{path} is no file: run `curate verify`")
     try:
         yield
     except MemoryError:  # of Arrow, whose errors they are, too
