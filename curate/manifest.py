@@ -254,7 +254,7 @@ def _cast(path: Path, table: pa.Table) -> pa.Table:
         return table.cast(pa.schema([SCHEMA.field(name) for name in table.column_names], SCHEMA.metadata))
     except (pa.ArrowException, ValueError) as error:
         raise DatasetError(
-            f"{path} does not have the manifest's types ({error}): keep the columns as they are"
+            f"{path} does not have the manifest's types ({' '.join(str(error).split())}): keep the columns as they are"
         ) from None
 
 

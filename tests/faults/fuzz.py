@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.contract import write_json
+from tests.faults.hostile import sound
 from tests.faults.hostile.child import Row
 from tests.faults.hostile.readers import READERS
 from tests.faults.hostile.watch import ROOT, Watched
@@ -85,6 +86,7 @@ def fuzz(inputs: int, path: Path, work: Path, *, only: list[str], keep: Path = C
     """Read inputs until the tally counts so many of them, or there are no more; returns it."""
     tally = begun(path)
     told = time.monotonic()
+    sound.data(work / "corpus" / "data")  # here, not in a child whose writes are watched
     with Watched(work / "corpus", work / "scratch", keep) as watched:
         for job in jobs(tally, only):
             if tally["inputs"] >= inputs:
