@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -266,9 +267,9 @@ def test_a_selection_made_before_is_refused_by_name(home: Path) -> None:
     assert not (home / "shards").exists()
 
 
-def test_shards_of_a_removal_that_was_broken_off_are_refused(home: Path) -> None:
-    killed(home, 8)
-    assert optout.read(home / "d")
+def test_shards_of_a_removal_that_was_broken_off_are_refused(begun: Path, tmp_path: Path) -> None:
+    homes = (Path(shutil.copytree(begun, tmp_path / str(fatal))) for fatal in count(1))
+    home = next(home for home in homes if killed(home, int(home.name)) and optout.read(home / "d"))
     assert rows(home / "d")["cat.png"]["dropped"] is None
     with pytest.raises(NurieError, match="which opted out: run `curate dedupe"):
         shards.shard(home / "d", home / "shards", shards.Options())
@@ -369,8 +370,8 @@ def test_once_remembered_a_broken_removal_is_finished_by_extract_and_by_dedupe(
     begun: Path, unbroken: tuple[Path, int], tmp_path: Path
 ) -> None:
     ids = sorted(optout.read(unbroken[0] / "d").ids)
-    finished = 0
-    for fatal in range(4, unbroken[1], 9):
+    finished, calls = 0, killed(Path(shutil.copytree(begun, tmp_path / "counted")), 0)
+    for fatal in range(4, calls, 9):
         home = Path(shutil.copytree(begun, tmp_path / str(fatal)))
         killed(home, fatal)
         if not optout.read(home / "d"):
