@@ -1,20 +1,15 @@
-"""What `train` may know of `curate`: the shard folder, checksums, atomic writes, the base of all errors, and stopping.
+"""What `train` may know of `curate`: the shard folder, checksums, atomic writes, the base of all errors.
 
-Standard library only, so that reading a shard folder needs nothing else of this package.
+Standard library only, as faults, hold and stopping are, so that reading a shard folder needs nothing else of this
+package.
 """
 
 from __future__ import annotations
 
-import atexit
-import errno
 import hashlib
 import json
 import os
-import re
-import signal
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +18,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
+
+from curate.faults import DamagedError, NurieError, naming
 
 SHARD_VERSION = 1
 SPLITS = ("train", "validation", "test")
@@ -38,140 +35,9 @@ ENDINGS = {"tfrecord": ".tfrecord", "webdataset": ".tar", "imagefolder": f"/{MET
 """Of the files that hold the pairs of a split, or list them, by format."""
 ATTEMPT: ContextVar[str] = ContextVar("attempt", default="")
 """Told apart by this, two workers may write one file at once, as on a cluster; empty where nobody else would."""
-# control characters, marks that turn the direction of writing, ends of lines, and halves of surrogate pairs
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 LARGEST_SIDE = 4096  # px of a pair: four times what `extract --size` takes
 BUFFER = 1 << 20  # bytes: records of tens of kB through Python's 8 kB take twice the system's time
 TOGETHER = 1 << 10  # files handed to the threads that hash them, at once
-
-
-class NurieError(Exception):
-    """A fault the user can mend. Its message is one line: what is wrong, and what to do next."""
-
-
-REMEDIES = {
-    errno.ENOSPC: "make room there or give a folder on another disk",
-    errno.EDQUOT: "delete files of yours there or give a folder on another disk",
-    errno.EROFS: "give a folder that may be written to",
-    errno.EACCES: "change its permissions or give another",
-    errno.EPERM: "change its permissions or give another",
-    errno.EFBIG: "raise the limit of file sizes (ulimit -f) or give a folder on another disk",
-    errno.EMFILE: "raise the limit of open files (ulimit -n) or give fewer --workers",
-    errno.EIO: "see to the disk, or give a folder on another",
-}
-"""By the system's number of a fault: what to do before the command is run again."""
-NO_INODES = "the disk has room but no inodes, of which each file takes one"
-
-
-@contextmanager
-def faults_told(name: str) -> Iterator[None]:
-    """Raise a NurieError for what the system lacks or refuses; `name` is told where the error names no file."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.EPIPE:  # who listens has heard enough
-            raise
-        raise NurieError(explained(error, name)) from None
-    except MemoryError:
-        remedy = "close other programs, or give fewer --workers where there are such, then run this command again"
-        raise NurieError(f"{name}: memory ran out: {remedy}") from None
-
-
-@contextmanager
-def printing() -> Iterator[None]:
-    """Print what a command came to; raises NurieError where standard output cannot take it."""
-    try:
-        with faults_told("standard output"):
-            yield
-    except NurieError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try again at its end, and tell in its own way
-        raise
-
-
-def explained(error: OSError, name: str) -> str:
-    """What an error is of, what is wrong, and what to do next, in one line."""
-    where, what = os.fsdecode(error.filename or name), error.strerror or str(error)
-    remedy = REMEDIES.get(error.errno or 0)
-    if error.errno == errno.ENOSPC and (what == NO_INODES or _lacks_inodes(Path(where))):
-        what, remedy = NO_INODES, "delete files there or give a folder on another disk"
-    return f"{where}: {what}: {remedy}, then run this command again" if remedy else f"{where}: {what}"
-
-
-def _lacks_inodes(path: Path) -> bool:
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    found = os.statvfs(there)
-    return found.f_files > 0 and found.f_favail == 0
-
-
-@contextmanager
-def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Have an error in writing a file tell which, and whether it is inodes that lack: what it wrote may be cleared."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC and _lacks_inodes(Path(path)):
-            raise OSError(errno.ENOSPC, NO_INODES, os.fspath(path)) from None
-        if error.errno is not None:
-            error.filename = os.fspath(path)
-        raise
-
-
-class DamagedError(NurieError):
-    """Stored data is not what its index says it is."""
-
-
-class Stopped(KeyboardInterrupt):  # which libraries let through, some of them tidying up on the way
-    """SIGINT or SIGTERM came."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-    def end(self, command: str, *, fresh: bool) -> NoReturn:
-        """Say how to go on, and end as the signal would have: a shell tells it as 130 or 143, and ends its loop."""
-        without = ", without --fresh," if fresh else ""
-        print(f"{command}: stopped; run the same command again{without} to go on", file=sys.stderr)
-        ENDED.append(self.number)
-        raise SystemExit(128 + self.number)  # which is what the first process of a container is left with
-
-
-ENDED: list[int] = []
-"""The signal that this process is ending by, if it is."""
-
-
-def _end() -> None:
-    for number in ENDED:
-        sys.stderr.flush()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Stopped in the block, unless they are ignored, as Ctrl-C is by a background job.
-
-    What follows within a second counts as the same, as `timeout` tells a process and then its group. In another than
-    the main thread, where Python hears no signals, it does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    atexit.register(_end)  # now, so that it comes after what the block will have registered
-    since = float("-inf")
-
-    def stop(number: int, _frame: object) -> None:
-        nonlocal since
-        if time.monotonic() - since > 1:
-            since = time.monotonic()
-            raise Stopped(number)
-
-    heard = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) not in {signal.SIG_IGN, None}]
-    before = {one: signal.signal(one, stop) for one in heard}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 @contextmanager
@@ -222,17 +88,6 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         return json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
         raise DamagedError(f"{path} is not valid JSON ({error}): restore it, or make its folder again") from None
-
-
-def printable(text: str) -> str:
-    r"""A line of text for a terminal: what would move its cursor, turn its letters or end the line is spelled out.
-
-    What a stranger called a file or a tag may hold such; in JSON it is spelled as JSON spells it.
-
-    >>> printable("a\x1b[2J\n.png")
-    'a\\u001b[2J\\u000a.png'
-    """
-    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def write_sealed(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:

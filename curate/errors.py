@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curate.contract import DamagedError, NurieError
+from curate.faults import DamagedError, NurieError
 
 __all__ = [
     "DamagedError",

@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from curate import manifest, tarball, tfrecord
-from curate.contract import METADATA, DamagedError, ShardFile, atomic_write, canonical_json, naming, sha256, shard_name
+from curate.contract import METADATA, ShardFile, atomic_write, canonical_json, sha256, shard_name
+from curate.faults import DamagedError, naming
 
 Row = dict[str, Any]
 Files = dict[str, ShardFile]

@@ -21,7 +21,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curate.contract import LOCK, NurieError
+from curate.contract import LOCK
+from curate.faults import NurieError
 
 LONGEST = 4096  # bytes of a lock file that are looked at
 

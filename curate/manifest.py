@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.contract import atomic_write, canonical_json, naming, options_hash, sync_folder
+from curate.contract import atomic_write, canonical_json, options_hash, sync_folder
 from curate.errors import DamagedError, DatasetError
+from curate.faults import naming
 
 SCHEMA_VERSION = 1
 # how the hashes and signatures are made; another recipe cannot be compared with this one

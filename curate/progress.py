@@ -13,7 +13,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from curate.contract import printable
+from curate.faults import printable
 
 QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal

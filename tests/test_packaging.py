@@ -151,9 +151,11 @@ def test_pictures_need_no_libgl() -> None:
     assert not re.findall(r"lib(?:GL|EGL|OpenGL)\b.*", output(sys.executable, "-c", code))
 
 
-def test_contract_needs_the_standard_library_only() -> None:
-    names = {name for name, _ in imports(ROOT / "curate" / "contract.py")}
-    assert names <= sys.stdlib_module_names
+@pytest.mark.parametrize("module", ["contract", "faults", "hold", "stopping"])
+def test_what_train_knows_of_curate_needs_the_standard_library_only(module: str) -> None:
+    code = f"import sys; before = set(sys.modules); import curate.{module}; print(*set(sys.modules) - before)"
+    names = {name.split(".")[0] for name in output(sys.executable, "-c", code).split()}
+    assert names <= {*sys.stdlib_module_names, "curate"}
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -164,7 +166,7 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
             yield node.module.split(".")[0], node.lineno
 
 
-PEERS = {"jax", "torch"}  # no dependencies: benchmarks that compare with them take them from a folder
+PEERS = {"jax", "torch", "atheris"}  # no dependencies: benchmarks take them from a folder, the fuzzer where it is
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, "tests"])

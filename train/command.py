@@ -16,7 +16,8 @@ from typing import Any, Self
 import click
 from tqdm import tqdm
 
-from curate.contract import NurieError, Stopped, faults_told, printable, printing, stoppable
+from curate.faults import NurieError, faults_told, printable, printing
+from curate.stopping import Stopped, stoppable
 from train.errors import system_told
 
 Command = Callable[..., dict[str, Any]]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from curate.contract import REMEDIES, NurieError
+from curate.faults import REMEDIES, NurieError
 
 __all__ = [
     "AGAIN",

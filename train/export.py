@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from curate.contract import atomic_write, naming, read_json, sync_folder
+from curate.contract import atomic_write, read_json, sync_folder
+from curate.faults import naming
 from train import card
 from train.config import described
 from train.errors import RunError, system_told

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curate.contract import LOCK, VOCABULARY, DamagedError, atomic_write, sha256, write_sealed
+from curate.contract import LOCK, VOCABULARY, atomic_write, sha256, write_sealed
+from curate.faults import DamagedError
 from train.config import CONFIG, Config, described
 from train.errors import RunError
 from train.pairs import open_index

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-from curate.contract import VOCABULARY, DamagedError, NurieError, ShardIndex, digests, read_index, read_vocabulary
+from curate.contract import VOCABULARY, ShardIndex, digests, read_index, read_vocabulary
+from curate.faults import DamagedError, NurieError
 from train.errors import AGAIN, RunError
 from train.order import Weights, rarity, weigh
 from train.tags import check_places, names_a_side

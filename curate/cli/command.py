@@ -14,8 +14,9 @@ import click
 from click.core import ParameterSource
 
 from curate import engine
-from curate.contract import NurieError, Stopped, faults_told, printable, printing, stoppable
+from curate.faults import NurieError, faults_told, printable, printing
 from curate.progress import QUIET, colored
+from curate.stopping import Stopped, stoppable
 
 Command = Callable[..., dict[str, Any]]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from curate.contract import NurieError
+from curate.faults import NurieError
 from curate.ui.guard import Application, Guard, Limits
 
 CONNECTIONS = 64

@@ -12,9 +12,6 @@ from hypothesis import strategies as st
 from curate.contract import (
     ATTEMPT,
     SPLITS,
-    DamagedError,
-    NurieError,
-    Stopped,
     atomic_write,
     canonical_json,
     check_files,
@@ -22,11 +19,12 @@ from curate.contract import (
     read_index,
     read_json,
     shard_name,
-    stoppable,
     write_index,
     write_json,
     write_sealed,
 )
+from curate.faults import DamagedError, NurieError
+from curate.stopping import Stopped, stoppable
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate import dedupe, extract, ledger
-from curate.contract import NurieError
 from curate.decisions import decide, holding, listed
+from curate.faults import NurieError
 from curate.scan import Source
 from curate.verify import verify
 from curate.why import why

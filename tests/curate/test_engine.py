@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from curate import engine, hold
-from curate.contract import NurieError
+from curate.faults import NurieError
 
 
 def square(number: int) -> int:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate import decisions, dedupe, extract, ledger, manifest, optout, shards
-from curate.contract import NurieError
+from curate.faults import NurieError
 from curate.optout import OptOut
 from curate.remove import remove
 from curate.scan import Source

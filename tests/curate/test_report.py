@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from curate import decisions, dedupe, extract, ledger, manifest, page
-from curate.contract import DamagedError, NurieError
+from curate.faults import DamagedError, NurieError
 from curate.remove import remove
 from curate.report import report
 from curate.scan import Source

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate import manifest
-from curate.contract import NurieError
+from curate.faults import NurieError
 from curate.select import select
 
 

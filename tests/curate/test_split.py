@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.contract import NurieError
+from curate.faults import NurieError
 from curate.split import Shares, grow, parse_shares
 
 graphs = st.integers(1, 25).flatmap(

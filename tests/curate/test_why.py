@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from curate import dedupe, extract, shards
-from curate.contract import NurieError
+from curate.faults import NurieError
 from curate.scan import Source
 from curate.select import select
 from curate.split import Shares

@@ -30,8 +30,9 @@ from click.testing import CliRunner, Result
 
 from curate import dedupe, extract, remove, sample, shards
 from curate.cli import main as curate
-from curate.contract import INDEX, NurieError, digests
+from curate.contract import INDEX, digests
 from curate.decisions import decide
+from curate.faults import NurieError
 from curate.ledger import STATE
 from curate.scan import Source
 from curate.split import Shares

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 from curate import hold
 from curate.cli import main as curate
-from curate.contract import LOCK, NurieError
+from curate.contract import LOCK
+from curate.faults import NurieError
 from curate.verify import verify
 from tests.faults.damage import Made, digest, made_once
 
@@ -38,7 +39,7 @@ CONTENDER = """
 import sys
 from pathlib import Path
 from curate import hold
-from curate.contract import NurieError
+from curate.faults import NurieError
 
 folder, times = Path(sys.argv[1]), int(sys.argv[2])
 while times:

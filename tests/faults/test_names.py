@@ -18,7 +18,7 @@ from PIL import Image
 
 from curate import dedupe, extract, manifest, remove, shards, verify, why
 from curate.cli import main
-from curate.contract import printable
+from curate.faults import printable
 from curate.scan import Source, scan
 from curate.split import Shares
 from tests.faults.hostile.sound import drawing

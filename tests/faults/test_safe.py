@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from curate.cli import main as curate
-from curate.contract import DamagedError
+from curate.faults import DamagedError
 from tests.faults import shut
 from tests.faults.damage import SETTINGS, Made, files, in_a_line, made_once
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from curate.contract import NurieError, faults_told
+from curate.faults import NurieError, faults_told
 from tests.faults.disk import Disk, mounted
 from train import snapshots
 from train.cli import main

@@ -130,7 +130,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
 DRAWINGS: dict[str, Callable[[], str]] = {
     "entities, ten to the ninth": lambda: "&lol9;",
     "entity of a file": lambda: "&x;",
-    "picture of a file": lambda: '<image xlink:href="file:///etc/passwd" width="9" height="9"/>',
+    "picture of a file": lambda: '<image xlink:href="file:/etc/passwd" width="9" height="9"/>',
     "picture of the net": lambda: '<image href="http://127.0.0.1:9/x.png" width="9" height="9"/>',
     "style of the net": lambda: "<style>@import url(http://127.0.0.1:9/x.css);</style>",
     "uses, ten to the eighth": lambda: uses(8),
@@ -165,7 +165,7 @@ HOURS = frozenset(
 """Drawings that would take for ever, and take all of the seconds that a drawing has: not in the short version."""
 LONG = frozenset({"sidecar of a million tags", "parquet whose dictionary unfolds", "drawing of 2,000 scans"})
 """The same of texts."""
-ENTITIES = '<!DOCTYPE svg [<!ENTITY lol0 "lol"><!ENTITY x SYSTEM "file:///etc/passwd">{}]>'.format(
+ENTITIES = '<!DOCTYPE svg [<!ENTITY lol0 "lol"><!ENTITY x SYSTEM "file:/etc/passwd">{}]>'.format(
     "".join(f'<!ENTITY lol{n} "{f"&lol{n - 1};" * 10}">' for n in range(1, 10))
 )
 TEXTS: dict[str, tuple[str, Callable[[], bytes]]] = {

@@ -320,7 +320,7 @@ def _svg(sound: Sound) -> Any:
             "scale(1e300)",
             "0 0 0 0",
             "matrix(0 0 0 0 0 0)",
-            "file:///etc/passwd",
+            "file:/etc/passwd",
             "http://127.0.0.1:9/x",
             "&lt;",
             "a",

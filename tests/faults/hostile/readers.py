@@ -36,7 +36,8 @@ from curate import (
     verify,
     why,
 )
-from curate.contract import INDEX, SEAL, NurieError, canonical_json, check_files, read_index, read_vocabulary
+from curate.contract import INDEX, SEAL, canonical_json, check_files, read_index, read_vocabulary
+from curate.faults import NurieError
 from curate.scan import Source, SourceFile, scan
 from tests.faults.hostile import sound
 
