@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from curate.errors import MissingExtraError, NurieError, SourceError
 
@@ -145,7 +145,7 @@ def opened(path: Path) -> io.BufferedReader:
     if not remote(path):
         return _regular(path)
     with _answering(path):
-        return io.BufferedReader(_Stream(path))
+        return io.BufferedReader(_Stream(path, path.open("rb")))
 
 
 def _regular(path: Path) -> io.BufferedReader:
@@ -162,8 +162,8 @@ def _regular(path: Path) -> io.BufferedReader:
 class _Stream(io.RawIOBase):
     """A store's file, whose errors are ours."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._file = path, path.open("rb")
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path, self._file = path, file
 
     def readable(self) -> bool:
         return True

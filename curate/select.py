@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -93,7 +94,8 @@ def satisfying(table: pa.Table, expression: str) -> npt.NDArray[np.bool_]:
     names = _names(expression, [name for name in TABULAR if name in table.column_names])
     frame: pd.DataFrame = table.select(names).to_pandas()
     try:
-        told: Any = frame.eval(expression, engine="python", parser="pandas")
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # `not` of a constant, since 3.12
+            told: Any = frame.eval(expression, engine="python", parser="pandas")
     except FAULTS as error:
         raise NurieError(f"--where {expression!r} cannot be computed ({error}): compare like with like") from None
     if not isinstance(told, pd.Series) or not pd.api.types.is_bool_dtype(told.dtype):
