@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.contract import read_index, sha256, write_index
 from train import evaluate as evaluation
 from train.errors import RunError
 from train.evaluate import evaluate, sample
@@ -109,5 +110,8 @@ def test_an_empty_split_and_foreign_shards_are_refused(trained: Path, pairs32: P
     other = Path(copytree(pairs32, tmp_path / "shards"))
     words = (other / "tags.txt").read_text("utf-8").splitlines()
     (other / "tags.txt").write_text("\n".join(words[::-1]) + "\n", "utf-8")
+    index = read_index(other)
+    told = replace(index.files["tags.txt"], sha256=sha256(other / "tags.txt"))
+    write_index(other, replace(index, files={**index.files, "tags.txt": told}))
     with pytest.raises(RunError, match="other tags"):
         evaluate(trained, other)
