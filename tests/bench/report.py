@@ -9,7 +9,6 @@ Run: python -m tests.bench.report [DATASET] [--pictures N] [--json]; Linux alone
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -38,7 +37,7 @@ def grown(dataset: Path, out: Path, times: int) -> Path:
             copy, one = divmod(number, len(parts))
             table = _renamed(manifest.read_table(parts[one]), columns, copy)
             manifest.write_table(manifest.part(out / name, number), table)
-    shutil.copy(dataset / ledger.STATE, out / ledger.STATE)
+    ledger.write_state(out, ledger.peek_state(dataset) | {"parts": {}})
     return out
 
 
