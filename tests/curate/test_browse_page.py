@@ -89,7 +89,7 @@ def test_a_verdict_is_overruled_shown_and_undone_by_mouse(visit: Visit, address:
     panel.get_by_role("button", name="Not the same", exact=True).first.click()
     page.wait_for_selector("text=1 decision waits")
     assert told(dataset) == [("different", True)]
-    assert "not the same" in page.locator(tile(page, "cat0.jpg")).inner_text()
+    page.locator(tile(page, "cat0.jpg"), has_text="not the same").wait_for()
     panel.get_by_role("button", name="Not the same as any of these").click()
     page.wait_for_selector("text=2 decisions wait")
     dedupe.dedupe(dataset, dedupe.Options())
@@ -143,7 +143,7 @@ def test_tags_are_given_and_found(visit: Visit, address: str, dataset: Path) -> 
     page.fill("#retag", "Red Apple\n,_,\n" + "\n".join(HOSTILE))
     page.click("text=Save tags")
     page.wait_for_selector("text=Tags, as people gave them")
-    assert page.locator("#picture .tags .tag").first.inner_text() == "red_apple"
+    page.locator("#picture .tags .tag >> nth=0", has_text="red_apple").wait_for()
     assert decisions.read(dataset)[0]["tags"][:2] == ["red_apple", ",_,"]
     dedupe.dedupe(dataset, dedupe.Options())
     page.fill("#filter", "red_apple")
