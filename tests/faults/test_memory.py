@@ -76,4 +76,4 @@ def test_memory_is_that_of_some_parts_whatever_their_number(
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what a process has in memory")
 def test_the_peak_of_a_command_is_seen(datasets: dict[int, Path]) -> None:
     found = run("curate", ("tags", datasets[FEW]))
-    assert 10e6 < found.own < found.resident  # which counts what the process that began it had, too
+    assert 10e6 < found.own < found.resident < 2e9

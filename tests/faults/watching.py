@@ -22,7 +22,8 @@ class Peak:
     own: int
     """Anonymous memory of all its processes together, at any look."""
     resident: int
-    """Of its first process, as the system keeps it; with pages of mapped files, which it takes back at need."""
+    """Of its first process, as the system keeps it at the last look; with pages of mapped files, which it takes back at
+    need. Not `ru_maxrss`: that counts what the process that began it had before it called the program."""
 
 
 def family(process: int) -> list[int]:
@@ -40,8 +41,12 @@ def family(process: int) -> list[int]:
 
 def anonymous(process: int) -> int:
     """Bytes that a process has in memory and in no file."""
+    return _status(process, "RssAnon")
+
+
+def _status(process: int, name: str) -> int:
     with suppress(OSError, IndexError):
-        return 1024 * int(Path(f"/proc/{process}/status").read_text().partition("RssAnon:")[2].split()[0])
+        return 1024 * int(Path(f"/proc/{process}/status").read_text().partition(f"{name}:")[2].split()[0])
     return 0  # it has ended
 
 
@@ -49,21 +54,21 @@ def peak(command: Sequence[str], **options: Any) -> Peak:
     """Run a command to its end; raises AssertionError with what it told if that is not a good one."""
     with tempfile.TemporaryFile("w+") as told:
         process = subprocess.Popen(command, stdout=told, stderr=told, **options)
-        ended, most = threading.Event(), [0]
+        ended, most, kept = threading.Event(), [0], [0]
 
         def watch() -> None:
             while not ended.wait(TICK):
                 most[0] = max(most[0], sum(map(anonymous, family(process.pid))))
+                kept[0] = max(kept[0], _status(process.pid, "VmHWM"))
 
         watching = threading.Thread(target=watch)
         watching.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process.wait()
         ended.set()
         watching.join()
         told.seek(0)
         assert process.returncode == 0, f"{' '.join(command)}: {told.read()[-2000:]}"
-    return Peak(most[0], 1024 * usage.ru_maxrss)
+    return Peak(most[0], kept[0])
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,9 @@ def test_a_half_step_is_a_plain_step_on_pairs_of_half_the_size(pairs32: Path, ba
     other.generator = other.half
     assert float(figures["l1"]) == pytest.approx(float(other.plain_step(half, PACE)["l1"]), rel=1e-5)
     for one, same in zip(gan.generator.weights, whole.weights, strict=True):
-        np.testing.assert_allclose(one, same, atol=1e-4)  # Adam takes a gradient of next to nothing by its sign
+        apart = np.abs(one.numpy() - same.numpy())
+        assert (apart > 1e-5).mean() < 1e-3  # Adam takes a gradient of next to nothing by its sign
+        assert apart.max() <= 1e-4
 
 
 def test_a_clipped_critic_stays_within_its_bound(pairs32: Path, batch: Batch) -> None:
