@@ -11,41 +11,15 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import click
-import pyarrow as pa
 
-from curate import ledger, manifest
 from curate.report import report
-
-IDS = {"manifest": ("id", "group", "duplicate_of", "family"), "pairs": ("id",), "edges": ("a", "b")}
-"""Columns that name pictures."""
-
-
-def grown(dataset: Path, out: Path, times: int) -> Path:
-    """A dataset that is `dataset` so many times, a part for each of its parts."""
-    for name, columns in IDS.items():
-        (out / name).mkdir(parents=True)
-        parts = manifest.parts(dataset / name)
-        for number in range(times * len(parts)):
-            copy, one = divmod(number, len(parts))
-            table = _renamed(manifest.read_table(parts[one]), columns, copy)
-            manifest.write_table(manifest.part(out / name, number), table)
-    ledger.write_state(out, ledger.peek_state(dataset) | {"parts": {}})
-    return out
-
-
-def _renamed(table: pa.Table, columns: Sequence[str], copy: int) -> pa.Table:
-    for name in columns:
-        ids = [key and sha256(f"{copy}:{key}".encode()).hexdigest()[:32] for key in table[name].to_pylist()]
-        table = table.set_column(table.column_names.index(name), name, pa.array(ids, pa.string()))
-    return table
+from tests.bench.browse import grown
 
 
 def measured(dataset: Path, page: Path) -> dict[str, Any]:
@@ -64,9 +38,8 @@ def measured(dataset: Path, page: Path) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True)
 def main(dataset: Path, pictures: int, as_json: bool) -> None:
     """Print size, time and memory of the report on the dataset itself, and on it many times over."""
-    times = -(-pictures // manifest.rows(dataset / "manifest"))
     with tempfile.TemporaryDirectory() as folder:
-        many = grown(dataset, Path(folder) / "many", times)
+        many = grown(dataset, Path(folder) / "many", pictures)
         found = []
         for one in (dataset, many):
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:

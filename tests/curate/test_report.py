@@ -19,7 +19,7 @@ from curate.report import report
 from curate.scan import Source
 from curate.split import Shares
 from curate.tags import normalize, split_color
-from tests.bench.report import grown
+from tests.bench.browse import grown
 from tests.browser import CANARY, DESKTOP, HOSTILE, PHONE, SONG, Visit, Watch, barriers, overflow
 
 ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
@@ -173,7 +173,7 @@ def test_the_page_does_not_grow_with_the_dataset(folder: Path, dataset: Path, tm
     """Once every kind of exhibit has its places filled."""
     sizes, images = [], []
     for name, times in (("many", 15), ("more", 45)):
-        grown(dataset, tmp_path / name, times)
+        grown(dataset, tmp_path / name, times * manifest.rows(dataset / "manifest"))
         found = report(tmp_path / name, tmp_path / "page.html")
         assert found["kept"] >= 20 * times
         sizes.append(found["page_bytes"])
