@@ -218,6 +218,11 @@ def test_environment_is_what_the_lock_says() -> None:
     assert not differing
 
 
+def test_no_file_is_larger_than_a_clone_should_carry() -> None:
+    sizes = {path.name: path.stat().st_size for path in project_files()}
+    assert not {name: size for name, size in sizes.items() if size > 500_000}
+
+
 def test_no_file_names_an_index_or_a_machine() -> None:
     """Where packages come from, and where things lie, is each machine's own matter."""
     index = r"py[p]i\.(?:org|python)|py[t]honhosted|np[m]js|index[-_]url\b|find[-_]links\b|/simpl[e]/|fil[e]:///"

@@ -206,19 +206,6 @@ def evaluate(run: Path, shards: Path, split: str, lines: str | None, most: int, 
 
 
 @main.command()
-@click.argument("runs", metavar="RUN...", type=FOLDER, nargs=-1, required=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; others reach 0.0.0.0.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8766, show_default=True, help="0: any that is free.")
-@stage(table)
-def serve(runs: tuple[Path, ...], host: str, port: int) -> dict[str, Any]:
-    """Open a page to draw on and pick tags: see it coloured, by several models side by side if you name them."""
-    from train.serve import serve as stage_serve  # noqa: PLC0415
-
-    quiet = bool(click.get_current_context().obj)
-    return stage_serve(runs, host, port, tell=lambda line: None if quiet else click.echo(line, err=True))
-
-
-@main.command()
 @click.argument("run", type=FOLDER)
 @click.argument("out", metavar="[PAGE.html]", type=FOLDER, required=False)
 @stage(table, tensorflow=False)
@@ -246,3 +233,16 @@ def export(run: Path, out: Path, form: str, evaluation: Path | None) -> dict[str
     from train.export import export as stage_export  # noqa: PLC0415
 
     return stage_export(run, out, form, evaluation)
+
+
+@main.command()
+@click.argument("runs", metavar="RUN...", type=FOLDER, nargs=-1, required=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; others reach 0.0.0.0.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8766, show_default=True, help="0: any that is free.")
+@stage(table)
+def serve(runs: tuple[Path, ...], host: str, port: int) -> dict[str, Any]:
+    """Open a page to draw on and pick tags: see it coloured, by several models side by side if you name them."""
+    from train.serve import serve as stage_serve  # noqa: PLC0415
+
+    quiet = bool(click.get_current_context().obj)
+    return stage_serve(runs, host, port, tell=lambda line: None if quiet else click.echo(line, err=True))
