@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import PurePath
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, FastAPI, HTTPException, Path, Query, Request, Response
@@ -13,7 +11,7 @@ from curate import __version__, filters, why
 from curate.catalog import FAMILY_ORDERS, LOOKS, ORDERS
 from curate.decisions import KINDS
 from curate.errors import NurieError
-from curate.ui import answers
+from curate.ui import answers, pages
 from curate.ui.answers import Dataset, Decision, Decisions, Family, FamilyPage, Picture, Pictures
 from curate.ui.review import Review, View
 
@@ -21,7 +19,6 @@ MOST = 200  # pictures, or families, that one answer tells
 SHOWN = 24  # members of a family in a list of families; a filter by the family tells all
 TOP = 40  # tags beside the pictures that were found
 COMPLETED = 12
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 UNTOLD = {"phash", "tags", "own_tags"}  # of the columns: told apart, or not
 
 Id = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
@@ -34,18 +31,12 @@ Start = Annotated[int, Query(ge=0, le=10**9)]
 Count = Annotated[int, Query(ge=1, le=MOST)]
 
 
-def page_files() -> dict[str, tuple[bytes, str]]:
-    """Bytes and type of each file of the page, by the path that it is asked for: no visitor names a file."""
-    folder = files("curate.ui") / "page"
-    found = {one.name: one.read_bytes() for one in folder.iterdir() if PurePath(one.name).suffix in TYPES}
-    return {name: (data, TYPES[PurePath(name).suffix]) for name, data in found.items()}
-
-
 def make(review: Review) -> FastAPI:
     """The application. Whatever a request gets wrong is answered with a line in `detail`."""
     app = FastAPI(title="nurie", version=__version__, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
-    app.state.review, app.state.page = review, page_files()
+    app.state.review = review
     app.include_router(router)
+    app.include_router(pages.router("curate.ui"))
 
     @app.exception_handler(NurieError)
     def tell(_: Request, error: NurieError) -> JSONResponse:
@@ -180,16 +171,6 @@ def decide(
     """Decide of one or two pictures, by id; or `undo` the decision of a number. The next dedupe follows it."""
     row = _review(request).decide(kind, pictures, tags)
     return answers.decision(_view(request), {**row, "holds": True})
-
-
-@router.get("/", include_in_schema=False)
-@router.get("/{name}", include_in_schema=False)
-def page(request: Request, name: str = "index.html") -> Response:
-    """A file of the page."""
-    if name not in request.app.state.page:
-        raise HTTPException(404, "there is nothing here")
-    data, kind = request.app.state.page[name]
-    return Response(data, media_type=kind, headers={"cache-control": "no-cache"})
 
 
 def _review(request: Request) -> Review:

@@ -21,8 +21,9 @@ from curate import decisions, dedupe, extract, hold, manifest, remove
 from curate.contract import write_json
 from curate.errors import DatasetError, NurieError
 from curate.scan import Source
-from curate.ui.app import make, page_files
+from curate.ui.app import make
 from curate.ui.guard import Guard
+from curate.ui.pages import page_files
 from curate.ui.review import Review
 from curate.verify import verify
 from tests.browser import HOSTILE
@@ -354,8 +355,8 @@ def test_requests_and_answers_are_described(looked_at: TestClient) -> None:
 
 
 def test_the_page_is_its_own_files_and_asks_nobody_else(looked_at: TestClient) -> None:
-    assert {"index.html", "style.css", "browse.js"} <= page_files().keys()
-    for name, (data, _) in page_files().items():
+    assert {"index.html", "style.css", "browse.js"} <= page_files("curate.ui").keys()
+    for name, (data, _) in page_files("curate.ui").items():
         told = looked_at.get(f"/{name}")
         assert (told.status_code, told.content) == (200, data)
         assert told.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
@@ -364,7 +365,7 @@ def test_the_page_is_its_own_files_and_asks_nobody_else(looked_at: TestClient) -
             r"https?://(?!www\.w3\.org/2000/svg)|innerHTML|insertAdjacentHTML|document\.write|eval\(", text
         )
         assert not re.search(r"<[^>]+\s(style|on\w+)=", text), "the policy would not let it"
-    assert looked_at.get("/").content == page_files()["index.html"][0]
+    assert looked_at.get("/").content == page_files("curate.ui")["index.html"][0]
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:

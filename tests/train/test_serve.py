@@ -21,11 +21,12 @@ from fastapi.testclient import TestClient
 from curate.contract import SEAL, read_index, sha256, write_sealed
 from curate.ui import server
 from curate.ui.guard import Guard, Limits
+from curate.ui.pages import page_files
 from tests.browser import HOSTILE, PHONE, Visit, barriers, overflow
 from train.colorize import Manner, Wish
 from train.errors import NurieError, RunError
 from train.serve import UPLOAD, serve
-from train.ui.app import make, page_files
+from train.ui.app import make
 from train.ui.studio import Studio
 
 OURS = "http://127.0.0.1:8766"
@@ -119,7 +120,7 @@ def test_models_tell_their_tags_with_the_pairs_that_carry_them(client: TestClien
 
 
 def test_nothing_but_the_pages_files_is_read(client: TestClient) -> None:
-    for name in page_files():
+    for name in page_files("train.ui"):
         assert client.get(f"/{name}").status_code == 200
     for name in ("config.json", "..%2fapp.py", "%2fetc%2fpasswd", "page/index.html"):
         assert client.get(f"/{name}").status_code == 404

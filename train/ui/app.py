@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from importlib.resources import files
-from pathlib import PurePath
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from curate.ui import pages
 from train import tags
 from train.colorize import Manner, Wish
 from train.errors import NurieError
 from train.ui.studio import Model, Studio
 
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-
 Words = Annotated[str, Query(max_length=2000, description="As in `blue_hair, smile`")]
 Drawing = Annotated[bytes, Body(media_type="image/png", description="Line art: the bytes of a PNG or JPEG")]
-
-
-def page_files() -> dict[str, tuple[bytes, str]]:
-    """Bytes and type of each file of the page, by the path that it is asked for: no visitor names a file."""
-    folder = files("train.ui") / "page"
-    found = {one.name: one.read_bytes() for one in folder.iterdir() if PurePath(one.name).suffix in TYPES}
-    return {name: (data, TYPES[PurePath(name).suffix]) for name, data in found.items()}
 
 
 def make(studio: Studio) -> FastAPI:
@@ -33,8 +23,9 @@ def make(studio: Studio) -> FastAPI:
     app = FastAPI(
         title="nurie", version=version("nurie"), openapi_url="/api/openapi.json", docs_url=None, redoc_url=None
     )
-    app.state.studio, app.state.page = studio, page_files()
+    app.state.studio = studio
     app.include_router(router)
+    app.include_router(pages.router("train.ui"))
 
     @app.exception_handler(NurieError)
     def tell(_: Request, error: NurieError) -> JSONResponse:
@@ -73,16 +64,6 @@ def colorize(
     wish = Wish(asked, away, usual if guidance is None else guidance)
     made = studio.color(model, drawing, wish, Manner(method, keep_lines, keep_transparency))
     return Response(made, media_type="image/png", headers={"content-disposition": 'inline; filename="colored.png"'})
-
-
-@router.get("/", include_in_schema=False)
-@router.get("/{name}", include_in_schema=False)
-def page(request: Request, name: str = "index.html") -> Response:
-    """A file of the page."""
-    if name not in request.app.state.page:
-        raise HTTPException(404, "there is nothing here")
-    data, kind = request.app.state.page[name]
-    return Response(data, media_type=kind, headers={"cache-control": "no-cache"})
 
 
 def _studio(request: Request) -> Studio:
