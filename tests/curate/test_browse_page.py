@@ -80,6 +80,13 @@ def test_a_filter_finds_completes_and_is_in_the_address(visit: Visit, address: s
     page.fill("#where", "width >")
     page.press("#where", "Enter")
     page.wait_for_selector("#message.bad >> text=is not an expression")
+    page.get_by_role("button", name="Show all").click()
+    page.wait_for_selector("text=1 to 9 of 9 pictures")
+    page.fill("#filter", "waving_hnad|path:cat0*")
+    page.press("#filter", "Enter")
+    page.wait_for_selector("text=1 to 1 of 1 picture")
+    page.get_by_role("button", name="waving_hand", exact=True).first.click()
+    page.wait_for_selector("text=1 to 3 of 3 pictures")
 
 
 def test_a_verdict_is_overruled_shown_and_undone_by_mouse(visit: Visit, address: str, dataset: Path) -> None:
