@@ -198,6 +198,12 @@ def test_people_draw_pick_tags_compare_models_and_download(
         seen.locator("#tags-A").fill("blue heart")
         seen.locator("#tags-A").press("Enter")
         assert seen.locator("ul[aria-label='Chosen tags A'] button").all_inner_texts() == ["blue_heart \u00d7"]
+        assert seen.locator("#known option[value=blue_heart]").inner_text() == "1 pair", "completed with counts"
+        seen.locator("#tags-A").fill("blue haert")
+        seen.locator("#tags-A").press("Enter")
+        assert "run does not know blue_haert" in seen.locator("#message").inner_text()
+        seen.get_by_role("button", name="Remove blue_haert").click()
+        assert not seen.locator("#message").inner_text()
         seen.locator("#compare").check()
         seen.locator("#chance").click()
         seen.locator("#go").click()
