@@ -98,7 +98,9 @@ function arrange() {
   const labels = byId("compare").checked ? ["A", "B"] : ["A"];
   sets = labels.map((label) => sets.find((set) => set.label === label) ?? new TagSet(label, known(), doubt));
   byId("sets").classList.toggle("one", sets.length === 1);
-  byId("sets").replaceChildren(...sets.map((set) => set.element));
+  const none = !known().length;
+  for (const name of ["compare", "negative", "seed", "chance"]) byId(name).disabled = none;
+  byId("sets").replaceChildren(...(none ? [make("p", {}, "Trained without tags: it chooses the colours itself.")] : sets.map((set) => set.element)));
 }
 
 function listen() {
