@@ -39,9 +39,10 @@ demo: $(VENV)/installed  ## the whole road on real art: demo/grid.png; MINUTES=3
 	train colorize demo/run demo/shards demo/pictures --grid
 	@cp demo/pictures/grid.png demo/grid.png
 	curate report demo/dataset demo/report.html
+	train show demo/run --quiet > /dev/null
 	@echo "$$(( $$(date +%s) - $(START) )) s in all"
 	@echo "pictures: demo/grid.png (line art | as tagged | another colour tag | truth), one by one in demo/pictures; figures: demo/evaluation.json"
-	@echo "open demo/report.html in a browser: what the data is"
+	@echo "open in a browser: demo/report.html (what the data is) and demo/run/show.html (how the training went)"
 
 picture:  ## README's picture and figures, from the last demo
 	@test -f demo/evaluation.json || { echo "no demo yet: run make demo" >&2; exit 1; }

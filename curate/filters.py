@@ -2,7 +2,7 @@
 
 A word is a tag that a picture must have, or with `-` in front must not; `*` stands for anything. `column:value` looks
 at a column of the manifest (`none` is null; text may hold `*`, or spaces between `"`), `column>=number` compares one.
-`decided:KIND` finds what people decided of, `decided:*` any. All words must hold.
+`decided:KIND` finds what people decided of, `decided:*` any. `red_hair|blue_hair` is either. All words must hold.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from curate.postings import Mask, Postings
 from curate.select import satisfying
 from curate.tags import normalize
 
-WORD = re.compile(r'-?[a-z_]+[:<>=!]+"[^"]*"|\S+')
+QUOTED = r'(?<![a-z_])[a-z_]+[:<>=!]+"[^"]*"'
+WORD = re.compile(rf"(?:{QUOTED}|\S)+")
+EITHER = re.compile(rf"(?:{QUOTED}|[^|])+")
 TERM = re.compile(r'([a-z_]+)(:|<=|>=|!=|=|<|>)(?:"([^"]*)"|(\S+))')
 DECIDED = "decided"
 NULL = "none"
@@ -53,7 +55,7 @@ def find(shelf: Shelf, text: str, where: str = "") -> Found:
     """
     mask, unknown = np.ones(shelf.table.num_rows, np.bool_), dict[str, list[str]]()
     for word in WORD.findall(text):
-        held = _holds(shelf, word)
+        held = _holds(shelf, word, unknown)
         if held is None:
             unknown[word] = _meant(shelf.tags, word)
             mask &= word.startswith("-") and word != "-"
@@ -64,19 +66,33 @@ def find(shelf: Shelf, text: str, where: str = "") -> Found:
     return Found(mask, unknown)
 
 
-def _holds(shelf: Shelf, word: str) -> Mask | None:
-    """Rows for which a word holds; None for a tag that no picture has. A tag comes before what else it may mean."""
+def _holds(shelf: Shelf, word: str, unknown: dict[str, list[str]]) -> Mask | None:
+    """Rows for which a word holds; None for a tag that no picture has. A tag comes before what else it may mean.
+
+    Of several tags with `|` between them, those that no picture has are added to `unknown`.
+    """
     if (tagged := shelf.tags.mask(normalize(word))) is not None:
         return tagged
     if word.startswith("-") and len(word) > 1:
-        held = _holds(shelf, word[1:])
+        held = _holds(shelf, word[1:], unknown)
         return None if held is None else ~held
+    if len(words := EITHER.findall(word)) > 1:
+        return _either(shelf, words, unknown)
     term = TERM.fullmatch(word)
     if term and term[1] == DECIDED:
         return _decided(shelf, term[4] or term[3])
     if term and term[1] in shelf.table.column_names and not pa.types.is_list(shelf.table.schema.field(term[1]).type):
         return _column(shelf.table, term[1], term[2], term[3] if term[4] is None else term[4])
     return shelf.tags.union(numbers) if "*" in word and (numbers := _matching(shelf.tags, word)) else None
+
+
+def _either(shelf: Shelf, words: list[str], unknown: dict[str, list[str]]) -> Mask | None:
+    held = {word: _holds(shelf, word, unknown) for word in words}
+    masks = [mask for mask in held.values() if mask is not None]
+    if not masks:
+        return None
+    unknown.update({word: _meant(shelf.tags, word) for word, mask in held.items() if mask is None})
+    return np.asarray(np.logical_or.reduce(masks), np.bool_)
 
 
 def _column(table: pa.Table, name: str, sign: str, value: str) -> Mask:

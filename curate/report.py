@@ -34,6 +34,7 @@ def report(dataset: Path, target: Path) -> dict[str, Any]:
         sources=sorted(found.sources.items()),
         options=state["options"],
         dedupe=state.get("dedupe") if known else None,
+        hashes=state.get("hashes", {}),
         told=told,
         found=found,
         tables=figures.tables(found),

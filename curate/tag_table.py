@@ -15,11 +15,14 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("tag", pa.string(), "one of its tags"),
 )
 SCHEMA = pa.schema([(name, kind) for name, kind, _ in COLUMNS])
+STAMP = (b"nurie.options", b"nurie.options_hash")
 
 
 def write(dataset: Path) -> None:
-    """Derive `tags.parquet` from the manifest: equal manifests give equal bytes."""
-    manifest.write_table(dataset / ledger.TAG_TABLE, derive(dataset))
+    """Derive `tags.parquet` from the manifest, with the options of that: equal manifests give equal bytes."""
+    first = next(manifest.iter_parts(dataset / "manifest", ["id"]), SCHEMA.empty_table())
+    told = {name: value for name, value in (first.schema.metadata or {}).items() if name in STAMP}
+    manifest.write_table(dataset / ledger.TAG_TABLE, derive(dataset).replace_schema_metadata(told or None))
 
 
 def derive(dataset: Path) -> pa.Table:

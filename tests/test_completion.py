@@ -63,7 +63,7 @@ def test_the_shell_is_told_how_by_the_program_itself(program: str) -> None:
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_bash_completes_with_what_it_was_told(tmp_path: Path) -> None:
-    """In a real bash: the source that README names, then its function, as a tab calls it."""
+    """In a real bash: the source that the guide names, then its function, as a tab calls it."""
     program = tmp_path / "curate"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m curate "$@"\n')
     program.chmod(0o755)

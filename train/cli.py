@@ -175,7 +175,8 @@ def colorize(
 ) -> dict[str, Any]:
     """Colour line drawings of any size (PNG, JPEG, folders of them); or validation pairs of a shard folder, by hash.
 
-    RUN is a run folder, for its last model, or a model in it: RUN/best.keras.
+    RUN is a run folder, for its last model, or a model in it: RUN/best.keras,
+    RUN/snapshots/STEP.npz.
     """
     from train.colorize import Manner, Wish  # noqa: PLC0415
     from train.colorize import colorize as stage_colorize  # noqa: PLC0415
@@ -198,7 +199,8 @@ def colorize(
 def evaluate(run: Path, shards: Path, split: str, lines: str | None, most: int, seed: int) -> dict[str, Any]:
     """Measure a run's pictures on a split, and how far the tags decide their colours.
 
-    RUN is a run folder, for its last model, or a model in it: RUN/best.keras.
+    RUN is a run folder, for its last model, or a model in it: RUN/best.keras,
+    RUN/snapshots/STEP.npz.
     """
     from train.evaluate import evaluate as stage_evaluate  # noqa: PLC0415
 
@@ -241,7 +243,10 @@ def export(run: Path, out: Path, form: str, evaluation: Path | None) -> dict[str
 @click.option("--port", type=click.IntRange(0, 65535), default=8766, show_default=True, help="0: any that is free.")
 @stage(table)
 def serve(runs: tuple[Path, ...], host: str, port: int) -> dict[str, Any]:
-    """Open a page to draw on and pick tags: see it coloured, by several models side by side if you name them."""
+    """Open a page to draw on and pick tags: see it coloured, by several models side by side if you name them.
+
+    RUN is a run folder, for its last model, or a model in it: RUN/best.keras, RUN/snapshots/STEP.npz.
+    """
     from train.serve import serve as stage_serve  # noqa: PLC0415
 
     quiet = bool(click.get_current_context().obj)

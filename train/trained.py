@@ -6,7 +6,7 @@ import json
 import math
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.contract import atomic_write, read_vocabulary, sha256
+from train import networks, snapshots
 from train.config import CONFIG, Config, described, from_json
 from train.data import Batch, white_outside
 from train.errors import RunError
@@ -54,7 +55,12 @@ def save(run: Path, model: keras.Model, name: str = MODEL) -> None:
 
 
 def opened(run: Path) -> tuple[Path, str]:
-    """A run folder and the name of its model: RUN means RUN/model.keras, the last; RUN/best.keras may be given too."""
+    """A run folder and the name of its model: RUN means RUN/model.keras, the last.
+
+    RUN/best.keras may be given too, and RUN/snapshots/STEP.npz.
+    """
+    if run.suffix == ".npz":
+        return run.parent.parent, f"{run.parent.name}/{run.name}"
     return (run.parent, run.name) if run.suffix == ".keras" else (run, MODEL)
 
 
@@ -65,14 +71,18 @@ def load(run: Path) -> Trained:
     """
     folder, name = opened(run)
     if not (folder / name).is_file() or not (folder / CONFIG).is_file():
-        raise RunError(f"{folder} holds no {name}: run `train fit SHARDS {folder}` to its end")
+        raise RunError(
+            f"{folder} holds no {name}: run `train fit SHARDS {folder}` to its end, or name one of its snapshots"
+        )
     told = described(folder)
     vocabulary = _vocabulary(folder, told)
-    model = _model(folder / name)
+    config = from_json(told["config"])
+    snapshot = name.endswith(".npz")
+    model = _snapshot(folder / name, config, told["size"], len(vocabulary)) if snapshot else _model(folder / name)
     inputs = [tuple(one.shape[1:]) for one in model.inputs]
     if inputs != [(told["size"], told["size"], 1), (len(vocabulary),)]:
         raise RunError(f"{folder / name} is no model of this run's pairs and tags: train again")
-    return Trained(model, from_json(told["config"]), told["size"], told["colors"], vocabulary)
+    return Trained(model, config, told["size"], told["colors"], vocabulary)
 
 
 def _vocabulary(run: Path, told: Mapping[str, Any]) -> list[str]:
@@ -91,6 +101,20 @@ def _model(path: Path) -> keras.Model:
         raise RunError(f"{path} cannot be loaded ({said}): train again") from None
     if not isinstance(model, keras.Model) or not model.built:
         raise RunError(f"{path} holds no model: train again")
+    return model
+
+
+def _snapshot(path: Path, config: Config, size: int, vocabulary: int) -> keras.Model:
+    """The average that a snapshot holds, as RUN/model.keras would be if the training had ended there."""
+    config = replace(config, precision="float32")
+    with keras.StatelessScope(initialize_variables=False):
+        shapes = [weight.shape for weight in networks.generator(config, size, vocabulary).weights]
+    names = [f"average/{place:03d}" for place in range(len(shapes))]
+    _, arrays = snapshots.read(path, names)
+    if [arrays[name].shape for name in names if name in arrays] != shapes:
+        raise RunError(f"{path} is no snapshot of this run: take one of its own")
+    model = networks.generator(config, size, vocabulary)
+    model.set_weights([arrays[name] for name in names])
     return model
 
 

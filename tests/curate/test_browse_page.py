@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +60,18 @@ def press(page: Page, *keys: str) -> None:
         page.keyboard.press(key)
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_curl_of_the_guide_finds_and_decides(address: str, dataset: Path) -> None:
+    guide = (Path(__file__).parent.parent.parent / ".github" / "docs" / "guide.md").read_text("utf-8")
+    [lines] = re.findall(r"^```text\n(curl .*?)^```", guide, re.MULTILINE | re.DOTALL)
+    rows = manifest.read_parts(dataset / "manifest").to_pylist()
+    [found] = [row["id"] for row in rows if row["path"] == "cat0.jpg"]
+    script = lines.replace("http://127.0.0.1:8765", address.rstrip("/")).replace('"ID"', f'"{found}"')
+    done = subprocess.run(["bash", "-ec", script], check=True, capture_output=True, text=True)
+    assert f'"total":{sum(row["role"] == "duplicate" for row in rows)},' in done.stdout
+    assert told(dataset) == [("drop", True)]
+
+
 def test_a_filter_finds_completes_and_is_in_the_address(visit: Visit, address: str) -> None:
     page = visit(address)
     page.wait_for_selector("#list .tile")
@@ -80,6 +94,13 @@ def test_a_filter_finds_completes_and_is_in_the_address(visit: Visit, address: s
     page.fill("#where", "width >")
     page.press("#where", "Enter")
     page.wait_for_selector("#message.bad >> text=is not an expression")
+    page.get_by_role("button", name="Show all").click()
+    page.wait_for_selector("text=1 to 9 of 9 pictures")
+    page.fill("#filter", "waving_hnad|path:cat0*")
+    page.press("#filter", "Enter")
+    page.wait_for_selector("text=1 to 1 of 1 picture")
+    page.get_by_role("button", name="waving_hand", exact=True).first.click()
+    page.wait_for_selector("text=1 to 3 of 3 pictures")
 
 
 def test_a_verdict_is_overruled_shown_and_undone_by_mouse(visit: Visit, address: str, dataset: Path) -> None:

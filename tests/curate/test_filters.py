@@ -53,6 +53,10 @@ def paths(catalog: Catalog, text: str, where: str = "", **decided: frozenset[str
         ('path:"1F44_-%"', lambda _: False),  # what SQL would take for anything
         ("artist:openmoji", lambda row: "artist:openmoji" in row["tags"]),
         ("-", lambda _: False),
+        ("waving_hand|*_heart", lambda row: any(tag.endswith(("waving_hand", "_heart")) for tag in row["tags"])),
+        ("-red_heart|blue_heart|nobody's", lambda row: not {"red_heart", "blue_heart"} & {*row["tags"]}),
+        ('license:"cc by*4.0"|no hand|role:survivor', lambda row: "hand" in row["tags"] or row["role"] == "survivor"),
+        ("|", lambda _: False),
     ],
 )  # fmt: skip
 def test_a_filter_finds_the_rows_that_it_says(

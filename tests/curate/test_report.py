@@ -154,6 +154,9 @@ def test_tables_of_the_page_tell_the_same(folder: Path, html: Path, told: dict[s
     assert [sum(column) for column in zip(*sources.values(), strict=True)] == [
         told["in"], told["kept"], told["in"] - told["kept"],
     ]  # fmt: skip
+    hashes = ledger.read_state(folder / "d")["hashes"]
+    for stage in ("extract", "dedupe"):
+        assert tables.found[f"Options of curate {stage}"][-1] == ["hash of these", hashes[stage]]
 
 
 def test_a_dataset_gives_the_same_bytes_wherever_it_lies(folder: Path, html: Path, tmp_path: Path) -> None:

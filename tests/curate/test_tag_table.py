@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,9 +51,12 @@ def test_it_follows_the_manifest_through_every_stage(art: Path, tmp_path: Path) 
         assert list(frame.itertuples(index=False, name=None)) == pairs(target / "manifest")
     decisions.decide(target, "retag", ["1F408.png"], "told by people")
     dedupe.dedupe(target, dedupe.Options())
+    parts = manifest.parts(target / "manifest")
     frame = pd.read_parquet(target / "tags.parquet")
     assert list(frame.itertuples(index=False, name=None)) == pairs(target / "manifest")
     assert "told_by_people" in set(frame["tag"])
+    hashes = {pq.read_schema(path).metadata[b"nurie.options_hash"] for path in (target / "tags.parquet", *parts)}
+    assert len(hashes) == 1
     assert verify(target) == []
 
 

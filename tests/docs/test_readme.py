@@ -1,4 +1,4 @@
-"""README says only what works: its commands exist, its Python runs, its generated blocks are fresh."""
+"""README and the guides say only what works: commands exist, Python runs, generated blocks are fresh, links lead on."""
 
 import contextlib
 import importlib
@@ -17,8 +17,10 @@ import pytest
 from cogapp import Cog
 
 ROOT = Path(__file__).parent.parent.parent
-README = ROOT / "README.md"
-TEXT = README.read_text("utf-8")
+DOCS = ROOT / ".github" / "docs"
+# in the order that a reader takes
+PAGES = [ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("guide", "training", "programs", "cluster", "faq"))]
+TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
 
 
 def run(program: str, *arguments: str) -> str:
@@ -81,10 +83,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_python_blocks_run_in_their_order(folder: Path) -> None:
     """A block below the comment `<!-- test -->` is run; names carry over to the next."""
     blocks = re.findall(r"<!-- test -->\n+```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    assert blocks, "README shows no tested Python"
+    assert len(blocks) > 3, "no tested Python is shown"
     names: dict[str, object] = {}
     for number, block in enumerate(blocks, start=1):
-        exec(compile(block, f"README.md, tested block {number}", "exec"), names)
+        exec(compile(block, f"tested block {number}", "exec"), names)
     kept = json.loads(run("curate", "shard", "dataset", "blue-shards", "--manifest", "blue.parquet", "--json"))["kept"]
     assert kept == len(names["blue"])  # type: ignore[arg-type]  # the block made it a table
     assert 0 < kept < 12
@@ -95,7 +97,7 @@ def test_recipes_are_understood(tmp_path: Path) -> None:
     from curate.recipe import read
 
     blocks = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    assert blocks, "README shows no recipe"
+    assert blocks, "no recipe is shown"
     for block in blocks:
         path = tmp_path / "art.toml"
         path.write_text(block, "utf-8")
@@ -111,7 +113,16 @@ def test_generated_blocks_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_links_and_pictures_lead_somewhere() -> None:
-    targets = re.findall(r"\]\(([^)#]+)[^)]*\)|src=\"([^\"]+)\"", TEXT)
-    local = [first or second for first, second in targets if "://" not in first + second]
-    assert not [target for target in local if not (ROOT / target).exists()]
+def anchors(page: Path) -> set[str]:
+    """Of a page's headings, as GitHub and the site name them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", [*PAGES, DOCS / "datasheet.md", DOCS / "model.md"], ids=lambda page: page.name)
+def test_links_and_pictures_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text("utf-8"))
+    local = [(page.parent / path if path else page, anchor) for path, anchor in targets if "://" not in path]
+    assert not [path for path, _ in local if not path.exists()]
+    assert not [(path, anchor) for path, anchor in local if anchor and anchor not in anchors(path)]

@@ -29,6 +29,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("index", "trains a network that colours line art"),
         ("guide", "When dedupe is wrong"),
+        ("training", "adversary_from"),
+        ("programs", "PyDataset"),
+        ("cluster", "Workers may come and go"),
+        ("compare", "img2dataset"),
+        ("speed", "imagededup"),
         ("commands", "Usage: curate extract"),
         ("columns", "search_hashes"),
         ("results", "obedience"),

@@ -1,4 +1,4 @@
-"""What README shows of shards in other programs' hands reads every pair as it is stored."""
+"""What the documentation shows of shards in other programs' hands reads every pair as it is stored."""
 
 import re
 from pathlib import Path
@@ -10,10 +10,8 @@ import pytest
 
 from train.pairs import open_index
 
-ROOT = Path(__file__).parent.parent.parent
-BLOCKS = re.findall(
-    r"<!-- test shards -->\n+```python\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
-)
+PAGE = Path(__file__).parent.parent.parent / ".github" / "docs" / "programs.md"
+BLOCKS = re.findall(r"<!-- test shards -->\n+```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -40,7 +38,7 @@ def _pixels(shards: Path) -> list[tuple[bytes, bytes]]:
 
 def run(block: str) -> dict[str, Any]:
     names: dict[str, Any] = {}
-    exec(compile(block, "README.md", "exec"), names)
+    exec(compile(block, PAGE.name, "exec"), names)
     return names
 
 

@@ -136,7 +136,10 @@ def test_a_run_without_a_model_or_given_twice_or_a_taken_port_is_told(trained: P
         serve([trained], port=taken.getsockname()[1])
 
 
-def test_the_command_serves_until_ctrl_c(trained: Path, drawing: bytes) -> None:
+def test_the_command_serves_the_curl_of_the_guide_until_ctrl_c(trained: Path, drawing: bytes, tmp_path: Path) -> None:
+    guide = (Path(__file__).parent.parent.parent / ".github" / "docs" / "training.md").read_text("utf-8")
+    [line] = re.findall(r"^```text\n(curl .*?)^```", guide, re.MULTILINE | re.DOTALL)
+    (tmp_path / "sketch.png").write_bytes(drawing)
     command = [sys.executable, "-m", "train", "serve", str(trained), "--port", "0"]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, env=environment) as process:
@@ -144,6 +147,10 @@ def test_the_command_serves_until_ctrl_c(trained: Path, drawing: bytes) -> None:
         address = next(found[0] for line in process.stderr if (found := re.findall(r"http://\S+/", line)))
         headers = {"content-type": "image/png", "origin": address.rstrip("/")}
         told = httpx2.post(f"{address}api/colorize?tags=blue_heart", content=drawing, headers=headers, timeout=60)
+        if shutil.which("curl"):
+            line = line.replace("http://127.0.0.1:8766", address.rstrip("/")).replace("blue_hair,smile", "blue_heart")
+            subprocess.run(["bash", "-c", line], cwd=tmp_path, check=True, capture_output=True)
+            assert cv2.imread(str(tmp_path / "coloured.png")).shape == (40, 60, 3)  # type: ignore[union-attr]
         process.send_signal(signal.SIGINT)
         out, talk = process.communicate(timeout=60)
     assert told.content.startswith(b"\x89PNG"), told.text
@@ -198,6 +205,12 @@ def test_people_draw_pick_tags_compare_models_and_download(
         seen.locator("#tags-A").fill("blue heart")
         seen.locator("#tags-A").press("Enter")
         assert seen.locator("ul[aria-label='Chosen tags A'] button").all_inner_texts() == ["blue_heart \u00d7"]
+        assert seen.locator("#known option[value=blue_heart]").inner_text() == "1 pair", "completed with counts"
+        seen.locator("#tags-A").fill("blue haert")
+        seen.locator("#tags-A").press("Enter")
+        assert "run does not know blue_haert" in seen.locator("#message").inner_text()
+        seen.get_by_role("button", name="Remove blue_haert").click()
+        assert not seen.locator("#message").inner_text()
         seen.locator("#compare").check()
         seen.locator("#chance").click()
         seen.locator("#go").click()

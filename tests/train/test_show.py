@@ -137,6 +137,7 @@ def test_hostile_names_in_a_run_stay_text_and_everybody_can_read_the_page(run: P
     show(run)
     for dark in (False, True):
         page = visit(run / "show.html", dark=dark, size=PHONE)
+        assert page.locator("circle").count() == page.locator("svg").count(), "a figure told only once is seen, too"
         page.locator("summary").click()
         assert page.locator("header strong").inner_text() == HOSTILE[2]
         assert overflow(page) == 0

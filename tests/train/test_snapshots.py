@@ -1,13 +1,15 @@
 """Which snapshots are kept: the last three, the best, and one an interval, within a bound."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from train import snapshots
-from train.errors import NotFiniteError
+from train.errors import NotFiniteError, RunError
 from train.snapshots import INTERVALS, KEPT, Clock, spread
+from train.trained import load
 
 STATE = {"weight": np.zeros(2, np.float32)}
 
@@ -46,3 +48,14 @@ def test_a_snapshot_never_holds_nan(tmp_path: Path) -> None:
 def test_a_clock_comes_back_as_it_was(tmp_path: Path) -> None:
     for clock in (Clock(), Clock(3, 24, 1.5, (2, 3))):
         assert snapshots.read(snapshots.save(tmp_path, clock, STATE))[0] == clock
+
+
+def test_a_snapshot_opens_as_the_model_that_a_training_ends_with(trained: Path, tmp_path: Path) -> None:
+    model, last = load(trained), load(snapshots.found(trained)[-1])
+    assert (last.vocabulary, last.size, last.config) == (model.vocabulary, model.size, model.config)
+    for one, other in zip(last.model.weights, model.model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name in ("config.json", "vocabulary.txt"):
+        shutil.copy(trained / name, tmp_path)
+    with pytest.raises(RunError, match="is no snapshot of this run"):
+        load(snapshots.save(tmp_path, Clock(7), {"average/000": np.zeros(2, np.float32)}))

@@ -37,7 +37,9 @@ const desk = {
     go({ view: here().view === "decisions" ? "pictures" : here().view, filter: [...words, value].join(" "), start: "0" });
   },
   replace(word, other) {
-    go({ filter: here().filter.split(/\s+/).map((one) => (one === word ? other : one)).join(" "), start: "0" });
+    const put = (one) => (one === word ? other : one);
+    const each = (one) => (one.startsWith("-") ? `-${one.slice(1).split("|").map(put).join("|")}` : one.split("|").map(put).join("|"));
+    go({ filter: here().filter.split(/\s+/).map((one) => (one === word ? other : each(one))).join(" "), start: "0" });
   },
   again: () => show(),
   decide: (kind, ids, tags = null) => noted(() => post("decisions", { kind, pictures: ids, tags })),
@@ -202,7 +204,7 @@ let typed = 0;
 function completing() {
   clearTimeout(typed);
   typed = setTimeout(async () => {
-    const [, before, minus, word] = /^(.*?)(-?)(\S*)$/.exec(byId("filter").value.replace(/^(.*\s)?/, "$1"));
+    const [, minus, word] = /((?:(?<!\S)-)?)([^\s|]*)$/.exec(byId("filter").value);
     const kept = byId("filter").value.slice(0, byId("filter").value.length - minus.length - word.length);
     const tags = word.length > 1 ? await get("tags", { start: word }).catch(() => []) : [];
     byId("completions").replaceChildren(...tags.map(([tag, count]) => make("option", { value: `${kept}${minus}${tag}` }, counted(count, "picture"))));

@@ -21,6 +21,7 @@ const KEYS = [
 ];
 const WORDS = [
   ["blue_hair -solo", "with the one tag, without the other"],
+  ["red_hair|blue_hair", "with one of them at least"],
   ["*_hair", "with any tag that ends so"],
   ["role:alternate", "recolours; also survivor, duplicate, unique"],
   ["dropped:none", "kept; dropped:* left out, dropped:monochrome for that reason"],

@@ -10,7 +10,7 @@ export const COUNTS = { pictures: 60, families: 12, decisions: 100 };
 function pager(total, start, count, noun) {
   const to = (place) => () => go({ start: String(place) });
   const last = Math.min(total, start + count);
-  const range = total ? `${number(start + 1)} to ${number(last)} of ${counted(total, noun)}` : `no ${noun}s`;
+  const range = `${number(Math.min(start + 1, total))} to ${number(last)} of ${counted(total, noun)}`;
   return make(
     "nav",
     { class: "pager", "aria-label": "Pages" },
@@ -34,7 +34,16 @@ function tiled(desk, rows, layers) {
   return make("ul", { class: `tiles wide-${layers.length}` }, rows.map(one));
 }
 
+// what to do where nothing is
+function nothing(page) {
+  const { filter, where, view } = here();
+  if (!filter && !where) return [make("p", { class: "empty" }, view === "families" ? "No pictures look alike." : "There are no pictures.")];
+  const all = button("Show all", () => go({ filter: "", where: "", start: "0" }));
+  return [make("div", { class: "empty" }, make("p", {}, page.problem ? "Nothing can be found by this filter." : "No picture is like that."), all)];
+}
+
 export function pictures(desk, page, start, layers) {
+  if (!page.total) return nothing(page);
   return [pager(page.total, start, COUNTS.pictures, "picture"), tiled(desk, page.rows, layers), page.total > COUNTS.pictures ? pager(page.total, start, COUNTS.pictures, "picture") : null];
 }
 
@@ -49,6 +58,7 @@ export function families(desk, page, start, layers) {
         ? button(`All ${number(family.size)}`, () => go({ view: "pictures", filter: `family:${family.id}`, start: "0" }))
         : null,
     );
+  if (!page.total) return nothing(page);
   return [pager(page.total, start, COUNTS.families, "set"), page.families.map(one), page.total > COUNTS.families ? pager(page.total, start, COUNTS.families, "set") : null];
 }
 

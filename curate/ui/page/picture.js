@@ -1,6 +1,7 @@
 // The chosen picture: its pair, its fate, its tags, its look-alikes, and what may be decided of it.
 
 import { broken, button, counted, make, number } from "./make.js";
+import { here } from "./place.js";
 import { source } from "./server.js";
 import { fate, verdicts } from "./tiles.js";
 
@@ -48,10 +49,19 @@ export function against(picture, marked) {
   return look?.tile ?? null;
 }
 
+const KINDS = { duplicate: "copy", alternate: "recolour" };
+
+// what dedupe took a look-alike for, and how far it is
+function measured(look) {
+  const lines = (100 * look.line_difference).toFixed(1);
+  return `${KINDS[look.kind] ?? look.kind}, ${counted(look.distance, "bit")}, colours ${look.color_distance.toFixed(1)} apart, lines ${lines} %`;
+}
+
 function compared(desk, picture) {
   const other = against(picture, desk.marked);
   if (!other) return null;
   const pair = [picture.tile.id, other.id];
+  const look = picture.looks.find((one) => one.tile.id === other.id);
   const pixels = (tile) => (tile.stored ? figure(tile.id, "color") : null);
   return make(
     "section",
@@ -59,6 +69,7 @@ function compared(desk, picture) {
     make("h3", { id: "against-title" }, desk.marked === other ? "Against the marked one" : "Against its nearest look-alike"),
     make("div", { class: "pair" }, pixels(picture.tile), pixels(other)),
     make("p", { class: "path" }, other.path),
+    look ? make("p", { class: "measured" }, measured(look)) : null,
     make("div", { class: "buttons" }, ["different", "duplicate", "alternate"].map((kind) => verdict(desk, kind, picture.decisions, pair))),
   );
 }
@@ -107,9 +118,6 @@ export function edit(desk, picture) {
 function looks(desk, picture) {
   if (!picture.look_alikes) return null;
   const rest = picture.look_alikes - picture.looks.length;
-  const kinds = { duplicate: "copy", alternate: "recolour" };
-  const line = (look) =>
-    `${kinds[look.kind] ?? look.kind}, ${look.distance} bits, colours ${look.color_distance.toFixed(1)} apart, lines ${(100 * look.line_difference).toFixed(1)} %`;
   const entry = (look) =>
     make(
       "li",
@@ -123,7 +131,7 @@ function looks(desk, picture) {
         "div",
         {},
         make("p", { class: "path" }, look.tile.path),
-        make("p", {}, `${line(look)}; ${fate(look.tile)}`),
+        make("p", {}, `${measured(look)}; ${fate(look.tile)}`),
         make(
           "div",
           { class: "buttons" },
@@ -185,6 +193,8 @@ function facts(picture) {
 export function panel(desk, picture, layers) {
   const { tile } = picture;
   const lines = picture.story.filter((line) => !/^decision \d/.test(line));
+  const shown = tile.stored ? make("div", { class: "layers" }, layers.map((layer) => figure(tile.id, layer))) : make("p", {}, "No picture is stored of it.");
+  const first = here().view === "families"; // there one came to compare
   return [
     make(
       "div",
@@ -192,7 +202,7 @@ export function panel(desk, picture, layers) {
       make("h2", { id: "picture-title", tabindex: -1 }, tile.path),
       button("Close", () => desk.close(), { "aria-keyshortcuts": "Escape" }),
     ),
-    tile.stored ? make("div", { class: "layers" }, layers.map((layer) => figure(tile.id, layer))) : make("p", {}, "No picture is stored of it."),
+    first ? compared(desk, picture) : shown,
     make("p", { class: "size" }, `${picture.columns.format ?? "?"}, ${picture.columns.width ?? "?"} × ${picture.columns.height ?? "?"} px: ${fate(tile)}`),
     picture.copies.length ? make("p", {}, `The same bytes: ${picture.copies.join(", ")}`) : null,
     make(
@@ -205,7 +215,7 @@ export function panel(desk, picture, layers) {
         "aria-keyshortcuts": "m",
       }),
     ),
-    compared(desk, picture),
+    first ? shown : compared(desk, picture),
     tagged(desk, picture),
     decided(desk, picture),
     looks(desk, picture),

@@ -1,10 +1,13 @@
 // Draw, pick tags, see it coloured: by each model, for each set of tags.
 
-import { byId, make } from "./make.js";
+import { byId, counted, make } from "./make.js";
 import { Paper } from "./paper.js";
 import { TagSet, parsed, randomColors } from "./tags.js";
 
-const paper = new Paper(byId("paper"), () => (byId("undo").disabled = !paper.past.length));
+const paper = new Paper(byId("paper"), () => {
+  byId("undo").disabled = !paper.past.length;
+  byId("draw").classList.toggle("blank", !paper.drawn);
+});
 let models = [];
 let sets = [];
 let run = 0;
@@ -60,13 +63,19 @@ async function color() {
   try {
     const drawing = await paper.png();
     const rows = [];
+    const faults = [];
     for (const set of sets) {
       const row = make("div", { class: "row" });
-      for (const model of chosen) row.append(await colored(model, set, drawing));
+      for (const model of chosen) {
+        const failed = (error) => (faults.push(`${model.name}: ${error.message}`), make("figure", {}, make("p", { class: "bad" }, faults.at(-1))));
+        row.append(await colored(model, set, drawing).catch(failed));
+      }
       rows.push(row);
     }
+    if (faults.length === chosen.length * sets.length) return say(faults[0], true);
     if (mine === run) byId("results").replaceChildren(...rows);
-    say("done");
+    byId("results").scrollIntoView({ block: "nearest" });
+    say(faults.length ? faults[0] : "done", faults.length > 0);
   } catch (error) {
     say(error.message, true);
   } finally {
@@ -74,12 +83,24 @@ async function color() {
   }
 }
 
-const known = () => models[0]?.tags ?? [];
+// what any of the models knows, each tag once, the most frequent of the first model first
+const known = () => [...new Map(models.toReversed().flatMap((model) => model.tags.toReversed()).map((tag) => [tag.name, tag])).values()].reverse();
+
+// told as soon as it is typed, not when it is coloured
+function doubt() {
+  const tags = [...new Set(sets.flatMap((set) => set.chosen))];
+  const chosen = models.filter((model) => byId(`model-${model.number}`).checked);
+  const strange = tags.flatMap((tag) => chosen.filter((model) => !model.tags.some((one) => one.name === tag)).map((model) => `${model.name} does not know ${tag}`));
+  say(strange.join("; "), strange.length > 0);
+}
 
 function arrange() {
   const labels = byId("compare").checked ? ["A", "B"] : ["A"];
-  sets = labels.map((label) => sets.find((set) => set.label === label) ?? new TagSet(label, known()));
-  byId("sets").replaceChildren(...sets.map((set) => set.element));
+  sets = labels.map((label) => sets.find((set) => set.label === label) ?? new TagSet(label, known(), doubt));
+  byId("sets").classList.toggle("one", sets.length === 1);
+  const none = !known().length;
+  for (const name of ["compare", "negative", "seed", "chance"]) byId(name).disabled = none;
+  byId("sets").replaceChildren(...(none ? [make("p", {}, "Trained without tags: it chooses the colours itself.")] : sets.map((set) => set.element)));
 }
 
 function listen() {
@@ -112,7 +133,7 @@ async function start() {
   models = await (await asked("api/models")).json();
   byId("models").append(...models.map((model) => make("label", { class: "check" },
     make("input", { type: "checkbox", id: `model-${model.number}`, checked: true }), `${model.name} (${model.preset}, ${model.size} px)`)));
-  byId("known").append(...known().map((tag) => make("option", { value: tag.name })));
+  byId("known").append(...known().map((tag) => make("option", { value: tag.name }, tag.count === null ? "" : counted(tag.count, "pair"))));
   arrange();
 }
 

@@ -7,8 +7,9 @@ const SHOWN = 14;
 export const parsed = (text) => text.split(",").map((one) => one.trim().toLowerCase().replace(/\s+/g, "_")).filter(Boolean);
 
 export class TagSet {
-  constructor(label, known) {
+  constructor(label, known, changed) {
     this.label = label;
+    this.changed = changed;
     this.known = known;
     this.chosen = [];
     const id = `tags-${label}`;
@@ -19,7 +20,7 @@ export class TagSet {
     });
     this.list = make("ul", { class: "chips", "aria-label": `Chosen tags ${label}` });
     this.common = make("ul", { class: "chips", "aria-label": `Common tags for ${label}` });
-    this.element = make("div", {}, make("label", { for: id }, `Tags ${label}`), this.list, this.input, this.common);
+    this.element = make("div", {}, make("label", { for: id }, "Tags", make("span", {}, ` ${label}`)), this.list, this.input, this.common);
     this.show();
   }
 
@@ -38,6 +39,7 @@ export class TagSet {
   set(tags) {
     this.chosen = [...new Set(tags)];
     this.show();
+    this.changed();
   }
 
   show() {
