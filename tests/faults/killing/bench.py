@@ -12,7 +12,8 @@ from pathlib import Path
 from curate.contract import read_json, write_json
 from tests.faults.killing.commands import BEFORE, COMMANDS, LOCAL, PICTURES, PYTHON, ROOT, Command, Made, bytes_below
 from tests.faults.killing.crew import Crew
-from tests.faults.killing.deaths import Death, Run, changes, fault_of
+from tests.faults.killing.deaths import Death, Run, fault_of
+from tests.faults.killing.launch import changes
 
 SURVEY = "survey.json"
 AUTOGRAPH = "__autograph_generated_file"
