@@ -9,7 +9,7 @@ from typing import Any
 
 from curate.contract import read_json, write_json
 
-VAIN = 3
+VAIN = 4
 
 
 class Tally:
