@@ -36,6 +36,7 @@ class Bench:
 
     def whole(self, place: Path, arguments: Sequence[str]) -> float:
         """Run a command to its end, in PLACE/home; its seconds."""
+        (place / "home").mkdir(parents=True, exist_ok=True)
         run = Run(place / "home", arguments)
         run.wait_until_begun()
         began = time.monotonic()
