@@ -44,6 +44,7 @@ FAULTS = (
     OverflowError,
     RuntimeError,
     MemoryError,
+    AssertionError,  # Pillow's, of what a second header says
     struct.error,
     zlib.error,
     Image.DecompressionBombError,

@@ -196,14 +196,20 @@ def whole(dataset: Path, state: dict[str, Any], folders: Sequence[str], *, bytew
     return not bytewise or all(sha256(path) == told[name] for name, path in found.items())
 
 
-def forget(dataset: Path, files: Sequence[Path]) -> None:
-    """Take the digests of files that are about to change from `dataset.json`, whose next writing adds the new ones."""
+def forget(dataset: Path, files: Sequence[Path], stage: str = "") -> None:
+    """Take the digests of files that are about to change from `dataset.json`, whose next writing adds the new ones.
+
+    If they are what a stage made, what is told of that is taken out, too.
+    """
     state, gone = _state(dataset), {path.relative_to(dataset).as_posix() for path in files}
-    left = {name: digest for name, digest in state["parts"].items() if name not in gone}
-    if left != state["parts"]:
-        write_sealed(dataset / STATE, state | {"parts": left})
+    left = state | {"parts": {name: digest for name, digest in state["parts"].items() if name not in gone}}
+    left.pop(stage, None)
+    if "hashes" in left:
+        left["hashes"] = {name: value for name, value in left["hashes"].items() if name != stage}
+    if left != state:
+        write_sealed(dataset / STATE, left)
 
 
 def forget_manifest(dataset: Path) -> None:
-    """Before it is replaced: a kill until its digests are known is no damage."""
-    forget(dataset, [*manifest.parts(dataset / "manifest"), dataset / TAG_TABLE])
+    """Before it is replaced: a kill until its digests are known is no damage, and nobody takes it for what was told."""
+    forget(dataset, [*manifest.parts(dataset / "manifest"), dataset / TAG_TABLE], "dedupe")

@@ -139,13 +139,14 @@ def join_tables(path: Path, sources: Sequence[Path]) -> int:
 def write_tables(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write tables of one schema as one Parquet file, atomically, some thousand rows a row group; memory is theirs."""
     with atomic_write(path) as file, pq.ParquetWriter(file, schema, **WRITING) as writer:
-        held = schema.empty_table()
+        held, groups = schema.empty_table(), 0
         for table in tables:
             held = pa.concat_tables([held, table.cast(schema)])
             if held.num_rows >= GROUP:
                 writer.write_table(held)
-                held = schema.empty_table()
-        writer.write_table(held)
+                held, groups = schema.empty_table(), groups + 1
+        if held.num_rows or not groups:
+            writer.write_table(held)
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
@@ -265,10 +266,10 @@ def iter_parts(folder: Path, columns: Sequence[str] | None = None) -> Iterator[p
         yield read_table(path, columns)
 
 
-def iter_batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
-    """Some columns of one Parquet file, `rows` rows at a time: memory stays that of so many small values."""
+def iter_batches(path: Path, columns: Sequence[str] | None, rows: int) -> Iterator[pa.Table]:
+    """Some columns of one Parquet file, or all, `rows` rows at a time: memory stays that of so many small values."""
     with _damage_told(path), pq.ParquetFile(path, buffer_size=BUFFER) as file:
-        for batch in file.iter_batches(rows, columns=list(columns)):
+        for batch in file.iter_batches(rows, columns=None if columns is None else list(columns)):
             yield pa.Table.from_batches([batch])
 
 

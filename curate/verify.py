@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -62,24 +62,34 @@ def _dataset(dataset: Path) -> list[str]:
 
 def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
     rows = manifest.read_parts(dataset / "manifest", [*manifest.KEY, "id", "dropped"])
-    records = manifest.read_parts(dataset / "records", manifest.KEY)
-    pairs = Counter(key for table in manifest.iter_parts(dataset / "pairs", ["id"]) for key in table["id"].to_pylist())
-    keys = Counter(zip(*(rows[name].to_pylist() for name in manifest.KEY), strict=True))
-    faults = [f"{key[1]} of {key[0]} is in the manifest {count} times" for key, count in keys.items() if count > 1]
-    if rows.select(manifest.KEY) != records:
+    faults = [
+        f"{row['path']} of {row['source']} is in the manifest {row['count']} times"
+        for row in _repeated(rows.select(manifest.KEY))
+    ]
+    if rows.select(manifest.KEY) != manifest.read_parts(dataset / "records", manifest.KEY):
         faults.append(f"{dataset}/manifest has other rows than the records: run `curate dedupe` again")
     if manifest.counts(rows) != counts:
         faults.append(f"{dataset}/manifest counts {manifest.counts(rows)}, {ledger.STATE} says {counts}")
-    kept = {
-        key for key, dropped in zip(rows["id"].to_pylist(), rows["dropped"].to_pylist(), strict=True) if not dropped
-    }
     faults += tag_table.faults(dataset)
-    faults += [f"kept picture {key} has no pair" for key in sorted(kept - pairs.keys(), key=str)]
+    pairs = pa.concat_tables([rows.select(["id"]).slice(0, 0), *manifest.iter_parts(dataset / "pairs", ["id"])])
+    kept = rows.filter(pc.is_null(rows["dropped"]))
+    faults += [f"kept picture {key} has no pair" for key in _lacking(kept["id"], pairs["id"])]
     faults += [f"{dataset} still holds {key}, which opted out: run `curate dedupe`" for key in _unswept(dataset, rows)]
-    faults += [
-        f"pair {key} belongs to no record" for key in sorted(pairs.keys() - set(rows["id"].to_pylist()), key=str)
-    ]
-    return faults + [f"pair {key} is stored {count} times" for key, count in pairs.items() if count > 1]
+    faults += [f"pair {key} belongs to no record" for key in _lacking(pairs["id"], rows["id"])]
+    return faults + [f"pair {row['id']} is stored {row['count']} times" for row in _repeated(pairs)]
+
+
+def _repeated(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows that are there more than once, each with its `count`."""
+    told = table.group_by(table.column_names, use_threads=False).aggregate([([], "count_all")])
+    told = told.rename_columns([*table.column_names, "count"])
+    return list(told.filter(pc.greater(told["count"], 1)).to_pylist())
+
+
+def _lacking(ids: pa.ChunkedArray, known: pa.ChunkedArray) -> list[str]:
+    """Those of some ids that are not known, sorted."""
+    strange = ids.filter(pc.invert(pc.is_in(ids, value_set=known.combine_chunks())))
+    return sorted(strange.unique().to_pylist(), key=str)
 
 
 def _unswept(dataset: Path, rows: pa.Table) -> list[str]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any, cast
 
 from curate.contract import check_seal, read_json
@@ -183,7 +184,8 @@ def described(run: Path) -> dict[str, Any]:
     """RUN/config.json. Raises DamagedError or ConfigError if it is not as it was written."""
     told = read_json(run / CONFIG)
     check_seal(run / CONFIG, told)
-    kinds = {"config": dict, "size": int, "colors": dict}
+    kinds: dict[str, type | tuple[type, ...]]
+    kinds = {"config": dict, "size": int, "colors": dict, "vocabulary": (str, NoneType)}
     if not isinstance(told, dict) or not all(isinstance(told.get(name), kind) for name, kind in kinds.items()):
         raise ConfigError(f"{run / CONFIG} is not of a run: give another folder, or train again")
     return told

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from curate import dedupe, extract, tag_table
+from curate.scan import Source
+
 Tree = Callable[[Path], dict[str, bytes]]
 
 # argv: the rename at which to die (0: live), then curate's own; tells on standard error how many renames there were
@@ -94,3 +97,21 @@ def test_killed_at_a_rename_and_run_again_gives_the_bytes_of_an_unbroken_run(
         run(*command)
         assert tree(tmp_path / "killed") == expected, f"killed at rename {fatal} of {renames}"
         shutil.rmtree(tmp_path / "killed")
+
+
+def test_what_was_added_is_not_taken_for_deduped_if_the_kill_comes_after_the_manifest(
+    art: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(dataset: Path, limit: int | None = None) -> None:
+        extract.extract([Source("art", art)], dataset, extract.Options(lines=("dilate",)), limit=limit)
+
+    for name in ("killed", "unbroken"):
+        add(tmp_path / name, 4)
+        dedupe.dedupe(tmp_path / name, dedupe.Options())
+    add(tmp_path / "unbroken")
+    with monkeypatch.context() as patch:
+        patch.setattr(tag_table, "write", lambda _: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            add(tmp_path / "killed")
+    add(tmp_path / "killed")
+    assert tree(tmp_path / "killed") == tree(tmp_path / "unbroken")

@@ -3,9 +3,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import decisions, dedupe, extract, ledger, manifest, tag_table
@@ -30,17 +31,24 @@ def pairs(folder: Path) -> list[tuple[str, str]]:
     return sorted({(row["id"], tag) for row in rows if row["dropped"] is None for tag in row["tags"]})
 
 
-@given(st.lists(ROWS, max_size=3))
+@settings(max_examples=40)
+@given(st.lists(ROWS, max_size=3), st.sampled_from([1, 2, 100]))
 def test_it_is_the_sorted_set_of_the_kept_rows_ids_and_tags(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[list[dict[str, object]]]
+    tmp_path_factory: pytest.TempPathFactory, parts: list[list[dict[str, object]]], at_once: int
 ) -> None:
     dataset: Path = tmp_path_factory.mktemp("t")
     (dataset / "manifest").mkdir()
     for number, rows in enumerate(parts):
         manifest.write_rows(manifest.part(dataset / "manifest", number), rows, manifest.SCHEMA)
-    table = tag_table.derive(dataset)
-    assert table.schema == tag_table.SCHEMA
-    assert [tuple(row.values()) for row in table.to_pylist()] == pairs(dataset / "manifest")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tag_table, "PICTURES", at_once)
+        tag_table.write(dataset)
+        table = manifest.read_table(dataset / ledger.TAG_TABLE)
+        assert table.schema == tag_table.SCHEMA
+        assert [tuple(row.values()) for row in table.to_pylist()] == pairs(dataset / "manifest")
+        assert tag_table.faults(dataset) == []
+        manifest.write_table(dataset / ledger.TAG_TABLE, pa.concat_tables([table, table.slice(0, 1)]))
+        assert len(tag_table.faults(dataset)) == bool(table.num_rows)
 
 
 def test_it_follows_the_manifest_through_every_stage(art: Path, tmp_path: Path) -> None:

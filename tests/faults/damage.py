@@ -4,7 +4,8 @@ A damaged copy is made, one way at one place at a time. `curate verify` has to n
 end with one line and exit code 1, or with the very result of undamaged data, in which case the damage may not be gone
 unnoticed: what was written is as of undamaged data, or `verify` still finds fault.
 
-Run: python -m tests.faults.damage [--rounds N] [--no-train] [--json]
+Run: python -m tests.faults.damage [--rounds N] [--no-train] [--tally FILE] [--table] [--json]; it goes on where it
+stopped
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import random
 import shutil
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from click.testing import CliRunner, Result
 
 from curate import dedupe, extract, remove, sample, shards
 from curate.cli import main as curate
-from curate.contract import INDEX, digests
+from curate.contract import INDEX, digests, write_json
 from curate.decisions import decide
 from curate.faults import NurieError
 from curate.ledger import STATE
@@ -39,6 +40,7 @@ from curate.split import Shares
 from curate.verify import verify
 
 CODES = ("1F44B", "1F499", "1F49A", "1F49B", "2764", "1F9E1", "1F49C", "270B")
+SAVING = 5.0  # s between two writings of the tally
 FORMATS = ("tfrecord", "webdataset", "imagefolder")
 TRAIN = (
     "width=8",
@@ -288,36 +290,86 @@ def _passes(folder: Path) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One damage, and what is asked of it."""
+
+    group: str
+    key: str
+    """Its name among those of the group, on which all that is drawn by chance depends."""
+    judge: Callable[[random.Random], tuple[str, str]]
+    """What became of it, in a word, and what is wrong with that, if anything."""
+
+
 class Tally:
-    """What was tried, and what failed."""
+    """What was tried, and what failed, in a file to go on with."""
 
-    def __init__(self) -> None:
-        self.counted: Counter[str] = Counter()
-        self.failures: list[str] = []
+    def __init__(self, path: Path) -> None:
+        self.path, self.saved = path, time.monotonic()
+        told = json.loads(path.read_bytes()) if path.exists() else {"done": {}, "failures": []}
+        self.done: dict[str, dict[str, str]] = told["done"]
+        """What became of it, by group and key."""
+        self.failures: list[str] = told["failures"]
 
-    def add(self, what: str, failure: str | None) -> None:
-        """One trial."""
-        self.counted[what] += 1
+    def add(self, trial: Trial, became: str, failure: str) -> None:
+        """One trial, on the disk within seconds."""
+        self.done.setdefault(trial.group, {})[trial.key] = became
         if failure:
-            self.failures.append(failure)
+            self.failures.append(f"{trial.group}: {trial.key}: {failure}")
+        if time.monotonic() - self.saved > SAVING:
+            self.save()
+
+    def save(self) -> None:
+        """Write it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.path, {"done": self.done, "failures": self.failures})
+        self.saved = time.monotonic()
+
+    def counts(self) -> dict[str, int]:
+        """How many trials of each group came to what."""
+        counted = Counter(f"{group}: {one}" for group, known in self.done.items() for one in known.values())
+        return {"trials": counted.total(), **dict(sorted(counted.items()))}
 
 
-def verified(folder: Path, rounds: int, scratch: Path, draw: random.Random, tally: Tally) -> None:
+def run_all(trials: Sequence[Trial], seed: int, tally: Tally) -> None:
+    """Those that are left, of each group for as long as of others, until all are done."""
+    left = defaultdict(list)
+    for trial in random.Random(seed).sample(trials, len(trials)):
+        if trial.key not in tally.done.get(trial.group, {}):
+            left[trial.group].append(trial)
+    spent = dict.fromkeys(left, 0.0)
+    while left:
+        group = min(left, key=spent.__getitem__)
+        trial, began = left[group].pop(), time.monotonic()
+        tally.add(trial, *trial.judge(random.Random(f"{seed}/{group}/{trial.key}")))
+        spent[group] += time.monotonic() - began
+        if not left[group]:
+            del left[group]
+    tally.save()
+
+
+def of_verify(folder: Path, rounds: int, scratch: Path) -> Iterator[Trial]:
     """Every file in every way, `rounds` times; and one bit of every byte of what lists them."""
-    for name in files(folder):
-        for way in WAYS:
-            for _ in range(rounds if way in {"flip", "zero", "cut"} else 1):
-                copy = fresh(folder, scratch)
-                wanted = damage(copy, name, way, draw)
-                tally.add(f"verify {folder.name}", None if named(copy, wanted) else f"verify: {way} of {name}")
-    for listing in (path for name in (STATE, INDEX) if (path := folder / name).exists()):
-        copy, data = fresh(folder, scratch), listing.read_bytes()
-        for place in range(len(data)):
-            flipped = bytearray(data)
-            flipped[place] ^= 1 << draw.randrange(8)
-            (copy / listing.name).write_bytes(flipped)
-            good = named(copy, [copy / listing.name])
-            tally.add(f"every byte of {listing.name}", None if good else f"verify: byte {place} of {listing}")
+
+    def damaged(name: str, way: str, draw: random.Random) -> tuple[str, str]:
+        copy = fresh(folder, scratch)
+        return _found(named(copy, damage(copy, name, way, draw)))
+
+    def flipped(name: str, place: int, draw: random.Random) -> tuple[str, str]:
+        copy, data = fresh(folder, scratch), bytearray((folder / name).read_bytes())
+        data[place] ^= 1 << draw.randrange(8)
+        (copy / name).write_bytes(data)
+        return _found(named(copy, [copy / name]))
+
+    for key, name, way in cases(folder, rounds):
+        yield Trial(f"verify {folder.name}", key, partial(damaged, name, way))
+    for name in (name for name in (STATE, INDEX) if (folder / name).exists()):
+        for place in range((folder / name).stat().st_size):
+            yield Trial(f"verify each byte of {folder.name}/{name}", str(place), partial(flipped, name, place))
+
+
+def _found(good: bool) -> tuple[str, str]:
+    return ("named", "") if good else ("passed", "verify does not name it")
 
 
 def fresh(folder: Path, scratch: Path) -> Path:
@@ -326,32 +378,38 @@ def fresh(folder: Path, scratch: Path) -> Path:
     return Path(shutil.copytree(folder, scratch))
 
 
-def tried(known: dict[str, Command], folder: Path, rounds: int, work: Path, draw: random.Random, tally: Tally) -> None:
+def of_commands(known: dict[str, Command], folder: Path, rounds: int, work: Path) -> Iterator[Trial]:
     """Every command on every file damaged in every way, `rounds` times."""
     data, out = work / "data", work / "out"
-    for title, command in known.items():
-        result, whole = call(command, fresh(folder, data), out)
+
+    @cache
+    def whole(title: str) -> Outcome:
+        result, outcome = call(known[title], fresh(folder, data), out)
         if result.exit_code:
             raise click.ClickException(f"{title} fails on whole data: {result.output}")
-        for name, way in cases(folder, rounds):
-            damage(fresh(folder, data), name, way, draw)
-            became = judged(command, whole, data, out)
-            good = became in {"refused", "same"}
-            tally.add(
-                f"{title} {became if good else 'failed'}", None if good else f"{title}: {way} of {name}: {became}"
-            )
+        return outcome
+
+    def judge(title: str, name: str, way: str, draw: random.Random) -> tuple[str, str]:
+        expected = whole(title)
+        damage(fresh(folder, data), name, way, draw)
+        became = judged(known[title], expected, data, out)
+        return (became, "") if became in {"refused", "same"} else ("failed", became)
+
+    for title in known:
+        for key, name, way in cases(folder, rounds):
+            yield Trial(title, key, partial(judge, title, name, way))
 
 
-def cases(folder: Path, rounds: int) -> Iterator[tuple[str, str]]:
-    """Files and ways."""
+def cases(folder: Path, rounds: int) -> Iterator[tuple[str, str, str]]:
+    """Keys, files and ways."""
     for name in files(folder):
         for way in WAYS:
-            for _ in range(rounds if way in {"flip", "zero", "cut"} else 1):
-                yield name, way
+            for number in range(rounds if way in {"flip", "zero", "cut"} else 1):
+                yield f"{way} of {name} ({number})", name, way
 
 
-def trained(made: Made, rounds: int, work: Path, draw: random.Random, tally: Tally) -> None:
-    """Every command of `train`, on damaged shards and on damaged run folders."""
+def of_training(made: Made, rounds: int, work: Path) -> Iterator[Trial]:
+    """Every command of `train`, some times, on damaged shards and on damaged run folders."""
     from train.cli import main as train
 
     run, shards = work / "run", made.shards["tfrecord"]
@@ -371,15 +429,20 @@ def trained(made: Made, rounds: int, work: Path, draw: random.Random, tally: Tal
         "colorize": Command(("colorize", "{data}", str(shards), "{out}", *colorize), program=train),
         "export": Command(("export", "{data}", "{out}/model"), program=train),
     }
+
+    def judge(command: Command, folder: Path, name: str, way: str, draw: random.Random) -> tuple[str, str]:
+        data = fresh(folder, work / "data")
+        damage(data, name, way, draw)
+        result, _ = call(command, data, work / "out")
+        if result.exit_code == 0 or in_a_line(result):
+            return "refused" if result.exit_code else "done", ""
+        return "failed", f"{result.exception!r} {result.stderr[-300:]}"
+
     for folder, known in ((shards, of_shards), (run, of_run)):
         for title, command in known.items():
-            for name, way in draw.sample(list(cases(folder, 1)), min(rounds * 10, len(list(cases(folder, 1))))):
-                data = fresh(folder, work / "data")
-                damage(data, name, way, draw)
-                result, _ = call(command, data, work / "out")
-                good = result.exit_code == 0 or in_a_line(result)
-                failure = f"{title}: {way} of {name}: {result.exception!r} {result.stderr[-300:]}"
-                tally.add(f"{title} {'refused' if result.exit_code else 'done'}", None if good else failure)
+            every = list(cases(folder, 1))
+            for key, name, way in random.Random(title).sample(every, min(10 * rounds, len(every))):
+                yield Trial(title, key, partial(judge, command, folder, name, way))
 
 
 SIZE, COUNT = 1 << 26, 8
@@ -409,27 +472,34 @@ def speed(folder: Path) -> dict[str, float]:
 @click.option("--rounds", type=click.IntRange(1), default=4, show_default=True, help="Places a file and way.")
 @click.option("--train/--no-train", default=True, show_default=True, help="Also train's commands, which take minutes.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--tally", "path", type=click.Path(path_type=Path), default=Path("faults/damage.json"), show_default=True)
+@click.option("--table", "only_table", is_flag=True, help="Print the tally; damage nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def main(rounds: int, train: bool, seed: int, as_json: bool) -> None:
+def main(rounds: int, train: bool, seed: int, path: Path, only_table: bool, as_json: bool) -> None:
     """Damage everything, everywhere; exit code 1 if anything goes unnoticed or ends badly."""
-    began, draw, tally = time.monotonic(), random.Random(seed), Tally()
+    tally, fast = Tally(path), {}
     with tempfile.TemporaryDirectory() as place:
-        work = Path(place)
-        made = make(work / "made")
-        for folder in (made.dataset, *made.shards.values()):
-            verified(folder, rounds, work / "copy", draw, tally)
-        tried(commands(made), made.dataset, rounds, work, draw, tally)
-        if train:
-            trained(made, rounds, work, draw, tally)
-        fast = speed(work / "speed")
-    told: dict[str, Any] = {"trials": tally.counted.total(), **tally.counted, **fast, "failures": tally.failures}
-    told["seconds"] = round(time.monotonic() - began, 1)
+        if not only_table:
+            attack(Path(place), rounds, seed, tally, train=train)
+            fast = speed(Path(place) / "speed")
+    told: dict[str, Any] = {**tally.counts(), **fast, "failures": tally.failures}
     if as_json:
         click.echo(json.dumps(told))
     else:
         for name, value in told.items():
             click.echo(f"{name}: {value}")
     raise SystemExit(bool(tally.failures))
+
+
+def attack(work: Path, rounds: int, seed: int, tally: Tally, *, train: bool) -> None:
+    """All that the tally lacks."""
+    made = make(work / "made")
+    folders = (made.dataset, *made.shards.values())
+    trials = [trial for folder in folders for trial in of_verify(folder, rounds, work / "copy")]
+    trials += of_commands(commands(made), made.dataset, rounds, work)
+    if train:
+        trials += of_training(made, rounds, work)
+    run_all(trials, seed, tally)
 
 
 if __name__ == "__main__":

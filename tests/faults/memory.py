@@ -3,7 +3,8 @@
 Each command runs in a process of its own. What counts is the anonymous memory of it and of all that it started, looked
 at fifty times a second: pages of mapped files are the system's to take back. The slope between 4 n and 16 n is what a
 picture more takes. Datasets are the given one's records and pairs many times over, shrunk to 16 px for the disk's sake;
-extract and colorize are given so many files of real art, a hundredth as many.
+extract, sample and colorize are given so many files of real art, a hundredth as many. `run` is its stages, and `ladder`
+many a `fit`; what `browse` and `serve` hold while they serve is not measured here.
 
 Run: python -m tests.faults.memory [ART] [DATASET] [--pictures N] [--only NAME]... [--json]; minutes, on Linux
 """
@@ -31,6 +32,7 @@ TIMES = (1, 4, 16)
 FORECAST = 10_000_000
 FEWER = 100  # times fewer files than rows, where pixels have to be read
 SMALL = ("width=8", "levels=3", "tag_width=16", "discriminator_width=8", "batch_size=4", "jit=false", "half_until=0")
+OF_A_RUN = {"evaluate", "export", "show", "colorize"}
 Command = tuple[object, ...]
 
 
@@ -51,7 +53,11 @@ def linked(files: Path, out: Path, number: int, ending: str) -> Path:
 
 def of_pictures(art: Path, home: Path, number: int) -> dict[str, tuple[str, Command]]:
     """Commands that read files."""
-    return {"extract": ("curate", ("extract", linked(art, home / "art", number, ".png"), home / "extracted"))}
+    files = linked(art, home / "art", number, ".png")
+    return {
+        "sample": ("curate", ("sample", "openmoji", home / "sample", "--limit", number)),
+        "extract": ("curate", ("extract", files, home / "extracted")),
+    }
 
 
 def of_rows(dataset: Path, home: Path) -> dict[str, tuple[str, Command]]:
@@ -68,7 +74,11 @@ def of_rows(dataset: Path, home: Path) -> dict[str, tuple[str, Command]]:
         "verify shards": ("curate", ("verify", shards)),
         "fit": ("train", ("fit", shards, fitted, "--steps", 4, *sets)),
         "evaluate": ("train", ("evaluate", fitted, shards, "--split", "train", "--most", 256)),
+        "export": ("train", ("export", fitted, home / "model")),
+        "show": ("train", ("show", fitted)),
         "dedupe": ("curate", ("dedupe", dataset)),
+        "report": ("curate", ("report", dataset, home / "report.html")),
+        "decide": ("curate", ("decide", dataset, "keep", picture)),
         "remove": ("curate", ("remove", dataset, picture)),
     }
 
@@ -93,7 +103,7 @@ def report(art: Path, dataset: Path, pictures: int, only: Sequence[str]) -> dict
     """Peaks by command and size, and their slopes."""
 
     def asked(name: str) -> bool:
-        return not only or name in only or (name in {"shard", "fit"} and bool({"evaluate", "colorize"} & set(only)))
+        return not only or name in only or (name in {"shard", "fit"} and bool(OF_A_RUN & set(only)))
 
     peaks: dict[str, dict[int, Peak]] = {}
     for times in TIMES:

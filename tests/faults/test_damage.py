@@ -18,6 +18,8 @@ from tests.faults.damage import (
     WAYS,
     Made,
     Outcome,
+    Tally,
+    Trial,
     call,
     commands,
     damage,
@@ -27,6 +29,7 @@ from tests.faults.damage import (
     judged,
     made_once,
     named,
+    run_all,
 )
 
 FOLDERS = ("dataset", *FORMATS)
@@ -197,3 +200,27 @@ def test_fit_keeps_off_a_run_folder_that_another_is_writing_before_it_hashes(mad
     assert result.exit_code == 1
     assert result.stderr == f"Error: {told} until it ends\n"
     assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_tally_goes_on_where_it_was_stopped_and_tells_what_one_run_would(tmp_path: Path) -> None:
+    def trials(most: int) -> list[Trial]:
+        left = [most]
+
+        def judge(draw: random.Random) -> tuple[str, str]:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return (what := draw.choice("abc"), "wrong" * (what == "c"))
+
+        return [Trial(group, str(number), judge) for group in "xyz" for number in range(10)]
+
+    whole, stopped = Tally(tmp_path / "whole"), Tally(tmp_path / "stopped")
+    run_all(trials(30), 1, whole)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(trials(12), 1, stopped)
+    stopped.save()
+    again = Tally(tmp_path / "stopped")
+    assert again.counts()["trials"] == 12
+    run_all(trials(18), 1, again)
+    assert again.counts() == whole.counts() == Tally(tmp_path / "whole").counts()
+    assert sorted(again.failures) == sorted(whole.failures)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from tests.faults.killing.bench import Bench, difference
 from tests.faults.killing.cases import draw, in_turn
 from tests.faults.killing.commands import COMMANDS
 from tests.faults.killing.deaths import Death
+from tests.faults.killing.tally import Tally
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes and open files are looked up in /proc")
 
@@ -31,13 +34,13 @@ def dies(bench: Bench, name: str, *deaths: Death) -> None:
 
 
 def test_a_command_killed_as_it_changes_the_disk_makes_the_same_when_it_is_run_again(bench: Bench) -> None:
-    commit, write = (change(bench, "extract", what, 0.5) for what in ("rename dataset/records", "write dataset/pairs"))
-    dies(
-        bench,
-        "extract",
-        Death("change", "group", number=write, moment="within"),
-        Death("change", "self", number=commit, moment="after"),
+    write, commit = (
+        "write dataset/pairs/..staged-#-#.parquet.tmp",
+        change(bench, "extract", "rename dataset/records", 0.5),
     )
+    kind = Death("change", "group", number=2, kind=write, moment="within")
+    dies(bench, "extract", kind, Death("change", "self", number=commit, moment="after"))
+    assert kind.what == write
 
 
 def test_a_shard_folder_is_the_same_after_a_worker_and_then_all_were_killed(bench: Bench) -> None:
@@ -72,3 +75,18 @@ def test_deaths_are_the_same_whenever_they_are_drawn_and_reach_every_change(name
     assert drawn == [draw(name, number, 10, changes) for number in range(200)]
     assert {death.number for deaths in drawn for death in deaths if death.way == "change"} == {1, 2, 3, 4, 5, 6}
     assert {changes[number] for number in in_turn(name, changes)[:3]} == set(changes)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_kind_of_change_that_a_run_makes_soon_sees_a_sigkill_and_what_no_run_makes_is_left(
+    name: str, tmp_path: Path
+) -> None:
+    changes, tally = [f"write {number // 2}" for number in range(60)], Tally(tmp_path / "tally.json")
+    while tally.open(name):
+        deaths = [asdict(one) for one in draw(name, len(tally.cases(name)), 10, changes, tally.unseen(name, changes))]
+        for death in deaths:
+            death |= {"what": death["kind"], "died": death["kind"] not in ("", "write 7")}
+        assert {death["signal"] for death in deaths if death["kind"]} <= {"SIGKILL"}
+        tally.add(name, 10, changes, deaths, "")
+    assert tally.killed_at(name) == {*changes} - {"write 7"}
+    assert len(tally.cases(name)) <= 12

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curate import contract, dedupe, extract, manifest, select, tally, why
+from curate import contract, dedupe, extract, manifest, select, tag_table, tally, verify, why
 from curate.rules import Rules
 from curate.scan import Source
 from tests.faults.drawn import drawn
@@ -21,6 +21,7 @@ from tests.faults.memory import run
 PART = 64
 FEW, MANY = 4 * PART, 32 * PART
 A_ROW = 200  # bytes: what is told of each part comes to tens, and the row itself would take thousands
+KEYS = 800  # bytes: of what looks for keys that are there twice, and holds a picture's path, id and tags' numbers
 POOLS: list[pa.MemoryPool] = []  # for good: what was taken from them may be given back later
 
 
@@ -63,14 +64,19 @@ def told(dataset: Path) -> object:
     return why.why(dataset, str(manifest.read_table(manifest.part(dataset / "manifest", 0), ["id"])["id"][0]))
 
 
-@pytest.mark.parametrize("command", [counted, selected, told])
+def verified(dataset: Path) -> object:
+    return verify.verify(dataset)
+
+
+@pytest.mark.parametrize(("command", "of_row"), [(counted, A_ROW), (selected, A_ROW), (told, A_ROW), (verified, KEYS)])
 def test_memory_is_that_of_some_parts_whatever_their_number(
-    datasets: dict[int, Path], command: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+    datasets: dict[int, Path], command: Callable[[Path], object], of_row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manifest, "GROUP", 2 * PART)
+    monkeypatch.setattr(tag_table, "PICTURES", 2 * PART)
     monkeypatch.setattr(contract, "BUFFER", 1 << 12)  # of each thread that hashes, as many as find work
     few, many = (held(partial(command, dataset)) for dataset in datasets.values())
-    assert many - few < A_ROW * (MANY - FEW), (few, many)
+    assert many - few < of_row * (MANY - FEW), (few, many)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what a process has in memory")

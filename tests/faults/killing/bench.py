@@ -12,7 +12,8 @@ from pathlib import Path
 from curate.contract import read_json, write_json
 from tests.faults.killing.commands import BEFORE, COMMANDS, LOCAL, PICTURES, PYTHON, ROOT, Command, Made, bytes_below
 from tests.faults.killing.crew import Crew
-from tests.faults.killing.deaths import Death, Run, changes, fault_of
+from tests.faults.killing.deaths import Death, Run, fault_of
+from tests.faults.killing.launch import changes
 
 SURVEY = "survey.json"
 AUTOGRAPH = "__autograph_generated_file"
@@ -43,11 +44,19 @@ class Bench:
         return time.monotonic() - began
 
     def fresh(self, place: Path, after: str) -> Path:
-        """PLACE with what a command has made in it, if one is named, and nothing else."""
+        """PLACE with nothing but a `home`, in which is what a command has made, if one is named."""
         shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        self.begin(place, after)
+        return place
+
+    def begin(self, place: Path, after: str) -> None:
+        """Make PLACE/home what it was at the beginning."""
+        shutil.rmtree(place / "home", ignore_errors=True)
         if after:
             shutil.copytree(self.unbroken(after) / "home", place / "home")
-        return place
+        else:
+            (place / "home").mkdir()
 
     def unbroken(self, name: str) -> Path:
         """Where a command was run to its end, once."""
@@ -64,31 +73,37 @@ class Bench:
         return read_json(place / SURVEY)["seconds"], changes(place / "run.journal")[1:]
 
     def case(self, name: str, deaths: Sequence[Death]) -> str:
-        """Let a command die of each death, then live; what is wrong with all that, empty if nothing is."""
+        """Let a command die of each death, then live; what is wrong with all that, empty if nothing is.
+
+        Where one lives through its death, or ends before, what it made is compared, and the next one begins anew.
+        """
         command, expected = COMMANDS[name], COMMANDS[name].made(self.unbroken(name) / "home")
         place = self.fresh(self.folder / "case", command.after)
-        (place / "home").mkdir(parents=True, exist_ok=True)
         fault = ""
         with ExitStack() as stack:
             crew = Crew(place / "hosts", stack) if command.cluster else None
-            runs = []
+            runs, again = [], False
             for number, death in enumerate([*deaths, None]):
-                run, wrong = self._run(command, place, death, crew, number)
+                run, wrong = self._run(command, place, death, crew, f"run-{number}", again=again)
                 runs.append(run)
                 fault = fault or wrong
+                again = death is not None and death.status != 0
+                if death and not again:
+                    fault = fault or difference(command.made(place / "home"), expected)
+                    self.begin(place, command.after)
             for run in runs:
                 fault = fault or run.orphans()
         return fault or difference(command.made(place / "home"), expected) or left(place / "tmp", deaths)
 
     def _run(
-        self, command: Command, place: Path, death: Death | None, crew: Crew | None, number: int
+        self, command: Command, place: Path, death: Death | None, crew: Crew | None, name: str, *, again: bool
     ) -> tuple[Run, str]:
-        journal = place / f"run-{number}.journal"
+        journal = place / f"{name}.journal"
         plan = death.plan(journal, place / "home") if death else None
         address = crew.address(plan) if crew else ""
-        arguments = command.arguments(self.art, again=number > 0) + (["--scheduler", address] if crew else [])
+        arguments = command.arguments(self.art, again=again) + (["--scheduler", address] if crew else [])
         fork = self.fork and crew is None and command.line[0] == "curate"
-        run = Run(place / "home", arguments, plan, f"run-{number}", fork)
+        run = Run(place / "home", arguments, plan, name, fork)
         if death is None:
             return run, "" if run.end() == 0 else f"the run that was let live says {run.told!r}"
         death.strike(run, crew.processes() if crew else {})

@@ -15,9 +15,10 @@ import numpy as np
 
 ROOT = Path(__file__).parents[3]
 PYTHON = (sys.executable, "-m")
-PICTURES = 200
+PICTURES = 60
 EXTRACT = ("extract", "art={art}", "dataset", "--size", "32", "--lines", "dilate")
-SHARD = ("shard", "dataset", "shards", "--shard-size", "40", "--min-count", "2")
+DEDUPE = ("dedupe", "dataset", "--split", "0.6,0.2,0.2")
+SHARD = ("shard", "dataset", "shards", "--shard-size", "10", "--min-count", "2")
 LOCAL, HERE = ("--workers", "2"), ("--workers", "1")
 TINY = ("width=8", "levels=3", "tag_width=8", "discriminator_width=8", "batch_size=4", "jit=false", "log_every=1")
 RECIPE = str(Path(__file__).with_name("recipe.toml"))
@@ -84,9 +85,9 @@ COMMANDS: Mapping[str, Command] = {
     "extract-more": Command("dedupe-few", ("curate", *EXTRACT, *LOCAL)),
     "extract-fresh": Command("extract", ("curate", *EXTRACT, *LOCAL, "--fresh"), ("curate", *EXTRACT, *LOCAL)),
     "extract-dask": Command("", ("curate", *EXTRACT), cluster=True),
-    "dedupe": Command("extract", ("curate", "dedupe", "dataset", *LOCAL)),
-    "dedupe-again": Command("dedupe", ("curate", "dedupe", "dataset", "--max-distance", "4", "--mirror", *HERE)),
-    "dedupe-dask": Command("extract", ("curate", "dedupe", "dataset"), cluster=True),
+    "dedupe": Command("extract", ("curate", *DEDUPE, *LOCAL)),
+    "dedupe-again": Command("dedupe", ("curate", *DEDUPE, "--max-distance", "4", "--mirror", *HERE)),
+    "dedupe-dask": Command("extract", ("curate", *DEDUPE), cluster=True),
     "remove": Command("dedupe", ("curate", "remove", "dataset", "0023-FE0F-20E3.png", "1F1E6-1F1F8.png")),
     "shard": Command("dedupe", ("curate", *SHARD, *LOCAL)),
     "shard-again": Command("shard", ("curate", *SHARD, *HERE, "--seed", "1")),
@@ -99,7 +100,7 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 BEFORE: Mapping[str, Command] = {
-    "extract-few": Command("", ("curate", *EXTRACT, *LOCAL, "--limit", "80")),
-    "dedupe-few": Command("extract-few", ("curate", "dedupe", "dataset", *LOCAL)),
+    "extract-few": Command("", ("curate", *EXTRACT, *LOCAL, "--limit", "30")),
+    "dedupe-few": Command("extract-few", ("curate", *DEDUPE, *LOCAL)),
 }
 """What others come after, and is not killed."""

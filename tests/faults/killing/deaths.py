@@ -15,14 +15,12 @@ from pathlib import Path
 
 from tests.faults.killing.commands import ROOT
 from tests.faults.killing.fork import Forked
-from tests.faults.killing.launch import BEGUN, RECORD, Plan
+from tests.faults.killing.launch import BEGUN, Plan, changes
 
 LAUNCH = (sys.executable, "-m", "tests.faults.killing.launch")
 HANG = 300.0  # s that a run may take at most, on a machine however busy
 STOPPING = 15.0  # s that a command may take to stop: some, on a machine that others use
 ORPHANS = 10.0  # s in which workers have to follow their parent; they are told at once, on a busy machine late
-DRAWN = re.compile("[0-9a-f]{32}")  # at random, as attempts are named, or ids
-NUMBERS = re.compile("[0-9A-F]+(-[0-9A-F]+)*")  # of parts and steps, and OpenMoji's names
 
 
 @dataclass
@@ -120,13 +118,6 @@ def _read(pid: int, name: str) -> bytes:
         return b""
 
 
-def changes(journal: Path) -> list[str]:
-    """The changes of the disk that a run noted, in order, numbers and names drawn at random made alike."""
-    data = journal.read_bytes()
-    lines = [data[start : start + RECORD].decode().strip() for start in range(0, len(data), RECORD)]
-    return [NUMBERS.sub("#", DRAWN.sub("#", " ".join(line.split()))) for line in lines]
-
-
 @dataclass
 class Death:
     """How a run is to die, and afterwards how it did."""
@@ -138,6 +129,8 @@ class Death:
     signal: str = "SIGKILL"
     number: int = 0
     """Of the change."""
+    kind: str = ""
+    """Of the change, if it is numbered among those of its kind alone."""
     what: str = ""
     """The change."""
     moment: str = "before"
@@ -159,7 +152,12 @@ class Death:
         if self.way != "change":
             return Plan(str(journal), str(home))
         number = getattr(signal, self.signal).value
-        return Plan(str(journal), str(home), self.number, self.moment, number, self.whom)
+        return Plan(str(journal), str(home), self.number, self.kind, self.moment, number, self.whom)
+
+    def place(self, made: Sequence[str]) -> int | None:
+        """Of its change among those that a run made, the first line of whose journal is none; None: it made no such."""
+        places = [place for place, what in enumerate(made) if place and (not self.kind or what == self.kind)]
+        return places[self.number - 1] if self.number <= len(places) else None
 
     def strike(self, run: Run, elsewhere: Mapping[str, Sequence[subprocess.Popen[bytes]]]) -> None:
         """Send the signal at its time, if this is a death by time; `elsewhere` are a cluster's processes by kind."""
@@ -191,8 +189,8 @@ class Death:
 def fault_of(death: Death, run: Run) -> str:
     """What is wrong with the way in which a run ended; empty if nothing is. Tells the death what came of it."""
     death.status = status = run.end()
-    if death.way == "change" and death.number < len(made := changes(run.journal)):
-        death.what, death.died = made[death.number], True
+    if death.way == "change" and (place := death.place(made := changes(run.journal))) is not None:
+        death.what, death.died = made[place], True
     if "Traceback" in run.told:
         return f"a traceback: {run.told[-2000:]}"
     whole = death.whom in {"group", "parent"}

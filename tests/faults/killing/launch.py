@@ -12,6 +12,7 @@ import builtins
 import io
 import json
 import os
+import re
 import runpy
 import shutil  # noqa: F401  # asks at its import whether os.unlink is the system's own
 import signal
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 RECORD = 160  # bytes of a line of the journal
+DRAWN = re.compile("[0-9a-f]{32}")  # at random, as attempts are named, or ids
+NUMBERS = re.compile("[0-9A-F]+(-[0-9A-F]+)*")  # of parts and steps, and OpenMoji's names
 BEGUN = "begun"  # the first line: from here on the command is ready for signals
 
 
@@ -35,6 +38,8 @@ class Plan:
     """Only changes below it count."""
     fatal: int = 0
     """Number of the change, from 1; 0: live."""
+    kind: str = ""
+    """If any, only changes of this kind are numbered."""
     moment: str = "before"
     """`before` the change, `after` it, or `within`: a write half done."""
     signal: int = signal.SIGKILL
@@ -60,7 +65,7 @@ class Journal:
 
     def change(self, kind: str, path: str, real: Callable[[], Any], half: Callable[[], Any] | None = None) -> Any:
         """Do a change of the disk, unless it is the fatal one."""
-        if self.note(kind, path) != self.plan.fatal or not self.plan.fatal:
+        if not self.fatal(self.note(kind, path)):
             return real()
         if self.plan.moment == "within" and half is not None:
             half()
@@ -69,9 +74,23 @@ class Journal:
         send(os.getpgrp() if self.plan.whom == "group" else os.getpid(), self.plan.signal)
         return done if self.plan.moment == "after" else real()  # of a signal that may be lived through
 
+    def fatal(self, number: int) -> bool:
+        """Whether that change is the one to die of."""
+        if not self.plan.fatal or not self.plan.kind:
+            return bool(self.plan.fatal) and number == self.plan.fatal
+        made = changes(Path(self.plan.journal))[: number + 1]
+        return made[-1] == self.plan.kind and made.count(self.plan.kind) == self.plan.fatal
+
     def counts(self, path: str) -> bool:
         """Whether a path is below the home."""
         return path.startswith(f"{self.plan.home}/")
+
+
+def changes(journal: Path) -> list[str]:
+    """The kinds of the changes that a journal holds, in order: numbers and names drawn at random are made alike."""
+    data = journal.read_bytes()
+    lines = [data[start : start + RECORD].decode().strip() for start in range(0, len(data), RECORD)]
+    return [NUMBERS.sub("#", DRAWN.sub("#", " ".join(line.split()))) for line in lines]
 
 
 def at(path: Any, folder: int | None = None) -> str:

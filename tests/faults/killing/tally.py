@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from curate.contract import read_json, write_json
+
+VAIN = 4
 
 
 class Tally:
@@ -37,9 +40,23 @@ class Tally:
         names = [name] if name else list(self.commands)
         return sum(death["signal"] == "SIGKILL" for one in names for death in self.deaths(one))
 
+    def killed_at(self, name: str) -> set[str]:
+        """Kinds of changes of a command that saw a SIGKILL."""
+        return {death["what"] for death in self.deaths(name) if death["signal"] == "SIGKILL"}
+
+    def unseen(self, name: str, changes: Sequence[str]) -> list[str]:
+        """Kinds of changes, in order, that saw no SIGKILL yet; but for those that were aimed at some times in vain."""
+        aimed = Counter(death.get("kind") for case in self.cases(name) for death in case["deaths"])
+        seen = self.killed_at(name)
+        return [what for what in dict.fromkeys(changes) if what not in seen and aimed[what] < VAIN]
+
+    def open(self, name: str) -> bool:
+        """Whether kinds of a command's changes may be yet to see a SIGKILL."""
+        return name not in self.commands or bool(self.unseen(name, self.commands[name]["kinds"]))
+
     def next(self, names: Sequence[str]) -> str:
-        """The command with the fewest cases."""
-        return min(names, key=lambda name: len(self.cases(name)))
+        """Of the commands with kinds that saw no SIGKILL yet, if there are any, the one with the fewest cases."""
+        return min(names, key=lambda name: (not self.open(name), len(self.cases(name))))
 
     def faults(self) -> list[str]:
         """What was wrong, if anything."""
@@ -64,7 +81,7 @@ def _row(tally: Tally, name: str) -> list[Any]:
     kills = [death for death in deaths if death["signal"] == "SIGKILL"]
     changes = [death for death in kills if death["way"] == "change"]
     all_kinds = tally.commands[name]["kinds"]
-    kinds = len({death["what"] for death in deaths if death["way"] == "change"}.intersection(all_kinds))
+    kinds = len(tally.killed_at(name).intersection(all_kinds))
     alone = sum(death["whom"] != "group" for death in kills)
     stopping = [death["stopping"] for death in deaths if death["stopping"] is not None]
     longest = f"{max(stopping):.1f}" if stopping else ""
