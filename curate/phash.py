@@ -9,8 +9,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from curate.decode import Rgb
+from curate.lanczos import lanczos
 from curate.lineart import Gray, gray, ink
-from curate.resample import area, darker_than, lanczos, luma
+from curate.resample import area, darker_than, luma
 from curate.square import Box, square
 from curate.strokes import edges
 from curate.variants import VARIANTS
