@@ -130,7 +130,7 @@ def _crash(code: int) -> str:
 def serve(descriptor: int) -> None:
     """In the other process: answer a Reader until it closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the reader closes the pipe
-    engine.single_threaded()
+    engine.as_worker()
     with Connection(descriptor) as pipe:
         try:
             options, removed = pipe.recv()

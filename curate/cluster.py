@@ -235,6 +235,6 @@ def _work(function: Callable[[Task], Result], tasks: tuple[Task, ...], expected:
         name = differing[0]
         told = f"the worker on {socket.gethostname()} has {name} {ours.get(name)}, this host {expected[name]}"
         raise NurieError(f"{told}: install the same versions on every host")
-    engine.single_threaded()
+    engine.as_worker()
     ATTEMPT.set(uuid4().hex)  # the worker taken for lost may still be writing what this one writes
     return [function(task) for task in tasks]

@@ -17,6 +17,7 @@ from curate.decode import Rgb
 Gray = npt.NDArray[np.uint8]
 """(height, width) uint8."""
 
+SOFT = 10.0  # a float32 has no tanh but -1 below minus this
 LONGEST = 4096  # px of the longer side that lines are drawn of
 PEN_STROKE = 204  # a stroke's gray level on its fill, of 255, below which it tells of the pen
 PEN_LEAST, PEN_SHARE = 0.02, 0.5  # of the picture that strokes take, of the strokes that have one colour
@@ -55,12 +56,17 @@ def ink(
     luma: Gray, sigma: float = 0.5, k: float = 4.5, sharpness: float = 19.0, epsilon: float = 0.01, phi: float = 1e9
 ) -> Gray:
     """`xdog` of a picture whose luma is known."""
-    shade = luma.astype(np.float32) / np.float32(255)
-    narrow = cv2.GaussianBlur(shade, (0, 0), sigma)
-    wide = cv2.GaussianBlur(shade, (0, 0), k * sigma)
-    step = (1 + sharpness) * narrow - sharpness * wide - epsilon
-    black = np.tanh(phi * np.minimum(step, 0))  # -1 where black
-    return np.asarray(np.rint(255 * (1 + black)), np.uint8)
+    shade = np.divide(luma, np.float32(255), dtype=np.float32)
+    narrow = np.asarray(cv2.GaussianBlur(shade, (0, 0), sigma), np.float32)
+    step = np.asarray(cv2.GaussianBlur(shade, (0, 0), k * sigma, dst=shade), np.float32)
+    np.multiply(narrow, 1 + sharpness, out=narrow)
+    np.subtract(narrow, np.multiply(step, sharpness, out=step), out=step)
+    np.subtract(step, epsilon, out=step)
+    lines = np.multiply(step >= 0, 255, dtype=np.uint8)
+    soft = (step < 0) & (step > -SOFT / phi)
+    if soft.any():
+        lines[soft] = np.rint(255 * (1 + np.tanh(phi * step[soft])))
+    return lines
 
 
 def workable(rgb: Rgb) -> Rgb:

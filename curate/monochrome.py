@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import cv2
 import numpy as np
 
+from curate.compiled import compiled
 from curate.decode import Rgb
 from curate.lineart import gray
 
+BRIGHT = 0.98  # share of the picture that is darker than its paper
 COLORED = 24  # difference of the brightest and darkest channel from which a pixel has a colour
 SPOTS = 0.002  # share of coloured pixels up to which they are noise
 HALFWAY = 48  # gray levels from black or white from which a pixel is a shade
@@ -20,14 +25,49 @@ def kind(rgb: Rgb, small: Rgb) -> str | None:
     The tint of yellowed paper is no colour: channels are taken relative to the brightest 2 % of the picture, if that
     is bright. On OpenMoji 99 % of the artists' line drawings are `lineart`, and 9 % of the pictures have no colour.
     """
-    paper = np.percentile(small.reshape(-1, 3), 98, axis=0)
+    channels = cv2.split(small)
+    paper = np.array([_bright(channel.reshape(-1)) for channel in channels])
     gain = 255 / paper if paper.min() >= 128 else np.ones(3)
-    levels = np.minimum(np.arange(256)[:, None] * gain, 255)  # of every value of a channel
-    red, green, blue = (levels[small[..., channel], channel] for channel in range(3))
-    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    if float((spread > COLORED).mean()) > SPOTS:
+    colored = _colored(*(channel.reshape(-1) for channel in channels), gain)
+    if colored / channels[0].size > SPOTS:
         return None
     luma = gray(rgb)
     if float(((luma >= HALFWAY) & (luma < 255 - HALFWAY)).mean()) >= SHADED:
         return "greyscale"
     return "manga" if float((luma < 128).mean()) >= COVERED else "lineart"
+
+
+@compiled
+def _bright(values: Any) -> Any:
+    """The 98th percentile, as np.percentile has it."""
+    place = BRIGHT * (len(values) - 1)
+    share = place - int(place)
+    below, above = _ranked(values, int(place)), _ranked(values, min(int(place) + 1, len(values) - 1))
+    return below + (above - below) * share if share < 0.5 else above - (above - below) * (1 - share)
+
+
+@compiled
+def _ranked(values: Any, rank: int) -> Any:
+    """The value at a place in sorted order, by halving: counting is quicker than to sort."""
+    low, high = 0, 255
+    while low < high:
+        middle = (low + high) // 2
+        count = 0
+        for value in values:
+            count += value <= middle
+        low, high = (low, middle) if count > rank else (middle + 1, high)
+    return low
+
+
+@compiled
+def _colored(red: Any, green: Any, blue: Any, gain: Any) -> Any:
+    """Pixels whose channels, each by its gain, lie further apart than shades of gray do."""
+    count = 0
+    for place in range(len(red)):
+        r, g, b = (
+            min(red[place] * gain[0], 255.0),
+            min(green[place] * gain[1], 255.0),
+            min(blue[place] * gain[2], 255.0),
+        )
+        count += max(r, g, b) - min(r, g, b) > COLORED
+    return count

@@ -14,6 +14,7 @@ from curate import alignment, hed, lineart, monochrome, optout, phash, places, r
 from curate.contract import canonical_json
 from curate.decode import Rgb, TooLargeError, decode
 from curate.errors import DecodeError, NurieError, SidecarError
+from curate.lanczos import lanczos
 from curate.optout import OptOut
 from curate.scan import SourceFile
 from curate.sidecar import Sidecar
@@ -163,7 +164,7 @@ def _signatures(rgb: Rgb) -> tuple[dict[str, Any], dict[str, bytes]]:
     in_plan, in_view = (content_box(height, width, side) for side in (len(plan), len(view)))
     sketch = phash.sketch(plan)
     columns = {
-        "phash": phash.phash_of(luma),
+        "phash": phash.phash_of(lanczos(luma)),
         "search_hashes": phash.search_hashes(plan[in_plan.rows, in_plan.columns], view),
         "line_hash": phash.steady_hash(sketch),
         "outline_hash": phash.outline_hash(plan, in_plan),

@@ -1,4 +1,4 @@
-"""Pictures -> much smaller ones, compiled: by pixel area as OpenCV does it, by Lanczos and in luma as Pillow does.
+"""Pictures -> much smaller ones, by pixel area as OpenCV shrinks them, and luma as Pillow takes it; compiled.
 
 Each is as dear as decoding the picture in those libraries. All is done in integers, so that every machine rounds alike.
 """
@@ -6,13 +6,12 @@ Each is as dear as decoding the picture in those libraries. All is done in integ
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil, floor, pi, sin
+from math import ceil, floor
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from curate.compiled import compiled
 
@@ -22,7 +21,6 @@ Weights = npt.NDArray[np.int32]
 ONE = 22  # bits of a weight: 255 times as much still fits 32
 LEAST = 1e-3  # OpenCV leaves smaller parts of a pixel out
 TIE = 1 << (2 * ONE - 16)  # how far the rounding of weights takes a half, at the most
-LOBES = 3
 
 
 def area(pixels: Pixels, width: int, height: int) -> Pixels:
@@ -36,26 +34,9 @@ def area(pixels: Pixels, width: int, height: int) -> Pixels:
     if whole or width > wide or height > high:
         return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     channels = pixels.shape[2] if pixels.ndim > 2 else 1
-    flat = np.ascontiguousarray(pixels).reshape(high, wide * channels)
-    found = _area(flat, channels, *_cover(high, height), *_cover(wide, width))
+    flat = pixels.reshape(high, wide * channels)  # of a trimmed picture, too, without a copy
+    found = _area(flat, channels, *_cover(high, height), *_columns(wide, width, channels))
     return np.asarray(found.reshape(height, width, *pixels.shape[2:]), np.uint8)
-
-
-def lanczos(luma: Pixels, side: int = 32) -> Pixels:
-    """(h, w) uint8 -> (side, side), bit for bit as Pillow's `resize((side, side), LANCZOS)`.
-
-    Source: Pillow's Resample.c: weights of 22 bits, first along rows, then along columns, each rounded to 8 bits. What
-    Pillow 13 shrinks in height more than twice as far as in width it takes by columns first: that is left to it.
-    """
-    flat = np.ascontiguousarray(luma)
-    high, wide = flat.shape
-    if high > side and high - side > 2 * (wide - side):
-        return np.asarray(Image.fromarray(flat).resize((side, side), Image.Resampling.LANCZOS), np.uint8)
-    if flat.shape[1] != side:
-        flat = _weighed(flat, *_weights(flat.shape[1], side))
-    if flat.shape[0] != side:
-        flat = np.ascontiguousarray(_weighed(np.ascontiguousarray(flat.T), *_weights(flat.shape[0], side)).T)
-    return np.asarray(flat, np.uint8)
 
 
 def luma(rgb: Pixels) -> Pixels:
@@ -64,7 +45,7 @@ def luma(rgb: Pixels) -> Pixels:
     Source: Pillow's Convert.c, after ITU-R BT.601.
     """
     found = np.empty(rgb.shape[:2], np.uint8)
-    _luma(np.ascontiguousarray(rgb).reshape(-1, 3), found.reshape(-1))
+    _luma(np.ascontiguousarray(rgb).reshape(-1), found.reshape(-1))
     return found
 
 
@@ -74,8 +55,24 @@ def darker_than(gray: Pixels, limit: int) -> tuple[int, int, int, int]:
     return int(top), int(left), int(bottom), int(right)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _cover(size: int, count: int) -> tuple[Weights, Weights]:
+    spans, weights = _parts(size, count)
+    return spans, weights
+
+
+@lru_cache(maxsize=256)
+def _columns(size: int, count: int, channels: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """`_cover` of the values of a row: where each whole part begins and ends, the values beside it; the weights."""
+    spans, weights = _cover(size, count)
+    first, stop = spans[:, 0], spans[:, 0] + spans[:, 1]
+    places = np.stack([first, stop, np.maximum(first - 1, 0), np.minimum(stop, size - 1)])
+    values = places[:, :, None] * channels + np.arange(channels)
+    return values.reshape(4, -1).astype(np.uint64), np.repeat(weights.T, channels, axis=1).astype(np.int64)
+
+
+@compiled
+def _parts(size: int, count: int) -> Any:
     """For each of `count` pixels along a side of `size`: the first it covers whole, and how many; the three weights.
 
     Of the pixel before those, of each of those, of the pixel after. Source: OpenCV's resize.cpp, computeResizeAreaTab.
@@ -90,117 +87,87 @@ def _cover(size: int, count: int) -> tuple[Weights, Weights]:
         before = first - start if first - start > LEAST else 0.0
         after = min(stop - last, 1.0, cell) if stop - last > LEAST else 0.0
         spans[number] = first, last - first
-        weights[number] = [round(part / cell * (1 << ONE)) for part in (before, 1.0, after)]
+        for place, part in enumerate((before, 1.0, after)):
+            weights[number, place] = round(part / cell * (1 << ONE))
     return spans, weights
 
 
 @compiled
-def _area(flat: Any, channels: int, rows: Any, row_weights: Any, columns: Any, column_weights: Any) -> Any:
+def _area(flat: Any, channels: int, rows: Any, row_weights: Any, places: Any, weights: Any) -> Any:
     """Rows are summed first, all columns at once, so that nearly all of the work is adding bytes."""
-    found = np.empty((len(rows), len(columns) * channels), np.uint8)
-    width = flat.shape[1]
-    sums, running = np.empty(width, np.int32), np.zeros(width + channels, np.int64)
+    width, count = flat.shape[1], places.shape[1]
+    found = np.empty((len(rows), count), np.uint8)
+    sums, running, totals = np.empty(width, np.int32), np.zeros(width + channels, np.int64), np.empty(count, np.int64)
+    some = np.empty(width, np.uint16)
+    start, stop, left, right = places
     for row in range(len(rows)):
-        _sum_rows(flat, rows[row], row_weights[row], sums)
-        for x in range(width):
-            running[x + channels] = running[x] + sums[x]
-        for column in range(len(columns)):
-            start, stop = columns[column, 0] * channels, (columns[column, 0] + columns[column, 1]) * channels
-            left, right = max(start - channels, 0), min(stop, width - channels)
-            for channel in range(channels):
-                total = (running[stop + channel] - running[start + channel]) * column_weights[column, 1]
-                total += np.int64(sums[left + channel]) * column_weights[column, 0]
-                total += np.int64(sums[right + channel]) * column_weights[column, 2]
-                found[row, column * channels + channel] = _rounded(total)
+        _sum_rows(flat, rows[row], row_weights[row], sums, some)
+        if channels == 3:
+            _run_colors(sums, running)
+        else:
+            _run(sums, running, channels)
+        for place in range(count):
+            whole = (running[stop[place]] - running[start[place]]) * weights[1, place]
+            beside = sums[left[place]] * weights[0, place] + sums[right[place]] * weights[2, place]
+            totals[place] = whole + beside
+        _round(totals, found[row])
     return found
 
 
 @compiled
-def _rounded(total: Any) -> Any:
-    """To the nearest, halves to the even one, as floating point does; flat art is full of halves."""
-    half = 1 << (2 * ONE - 1)
-    below = total >> (2 * ONE)
-    beyond = total - (below << (2 * ONE)) - half
-    if abs(beyond) < TIE:
-        return below + (below & 1)
-    return below + 1 if beyond > 0 else below
-
-
-@compiled
-def _sum_rows(flat: Any, span: Any, weights: Any, sums: Any) -> None:
+def _sum_rows(flat: Any, span: Any, weights: Any, sums: Any, some: Any) -> None:
+    """In 16 bits as long as they hold the sums: twice as many at once."""
     first, count = span
     before, whole, after = weights
     sums[:] = 0
-    for place in range(first, first + count):
-        line = flat[place]
+    for block in range(first, first + count, 256):
+        some[:] = 0
+        for place in range(block, min(block + 256, first + count)):
+            line = flat[place]
+            for x in range(len(some)):
+                some[x] += line[x]
         for x in range(len(sums)):
-            sums[x] += np.int32(line[x])
+            sums[x] += np.int32(some[x])
     above, below = flat[max(first - 1, 0)], flat[min(first + count, len(flat) - 1)]
     for x in range(len(sums)):
         sums[x] = np.int32(sums[x] * whole) + np.int32(above[x] * before) + np.int32(below[x] * after)
 
 
-@lru_cache(maxsize=1024)
-def _weights(size: int, count: int) -> tuple[Weights, Weights]:
-    spans, weights = _lobes(size, count)
-    return spans, weights  # small sizes come back with every picture
+@compiled
+def _run_colors(sums: Any, running: Any) -> None:
+    """Running sums of three channels."""
+    red = green = blue = np.int64(0)
+    for x in range(len(sums) // 3):
+        red, green, blue = red + sums[3 * x], green + sums[3 * x + 1], blue + sums[3 * x + 2]
+        running[3 * x + 3], running[3 * x + 4], running[3 * x + 5] = red, green, blue
 
 
 @compiled
-def _lobe(x: float) -> float:
-    """Lanczos's windowed sinc of three lobes."""
-    if x == 0:
-        return 1.0
-    if not -LOBES <= x < LOBES:
-        return 0.0
-    return sin(pi * x) / (pi * x) * (sin(pi * x / LOBES) / (pi * x / LOBES))
+def _run(sums: Any, running: Any, channels: int) -> None:
+    """Running sums of any number of channels, one after another."""
+    for channel in range(channels):
+        total = np.int64(0)
+        for x in range(len(sums) // channels):
+            total += sums[x * channels + channel]
+            running[(x + 1) * channels + channel] = total
 
 
 @compiled
-def _lobes(size: int, count: int) -> Any:
-    """For each of `count` pixels along a side of `size`: first and number of those that it weighs; the weights."""
-    scale = size / count
-    wide = max(scale, 1.0)
-    reach = LOBES * wide
-    spans = np.zeros((count, 2), np.int32)
-    weights = np.zeros((count, 2 * ceil(reach) + 1), np.int32)
-    found = np.empty(weights.shape[1])
-    for number in range(count):
-        center = (number + 0.5) * scale
-        first, last = max(0, int(center - reach + 0.5)), min(size, int(center + reach + 0.5))
-        total = 0.0
-        for place in range(last - first):
-            found[place] = _lobe((place + first - center + 0.5) * (1 / wide))
-            total += found[place]
-        spans[number] = first, last - first
-        for place in range(last - first):
-            value = found[place] / total * (1 << ONE)
-            weights[number, place] = int(value - 0.5) if value < 0 else int(value + 0.5)
-    return spans, weights
-
-
-@compiled
-def _weighed(flat: Any, spans: Any, weights: Any) -> Any:
-    """(h, w) -> (h, count): every row weighed, rounded and cut to 8 bits."""
-    found = np.empty((len(flat), len(spans)), np.uint8)
-    wide = np.empty(flat.shape[1], np.int32)
-    for row in range(len(flat)):
-        wide[:] = flat[row]
-        for number in range(len(spans)):
-            first, count = spans[number]
-            under, by = wide[first : first + count], weights[number, :count]  # indices known to be valid: quicker
-            total = np.int32(0)
-            for place in range(count):
-                total = np.int32(total + np.int32(under[place] * by[place]))
-            found[row, number] = max(0, min(255, int((np.int64(total) + (1 << (ONE - 1))) >> ONE)))
-    return found
+def _round(totals: Any, found: Any) -> None:
+    """To the nearest, halves to the even one, as floating point does; flat art is full of halves."""
+    half = 1 << (2 * ONE - 1)
+    for place in range(len(found)):
+        below = totals[place] >> (2 * ONE)
+        beyond = totals[place] - (below << (2 * ONE)) - half
+        up = np.int64(beyond >= TIE) | (np.int64(beyond > -TIE) & below & 1)  # of a half, from an odd one alone
+        found[place] = np.uint8(below + up)
 
 
 @compiled
 def _luma(flat: Any, found: Any) -> None:
-    """(n, 3) -> (n,), by reference."""
+    """(3 n,) -> (n,), by reference."""
     for place in range(len(found)):
-        red, green, blue = np.int32(flat[place, 0]), np.int32(flat[place, 1]), np.int32(flat[place, 2])
+        red, green, blue = np.int32(flat[3 * place]), np.int32(flat[3 * place + 1]), np.int32(flat[3 * place + 2])
         found[place] = np.uint8(np.int32(red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16)
 
 

@@ -17,8 +17,8 @@ _RING = np.ones((5, 5), np.uint8)
 
 def edges(view: Rgb, step: int = EDGE) -> Gray:
     """0 where a small view changes by more than `step` in any channel, else 255: another hue moves no edge."""
-    change = cv2.morphologyEx(view, cv2.MORPH_GRADIENT, _NEAR).max(axis=2)
-    return np.where(change > step, 0, 255).astype(np.uint8)
+    red, green, blue = cv2.split(cv2.morphologyEx(view, cv2.MORPH_GRADIENT, _NEAR))
+    return np.asarray(cv2.threshold(cv2.max(cv2.max(red, green), blue), step, 255, cv2.THRESH_BINARY_INV)[1], np.uint8)
 
 
 def line_difference(one: Gray, other: Gray, few: int = 0) -> float:

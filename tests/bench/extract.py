@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageChops, ImageFilter
 
-from curate import ledger
+from curate import engine, ledger
 from curate.decode import decode
 from curate.extract import Options, Task, extract_part
 from curate.sample import _drawings, svg_of
@@ -110,7 +110,7 @@ WAYS: dict[str, Callable[[list[Path], Path], None]] = {
 
 def report(folder: Path, count: int, rounds: int) -> dict[str, Any]:
     """Pictures a CPU second of every way, and how many times ours it takes."""
-    cv2.setNumThreads(1)
+    engine.as_worker()  # as extract's workers are; it helps the scripts, too
     (folder / "art").mkdir()
     paths = pictures(folder / "art", count)
     spent: dict[str, list[float]] = {name: [] for name in WAYS}

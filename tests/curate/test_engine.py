@@ -1,13 +1,16 @@
 import os
+import platform
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from curate import engine, hold
+from curate import engine, hold, lineart
 from curate.faults import NurieError
 
 
@@ -23,6 +26,20 @@ def fall(number: int) -> int:
 
 def die(_number: int) -> int:
     os._exit(9)
+
+
+def faults(_number: int) -> int:
+    """Pages that the system gives for a picture's line art, where one of the same size was drawn before."""
+    rgb = np.full((1000, 1000, 3), 255, np.uint8)
+    lineart.xdog(rgb)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    lineart.xdog(rgb)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory in its own way")
+def test_a_worker_keeps_the_memory_of_a_picture_for_the_next() -> None:
+    assert max(engine.run(faults, range(2), 2)) < 4_000_000 / os.sysconf("SC_PAGESIZE")  # one array of several
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.decode import decode
-from curate.lineart import METHODS, contour, dilate, dodge, gray, pen, workable, xdog
+from curate.lineart import METHODS, contour, dilate, dodge, gray, ink, pen, workable, xdog
 from curate.square import content_box, square
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -181,3 +181,13 @@ def test_a_square_holds_the_whole_picture_centred_on_white(height: int, width: i
     inside[box.top : box.top + box.height, box.left : box.left + box.width] = True
     np.testing.assert_array_equal((found == 0).all(axis=2), inside)
     assert max(box.height, box.width) == 128
+
+
+@pytest.mark.parametrize("phi", [1e9, 30.0, 1.0])
+def test_xdogs_soft_step_is_its_formula(phi: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (150, 90), dtype=np.uint8)
+    luma = np.asarray(cv2.GaussianBlur(noise, (0, 0), 2), np.uint8)
+    shade = luma.astype(np.float32) / np.float32(255)
+    narrow, wide = (cv2.GaussianBlur(shade, (0, 0), sigma) for sigma in (0.5, 2.25))
+    step = 20.0 * narrow - 19.0 * wide - 0.01
+    assert np.array_equal(ink(luma, phi=phi), np.rint(255 * (1 + np.tanh(phi * np.minimum(step, 0)))))

@@ -5,11 +5,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from curate import extract
 from curate.decode import Rgb, decode
 from curate.manifest import read_parts
-from curate.monochrome import kind
+from curate.monochrome import _bright, kind
 from curate.sample import lines_of
 from curate.scan import Source
 from curate.square import square
@@ -35,6 +38,11 @@ def test_a_drawing_in_grays_has_no_colour_whatever_its_paper(art: Path, paper: t
     for one in pictures(art):
         gray = cv2.cvtColor(cv2.cvtColor(one, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         assert told((gray * np.array(paper)).astype(np.uint8)) is not None
+
+
+@given(arrays(np.uint8, st.integers(1, 300)))
+def test_paper_is_as_bright_as_numpys_percentile_says(channel: np.ndarray) -> None:
+    assert _bright(channel) == np.percentile(channel, 98)
 
 
 def test_a_spot_of_colour_is_colour() -> None:

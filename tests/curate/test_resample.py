@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from curate.decode import decode
-from curate.resample import area, darker_than, lanczos, luma
+from curate.lanczos import lanczos
+from curate.resample import area, darker_than, luma
 
 sides = st.integers(1, 90)
 grays = arrays(np.uint8, st.tuples(sides, sides))
@@ -23,6 +24,8 @@ def by_opencv(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 
 @settings(max_examples=60)
 @given(st.one_of(grays, colors), sides, sides)
+@example(np.full((3001, 7, 3), 255, np.uint8), 3, 2)  # more rows at once than 16 bits hold the sum of
+@example(np.random.default_rng(0).integers(0, 256, (3001, 7), dtype=np.uint8), 3, 2)
 def test_means_by_area_are_those_of_opencv_within_a_level(pixels: np.ndarray, width: int, height: int) -> None:
     found, expected = area(pixels, width, height), by_opencv(pixels, width, height)
     assert found.shape == expected.shape
