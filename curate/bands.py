@@ -68,10 +68,13 @@ class Bands:
         return self.gather(_turned(turned, -self.starts[band] - cut))
 
     def masks(self, band: int, cut: int = 0, spent: int = 0) -> Hashes:
-        """Every difference of keys that is probed in a band, none first; in its first bits hashes differ by `spent`."""
+        """Every difference of keys that is probed in a band; in its first bits hashes differ by `spent`.
+
+        Sorted: so none is first, and what begins with one bit, which tells whether a key grows or shrinks, is together.
+        """
         bits, counts = range(self.widths[band] - cut), range(self.radii[band] - spent + 1)
         return np.array(
-            [sum(1 << bit for bit in some) for count in counts for some in combinations(bits, count)], np.uint64
+            sorted(sum(1 << bit for bit in some) for count in counts for some in combinations(bits, count)), np.uint64
         )
 
     def earlier(self, band: int, cut: int = 0) -> tuple[Hashes, npt.NDArray[np.int64]]:
@@ -137,10 +140,10 @@ def hot_buckets(bands: Bands, band: int, table: Hashes, *, cut: int = 0) -> int:
 
 
 def _cost(size: int, rows: int, radius: int, count: int) -> float:
-    """Of a search in `count` bands, in comparisons: a probe takes as long as eight, a bucket of a table as four."""
+    """Of a search in `count` bands, in comparisons: a probe, one a key, takes as long as 16, a table's bucket as 4."""
     width = BITS / count
     probes = sum(comb(round(width), bits) for band in _radii(radius, count) for bits in range(band + 1))
-    return rows * probes * (8 + size / 2**width) + 4 * count * 2**width
+    return probes * (16 * min(rows, 2**width) + rows * size / 2**width) + 4 * count * 2**width
 
 
 def _radii(radius: int, count: int) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Pictures -> verified pairs of look-alikes: searches propose, the second look decides, on any number of workers.
 
-Four searches propose pairs as they lie (picture, line art, silhouette, edges of colour), one more those of which one
-was turned.
+Four searches find pairs as they lie (picture, line art, silhouette, edges of colour), one more those of which one was
+turned; of those, a sieve proposes what can be look-alikes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from curate.hamming import Hashes, Mask
 from curate.ledger import LOOKS
 from curate.lookalikes import Edge, Look
 from curate.pictures import Pictures
+from curate.sieve import Sieve
 
 # bits; on OpenMoji the silhouette alone proposes 99.9 % of a tone family's pairs within it, the line art 82 %
 LINE_RADIUS = 6
@@ -93,55 +94,81 @@ def find(
     which either is fresh: the others have been looked at before.
     """
     fresh = np.ones(len(pictures.ids), np.bool_) if fresh is None else fresh
-    radii = {"trimmed": max_distance, "line": LINE_RADIUS, "outline": LINE_RADIUS, "edge": LINE_RADIUS}
+    sieve = Sieve(pictures)
     with _searching(datasets, pictures, max_distance, workers) as search:
-        found = [_pairs(pictures.hashes[name], radius, fresh, search) for name, radius in radii.items()]
-        edges = _edges(_look(_as_they_lie(np.unique(np.concatenate(found), axis=0)), search))
-        return edges | _best(_look(_turned(search, fresh, edges), search), edges)
+        pairs = as_they_lie(pictures, max_distance, fresh, search.near, sieve.as_they_lie)
+        edges = _edges(_look(_laid(pairs), search))
+        proposed = turned(pictures, max_distance, fresh, search.near, sieve)
+        return edges | _best(_look(_open(proposed, edges), search), edges)
 
 
 def find_copies(
     datasets: Sequence[Path], pictures: Pictures, max_distance: int, ours: Mask, *, workers: Workers = 1
 ) -> Edges:
     """The duplicates among the pairs of one of `ours`, a (n,) mask, and another's; recolours are not sought."""
+    sieve = Sieve(pictures)
     with _searching(datasets, pictures, max_distance, workers) as search:
-        pairs = _pairs(pictures.hashes["trimmed"], max_distance, ours, search)
-        edges = _edges(_look(_across(_as_they_lie(pairs), ours), search))
-        edges |= _best(_look(_across(_turned(search, ours, edges), ours), search), edges)
+        pairs = near_pairs(pictures.hashes["trimmed"], max_distance, ours, search.near, sieve.copies)
+        edges = _edges(_look(_across(_laid(pairs), ours), search))
+        proposed = turned(pictures, max_distance, ours, search.near, sieve)
+        edges |= _best(_look(_across(_open(proposed, edges), ours), search), edges)
     return {pair: edge for pair, edge in edges.items() if edge.kind == "duplicate"}
+
+
+def as_they_lie(
+    pictures: Pictures, max_distance: int, fresh: Mask, search: hamming.Search, sift: hamming.Sift | None
+) -> hamming.Pairs:
+    """Pairs (m, 2) of which either is fresh, that any of four searches finds and that pass `sift`; each once."""
+    radii = {"trimmed": max_distance, "line": LINE_RADIUS, "outline": LINE_RADIUS, "edge": LINE_RADIUS}
+    found = [near_pairs(pictures.hashes[name], radius, fresh, search, sift) for name, radius in radii.items()]
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def near_pairs(
+    hashes: list[str | None], radius: int, fresh: Mask, search: hamming.Search, sift: hamming.Sift | None
+) -> hamming.Pairs:
+    """As hamming.near_pairs, of hashes some of which say nothing."""
+    told = np.array([number for number, one in enumerate(hashes) if one is not None], np.int64)
+    parsed = hamming.parse([one for one in hashes if one is not None])
+    within = (lambda pairs: sift(told[pairs])) if sift else None
+    return told[hamming.near_pairs(parsed, radius, fresh[told], search, within)].reshape(-1, 2)
+
+
+def turned(pictures: Pictures, max_distance: int, fresh: Mask, search: hamming.Search, sieve: Sieve | None) -> Proposed:
+    """Pairs of which one is near a variant of the other, and that pass the sieve; sorted, once a variant."""
+    told = np.array([number for number, hashes in enumerate(pictures.variants) if hashes], np.int64)
+    if not len(told):
+        return np.empty((0, 3), np.int64)
+    table = np.array([pictures.variants[number] for number in told.tolist()], np.uint64)
+    proposed = []
+    for variant in range(1, table.shape[1]):
+
+        def sift(pairs: hamming.Pairs, variant: int = variant) -> Mask:
+            across = (pairs[:, 0] < len(told)) & (pairs[:, 1] >= len(told)) & (pairs[:, 1] - pairs[:, 0] != len(told))
+            if sieve:
+                across[across] = sieve.turned(told[pairs[across] - (0, len(told))], variant)
+            return np.asarray(across, np.bool_)
+
+        hashes = np.concatenate([table[:, 0], table[:, variant]])
+        pairs = hamming.near_pairs(hashes, max_distance, np.tile(fresh[told], 2), search, sift)
+        one, other = told[pairs - (0, len(told))].T
+        lies = np.where(one < other, variant, -variant)
+        proposed.append(np.stack([np.minimum(one, other), np.maximum(one, other), lies], axis=1))
+    return np.unique(np.concatenate(proposed), axis=0)
+
+
+def _open(proposed: Proposed, edges: Edges) -> Proposed:
+    """What is not known for a duplicate as it lies."""
+    known = [(edge := edges.get((a, b))) is not None and edge.kind == "duplicate" for a, b, _ in proposed.tolist()]
+    return proposed[~np.array(known, np.bool_)]
 
 
 def _across(proposed: Proposed, ours: Mask) -> Proposed:
     return np.asarray(proposed[ours[proposed[:, :2]].sum(axis=1) == 1], np.int64)
 
 
-def _pairs(hashes: list[str | None], radius: int, fresh: Mask, search: Search) -> hamming.Pairs:
-    told = np.array([number for number, one in enumerate(hashes) if one is not None], np.int64)
-    parsed = hamming.parse([one for one in hashes if one is not None])
-    return told[hamming.near_pairs(parsed, radius, fresh[told], search.near)].reshape(-1, 2)
-
-
-def _as_they_lie(pairs: hamming.Pairs) -> Proposed:
+def _laid(pairs: hamming.Pairs) -> Proposed:
     return np.concatenate([pairs, np.zeros((len(pairs), 1), np.int64)], axis=1)
-
-
-def _turned(search: Search, fresh: Mask, edges: Edges) -> Proposed:
-    """Pairs of which one is near a variant of the other, but for those known as duplicates."""
-    pictures = search.pictures
-    told = np.array([number for number, hashes in enumerate(pictures.variants) if hashes], np.int64)
-    if not len(told):
-        return np.empty((0, 3), np.int64)
-    table = np.array([pictures.variants[number] for number in told.tolist()], np.uint64)
-    sought = np.tile(fresh[told], 2)
-    found = set()
-    for variant in range(1, table.shape[1]):
-        hashes = np.concatenate([table[:, 0], table[:, variant]])
-        pairs = hamming.near_pairs(hashes, search.max_distance, sought, search.near)
-        across = pairs[(pairs[:, 0] < len(told)) & (pairs[:, 1] >= len(told))] - (0, len(told))
-        for one, other in told[across[across[:, 0] != across[:, 1]]].tolist():
-            found.add((one, other, variant) if one < other else (other, one, -variant))
-    open_ones = [row for row in sorted(found) if (edge := edges.get(row[:2])) is None or edge.kind != "duplicate"]
-    return np.array(open_ones, np.int64).reshape(-1, 3)
 
 
 def _edges(looks: Iterable[Look]) -> Edges:
@@ -185,15 +212,12 @@ def _told(block: Proposed, search: Search) -> dict[str, Any]:
     """What the records say of a block of pairs, column by column."""
     pictures = search.pictures
     a, b, variant = block.T
-    pairs = list(zip(a.tolist(), b.tolist(), strict=True))
-    bits = np.array([pictures.bits(*pair) for pair in pairs], np.int32)
-    comparable = [pictures.comparable(*pair) for pair in pairs]
+    bits, comparable = pictures.all_bits(a, b), pictures.all_comparable(a, b)
     told = {"a": a, "b": b, "variant": variant.astype(np.int32), "bits": bits, "near": bits <= search.max_distance}
     told |= {f"part_{side}": search.places[numbers, 0] for side, numbers in (("a", a), ("b", b))}
     told |= {f"row_{side}": search.places[numbers, 1] for side, numbers in (("a", a), ("b", b))}
     told["color"] = likeness.color_distance(pictures.colors[a], pictures.colors[b])
-    tags = [(pictures.tags[one], pictures.tags[other]) for one, other in pairs]
+    tags = [(pictures.tags[one], pictures.tags[other]) for one, other in zip(a.tolist(), b.tolist(), strict=True)]
     conflict = [likeness.colors_conflict(*both) for both in tags]
     differ = [bool(one and other) and set(one) != set(other) for one, other in tags]
-    doubtful = [one and other for one, other in zip(differ, comparable, strict=True)]
-    return told | {"conflict": conflict, "doubtful": doubtful, "comparable": comparable}
+    return told | {"conflict": conflict, "doubtful": comparable & np.array(differ), "comparable": comparable}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,11 @@ Pairs = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Search = Callable[[Hashes, Hashes, int], Iterable[Hashes]]
 """As bands.near."""
+Sift = Callable[[Pairs], Mask]
+"""Pairs (m, 2) -> which of them to keep, (m,)."""
+
+GATHERED = 1 << 22  # pairs of values that are looked up in all hashes at once: 64 MB
+SPREAD = 1 << 18  # pairs of hashes that are made at once
 
 
 def parse(hashes: list[str]) -> Hashes:
@@ -30,18 +35,45 @@ def distance(a: Hashes, b: Hashes) -> npt.NDArray[np.uint8]:
     return np.asarray(np.bitwise_count(a ^ b), np.uint8)
 
 
-def near_pairs(hashes: Hashes, radius: int, fresh: Mask | None = None, search: Search = bands.near) -> Pairs:
+def near_pairs(
+    hashes: Hashes, radius: int, fresh: Mask | None = None, search: Search = bands.near, sift: Sift | None = None
+) -> Pairs:
     """Every pair of `hashes` (n,) at most `radius` bits apart, as (m, 2) indices a < b in lexical order.
 
     With `fresh`, a (n,) mask, only pairs of which either is fresh; but for a sort, the cost is in proportion to them.
-    `search` finds the pairs of distinct values: here, or on a cluster.
+    `search` finds the pairs of distinct values: here, or on a cluster. With `sift`, only the pairs that pass it; it is
+    given some at a time, so that no more than what passes is ever held.
     """
     values, known = _distinct(hashes if fresh is None else hashes[fresh]), np.empty(0, np.uint64)
     if fresh is not None:
         known = _distinct(hashes[~fresh])
         known = np.delete(known, np.searchsorted(known, values[_in(values, known)]))
-    pairs = _spread(hashes, values, np.concatenate([np.empty((0, 2), np.uint64), *search(values, known, radius)]))
-    return pairs if fresh is None else pairs[fresh[pairs].any(axis=1)]
+    kept = [np.empty((0, 2), np.int64)]
+    equal = values
+    for found in _gathered(search(values, known, radius)):
+        for pairs in _spread(hashes, equal, found):
+            some = pairs if fresh is None else pairs[fresh[pairs].any(axis=1)]
+            kept.append(some if sift is None else some[sift(some)])
+        equal = values[:0]
+    return _ordered(np.concatenate(kept), len(hashes))
+
+
+def _ordered(pairs: Pairs, count: int) -> Pairs:
+    """Pairs of so many in lexical order: sorted as one number each, which takes a fifth of the time of two."""
+    packed = np.sort(pairs[:, 0] * count + pairs[:, 1])
+    return np.stack(np.divmod(packed, max(1, count)), axis=1)
+
+
+def _gathered(found: Iterable[Hashes]) -> Iterator[Hashes]:
+    """Pairs (m, 2) of values, some more than `GATHERED` at a time, the last ones fewer: each costs a pass of all."""
+    held, count = [np.empty((0, 2), np.uint64)], 0
+    for some in found:
+        held.append(some)
+        count += len(some)
+        if count >= GATHERED:
+            yield np.concatenate(held)
+            held, count = held[:1], 0
+    yield np.concatenate(held)
 
 
 def _distinct(hashes: Hashes) -> Hashes:
@@ -58,22 +90,22 @@ def _in(values: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
     return np.asarray(known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values, np.bool_)
 
 
-def _spread(hashes: Hashes, values: Hashes, found: Hashes) -> Pairs:
-    """Pairs (m, 2) of values -> pairs of the hashes that have them, with all pairs of equal ones among `values`."""
+def _spread(hashes: Hashes, values: Hashes, found: Hashes) -> Iterator[Pairs]:
+    """Pairs (m, 2) of values -> pairs of the hashes that have them, and all pairs of equal ones among `values`."""
     involved = _distinct(np.concatenate([values, found.ravel()]))
     rows = np.flatnonzero(_in(hashes, involved))
     rows = rows[np.argsort(hashes[rows], kind="stable")]
     starts = np.searchsorted(hashes[rows], involved)
     counts = np.diff(starts, append=len(rows))
     equal = np.flatnonzero((counts > 1) & _in(involved, values))
-    within = [rows[starts[one] + np.stack(np.triu_indices(counts[one], 1), axis=1)] for one in equal.tolist()]
-    a, b = (np.searchsorted(involved, found[:, side]) for side in (0, 1))
+    a, b = (np.concatenate([np.searchsorted(involved, found[:, side]), equal]) for side in (0, 1))
     many = counts[a] * counts[b]
-    # the k-th of the pairs of two values is the (k // count)-th row of one and the (k % count)-th of the other
-    which = np.repeat(np.arange(len(found)), many)
-    nth = np.arange(len(which)) - np.repeat(np.cumsum(many) - many, many)
-    across = np.stack(
-        [rows[starts[a[which]] + nth // counts[b[which]]], rows[starts[b[which]] + nth % counts[b[which]]]], 1
-    )
-    pairs = np.sort(np.concatenate([np.empty((0, 2), np.int64), *within, across]), axis=1)
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    ends = np.cumsum(many)
+    for first in range(0, int(ends[-1]) if len(ends) else 0, SPREAD):
+        # the k-th of the pairs of two values is the (k // count)-th row of one and the (k % count)-th of the other
+        place = np.arange(first, min(first + SPREAD, int(ends[-1])))
+        which = np.searchsorted(ends, place, side="right")
+        nth, width = place - ends[which] + many[which], counts[b[which]]
+        pairs = np.stack([rows[starts[a[which]] + nth // width], rows[starts[b[which]] + nth % width]], axis=1)
+        pairs = pairs[(which < len(found)) | (pairs[:, 0] < pairs[:, 1])]
+        yield np.sort(pairs, axis=1)

@@ -19,7 +19,7 @@ from curate.strokes import line_difference
 from curate.thumbnails import Place, Thumbnails
 from curate.variants import VARIANTS
 
-LOOK = 5  # of another number, edges were verified in another way and are looked at again
+LOOK = 6  # of another number, edges were proposed or verified in another way and are looked at again
 
 BLOCK = pa.schema(
     [

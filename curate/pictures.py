@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ COLUMNS = (
 LOSSLESS = frozenset({"png", "bmp", "tiff", "gif"})
 
 Row = dict[str, Any]
+Numbers = npt.NDArray[np.int64]
+"""(m,) indices of pictures."""
 Worth = tuple[Any, ...]
 """Sort key of a picture, best first."""
 
@@ -56,16 +59,33 @@ class Pictures:
     colors: npt.NDArray[np.float32]
     """(n, 192) colour signatures."""
 
-    def comparable(self, a: int, b: int) -> bool:
-        """Whether both are stored without loss and of one size, so that no encoding explains a difference."""
-        return self.lossless[a] is not None and self.lossless[a] == self.lossless[b]
+    def all_comparable(self, a: Numbers, b: Numbers) -> npt.NDArray[np.bool_]:
+        """(m,) whether both of each pair are stored without loss and of one size: no encoding explains a difference."""
+        sizes = self._sizes
+        return np.asarray((sizes[a, 0] >= 0) & (sizes[a] == sizes[b]).all(axis=1), np.bool_)
+
+    @cached_property
+    def _sizes(self) -> npt.NDArray[np.int64]:
+        return np.array([(-1, -1) if one is None else one for one in self.lossless], np.int64).reshape(-1, 2)
 
     def bits(self, a: int, b: int) -> int:
         """Least Hamming distance of one trimmed picture to the other or a variant of it; 64 if either is empty."""
-        one, other = self.variants[a], self.variants[b]
-        if not one or not other:
-            return hamming.BITS
-        return min(*((one[0] ^ each).bit_count() for each in other), *((each ^ other[0]).bit_count() for each in one))
+        return int(self.all_bits(np.array([a]), np.array([b]))[0])
+
+    def all_bits(self, a: Numbers, b: Numbers) -> npt.NDArray[np.int32]:
+        """(m,) `bits` of each pair."""
+        table, told = self._table
+        ways = [
+            np.bitwise_count(table[one, :1] ^ table[other]).min(axis=1, initial=64) for one, other in ((a, b), (b, a))
+        ]
+        return np.where(told[a] & told[b], np.minimum(*ways), hamming.BITS).astype(np.int32)
+
+    @cached_property
+    def _table(self) -> tuple[hamming.Hashes, hamming.Mask]:
+        """`variants` (n, variants), 0 where there are none; and where there are some."""
+        told = np.array([bool(one) for one in self.variants], np.bool_)
+        width = max(map(len, self.variants), default=0)
+        return np.array([one or [0] * width for one in self.variants], np.uint64).reshape(len(told), width), told
 
     def places(self) -> dict[str, int]:
         """Index by id."""

@@ -44,26 +44,51 @@ def pairs(
     one of the bands `earlier` have been met there.
     """
     found = np.empty((1024, 2), np.uint64)
-    count = 0
-    for row in range(len(rows)):
-        one = rows[row]
-        key = one >> shift
+    count = row = 0
+    while row < len(rows):  # rows of one key share the buckets around it
+        key, stop = rows[row] >> shift, _stop(rows, row, shift)
         for mask in masks:
             other = key ^ mask
             if own and other < key:
                 continue
-            start = first + row + 1 if own and mask == 0 else np.int64(buckets[other])
-            for place in range(start, np.int64(buckets[other + np.uint64(1)])):
-                unlike = one ^ partners[place]
-                if bits(unlike) > radius or _known(unlike, earlier, radii):
+            begin, end = np.int64(buckets[other]), np.int64(buckets[other + np.uint64(1)])
+            if begin == end:
+                continue
+            for place in range(row, stop):
+                one = rows[place]
+                start = first + place + 1 if own and mask == 0 else begin
+                if not _some(one, partners, start, end, radius):
                     continue
-                if count == len(found):
-                    grown = np.empty((2 * count, 2), np.uint64)
-                    grown[:count] = found
-                    found = grown
-                found[count, 0], found[count, 1] = one, partners[place]
-                count += 1
+                for at in range(start, end):
+                    unlike = one ^ partners[at]
+                    if bits(unlike) > radius or _known(unlike, earlier, radii):
+                        continue
+                    if count == len(found):
+                        grown = np.empty((2 * count, 2), np.uint64)
+                        grown[:count] = found
+                        found = grown
+                    found[count, 0], found[count, 1] = one, partners[at]
+                    count += 1
+        row = stop
     return found[:count]
+
+
+@compiled
+def _stop(rows: Any, row: Any, shift: Any) -> Any:
+    """Where the rows of one key end that begin at `row`."""
+    stop = row + 1
+    while stop < len(rows) and rows[stop] >> shift == rows[row] >> shift:
+        stop += 1
+    return stop
+
+
+@compiled
+def _some(one: Any, partners: Any, start: Any, end: Any, radius: Any) -> Any:
+    """Whether any partner from `start` to `end` is near: without a branch, so that several are compared at once."""
+    near = 0
+    for at in range(np.uint64(start), np.uint64(end)):
+        near += bits(one ^ partners[at]) <= radius
+    return near > 0
 
 
 @compiled
