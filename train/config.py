@@ -60,7 +60,7 @@ class Config:
     accumulate: int = 1
     """Steps whose gradients are averaged before weights move: a batch that many times as large, in the same memory."""
     precision: str = "float32"
-    """What the generator computes in: `float32`, or `bfloat16`, twice as fast on a GPU's tensor cores.
+    """What the generator computes in: `float32`, or `bfloat16`, faster on GPUs since Ampere and slower elsewhere.
 
     Weights, losses, the average and the whole discriminator stay float32: a penalty is a slope through all of it, and
     Keras' spectral norm writes weights back in the precision that it computes in.

@@ -86,9 +86,12 @@ PRESETS: dict[str, Preset] = {
         _STEERED,
     ),
     "tags-gpu": Preset(
-        "the same, sized for a GPU",
+        "the same, sized for a GPU and computing in 16 bits there",
         _TAGS,
-        {**_STEERED, "width": 64, "discriminator_width": 64, "batch_size": 64, "snapshot_every": 1000, "jit": True},
+        {
+            **_STEERED, "width": 64, "discriminator_width": 64, "batch_size": 64, "snapshot_every": 1000, "jit": True,
+            "precision": "bfloat16",
+        },
     ),
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 Both compute the generator in bfloat16 and all else in float32, on the GPU if there is one, from the same weights, in
 one process; PyTorch channels-last, eager and compiled. Pairs are drawn at random: no step's time depends on what they
-show.
+show. Both are held against the roofline of tests.bench.roof, measured on the same device.
 Neither JAX nor PyTorch is in the lock: without --peers, a folder with both, there is nothing to time. For a GPU:
 pip install --target PEERS torch==2.13.0 'jax[cuda13]'
 
@@ -16,6 +16,7 @@ import os
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 
+from tests.bench import roof
 from train.config import Config, override
 from train.presets import preset as named
 
@@ -54,28 +56,41 @@ def drawn(config: Config) -> Pairs:
 class Ours:
     """Networks and steps of a `tags` preset in keras.ops, whatever the backend, compiled by JAX."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, vocabulary: int = VOCABULARY) -> None:
         import keras
 
         from train import networks
 
         keras.utils.set_random_seed(config.seed)
         self.config = config
-        self.generator = networks.generator(config, SIZE, VOCABULARY)
-        self.discriminator = networks.discriminator(config, SIZE, VOCABULARY, 0)
+        self.generator = networks.generator(config, SIZE, vocabulary)
+        self.discriminator = networks.discriminator(config, SIZE, vocabulary, 0)
         self.models = self.generator, self.discriminator
         self.sized = {SIZE: self.generator, SIZE // 2: networks.halved(self.generator)}
         rates = config.learning_rate, config.discriminator_rate
         self.optimizers = [keras.optimizers.Adam(RATE * rate, config.beta_1, config.beta_2) for rate in rates]
         for optimizer, model in zip(self.optimizers, self.models, strict=True):
             optimizer.build(model.trainable_variables)
+        self.names = [[one.name for one in optimizer.variables] for optimizer in self.optimizers]
 
     def begin(self) -> dict[str, Any]:
         """All that a step changes."""
         weights = [[one.value for one in model.trainable_variables] for model in self.models]
         fixed = [[one.value for one in model.non_trainable_variables] for model in self.models]
         moments = [[one.value for one in optimizer.variables] for optimizer in self.optimizers]
-        return {"weights": weights, "fixed": fixed, "moments": moments, "average": list(weights[0])}
+        return {
+            "weights": weights, "fixed": fixed, "moments": moments, "average": list(weights[0]), "decay": DECAY
+        }  # fmt: skip
+
+    def paced(self, state: dict[str, Any], share: float, step: int) -> dict[str, Any]:
+        """The optimizers at a share of their peak rates, and the average's memory as train.schedule has it."""
+        rates = [share * peak for peak in (self.config.learning_rate, self.config.discriminator_rate)]
+        moments = [
+            [np.float32(rate) if name == "learning_rate" else one for name, one in zip(names, held, strict=True)]
+            for rate, names, held in zip(rates, self.names, state["moments"], strict=True)
+        ]
+        decay = np.float32(min(self.config.average_decay, (1 + step) / (10 + step)))
+        return state | {"moments": moments, "decay": decay}
 
     def called(self, place: int, weights: Any, fixed: Any, inputs: Any, *, training: bool) -> tuple[Any, Any, Any]:
         """Outputs of a network by these weights, and the weights that the call leaves."""
@@ -113,7 +128,8 @@ class Ours:
         (_, mine), gradients = jax.value_and_grad(loss, has_aux=True)(state["weights"][0])
         state = self.moved(state, 0, gradients)
         slow = zip(state["average"], state["weights"][0], strict=True)
-        return state | {"average": [DECAY * one + (1 - DECAY) * other for one, other in slow]}, mine | figures
+        decay = state["decay"]
+        return state | {"average": [decay * one + (1 - decay) * other for one, other in slow]}, mine | figures
 
     def error(self, weights: Any, state: dict[str, Any], pairs: Pairs) -> tuple[Any, Any]:
         from train.losses import l1, masked_mean
@@ -154,6 +170,31 @@ class Ours:
         return state | {
             name: [new if one == place else state[name][one] for one in range(2)] for name, new in both.items()
         }
+
+
+def asked(ours: Ours, pairs: Pairs, kind: str) -> list[roof.Work]:
+    """The work of a step's convolutions and products. XLA computes once what both updates ask of the generator."""
+    import jax
+
+    state = ours.begin()
+    found = list(roof.works(jax.make_jaxpr(partial(ours.step, kind=kind))(state, pairs).jaxpr))
+    if kind != "both":
+        return found
+    again = jax.make_jaxpr(lambda state, pairs: ours.error(state["weights"][0], state, pairs))(state, pairs)
+    return list((Counter(found) - Counter(roof.works(again.jaxpr))).elements())
+
+
+def under_the_roof(ours: Ours, pairs: Pairs, rates: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """What the device can do, the least seconds of each step, and the share of that speed which each reaches."""
+    work = {kind: asked(ours, pairs, kind) for kind in KINDS}
+    reach = roof.ceilings({one.dtype for found in work.values() for one in found})
+    floors = {kind: roof.least(found, reach) for kind, found in work.items()}
+    share = {
+        kind: {name: rate * floors[kind] / ours.config.batch_size for name, rate in rates[kind].items()}
+        for kind in KINDS
+    }
+    flops = {kind: sum(one.flops for one in found) for kind, found in work.items()}
+    return {"ceilings": reach, "flops": flops, "least_seconds": floors, "share": share}
 
 
 def halved(pixels: Any) -> Any:
@@ -216,7 +257,16 @@ def compare(ours: Ours, rounds: int) -> dict[str, Any]:
         result["ratio"][f"{kind} over PyTorch's best"] = rates["ours"] / max(
             rates[name] for name in rates if name != "ours"
         )
-    return result
+    result["roof"] = under_the_roof(ours, pairs, result["pairs_per_second"])
+    return result | {"device": described()}
+
+
+def described() -> dict[str, str]:
+    import jax
+    import torch
+
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return {"device": name, "jax": jax.__version__, "torch": torch.__version__}
 
 
 @click.command()
