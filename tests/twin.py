@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.config import Config
-from train.layers import GROUPS, FiLM
+from train.layers import GROUPS, FiLM, GroupNorm
 from train.networks import WIDEST
 
 if TYPE_CHECKING:  # tests.bench.gpu runs where there is no TensorFlow
@@ -108,7 +108,7 @@ class Generator(nn.Module):
 
     def load(self, model: Any) -> None:
         """Take the weights of ours."""
-        kinds = (keras.layers.Conv2D, keras.layers.GroupNormalization, FiLM)
+        kinds = (keras.layers.Conv2D, GroupNorm, FiLM)
         convs, norms, films = ([one for one in model.layers if isinstance(one, kind)] for kind in kinds)
         (whole,) = (one for one in model.layers if isinstance(one, keras.layers.Dense) and "tag" not in one.name)
         down, up = [one for pair in self.down for one in pair], list(zip(self.enlarge, self.up, strict=False))

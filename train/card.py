@@ -10,7 +10,7 @@ NAME = "README.md"
 SHOWN = 20  # tags named in the card; vocabulary.txt has them all
 UNKNOWN = "unknown: the run is of a version that did not note it"
 CALLS = {
-    "keras": 'keras.saving.load_model("{name}", custom_objects={{"nurie>FiLM": train.layers.FiLM}})([lines, tags])',
+    "keras": 'keras.saving.load_model("{name}", custom_objects=train.layers.OWN)([lines, tags])',
     "savedmodel": 'tf.saved_model.load("{name}").serve(lines, tags)["colors"]',
     "onnx": 'onnxruntime.InferenceSession("{name}").run(["colors"], {{"lines": lines, "tags": tags}})',
     "tflite": 'Interpreter("{name}").get_signature_runner("serving_default")(lines=lines, tags=tags)["colors"]',

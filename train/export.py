@@ -20,7 +20,7 @@ from curate.faults import naming
 from train import card
 from train.config import described
 from train.errors import RunError, system_told
-from train.layers import FiLM
+from train.layers import OWN
 from train.trained import MODEL, TAGS, Trained, load
 
 Pixels = npt.NDArray[np.float32]
@@ -109,8 +109,7 @@ def _write_keras(model: keras.Model, path: Path) -> None:
 
 
 def _open_keras(path: Path) -> Model:
-    known = {"nurie>FiLM": FiLM}
-    model = keras.saving.load_model(path, custom_objects=known, compile=False, safe_mode=True)
+    model = keras.saving.load_model(path, custom_objects=OWN, compile=False, safe_mode=True)
     return lambda lines, tags: np.asarray(model([lines, tags], training=False))
 
 

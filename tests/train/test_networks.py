@@ -3,10 +3,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from train import networks
 from train.config import override
-from train.layers import FiLM
+from train.layers import FiLM, GroupNorm
 from train.presets import PRESETS, preset
 
 
@@ -21,6 +22,24 @@ def test_film_begins_as_identity_and_then_scales_and_shifts() -> None:
     kernel = np.zeros((5, 8), np.float32)
     layer.map.set_weights([kernel, np.array([1, 1, 1, 1, 3, 3, 3, 3], np.float32)])
     np.testing.assert_allclose(layer([features, condition]), features * 2 + 3, rtol=1e-6)  # scale 1, shift 3
+
+
+@pytest.mark.parametrize("groups", [1, 3, 6])
+def test_group_norm_and_its_gradient_are_those_of_keras(groups: int) -> None:
+    layer, theirs = GroupNorm(groups), keras.layers.GroupNormalization(groups)
+    features, asked = 0.5 + 2 * random(2, 5, 4, 6), random(2, 5, 4, 6)[::-1]
+    for one in (layer, theirs):
+        one.build(features.shape)
+        one.set_weights([1 + random(6), random(6)])
+    found = []
+    for one in (layer, theirs):
+        given = tf.constant(features)
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            made = one(given)
+        found.append([made, *tape.gradient(made, [given, *one.trainable_variables], asked)])
+    for mine, yours in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, yours, rtol=1e-4, atol=1e-5)
 
 
 def test_colours_have_the_size_of_the_lines_and_lie_within_one(small: Any) -> None:
