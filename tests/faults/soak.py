@@ -42,7 +42,7 @@ PICTURES = 150
 WORKERS = 2
 STEPS = 4  # of a round's fit
 WARM = 6  # rounds that load, and fill what is kept for good
-LEAST = 4  # rounds after them, to tell growth by
+LEAST = 20  # rounds after them, to tell growth by: what allocators take at once, tens of MB, is no slope of so many
 ALLOWED = 0.03  # growth of memory, as a share of what was held after the first rounds: more than it sways
 MEMORY = {"anonymous_mb": "memory", "fit_mb": "the peak of fit"}
 COUNTED = ("handles", "threads", "children", "temporary")
@@ -162,7 +162,7 @@ def report(rounds: list[Round]) -> dict[str, Any]:
         f"{name}: {words} grew by {one[what]['share']:.1%}"
         for name, one in told
         for what, words in MEMORY.items()
-        if one[what]["share"] > ALLOWED
+        if one[what]["share"] > ALLOWED and one[what]["interval"][0] > 0
     ]
     faults += (
         [] if told else [f"no sitting has {WARM + LEAST} rounds, by which growth can be told: give more --minutes"]
