@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a command at once, with a line that says how to go on."""
+"""SIGINT and SIGTERM end a command at once, and its processes, with a line that says how to go on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from typing import NoReturn
 
 
@@ -65,3 +66,21 @@ def stoppable() -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """No signal breaks off the start of a process, and the process never hears Ctrl-C: its parent ends it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def die_with_parent() -> None:
+    """A killed parent leaves its processes waiting for ever, and writing files that its successor writes too."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

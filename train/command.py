@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,34 +17,11 @@ from tqdm import tqdm
 
 from curate.faults import NurieError, faults_told, printable, printing
 from curate.stopping import Stopped, stoppable
+from train.apart import load_tensorflow
 from train.errors import system_told
 
 Command = Callable[..., dict[str, Any]]
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal
-
-
-def load_tensorflow() -> None:
-    """Import TensorFlow and look for a GPU, keeping back what its C++ side says of that unless it fails.
-
-    Set TF_CPP_MIN_LOG_LEVEL, to 0 say, to hear it.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            import tensorflow as tf  # noqa: PLC0415  # costs seconds
-
-            tf.config.list_physical_devices()
-        except Exception:
-            kept.seek(0)
-            os.write(stderr, kept.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def say(line: str, *, err: bool = False) -> None:

@@ -6,7 +6,6 @@ random; what is done to each pair for itself is done in NumPy, at a third of the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -108,14 +107,13 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
     own = batch_size // choices.workers
     places = style_places(pairs.index, choices.lines)
     weighed = weights(pairs, choices.balance) if choices.balance else None
-    pool = ThreadPoolExecutor(os.cpu_count())
     cv2.setNumThreads(1)  # threads share a batch already: OpenCV's own would wait beside them, at the cost of a core
 
     def read(step: int, *drawn: Any) -> Gathered:
         numbers = batch_numbers(choices.seed, step, batch_size, len(pairs), weighed)
         try:
             records = [pairs.read(number) for number in numbers[choices.worker * own : (choices.worker + 1) * own]]
-            return _gather(records, Drawn(*drawn), pairs, choices, pool)
+            return _gather(records, Drawn(*drawn), pairs, choices, pairs.pool)
         except NurieError as fault:
             pairs.fault = fault
             raise
@@ -129,7 +127,8 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
     options = tf.data.Options()
     options.autotune.enabled = False  # there is nothing to tune
     # one batch at a time: in deterministic mode TensorFlow would undo parallel calls; threads share it all the same
-    return tf.data.Dataset.counter(first_step).map(batch).prefetch(2).with_options(options)
+    # no `counter`: what that is made of stays in TensorFlow's graph of all graphs
+    return tf.data.Dataset.range(first_step, tf.int64.max).map(batch).prefetch(2).with_options(options)
 
 
 def fixed_batch(pairs: Pairs, numbers: list[int], style: int = 0, target: str = "colors") -> Batch:

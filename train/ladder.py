@@ -11,6 +11,7 @@ import numpy as np
 from curate import hold
 from curate.contract import atomic_write, read_json, write_json
 from train import grids, run, trained
+from train.apart import apart
 from train.colorize import chosen
 from train.config import Config, override
 from train.data import fixed_batch
@@ -33,7 +34,8 @@ def ladder(
 ) -> dict[str, Any]:
     """Train each rung for `budget` pairs and measure it on the validation split; goes on where it stopped.
 
-    Each has its run folder OUT/RUNG. The table is OUT/ladder.json and OUT/ladder.md, the picture OUT/ladder.png.
+    Each has its run folder OUT/RUNG, and a process of its own, with which all it held ends. The table is
+    OUT/ladder.json and OUT/ladder.md, the picture OUT/ladder.png.
     `tell(rung)` is called before each and gives what `train.run.fit` tells of its progress to. Raises ConfigError for
     rungs there are not, or a budget of less than a batch.
     """
@@ -61,10 +63,14 @@ def _rung(shards: Path, folder: Path, config: Config, budget: int, tell: Callabl
     steps = budget // config.batch_size
     known = read_json(folder / FIGURE) if (folder / FIGURE).is_file() else {}
     if known.get("steps") != steps:
-        last = run.fit(shards, folder, config, Length(steps=steps), tell=tell(config.preset))
-        known = {"steps": steps, "last": last, **evaluate(folder, shards)}
+        known = apart(_climb, shards, folder, config, steps, tell=tell(config.preset))
         write_json(folder / FIGURE, known)
     return {"rung": config.preset, **known}
+
+
+def _climb(shards: Path, folder: Path, config: Config, steps: int, *, tell: Tell) -> dict[str, Any]:
+    last = run.fit(shards, folder, config, Length(steps=steps), tell=tell)
+    return {"steps": steps, "last": last, **evaluate(folder, shards)}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,8 @@ class Pairs:
         self.index: ShardIndex = open_index(shards)
         self.fault: NurieError | None = None
         """What was wrong with a pair, where TensorFlow calls and tells it in its own words."""
+        self.pool = ThreadPoolExecutor(os.cpu_count())
+        """Threads that share the work on a batch; none is begun before there is such."""
         names = self.index.shards(split)
         self.listings = [(shards / name).with_suffix(".parquet") for name in names]
         self._check(names)
@@ -95,10 +99,11 @@ class Pairs:
         return len(self.offset)
 
     def close(self) -> None:
-        """Let go of the files, and of what it says of pairs.
+        """Let go of the files, of what it says of pairs, and of its threads.
 
         TensorFlow keeps what reads a tf.data.Dataset, in its graph of all graphs, for as long as the process lives.
         """
+        self.pool.shutdown(wait=False, cancel_futures=True)
         self.files = []
         self.shard = np.empty(0, np.int32)
         self.offset, self.length = np.empty(0, np.int64), np.empty(0, np.int32)

@@ -1,9 +1,10 @@
-"""Extract, dedupe, shard and fit on real art, round after round in one process, until nothing could grow unseen.
+"""Extract, dedupe, shard and fit on real art, round after round, until nothing could grow unseen.
 
 Rounds go in twos, as a user works: one on fresh folders, whose dataset and shards must have the bytes of the first
-ones; then one on the same folders, where extract and shard find all done, dedupe decides anew and fit goes on. After
-each round the process tells what it holds: anonymous memory, open files, threads, processes, temporary files. It fails
-if any of them grew after the first rounds, which load and compile.
+ones; then one on the same folders, where extract and shard find all done, dedupe decides anew and fit goes on. The
+stages of curate run in this process, which tells after each round what it holds: anonymous memory, open files, threads,
+processes, temporary files. Each fit is a command in a process of its own, as TensorFlow asks for (see README.md), and
+its peak is told. It fails if any of them grew after the first rounds, which load and fill what is kept for good.
 
 Every round is a line of the tally, a file of JSON lines: run again with the same one, the minutes go on from there, in
 a new process, whose growth is told by its own rounds.
@@ -29,20 +30,22 @@ from typing import Any
 from uuid import uuid4
 
 import click
-import numpy as np
+from scipy import stats
 
 from curate import dedupe, extract, shards
 from curate.progress import QUIET
 from curate.scan import Source
+from tests.faults.memory import SMALL, run
 from tests.faults.watching import Held
 
 PICTURES = 150
 WORKERS = 2
 STEPS = 4  # of a round's fit
-WARM = 6  # rounds that load and compile, and fill what is kept for good
+WARM = 6  # rounds that load, and fill what is kept for good
+LEAST = 20  # rounds after them, to tell growth by: what allocators take at once, tens of MB, is no slope of so many
 ALLOWED = 0.03  # growth of memory, as a share of what was held after the first rounds: more than it sways
+MEMORY = {"anonymous_mb": "memory", "fit_mb": "the peak of fit"}
 COUNTED = ("handles", "threads", "children", "temporary")
-SMALL = ("width=8", "levels=3", "tag_width=16", "discriminator_width=8", "batch_size=4", "jit=false", "half_until=0")
 Round = dict[str, Any]
 
 
@@ -53,8 +56,8 @@ class Work:
     art: Path
     home: Path
 
-    def round(self, number: int) -> None:
-        """One round: the even ones on fresh folders, the odd ones on those of the round before."""
+    def round(self, number: int) -> float:
+        """Even ones on fresh folders, odd ones on those of the round before; returns the peak of fit, MB."""
         resumed = number % 2
         if not resumed:
             shutil.rmtree(self.home / "made", ignore_errors=True)
@@ -64,17 +67,13 @@ class Work:
         assert told["new"] == (0 if resumed else told["in"]), told
         dedupe.dedupe(dataset, dedupe.Options(), workers=WORKERS)
         shards.shard(dataset, packed, shards.Options(shard_size=64), workers=WORKERS)
-        self._fit(packed, STEPS * (1 + resumed))
+        return self._fit(packed, STEPS * (1 + resumed))
 
-    def _fit(self, packed: Path, steps: int) -> None:
-        from train.config import override
-        from train.presets import preset
-        from train.run import fit
-        from train.schedule import Length
-
-        config = override(preset("tags-cpu"), SMALL)
-        told = fit(packed, self.home / "made" / "run", config, Length(steps), tell=lambda *_: None)
-        assert told["step"] == steps, told
+    def _fit(self, packed: Path, steps: int) -> float:
+        out, sets = self.home / "made" / "run", [word for one in SMALL for word in ("--set", one)]
+        found = run("train", ("fit", packed, out, "--preset", "tags-cpu", "--steps", steps, *sets))
+        assert (out / "snapshots" / f"{steps:09d}.npz").is_file()
+        return found.own / 1e6
 
     def digest(self) -> str:
         """Of every byte of the dataset and the shards."""
@@ -113,12 +112,12 @@ def sit(art: Path, tally: Path, minutes: float) -> None:
     with working(art) as work:
         while left > 0 or number % 2:
             started = time.monotonic()
-            work.round(number)
+            peak = work.round(number)
             digest = work.digest()
             gc.collect()
             seconds = time.monotonic() - started
             row = {"sitting": sitting, "round": number, "seconds": round(seconds, 1), "digest": digest}
-            row |= Held.now(work.home / "temporary").told()
+            row |= {**Held.now(work.home / "temporary").told(), "fit_mb": peak}
             with tally.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"# {json.dumps(row)}", file=sys.stderr, flush=True)
@@ -130,23 +129,25 @@ def read(tally: Path) -> list[Round]:
     return [json.loads(line) for line in tally.read_text().splitlines()] if tally.exists() else []
 
 
-def growth(rounds: list[Round]) -> dict[str, float]:
-    """What a sitting's rounds hold more at their end than after the first ones: memory by its median slope.
+def growth(rounds: list[Round]) -> dict[str, Any]:
+    """What a sitting's rounds hold more at their end than after the first ones; nothing of too few rounds.
 
-    The median of the slopes between all pairs of rounds does not mind the few that sway. Source: Theil (1950), Sen
-    (1968).
+    Memory by its median slope, the median of those between all pairs of rounds, which does not mind the few that sway:
+    `share` of what was held, `a_round` in MB with its 95 % interval. Source: Theil (1950), Sen (1968).
     """
     held = rounds[WARM:]
-    if len(held) < 4:
+    if len(held) < LEAST:
         return {}
-    memory = np.array([one["anonymous_mb"] for one in held])
-    first, second = np.triu_indices(len(held), 1)
-    slope = float(np.median((memory[second] - memory[first]) / (second - first)))
-    counts = {name: float(held[-1][name] - max(one[name] for one in held[:2])) for name in COUNTED}
-    return {
-        "megabytes": round(slope * (len(held) - 1), 1),
-        "share": round(slope * (len(held) - 1) / memory[0], 4),
-    } | counts
+    grown: dict[str, Any] = {name: held[-1][name] - max(one[name] for one in held[:2]) for name in COUNTED}
+    for name in MEMORY:
+        slope, _, low, high = map(float, stats.theilslopes([one[name] for one in held], alpha=0.95))
+        share = slope * (len(held) - 1) / held[0][name]
+        grown[name] = {
+            "share": round(share, 4),
+            "a_round": round(slope, 3),
+            "interval": [round(low, 3), round(high, 3)],
+        }
+    return grown
 
 
 def report(rounds: list[Round]) -> dict[str, Any]:
@@ -155,15 +156,17 @@ def report(rounds: list[Round]) -> dict[str, Any]:
     for one in rounds:
         sittings.setdefault(one["sitting"], []).append(one)
     grown = {name: growth(held) for name, held in sittings.items()}
-    faults = [
-        f"{name}: {what} grew by {by:g}"
-        for name, one in grown.items()
-        for what, by in one.items()
-        if what in COUNTED and by > 0
-    ]
+    told = [(name, one) for name, one in grown.items() if one]
+    faults = [f"{name}: {what} grew by {one[what]:g}" for name, one in told for what in COUNTED if one[what] > 0]
     faults += [
-        f"{name}: memory grew by {one['share']:.1%}" for name, one in grown.items() if one and one["share"] > ALLOWED
+        f"{name}: {words} grew by {one[what]['share']:.1%}"
+        for name, one in told
+        for what, words in MEMORY.items()
+        if one[what]["share"] > ALLOWED and one[what]["interval"][0] > 0
     ]
+    faults += (
+        [] if told else [f"no sitting has {WARM + LEAST} rounds, by which growth can be told: give more --minutes"]
+    )
     for state in (0, 1):
         digests = {one["digest"] for one in rounds if one["round"] % 2 == state}
         faults += [f"the bytes of {len(digests)} rounds differ"] if len(digests) > 1 else []
@@ -179,7 +182,8 @@ def report(rounds: list[Round]) -> dict[str, Any]:
 
 
 def _held(one: Round) -> dict[str, float]:
-    return {"round": one["round"], "megabytes": round(one["anonymous_mb"]), **{name: one[name] for name in COUNTED}}
+    memory = {name: round(one[name], 1) for name in MEMORY}
+    return {"round": one["round"], **memory, **{name: one[name] for name in COUNTED}}
 
 
 @click.command()

@@ -12,7 +12,7 @@ import pytest
 from curate import dedupe, extract, shards
 from curate.scan import Source
 from tests.faults.drawn import drawn
-from tests.faults.soak import COUNTED, WARM, report
+from tests.faults.soak import COUNTED, LEAST, MEMORY, WARM, report
 from tests.faults.watching import Held
 
 
@@ -38,27 +38,33 @@ def test_rounds_of_the_stages_leave_no_file_open_no_thread_no_process_and_no_tem
 
 
 def rounds(**grown: float) -> list[dict[str, Any]]:
-    """Twenty rounds of a sitting, in which some of what is held grows by so much a round."""
-    held = {"anonymous_mb": 1000.0, **dict.fromkeys(COUNTED, 20)}
+    """Thirty rounds of a sitting, in which some of what is held grows by so much a round."""
+    held = {**dict.fromkeys(MEMORY, 1000.0), **dict.fromkeys(COUNTED, 20)}
     return [
         {"sitting": "a", "round": number, "seconds": 3.0, "digest": f"{number % 2}"}
         | {name: value + number * grown.get(name, 0) for name, value in held.items()}
-        for number in range(20)
+        for number in range(30)
     ]
 
 
 @pytest.mark.parametrize("name", COUNTED)
 def test_one_more_of_anything_a_round_is_a_fault(name: str) -> None:
     assert report(rounds())["faults"] == []
-    assert report(rounds(**{name: 1}))["faults"] == [f"a: {name} grew by {20 - WARM - 2}"]
+    assert report(rounds(**{name: 1}))["faults"] == [f"a: {name} grew by {30 - WARM - 2}"]
 
 
-def test_memory_that_grows_by_half_a_percent_a_round_is_a_fault_and_that_sways_is_none() -> None:
-    assert report(rounds(anonymous_mb=5))["faults"] == ["a: memory grew by 6.3%"]
+@pytest.mark.parametrize(("name", "words"), MEMORY.items())
+def test_memory_that_grows_by_half_a_percent_a_round_is_a_fault_and_that_sways_is_none(name: str, words: str) -> None:
+    assert report(rounds(**{name: 5}))["faults"] == [f"a: {words} grew by 11.2%"]
     swaying = rounds()
     for number, one in enumerate(swaying):
-        one["anonymous_mb"] += (-1) ** number * 20
+        one[name] += (-1) ** number * 20 + (number == 20) * 300
     assert report(swaying)["faults"] == []
+
+
+def test_too_few_rounds_are_no_proof() -> None:
+    assert [fault[:20] for fault in report(rounds()[: WARM + LEAST - 1])["faults"]] == ["no sitting has 26 ro"]
+    assert report(rounds()[: WARM + LEAST])["faults"] == []
 
 
 def test_rounds_whose_bytes_differ_are_a_fault() -> None:

@@ -1,4 +1,5 @@
 import shutil
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,14 @@ def test_closed_pairs_let_go_of_their_files(pairs32: Path, tmp_path: Path) -> No
         assert pairs.read(len(pairs) - 1)
         assert str(folder) in held.read_text()
     assert str(folder) not in held.read_text()
+
+
+def test_closed_pairs_let_go_of_their_threads(pairs32: Path) -> None:
+    before = set(threading.enumerate())
+    with closing(Pairs(pairs32, "train")) as pairs:
+        next(iter(training_batches(pairs, 24, Choices(0))))
+        begun = {one for one in set(threading.enumerate()) - before if one.name.startswith("ThreadPoolExecutor")}
+    assert begun
+    for one in begun:
+        one.join(60)
+    assert not any(one.is_alive() for one in begun)
