@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from curate import hold
-from train.command import Hashing, names_of, pictures, progress, stage, table
+from train.command import Hashing, counting, names_of, pictures, progress, stage, table
 
 FOLDER = click.Path(path_type=Path)
 METHOD = "For what is larger than the model's pairs: enlarge the colours of the whole, or sharpen them by tiles."
@@ -185,7 +185,8 @@ def colorize(
     usual = 2.0 if negative else 1.0
     wish = Wish(tuple(parse(wanted)), tuple(parse(negative)), usual if guidance is None else guidance)
     manner = Manner(method, keep_lines, keep_transparency)
-    return stage_colorize(run, drawings, out, wish, manner, count=count, grid=grid, seed=seed)
+    with counting("colorize") as tell:
+        return stage_colorize(run, drawings, out, wish, manner, count=count, grid=grid, seed=seed, tell=tell)
 
 
 @main.command()

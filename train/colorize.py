@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,13 +63,15 @@ def colorize(
     count: int,
     grid: bool,
     seed: int | None = None,
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, Any]:
     """Colour drawings of any size into OUT/NAME.png; `grid` adds OUT/grid.png. Nothing is written outside of OUT.
 
     A drawing may be a PNG or JPEG file, a folder of them, or a shard folder: then `count` pairs of its validation
     split, those with the least SHA-256 of their id among those with a colour tag, are coloured as tagged and in
-    another colour; with a `seed`, of the id after it. Raises TagError for unknown tags, PictureError for unreadable
-    files, or a manner asked for pairs, which are shown as they are.
+    another colour; with a `seed`, of the id after it. `tell` hears how many drawings of how many are done. Raises
+    TagError for unknown tags, PictureError for unreadable files, or a manner asked for pairs, which are shown as they
+    are.
     """
     painter = Painter(load(run))
     out.mkdir(parents=True, exist_ok=True)
@@ -82,7 +84,8 @@ def colorize(
     if folders:
         return {"pictures": painter.pairs(folders[0], out, wish, count=count, grid=grid, seed=seed)}
     targets = _targets(files, out, grid=grid)
-    for drawing, target in zip(files, targets, strict=True):
+    for done, (drawing, target) in enumerate(zip(files, targets, strict=True)):
+        tell(done, len(files))
         painter.file(drawing, target, wish, manner or Manner())
     sheet = [_sheet(out, files, targets)] if grid else []
     return {"pictures": [str(path) for path in (*targets, *sheet)]}

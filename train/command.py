@@ -158,31 +158,54 @@ class Hashing:
 @contextmanager
 def progress() -> Iterator[Callable[..., None]]:
     """A bar on a terminal, a line now and then without one, nothing when quiet."""
+    pace = Pace()
+    with _shares("fit", 0.0) as show:
+
+        def tell(done: float, clock: Any, figures: Mapping[str, float]) -> None:
+            shown = [f"{clock.images_seen:,} pairs seen", *pace.told(done, clock.images_seen)]
+            shown += [f"{name} {value:.3f}" for name, value in figures.items() if name in {"l1", "discriminator"}]
+            show(done, shown)
+
+        yield tell
+
+
+@contextmanager
+def counting(stage: str) -> Iterator[Callable[[int, int], None]]:
+    """The same for pictures, of which so many are done of how many."""
+    pace = Pace()
+    with _shares(stage, time.monotonic()) as show:
+
+        def tell(done: int, total: int) -> None:
+            show(done / total, [f"{done:,} of {total:,}", *pace.told(done / total, done)])
+
+        yield tell
+
+
+@contextmanager
+def _shares(stage: str, told: float) -> Iterator[Callable[[float, list[str]], None]]:
+    """What shows a share that is done, with words; `told`: when it last did."""
     quiet = bool(click.get_current_context().obj)
     on_terminal = sys.stderr.isatty() and not quiet
     bar = tqdm(
         total=1.0,
-        desc="fit",
+        desc=stage,
         bar_format="{desc} {percentage:3.0f}% {bar}{postfix}",
         dynamic_ncols=True,
         colour="green" if _colored() else None,
         disable=not on_terminal,
         leave=False,
     )
-    pace, told = Pace(), 0.0
 
-    def tell(done: float, clock: Any, figures: Mapping[str, float]) -> None:
+    def show(done: float, words: list[str]) -> None:
         nonlocal told
-        shown = [f"{clock.images_seen:,} pairs seen", *pace.told(done, clock.images_seen)]
-        shown += [f"{name} {value:.3f}" for name, value in figures.items() if name in {"l1", "discriminator"}]
-        bar.set_postfix_str(", ".join(shown), refresh=False)
+        bar.set_postfix_str(", ".join(words), refresh=False)
         bar.n = min(done, 1.0)
         bar.refresh()
         if not on_terminal and not quiet and time.monotonic() - told >= LINE_EVERY:
             told = time.monotonic()
-            click.echo(f"fit: {done:.0%}, {', '.join(shown)}", err=True)
+            click.echo(f"{stage}: {done:.0%}, {', '.join(words)}", err=True)
 
     try:
-        yield tell
+        yield show
     finally:
         bar.close()

@@ -398,5 +398,7 @@ def test_a_keyboard_is_enough(visit: Visit, html: Path) -> None:
     assert shown.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     shown.keyboard.press("Enter")
     assert shown.evaluate("document.activeElement.parentElement.open")
+    shown.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert shown.locator("nav").bounding_box()["y"] == 0, "the sections are at hand wherever one is"  # type: ignore[index]
     for link in shown.locator("nav a").all():
         assert shown.locator(link.get_attribute("href") or "#none").count() == 1

@@ -38,3 +38,16 @@ def test_without_a_terminal_it_is_a_line_now_and_then(
             assert lines[0] == "fit: 25%, 1,000 pairs seen, l1 0.500"
             assert lines[1].startswith("fit: 50%, 2,000 pairs seen, ")
             assert lines[1].endswith(" left, l1 0.500")
+
+
+def test_pictures_are_counted_with_rate_and_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at(monkeypatch, 1000.0)
+    with click.Context(click.Command("colorize"), obj=False), command.counting("colorize") as tell:
+        tell(0, 400)
+        at(monkeypatch, 1000.0 + command.LINE_EVERY)
+        tell(30, 400)
+        at(monkeypatch, 1001.0 + command.LINE_EVERY)
+        tell(31, 400)
+    assert capsys.readouterr().err == "colorize: 8%, 30 of 400, 2.0/s, 03:05 left\n"
