@@ -175,7 +175,7 @@ def as_worker() -> None:
 
 
 def _keep_memory() -> None:
-    """Without, glibc gives a picture's memory back and asks for the next one's: a quarter of extract's time by contour."""
+    """Without, glibc gives a picture's memory back and asks for it anew: a quarter of extract's time by contour."""
     with suppress(AttributeError, OSError, TypeError):  # another C library, or none that Python finds
         libc = ctypes.CDLL(None)
         libc.mallopt(M_TRIM_THRESHOLD, KEPT)
