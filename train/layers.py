@@ -53,9 +53,9 @@ class FiLM(layers.Layer):
 class GroupNorm(layers.Layer):
     """Bring each group of channels of a picture to mean 0 and variance 1, then each channel to a scale of its own.
 
-    Features are (batch, height, width, channels). What keras.layers.GroupNormalization does, in a quarter of the time on
-    a CPU: a channel's sums are taken once, and what follows from them is one product and one sum. Sums are float32 in any
-    precision. Source: Wu and He (2018), arXiv:1803.08494; the variance as E[x²] - E[x]², as in Flax.
+    Features are (batch, height, width, channels). What keras.layers.GroupNormalization does, in a quarter of the time
+    on a CPU: a channel's sums are taken once, and what follows from them is one product and one sum. Sums are float32
+    in any precision. Source: Wu and He (2018), arXiv:1803.08494; the variance as E[x²] - E[x]², as in Flax.
     """
 
     def __init__(self, groups: int, epsilon: float = 1e-3, **options: Any) -> None:
