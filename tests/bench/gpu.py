@@ -2,7 +2,7 @@
 
 Both compute the generator in bfloat16 and all else in float32, on the GPU if there is one, from the same weights, in
 one process; PyTorch channels-last, eager and compiled. Pairs are drawn at random: no step's time depends on what they
-show. Both are held against the roofline of tests.bench.roof, measured on the same device.
+show. Both are held against the roofline of tests.roof, measured on the same device.
 Neither JAX nor PyTorch is in the lock: without --peers, a folder with both, there is nothing to time. For a GPU:
 pip install --target PEERS torch==2.13.0 'jax[cuda13]'
 
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import click
 import numpy as np
 
-from tests.bench import roof
+from tests import roof
 from train.config import Config, override
 from train.presets import preset as named
 
