@@ -9,11 +9,13 @@ Source: Linux, Documentation/userspace-api/seccomp_filter.rst; include/uapi/linu
 from __future__ import annotations
 
 import ctypes
+import importlib
 import platform
 import socket
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 MACHINES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
@@ -56,7 +58,13 @@ def shut() -> None:
 
 
 def main() -> None:
-    """Run curate's and train's commands one after another; argv: words, commands parted by `--then`."""
+    """Run curate's and train's commands one after another; argv: words, commands parted by `--then`.
+
+    urllib3 is imported before: as it is, which TensorFlow brings about, it binds a socket to ::1 and closes it, to know
+    whether there is IPv6.
+    """
+    with suppress(ImportError):
+        importlib.import_module("urllib3")
     shut()
     from curate.cli import main as curate
     from train.cli import main as train
