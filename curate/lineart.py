@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate import hed
+from curate import hed, resample
 from curate.decode import Rgb
 
 Gray = npt.NDArray[np.uint8]
@@ -27,7 +28,7 @@ PEN_NEAR = 8  # levels that the pen's colour may differ by in each channel
 
 def gray(rgb: Rgb) -> Gray:
     """Luma as in ITU-R BT.601, the weights OpenCV and Pillow share."""
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    return resample.gray(rgb)
 
 
 def dilate(rgb: Rgb) -> Gray:
@@ -114,14 +115,16 @@ def contour(rgb: Rgb, weight: float = 0.35) -> Gray:
     narrow, rest, wide = (_window(length) for length in (half, 2 * radius - half, 2 * radius))
     strokes, step = np.full(rgb.shape[:2], 255, np.uint8), np.zeros(rgb.shape[:2], np.uint8)
     bright, other = np.empty_like(step), np.empty_like(step)  # used again and again: fresh memory takes half the time
-    for channel in cv2.split(rgb):
+    channels = cv2.split(rgb)
+    for channel in channels:
         cv2.dilate(channel, narrow, dst=bright)
         cv2.erode(cv2.dilate(bright, rest, dst=other), wide, dst=other)
         cv2.min(strokes, cv2.divide(channel, other, dst=other, scale=255), dst=strokes)
         cv2.max(step, cv2.subtract(bright, cv2.erode(channel, narrow, dst=other), dst=bright), dst=step)
     lines = cv2.min(strokes, cv2.convertScaleAbs(step, dst=step, alpha=-weight, beta=255), dst=step)
     if (color := pen(rgb, strokes)) is not None:
-        lines = cv2.subtract(lines, cv2.inRange(rgb, color - PEN_NEAR, color + PEN_NEAR, dst=other), dst=step)
+        near = (cv2.inRange(one, low, low + 2 * PEN_NEAR) for one, low in zip(channels, color - PEN_NEAR, strict=True))
+        lines = cv2.subtract(lines, reduce(cv2.bitwise_and, near), dst=step)  # all at once takes thrice the time
     return np.asarray(lines, np.uint8)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from curate.decode import decode
 from curate.lanczos import lanczos
-from curate.resample import area, darker_than, luma
+from curate.resample import area, darker_than, gray, luma
 
 sides = st.integers(1, 90)
 grays = arrays(np.uint8, st.tuples(sides, sides))
@@ -68,11 +68,12 @@ def test_lanczos_is_pillows_at_every_small_size_and_where_pillow_takes_columns_f
         assert np.array_equal(lanczos(noise[:high, :wide]), expected), (high, wide)
 
 
-def test_luma_is_pillows_in_every_colour() -> None:
+def test_luma_is_pillows_and_gray_opencvs_in_every_colour() -> None:
     red, green = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
     for blue in range(256):
         rgb = np.stack([red, green, np.full_like(red, blue)], axis=-1)
         assert np.array_equal(luma(rgb), np.asarray(Image.fromarray(rgb).convert("L")))
+        assert np.array_equal(gray(rgb), cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
 
 
 @given(grays, st.integers(0, 256))
