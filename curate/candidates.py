@@ -28,6 +28,7 @@ from curate.sieve import Sieve
 
 # bits; on OpenMoji the silhouette alone proposes 99.9 % of a tone family's pairs within it, the line art 82 %
 LINE_RADIUS = 6
+SURE = 3  # bits to the hash of a variant at which no sieve is asked: narrow pictures change much by a slant
 BLOCK = 4096  # candidates a task
 
 Proposed = npt.NDArray[np.int64]
@@ -146,7 +147,9 @@ def turned(pictures: Pictures, max_distance: int, fresh: Mask, search: hamming.S
         def sift(pairs: hamming.Pairs, variant: int = variant) -> Mask:
             across = (pairs[:, 0] < len(told)) & (pairs[:, 1] >= len(told)) & (pairs[:, 1] - pairs[:, 0] != len(told))
             if sieve:
-                across[across] = sieve.turned(told[pairs[across] - (0, len(told))], variant)
+                one, other = (pairs[across] - (0, len(told))).T
+                sure = hamming.distance(table[one, 0], table[other, variant]) <= SURE
+                across[across] = sure | sieve.turned(told[np.stack([one, other], axis=1)], variant)
             return np.asarray(across, np.bool_)
 
         hashes = np.concatenate([table[:, 0], table[:, variant]])

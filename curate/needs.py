@@ -16,7 +16,7 @@ from curate.variants import SLANTED
 
 HOUR, GB = 3600, 1e9
 SIDE = 128  # px of pairs, as the constants were measured
-FULL = 8 << min(WIDEST, BITS // FEWEST)  # hashes from which a bucket costs more than its probe, by bands.py
+FULL = 4 << min(WIDEST, BITS // FEWEST)  # hashes from which buckets cost more than their probes, by bands.py
 MILLION = 1e6  # hashes whose search was measured
 PROBED = 2  # bits by which the keys of two pieces differ, at most
 KEPT = HELD // 2  # pairs parts of which a worker holds what dedupe compares: two columns each
@@ -114,10 +114,18 @@ def extract(size: Size, costs: Costs) -> Stage:
 
 
 def proposals(size: Size, costs: Costs) -> float:
-    """Pairs that searches propose: look-alikes as many a picture as in the demo, and strangers by the square."""
-    n = size.pictures
-    strangers = costs["strangers"] if size.strangers is None else size.strangers
-    return n * costs["alike"] + strangers * n * n / 2
+    """Pairs that pass the sieve: look-alikes as many a picture as in the demo, and strangers by the square."""
+    return size.pictures * costs["alike"] + _strangers(size, costs)
+
+
+def _strangers(size: Size, costs: Costs) -> float:
+    share = costs["strangers"] if size.strangers is None else size.strangers
+    return share * size.pictures * size.pictures / 2
+
+
+def near(size: Size, costs: Costs) -> float:
+    """Pairs that searches find: of strangers, so many for one that passes."""
+    return size.pictures * costs["alike"] + costs["unsifted"] * _strangers(size, costs)
 
 
 def _searching(n: float, costs: Costs) -> float:
@@ -159,6 +167,7 @@ def dedupe(size: Size, costs: Costs) -> Stage:
         (
             _term(size, "dedupe", "gathering and judging", n * costs["judge_seconds"], divides=False),
             _term(size, "dedupe", "searching near hashes", _searching(n, costs), divides=True),
+            _term(size, "dedupe", "sifting pairs", near(size, costs) * costs["sift_seconds"], divides=False),
             _term(size, "dedupe", "proposing pairs", found * costs["propose_seconds"], divides=False),
             _term(size, "dedupe", "looking at pairs", found * costs["look_seconds"], divides=True),
             _term(size, "dedupe", "reading parts to look", reads * costs["part_seconds"], divides=True),

@@ -1,7 +1,7 @@
 """What a data set of any size would take: constants that were measured on one machine, put into the stages' laws.
 
 Nothing here was tried at such a size. What grows in proportion is safe to tell; the one term that is not is the number
-of strangers whom dedupe's searches propose, which grows with the square of the pictures and hangs on their kind.
+of strangers whom dedupe's searches find, which grows with the square of the pictures and hangs on their kind.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _limits(size: Size, costs: Costs) -> tuple[Limit, ...]:
         (
             lambda n: dedupe(n).cpu_hours > extract(n).cpu_hours,
             "dedupe takes more CPU time than extract",
-            "propose fewer strangers: a smaller radius, or two searches that must agree",
+            "propose fewer strangers: a smaller radius, or a second sieve, of finer signatures",
         ),
         (
             lambda n: needs.reads_of_parts(n, pairs(n)) > pairs(n) / 2,
@@ -126,7 +126,7 @@ def _limits(size: Size, costs: Costs) -> tuple[Limit, ...]:
         (lambda n: shard(n).node_gb > NODE, f"shard: {held}", "a pass a split"),
         (
             lambda n: n > FULL,
-            "search: buckets of more than eight hashes, so it grows by the square",
+            "search: buckets of more than four hashes, so it grows by the square",
             "wider tables, of which each host holds a part",
         ),
         (lambda n: n / PART > FOLDER, "a folder holds a million parts", "larger parts, or folders of folders"),

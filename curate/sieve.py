@@ -32,6 +32,8 @@ CLOSE = 1  # bits between those hashes at which all passes: flags of two colours
 # Of a copy that was turned, laid as the other is: of 1,574 slanted and 3,336 mirrored or turned ones all but 11
 TURNED_ALIKE, TURNED_COLORS = 0.75, 50.0
 
+BLOCK = 1 << 14  # signatures at once
+
 Steps = npt.NDArray[np.int16]
 
 
@@ -65,6 +67,7 @@ class Sieve:
         return near
 
     def _laid(self, variant: int) -> Steps:
+        variant = 0 if variant <= len(SLANTED) else variant
         if variant not in self._steps:
             self._steps[variant] = steps(_lay(self.colors, variant))
         return self._steps[variant]
@@ -75,6 +78,11 @@ def steps(colors: npt.NDArray[np.float32]) -> Steps:
 
     A row has mean 0 and length `ONE`, or is all 0 where colours never change.
     """
+    blocks = [_steps(colors[first : first + BLOCK]) for first in range(0, len(colors), BLOCK)]
+    return np.concatenate([np.empty((0, 2 * GRID * (GRID - 1)), np.int16), *blocks])
+
+
+def _steps(colors: npt.NDArray[np.float32]) -> Steps:
     cells = colors.reshape(-1, GRID, GRID, 3)
     across, down = cells[:, :, 1:] - cells[:, :, :-1], cells[:, 1:] - cells[:, :-1]
     found = np.concatenate([np.linalg.norm(one, axis=3).reshape(len(cells), -1) for one in (across, down)], axis=1)

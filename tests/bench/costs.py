@@ -83,6 +83,8 @@ CONSTANTS: dict[str, Constant] = {
     "extract_bytes": Constant(f"{BYTES}, in memory", "stages", at("extract", "memory")),
     "task_seconds": Constant("wall s a task", "cluster", lambda told: told["ms_a_task"] / 1e3),
     "alike": Constant("proposed pairs of one family a picture", "strangers", at("alike")),
+    "unsifted": Constant("pairs found for one that passes", "strangers", at("unsifted")),
+    "sift_seconds": Constant("CPU s a pair that is found", "strangers", at("sift_seconds")),
     "strangers": Constant("share of the pairs of two families", "strangers", at("strangers")),
     "search8_seconds": Constant("CPU s a million hashes", "search", lambda told: million(told, 8)["cpu_seconds"]),
     "search6_seconds": Constant("CPU s a million hashes", "search", lambda told: million(told, 6)["cpu_seconds"]),
