@@ -11,10 +11,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, get_context
 from typing import Protocol, TypeAlias, TypeVar
 
 from curate.errors import NurieError
+from curate.stopping import deaf, die_with_parent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -93,7 +94,7 @@ def _until_death(
     """
     with _pool(workers) as pool:
         try:
-            with _deaf():
+            with deaf():
                 started = [pool.submit(function, task) for task in lost]
             for made in started:
                 yield made.result()
@@ -103,7 +104,7 @@ def _until_death(
         try:
             for task in tasks:
                 flying.append((task, Future()))  # known before it is under way: a broken pool takes none
-                with _deaf():
+                with deaf():
                     flying[-1] = (task, pool.submit(function, task))
                 if len(flying) >= 3 * workers:
                     yield _first(flying)
@@ -137,28 +138,10 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """No signal breaks off the start of a worker, and the worker never hears Ctrl-C: its parent ends it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _prepare_worker() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # by which a broken pool ends the others
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     as_worker()
-
-
-def _die_with_parent() -> None:
-    """A killed parent leaves its workers waiting for ever, and writing files that its successor writes too."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def as_worker() -> None:
@@ -175,7 +158,7 @@ def as_worker() -> None:
 
 
 def _keep_memory() -> None:
-    """Without, glibc gives a picture's memory back and asks for it anew: a quarter of extract's time by contour."""
+    """Without, glibc gives a picture's memory back and asks for the next one's: a quarter of the time by contour."""
     with suppress(AttributeError, OSError, TypeError):  # another C library, or none that Python finds
         libc = ctypes.CDLL(None)
         libc.mallopt(M_TRIM_THRESHOLD, KEPT)
