@@ -356,7 +356,9 @@ def of_verify(folder: Path, rounds: int, scratch: Path) -> Iterator[Trial]:
         return _found(named(copy, damage(copy, name, way, draw)))
 
     def flipped(name: str, place: int, draw: random.Random) -> tuple[str, str]:
-        copy, data = fresh(folder, scratch), bytearray((folder / name).read_bytes())
+        copy, data = scratch.with_name(f"{folder.name} but for {name}"), bytearray((folder / name).read_bytes())
+        if not copy.exists():
+            shutil.copytree(folder, copy)
         data[place] ^= 1 << draw.randrange(8)
         (copy / name).write_bytes(data)
         return _found(named(copy, [copy / name]))
