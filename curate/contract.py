@@ -6,6 +6,7 @@ package.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -142,7 +143,10 @@ def digests(paths: Iterable[Path], tell: Callable[[int], None] | None = None) ->
 
 def _digest(tell: Callable[[int], None] | None, path: Path) -> str | OSError:
     try:
+        check_plain(path)
         return sha256(path, tell)
+    except DamagedError:
+        return OSError(errno.EINVAL, "it is no file")
     except OSError as error:
         return error
 
