@@ -6,6 +6,7 @@ package.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -82,8 +83,15 @@ def canonical_json(value: object, indent: int | None = None) -> bytes:
     return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False).encode()
 
 
+def check_plain(path: str | os.PathLike[str]) -> None:
+    """Raise DamagedError if a pipe or a device stands in a file's place: reading it may have no end."""
+    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+        raise DamagedError(f"{path} is no file: restore it, or make its folder again")
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Parse a JSON file. Raises DamagedError, naming the file, if it is not JSON in UTF-8."""
+    """Parse a JSON file. Raises DamagedError, naming the file, if it is not JSON in UTF-8, or no file."""
+    check_plain(path)
     try:
         return json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
@@ -135,7 +143,10 @@ def digests(paths: Iterable[Path], tell: Callable[[int], None] | None = None) ->
 
 def _digest(tell: Callable[[int], None] | None, path: Path) -> str | OSError:
     try:
+        check_plain(path)
         return sha256(path, tell)
+    except DamagedError:
+        return OSError(errno.EINVAL, "it is no file")
     except OSError as error:
         return error
 

@@ -45,6 +45,13 @@ def alone(folder: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
+def tidy(folder: Path) -> None:
+    """Remove the lock file of a run that was killed as it ended; one that is held stays."""
+    if (folder / LOCK).exists():
+        with suppress(NurieError), alone(folder):
+            pass
+
+
 def check_free(folder: Path) -> None:
     """Raise NurieError if another process holds a folder, which need not exist; writes nothing."""
     try:

@@ -14,7 +14,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from curate.contract import atomic_write
+from curate.contract import atomic_write, check_plain
 from train import curves, grids, stats
 from train.config import CONFIG, described
 from train.curves import Curve
@@ -96,6 +96,7 @@ def _frames(samples: Mapping[int, Path], story: Story) -> Iterator[dict[str, Any
     steps = [step for step in sorted(samples) if step in story.seen]
     places = np.linspace(0, len(steps) - 1, min(FRAMES, len(steps))).round().astype(int)
     for step in (steps[place] for place in places.tolist()):
+        check_plain(samples[step])
         sheet = cv2.imread(str(samples[step]), cv2.IMREAD_COLOR)
         if sheet is None:
             raise RunError(f"{samples[step]} cannot be read: delete it, the next snapshot draws another")

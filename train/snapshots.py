@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.contract import atomic_write
+from curate.contract import atomic_write, check_plain
 from train.errors import NotFiniteError, RunError
 
 KEPT = 3
@@ -104,6 +104,7 @@ def read(path: Path, wanted: Collection[str] = ()) -> tuple[Clock, dict[str, Any
 
 def _check_claims(path: Path) -> None:
     """Raise ValueError for packed arrays, which `save` never writes: they may unpack to any size."""
+    check_plain(path)
     with zipfile.ZipFile(path) as archive:
         if packed := [one.filename for one in archive.infolist() if one.compress_type != zipfile.ZIP_STORED]:
             raise ValueError(f"{packed[0]} is packed")

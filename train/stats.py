@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.contract import atomic_write, canonical_json
+from curate.contract import atomic_write, canonical_json, check_plain
 from train.errors import RunError
 
 NAME = "stats.jsonl"
@@ -54,8 +54,9 @@ class Stats:
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of a stats.jsonl, but for one that a kill cut short; one by one, as a week's are half a million.
 
-    Raises RunError for a whole line that is none.
+    Raises RunError for a whole line that is none, DamagedError if it is no file.
     """
+    check_plain(path)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if row := _row(line):

@@ -154,9 +154,11 @@ def _summed_up(recipe: Recipe, told: list[Told], *, dry_run: bool) -> dict[str, 
 
 def _outcome(recipe: Recipe) -> dict[str, Any]:
     """Counts of dataset and shards, and how they differ from what the recipe expects."""
-    from curate import ledger  # noqa: PLC0415  # costs Arrow
+    from curate import hold, ledger  # noqa: PLC0415  # costs Arrow
 
     places = recipe.context("shard", {}).params
+    for name in ("dataset", "shards"):
+        hold.tidy(places[name])  # a stage that is up to date does not take the hold
     counts = ledger.read_state(places["dataset"])["counts"]
     pairs = read_index(places["shards"]).pairs
     splits = {split: pairs[split] for split in SPLITS}

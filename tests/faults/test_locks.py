@@ -119,6 +119,17 @@ def test_a_lock_file_that_nobody_holds_is_taken_over_whatever_it_says(tmp_path: 
     assert not (tmp_path / LOCK).exists()
 
 
+def test_what_a_killed_run_left_is_tidied_away_and_what_is_held_stays(tmp_path: Path) -> None:
+    (tmp_path / "left").mkdir()
+    (tmp_path / "left" / LOCK).write_text("{}")
+    (tmp_path / "held").mkdir()
+    with holding(tmp_path / "held"):
+        for name in ("left", "held", "nowhere"):
+            hold.tidy(tmp_path / name)
+        assert not list((tmp_path / "left").iterdir())
+        assert (tmp_path / "held" / LOCK).exists()
+
+
 def test_a_held_folder_that_is_copied_is_free_in_its_copy(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with hold.alone(tmp_path / "a"):

@@ -1,12 +1,18 @@
 """Which snapshots are kept: the last three, the best, and one an interval, within a bound."""
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
 
-from train import snapshots
+from curate.contract import digests, read_json
+from curate.errors import NurieError
+from train import snapshots, stats
 from train.errors import NotFiniteError, RunError
 from train.snapshots import INTERVALS, KEPT, Clock, spread
 from train.trained import load
@@ -59,3 +65,22 @@ def test_a_snapshot_opens_as_the_model_that_a_training_ends_with(trained: Path, 
         shutil.copy(trained / name, tmp_path)
     with pytest.raises(RunError, match="is no snapshot of this run"):
         load(snapshots.save(tmp_path, Clock(7), {"average/000": np.zeros(2, np.float32)}))
+
+
+def hashed(path: Path) -> None:
+    [(_, found)] = digests([path])
+    if isinstance(found, OSError):
+        raise found
+
+
+@pytest.mark.parametrize("read", [snapshots.read, stats.read, read_json, hashed])
+def test_a_pipe_in_a_files_place_is_told_and_not_waited_for(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = Thread(target=lambda: os.close(os.open(path, os.O_WRONLY)))  # whoever opens it reads an end at once
+    writer.start()
+    with pytest.raises((NurieError, OSError), match="is no file"):
+        list(read(path))
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    writer.join()
+    os.close(reader)
