@@ -13,13 +13,32 @@ from train.config import Config
 
 def optimizer(config: Config, rate: float, model: keras.Model | None) -> keras.optimizers.Optimizer:
     """The config's optimizer at a peak rate, with its state for the model's weights."""
-    if config.optimizer == "rmsprop":
-        made = keras.optimizers.RMSprop(rate)
-    else:
-        made = keras.optimizers.Adam(rate, config.beta_1, config.beta_2)
+    rmsprop = config.optimizer == "rmsprop"
+    made = keras.optimizers.RMSprop(rate) if rmsprop else Adam(rate, config.beta_1, config.beta_2)
     if model is not None:
         made.build(model.trainable_variables)
     return made
+
+
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam, by TensorFlow's kernel of it, which goes over weights and moments once in place of twelve times."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Move a variable, as Kingma and Ba (2014), arXiv:1412.6980, end section 2."""
+        steps = tf.cast(self.iterations.value + 1, tf.float32)
+        place = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[place].value.handle,
+            v=self._velocities[place].value.handle,
+            beta1_power=tf.pow(self.beta_1, steps),
+            beta2_power=tf.pow(self.beta_2, steps),
+            lr=learning_rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
 
 
 class Sums:
