@@ -109,8 +109,12 @@ def test_what_was_added_is_not_taken_for_deduped_if_the_kill_comes_after_the_man
         add(tmp_path / name, 4)
         dedupe.dedupe(tmp_path / name, dedupe.Options())
     add(tmp_path / "unbroken")
+
+    def stop(_: Path) -> None:
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        patch.setattr(tag_table, "write", lambda _: signal.raise_signal(signal.SIGINT))
+        patch.setattr(tag_table, "write", stop)
         with pytest.raises(KeyboardInterrupt):
             add(tmp_path / "killed")
     add(tmp_path / "killed")

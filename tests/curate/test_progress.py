@@ -7,6 +7,12 @@ import pytest
 from curate import progress
 
 
+@pytest.fixture(autouse=True)
+def loud() -> None:
+    """Whatever a command of a test before was asked."""
+    progress.QUIET.set(False)
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -97,16 +97,17 @@ def working(art: Path) -> Iterator[Work]:
                 if one.exists():
                     (home / "art" / one.name).symlink_to(one.resolve())
         os.environ["TMPDIR"] = tempfile.tempdir = str(home / "temporary")
+        quiet = QUIET.set(True)
         try:
             yield Work(home / "art", home)
         finally:
+            QUIET.reset(quiet)
             tempfile.tempdir = None
             del os.environ["TMPDIR"]
 
 
 def sit(art: Path, tally: Path, minutes: float) -> None:
     """Rounds until the tally has the minutes."""
-    QUIET.set(True)
     done, sitting = read(tally), uuid4().hex[:8]
     left, number = 60 * minutes - sum(one["seconds"] for one in done), 0
     with working(art) as work:
