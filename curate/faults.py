@@ -76,6 +76,17 @@ def _lacks_inodes(path: Path) -> bool:
 
 
 @contextmanager
+def lacking() -> Iterator[None]:
+    """Have an error of a full disk tell whether it is inodes that lack: later, some may have been cleared."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC and error.filename and _lacks_inodes(Path(os.fsdecode(error.filename))):
+            error.strerror = NO_INODES
+        raise
+
+
+@contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Have an error in writing a file tell which, and whether it is inodes that lack: what it wrote may be cleared."""
     try:

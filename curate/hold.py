@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from curate.contract import LOCK
-from curate.faults import NurieError, faults_told
+from curate.faults import NurieError, lacking
 
 LONGEST = 4096  # bytes of a lock file that are looked at
 
@@ -36,7 +36,7 @@ def alone(folder: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(told).encode(), 0)
         os.fsync(descriptor)  # other hosts read it, too
-        with faults_told(os.fspath(folder)):  # while what was lacking is lacking still: the lock's own file is freed
+        with lacking():  # still: the end of the lock's own file frees an inode
             yield
     finally:
         try:
