@@ -90,7 +90,7 @@ def test_killed_at_a_rename_and_run_again_gives_the_bytes_of_an_unbroken_run(
 ) -> None:
     renames = curate(0, *begun(stage, "unbroken"))
     expected = tree(tmp_path / "unbroken")
-    few = {1, 2, 3, renames // 2, renames - 1, renames}
+    few = {1, renames // 2, renames}  # tests/faults goes through all
     for fatal in sorted(few if stage != "run" else {renames // 3, renames // 2, renames - 3}):
         command = begun(stage, "killed")
         curate(fatal, *command)

@@ -1,4 +1,7 @@
-"""OpenMoji's tone families, all of them: the same drawing in up to six skin tones, or two people in 25."""
+"""Every other of OpenMoji's tone families: the same drawing in up to six skin tones, or two people in 25.
+
+Of all of them tests.bench.families prints as much, of the demo's dataset.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,15 @@ from tests.bench.families import report, true_families
 
 @pytest.fixture(scope="module")
 def toned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of every picture that has another tone."""
+    """A dataset of their pictures."""
     home = tmp_path_factory.mktemp("tones")
     members = sample.families(drawing.code for drawing in sample._drawings())
-    drawings = [drawing for drawing in sample._drawings() if members[sample.base(drawing.code)] > 1]
+    bases = set(sorted(base for base, count in members.items() if count > 1)[::2])
+    drawings = [drawing for drawing in sample._drawings() if sample.base(drawing.code) in bases]
     for path in (home / "art", sample.lines_of(home / "art")):
         path.mkdir()
     tasks = [(drawings[start : start + 64], home / "art", 256) for start in range(0, len(drawings), 64)]
-    assert sum(engine.run(sample._draw_all, tasks, 2)) > 2000
+    assert sum(engine.run(sample._draw_all, tasks, 2)) > 1000
     extract.extract([Source("art", home / "art")], home / "dataset", extract.Options(lines=("dilate",)), workers=2)
     dedupe.dedupe(home / "dataset", dedupe.Options())
     return home / "dataset"
@@ -33,7 +37,7 @@ def found(toned: Path) -> dict[str, Any]:
 
 
 def test_no_tone_is_dropped_as_a_duplicate_but_a_byte_copy(found: dict[str, Any]) -> None:
-    assert found["tone"]["families"] > 300
+    assert found["tone"]["families"] > 150
     assert found["tone"]["dropped"]["duplicate"] > 0
     assert found["tone"]["dropped_as_duplicate_but_no_byte_copy"] == 0
 
