@@ -1,6 +1,6 @@
 """Extract by two worker processes against one, on the same pictures, by turns: wall time, for a quiet machine.
 
-Run: python -m tests.bench.workers [ART] [--pictures 2048] [--rounds 3] [--json]
+Run: python -m tests.bench.workers [ART] [--pictures 4096] [--rounds 3] [--json]
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def seconds(art: Path, dataset: Path, pictures: int, workers: int) -> float:
 
 @click.command()
 @click.argument("art", type=click.Path(path_type=Path, exists=True), default="demo/art")
-@click.option("--pictures", type=click.IntRange(128), default=2048, show_default=True)
+@click.option("--pictures", type=click.IntRange(128), default=4096, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def main(art: Path, pictures: int, rounds: int, as_json: bool) -> None:
