@@ -81,10 +81,13 @@ def begun(art: Path, tmp_path: Path, recipe: Path, run: Callable[..., Any]) -> C
     return begin
 
 
-LONG = [pytest.param(f"shard {form}", marks=pytest.mark.slow) for form in ("webdataset", "imagefolder")]
+LONG = [
+    pytest.param(stage, marks=pytest.mark.slow)
+    for stage in ("dedupe", "shard", "shard webdataset", "shard imagefolder")
+]
 
 
-@pytest.mark.parametrize("stage", ["extract", "dedupe", "shard", "run", *LONG])
+@pytest.mark.parametrize("stage", ["extract", "run", *LONG])
 def test_killed_at_a_rename_and_run_again_gives_the_bytes_of_an_unbroken_run(
     tmp_path: Path, tree: Tree, run: Callable[..., Any], begun: Callable[[str, str], list[object]], stage: str
 ) -> None:

@@ -14,6 +14,8 @@ from curate.scan import Source
 from curate.split import Families
 from tests.bench.families import report, true_families
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def toned(tmp_path_factory: pytest.TempPathFactory) -> Path:
