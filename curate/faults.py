@@ -89,14 +89,13 @@ def lacking() -> Iterator[None]:
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Have an error in writing a file tell which, and whether it is inodes that lack: what it wrote may be cleared."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC and _lacks_inodes(Path(path)):
-            raise OSError(errno.ENOSPC, NO_INODES, os.fspath(path)) from None
-        if error.errno is not None:
-            error.filename = os.fspath(path)
-        raise
+    with lacking():
+        try:
+            yield
+        except OSError as error:
+            if error.errno is not None:
+                error.filename = os.fspath(path)
+            raise
 
 
 def printable(text: str) -> str:
