@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 PAGE = 4096  # bytes that a tmpfs gives at once
 
@@ -65,3 +67,13 @@ def mounted(folder: Path, size: int, inodes: int = 500) -> Iterator[Disk]:
         yield Disk(folder)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def told_by(main: click.Command, *arguments: object) -> str:
+    """What a command that fails as it should tells: a line, and how to go on."""
+    result = CliRunner().invoke(main, [*map(str, arguments), "--quiet"])
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)
+    (told,) = [line for line in result.stderr.splitlines() if line]
+    assert told.startswith("Error: "), told
+    return told.removeprefix("Error: ")

@@ -19,7 +19,7 @@ from curate import dedupe, extract
 from curate.cli import main
 from curate.scan import Source
 from curate.split import Shares
-from tests.faults.disk import Disk, mounted
+from tests.faults.disk import Disk, mounted, told_by
 from tests.faults.drawn import drawn
 
 MEGABYTE = 1 << 20
@@ -58,14 +58,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def fails(*arguments: object) -> str:
-    """What a command that ends as it should tells: a line, and how to go on."""
-    result = CliRunner().invoke(main, [*map(str, arguments), "--quiet"])
-    assert result.exit_code == 1, result.output
-    assert isinstance(result.exception, SystemExit)
-    told = [line for line in result.stderr.splitlines() if line]
-    assert len(told) == 1, told
-    assert told[0].startswith("Error: ")
-    return told[0].removeprefix("Error: ")
+    return told_by(main, *arguments)
 
 
 def works(*arguments: object) -> Any:

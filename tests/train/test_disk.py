@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from curate.faults import NurieError, faults_told
-from tests.faults.disk import Disk, mounted
+from tests.faults.disk import Disk, mounted, told_by
 from train import snapshots
 from train.cli import main
 from train.config import Config
@@ -29,13 +28,9 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def fails(*arguments: object) -> str:
-    result = CliRunner().invoke(main, [*map(str, arguments), "--quiet"])
-    assert result.exit_code == 1, result.output
-    assert isinstance(result.exception, SystemExit)
-    told = [line for line in result.stderr.splitlines() if line]
-    assert len(told) == 1, told
-    assert "No space left on device: make room there" in told[0]
-    return told[0]
+    told = told_by(main, *arguments)
+    assert "No space left on device: make room there" in told
+    return told
 
 
 def silent(*_: object) -> None:
