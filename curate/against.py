@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from curate import candidates, ledger, manifest
-from curate.contract import options_hash
+from curate.durable import options_hash
 from curate.engine import Workers
 from curate.errors import DatasetError
 from curate.pictures import COLUMNS, Pictures, gather, joined

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import filters, manifest
+from curate.columns import EDGES, MANIFEST
 from curate.errors import NurieError
 from curate.lookup import Lookup, Rows
 from curate.postings import Mask, postings
 
 HASHES = {"search_hashes", "line_hash", "outline_hash", "edge_hash", "color_grid"}
 LEFT_OUT = {"path_raw", "extra", *HASHES}  # what nobody looks for
-COLUMNS = [name for name in manifest.SCHEMA.names if name not in LEFT_OUT]
+COLUMNS = [name for name in MANIFEST.names if name not in LEFT_OUT]
 ORDERS = ("score", "width", "height", "bytes", "line_ink", "line_faint", "line_gaps", "distance", "emptiness")
 FAMILY_ORDERS = ("added", "size", "duplicates", "distance")
 LOOKS = 60  # look-alikes of one picture that are told
@@ -48,7 +49,7 @@ class Catalog:
         self.everything: Mask = np.ones(self.table.num_rows, np.bool_)
         self.families = _families(self.table)
         found = manifest.parts(dataset / "edges")
-        edges = manifest.read_parts(dataset / "edges") if found else manifest.EDGES.empty_table()
+        edges = manifest.read_parts(dataset / "edges") if found else EDGES.empty_table()
         self.edges: pa.Table = edges.combine_chunks()
         self._ids = Lookup(self.table["id"].to_pylist())
         self._ends = [(Lookup(self.edges[one].to_pylist()), other) for one, other in (("a", "b"), ("b", "a"))]

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from curate import __version__, engine, progress
-from curate.contract import ATTEMPT
+from curate.durable import ATTEMPT
 from curate.errors import MissingExtraError, NurieError
 
 Task = TypeVar("Task")

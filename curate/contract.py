@@ -1,159 +1,29 @@
-"""What `train` may know of `curate`: the shard folder, checksums, atomic writes, the base of all errors.
+"""The shard folder: what `train` knows of `curate`, beside faults, durable, digests, hold and stopping.
 
-Standard library only, as faults, hold and stopping are, so that reading a shard folder needs nothing else of this
-package.
+All of these are of the standard library only, so that reading a shard folder needs nothing else of this package.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import json
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from curate.faults import DamagedError, NurieError, naming
+from curate.digests import digests
+from curate.durable import SEAL, check_seal, read_json, write_sealed
+from curate.faults import DamagedError, NurieError
+from curate.hold import LOCK
 
 SHARD_VERSION = 1
 SPLITS = ("train", "validation", "test")
 INDEX = "index.json"
 VOCABULARY = "tags.txt"
 METADATA = "metadata.parquet"
-LOCK = ".lock"
-"""Of a folder that is being written, or was when its run was killed: see curate.hold."""
-SEAL = "seal"
-"""Key of a JSON file that holds the SHA-256 of all the others."""
 ENDINGS = {"tfrecord": ".tfrecord", "webdataset": ".tar", "imagefolder": f"/{METADATA}"}
 """Of the files that hold the pairs of a split, or list them, by format."""
-ATTEMPT: ContextVar[str] = ContextVar("attempt", default="")
-"""Told apart by this, two workers may write one file at once, as on a cluster; empty where nobody else would."""
 LARGEST_SIDE = 4096  # px of a pair: four times what `extract --size` takes
-BUFFER = 1 << 20  # bytes: records of tens of kB through Python's 8 kB take twice the system's time
-TOGETHER = 1 << 10  # files handed to the threads that hash them, at once
-
-
-@contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Yield a binary file that becomes `path` only when the block ends well: temp, fsync, rename, fsync the folder.
-
-    A reader sees the old file or the whole new one; an error leaves nothing behind, and a kill at most a `.NAME.tmp`,
-    written over next time. Under an ATTEMPT that is `.NAME.ATTEMPT.tmp`: what one attempt writes, no other can tear.
-    """
-    path = Path(path)
-    attempt = f".{ATTEMPT.get()}" if ATTEMPT.get() else ""
-    temporary = path.with_name(f".{path.name}{attempt}.tmp")
-    try:
-        with naming(path), temporary.open("wb", BUFFER) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Make renames inside `folder` survive a power cut (a rename is durable only once its folder is synced)."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Write `value` as indented JSON with sorted keys, atomically: equal values give equal bytes."""
-    with atomic_write(path) as file:
-        file.write(canonical_json(value, indent=1) + b"\n")
-
-
-def canonical_json(value: object, indent: int | None = None) -> bytes:
-    """UTF-8 JSON with sorted keys, fit for hashing."""
-    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False).encode()
-
-
-def check_plain(path: str | os.PathLike[str]) -> None:
-    """Raise DamagedError if a pipe or a device stands in a file's place: reading it may have no end."""
-    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
-        raise DamagedError(f"{path} is no file: restore it, or make its folder again")
-
-
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Parse a JSON file. Raises DamagedError, naming the file, if it is not JSON in UTF-8, or no file."""
-    check_plain(path)
-    try:
-        return json.loads(Path(path).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{path} is not valid JSON ({error}): restore it, or make its folder again") from None
-
-
-def write_sealed(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
-    """As `write_json`, with a seal: no byte of the file may change unnoticed."""
-    with atomic_write(path) as file:
-        file.write(_sealed(value))
-
-
-def check_seal(path: str | os.PathLike[str], value: object) -> None:
-    """Raise DamagedError if the file, read as `value`, is not as it was sealed; files of old have no seal."""
-    if isinstance(value, dict) and SEAL in value and Path(path).read_bytes() != _sealed(value):
-        told = "its seal does not fit what it says"
-        raise DamagedError(f"{path} is damaged ({told}): restore it, or make its folder again")
-
-
-def _sealed(value: Mapping[str, Any]) -> bytes:
-    bare = {key: one for key, one in value.items() if key != SEAL}
-    return canonical_json(bare | {SEAL: options_hash(bare)}, indent=1) + b"\n"
-
-
-def sha256(path: str | os.PathLike[str], tell: Callable[[int], None] | None = None) -> str:
-    """SHA-256 of a file's bytes, in hex; `tell` hears of every few bytes that are done."""
-    digest = hashlib.sha256()
-    if not hasattr(_READ, "buffer"):
-        _READ.buffer = memoryview(bytearray(BUFFER))  # of each thread: to make it anew costs more than a small file
-    with Path(path).open("rb", 0) as file:
-        while read := file.readinto(_READ.buffer):
-            digest.update(_READ.buffer[:read])
-            if tell:
-                tell(read)
-    return digest.hexdigest()
-
-
-_READ = threading.local()
-
-
-def digests(paths: Iterable[Path], tell: Callable[[int], None] | None = None) -> Iterator[tuple[Path, str | OSError]]:
-    """Each file with its SHA-256, or with why it cannot be read; in order, as many at once as there are cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    paths = iter(paths)
-    with ThreadPoolExecutor(cores) as pool:  # hashing and reading let other threads run
-        while some := list(islice(paths, TOGETHER)):
-            yield from zip(some, pool.map(partial(_digest, tell), some), strict=True)
-
-
-def _digest(tell: Callable[[int], None] | None, path: Path) -> str | OSError:
-    try:
-        check_plain(path)
-        return sha256(path, tell)
-    except DamagedError:
-        return OSError(errno.EINVAL, "it is no file")
-    except OSError as error:
-        return error
-
-
-def options_hash(options: Mapping[str, object]) -> str:
-    """SHA-256 of the resolved options of a stage: equal options, equal hash."""
-    return hashlib.sha256(canonical_json(options)).hexdigest()
 
 
 def shard_name(split: str, number: int, total: int, suffix: str = "tfrecord") -> str:

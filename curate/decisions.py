@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import hold, ledger, manifest
+from curate.columns import TAGS
 from curate.errors import NurieError
 from curate.scan import recorded
 from curate.tags import normalize, unique
@@ -30,7 +31,7 @@ SCHEMA = pa.schema(
         ("kind", pa.string()),
         ("a", pa.string()),
         ("b", pa.string()),
-        ("tags", manifest.TAGS),
+        ("tags", TAGS),
     ]
 )
 Row = dict[str, Any]

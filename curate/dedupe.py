@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from curate import against, decisions, edges, engine, hold, ledger, manifest, tag_table, verdicts
-from curate.contract import options_hash
+from curate.columns import HASH_RECIPE, MANIFEST
+from curate.durable import options_hash
 from curate.errors import NurieError
 from curate.lookalikes import LOOK
 from curate.pictures import COLUMNS, RULES, gather
@@ -95,7 +96,7 @@ def resolved(options: Options, other: Path | None) -> dict[str, Any]:
 
 def hashed(dataset: Path, state: dict[str, Any], options: Options, other: Path | None) -> dict[str, str]:
     """Hashes of what decides the manifest: options, how pictures are compared, and all that is read of the dataset."""
-    how = {"options": resolved(options, other), "look": LOOK, "hashes": manifest.HASH_RECIPE}
+    how = {"options": resolved(options, other), "look": LOOK, "hashes": HASH_RECIPE}
     inputs = ledger.known_digests(dataset, state, ("records", "pairs", *ledger.LASTING))
     return {"dedupe": options_hash(how), "dedupe_inputs": options_hash(inputs)}
 
@@ -106,8 +107,8 @@ def _parts(dataset: Path, columns: dict[str, list[Any]]) -> Iterator[pa.Table]:
     for table in manifest.iter_parts(dataset / "records"):
         part, stop = table, start + table.num_rows
         for name, values in columns.items():
-            column = pa.array(values[start:stop], manifest.SCHEMA.field(name).type)
-            part = part.set_column(part.schema.get_field_index(name), manifest.SCHEMA.field(name), column)
+            column = pa.array(values[start:stop], MANIFEST.field(name).type)
+            part = part.set_column(part.schema.get_field_index(name), MANIFEST.field(name), column)
         yield part
         start = stop
 

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate import dedupe as stage_dedupe
-from curate import ledger, manifest, shards
+from curate import ledger, shards
 from curate import sample as stage_sample
 from curate import select as stage_select
+from curate.columns import MANIFEST
 from curate.contract import INDEX
 from curate.errors import DatasetError
 from curate.forecast import Forecast
@@ -64,7 +65,7 @@ def dedupe(dataset: Path, options: stage_dedupe.Options, other: Path | None) -> 
 def select(dataset: Path, out: Path, include: Sequence[str], exclude: Sequence[str], where: str | None) -> str | None:
     """Of `select`. Raises NurieError if `where` is not an expression over the manifest's columns."""
     if where is not None:
-        stage_select.satisfying(manifest.SCHEMA.empty_table(), where)
+        stage_select.satisfying(MANIFEST.empty_table(), where)
     if not (dataset / ledger.STATE).is_file():
         return NO_DATASET
     if not out.exists():

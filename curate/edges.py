@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from curate import ledger, manifest
 from curate.candidates import find
-from curate.contract import canonical_json
+from curate.columns import EDGES, HASH_RECIPE
+from curate.durable import canonical_json
 from curate.engine import Workers
 from curate.lookalikes import LOOK, Edge
 from curate.pictures import Pictures
@@ -30,7 +31,7 @@ def look(dataset: Path, pictures: Pictures, max_distance: int, *, mirror: bool, 
     Writes `edges/`. What it finds and writes does not hang on what was remembered.
     """
     digests = [_digest(tags) for tags in pictures.tags]
-    how = {"look": LOOK, "hashes": manifest.HASH_RECIPE, "max_distance": max_distance, "mirror": mirror}
+    how = {"look": LOOK, "hashes": HASH_RECIPE, "max_distance": max_distance, "mirror": mirror}
     known = _looked(dataset, how)
     fresh = [known.get(key) != digest for key, digest in zip(pictures.ids, digests, strict=True)]
     edges = {} if all(fresh) else _remembered(dataset, pictures, fresh)
@@ -79,6 +80,6 @@ def _write(dataset: Path, pictures: Pictures, digests: list[int], edges: list[Ed
     folder.mkdir(exist_ok=True)
     (folder / ledger.LOOKED).unlink(missing_ok=True)
     rows = [edge._asdict() | {"a": pictures.ids[edge.a], "b": pictures.ids[edge.b]} for edge in edges]
-    manifest.write_rows(manifest.part(folder, 0), rows, manifest.EDGES)
+    manifest.write_rows(manifest.part(folder, 0), rows, EDGES)
     looked = pa.table([pa.array(pictures.ids, pa.string()), pa.array(digests, pa.int64())], schema=SCHEMA)
     manifest.write_table(folder / ledger.LOOKED, looked.replace_schema_metadata({"nurie.look": canonical_json(how)}))

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from curate import decisions, manifest, thumbnails
 from curate.census import Census, Least, family_number
+from curate.columns import EDGES
 from curate.errors import DamagedError
 
 Row = dict[str, Any]
@@ -139,7 +140,7 @@ def _looks(dataset: Path, asked: Collection[Pair], most: int) -> tuple[list[Pair
     near, found = Least(most), dict[Pair, Row]()
     ids = pa.array(sorted({one for both in asked for one in both}), pa.string())
     for path in manifest.parts(dataset / "edges"):
-        for edges in manifest.iter_batches(path, manifest.EDGES.names, BATCH):
+        for edges in manifest.iter_batches(path, EDGES.names, BATCH):
             known = edges.filter(pc.and_(pc.is_in(edges["a"], value_set=ids), pc.is_in(edges["b"], value_set=ids)))
             found |= {_pair(row["a"], row["b"]): row for row in known.to_pylist()}
             recolours = edges.filter(pc.equal(edges["kind"], "alternate"))

@@ -2,70 +2,34 @@
 
 Parts are committed strictly one after another, so that after a kill the files still to do are cut into the very same
 parts as in an unbroken run.
-
-A part may be made twice at once: on a cluster, by a worker that was given up as lost and by the one that took over; or
-by a worker that outlives a killed run, and by the next run. So a worker only ever writes files whose names it has drawn
-at random, and gives none of them a part's name. The run does that, once, to those of the attempt whose result came
-back. What another attempt writes, and when, then touches nothing: its files are left over, under hidden names that
-nobody reads, and cleared at the end, or by the next run. Attempts are equal to the byte, as a part depends on its files
-and options alone.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 
-from curate import engine, hold, ledger, manifest, optout, places, progress, tag_table
-from curate.apart import Reader, Result
-from curate.contract import LOCK, options_hash, sync_folder
+from curate import engine, hold, ledger, manifest, places, progress, tag_table
+from curate.columns import KEY, SCHEMA_VERSION
+from curate.durable import options_hash, sync_folder
 from curate.errors import DatasetError, SourceError
 from curate.forecast import Forecast, Key, check, forecast
+from curate.hold import LOCK
 from curate.join import Join
-from curate.optout import OptOut
-from curate.record import Options, parse_lines, read_file
+from curate.part import PART, Part, Task, extract_part
+from curate.record import Options, parse_lines
 from curate.scan import Source, SourceFile, scan
-from curate.sidecar import Sidecar
 from curate.sweep import sweep
 
-__all__ = ["Options", "Part", "Task", "extract", "extract_part", "parse_lines"]  # options lie with what they decide
+__all__ = ["Options", "extract", "parse_lines"]  # options lie with what they decide
 
 LATER_OPTIONS = {"folder_tags": False}  # what a dataset was begun with before there was the option
-PART = 512  # source files a part: small enough to lose little at a kill, large enough to keep folders short
-
-
-@dataclass(frozen=True)
-class Task:
-    """One part to make."""
-
-    number: int
-    files: tuple[SourceFile, ...]
-    dataset: Path
-    options: Options
-    told: tuple[Sidecar | None, ...]
-    """What tables say of each file."""
-    apart: bool = False
-    """Read each file in another process: one of them has ended a worker."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A staged part: its number, the name it is staged by, the ids of its pairs, and what became of its files."""
-
-    number: int
-    staged: str
-    ids: tuple[str, ...]
-    files: int
-    dropped: int
-    sidecar_errors: int
 
 
 def extract(
@@ -145,7 +109,7 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fr
     if not ours and any(path.name not in {LOCK, f".{ledger.STATE}.tmp", *ledger.LASTING} for path in dataset.iterdir()):
         raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
     if not (dataset / ledger.STATE).exists():
-        ledger.write_state(dataset, {"version": manifest.SCHEMA_VERSION, "options": _stored(options), "sources": []})
+        ledger.write_state(dataset, {"version": SCHEMA_VERSION, "options": options.stored(), "sources": []})
     state = ledger.read_state(dataset)
     ledger.check(dataset, state, ["records", "manifest", ledger.REMOVED])
     _check_options(dataset, state, options)
@@ -157,14 +121,10 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fr
     return state
 
 
-def _stored(options: Options) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(options).items()}
-
-
 def _check_options(dataset: Path, state: dict[str, Any], options: Options) -> None:
     begun = LATER_OPTIONS | state["options"]
     if different := [
-        f"{name}={begun.get(name)}" for name, value in _stored(options).items() if begun.get(name) != value
+        f"{name}={begun.get(name)}" for name, value in options.stored().items() if begun.get(name) != value
     ]:
         was = ", ".join(different)
         raise DatasetError(f"{dataset} was begun with {was}: use the same options, or --fresh to start over")
@@ -172,8 +132,8 @@ def _check_options(dataset: Path, state: dict[str, Any], options: Options) -> No
 
 def _recorded(dataset: Path) -> set[Key]:
     """Keys of the files already recorded."""
-    table = manifest.read_parts(dataset / "records", manifest.KEY)
-    return set(zip(*(table[name].to_pylist() for name in manifest.KEY), strict=True))
+    table = manifest.read_parts(dataset / "records", KEY)
+    return set(zip(*(table[name].to_pylist() for name in KEY), strict=True))
 
 
 def _pairs(dataset: Path) -> set[str]:
@@ -195,50 +155,10 @@ def _tasks(
         number += 1
 
 
-def extract_part(task: Task) -> Part:
-    """Read the files of a part and stage its records and pairs under hidden names, another attempt's never.
-
-    Raises NurieError where the dataset's folder, or every one of the files, cannot be seen: they are on another disk.
-    """
-    _check_seen(task)
-    removed = optout.read(task.dataset)
-    told = zip(task.files, task.told, strict=True)
-    with closing(Reader(task.dataset, task.options, removed)) as reader:
-        results = [_result(task, file, by_tables, removed, reader) for file, by_tables in told]
-    rows = [row for row, _ in results]
-    pairs = {pair["id"]: pair for _, pair in results if pair is not None}
-    made = {"extract": _stored(task.options)}
-    schema = manifest.stamped(manifest.pairs_schema(task.options.lines), made)
-    staged = f".staged-{task.number:05d}-{uuid4().hex}.parquet"
-    manifest.write_rows(task.dataset / "pairs" / staged, list(pairs.values()), schema)
-    manifest.write_rows(task.dataset / "records" / staged, rows, manifest.stamped(manifest.SCHEMA, made))
-    dropped = sum(row["dropped"] is not None for row in rows)
-    bad_sidecars = sum(row["error"] is not None and row["dropped"] is None for row in rows)
-    return Part(task.number, staged, tuple(pairs), len(rows), dropped, bad_sidecars)
-
-
-def _result(task: Task, file: SourceFile, told: Sidecar | None, removed: OptOut, reader: Reader) -> Result:
-    """Its record and pair, read here or apart: what is short of memory here may not be in a process of its own."""
-    if not task.apart:
-        with suppress(MemoryError):
-            return read_file(file, task.options, told, removed)
-    return reader.read(file, told)
-
-
 def _apart(tasks: Sequence[Task]) -> list[Task]:
     files = sum(len(task.files) for task in tasks)
     progress.say(f"extract: a worker process died; {files:,} files are read again, each apart from the others")
     return [replace(task, apart=True) for task in tasks]
-
-
-def _check_seen(task: Task) -> None:
-    """A host without the disk would make unreadable records of all its files."""
-    here = f"on the host {socket.gethostname()}"
-    if not (task.dataset / ledger.STATE).is_file():
-        raise DatasetError(f"there is no dataset at {task.dataset} {here}: mount its folder there by the same path")
-    if not any(places.there(file.file) for file in task.files):
-        lacking = f"{task.files[0].file} and the files after it are not there {here}"
-        raise SourceError(f"{lacking}: mount the pictures there by the same path, and run this command again")
 
 
 def _commit(dataset: Path, part: Part, ids: set[str]) -> None:

@@ -19,7 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from curate import manifest, tarball, tfrecord
-from curate.contract import METADATA, ShardFile, atomic_write, canonical_json, sha256, shard_name
+from curate.contract import METADATA, ShardFile, shard_name
+from curate.digests import sha256
+from curate.durable import atomic_write, canonical_json
 from curate.faults import DamagedError, naming
 
 Row = dict[str, Any]

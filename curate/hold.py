@@ -21,9 +21,10 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curate.contract import LOCK
 from curate.faults import NurieError, lacking
 
+LOCK = ".lock"
+"""Of a folder that is being written, or was when its run was killed."""
 LONGEST = 4096  # bytes of a lock file that are looked at
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from curate import places, tables
-from curate.contract import canonical_json
+from curate.durable import canonical_json
 from curate.errors import NurieError
 from curate.scan import SourceFile
 from curate.sidecar import Sidecar, merge, read_entry

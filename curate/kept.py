@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import manifest
-from curate.contract import SPLITS, canonical_json
+from curate.contract import SPLITS
+from curate.durable import canonical_json
 from curate.errors import DamagedError, DatasetError
 from curate.ids import ID, Ids, fixed, is_packed, packed, sixteen, unpacked
 from curate.rules import Rules

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from curate import hold, manifest
-from curate.contract import SEAL, check_seal, digests, is_below, read_json, sha256, write_sealed
+from curate.columns import SCHEMA_VERSION
+from curate.contract import is_below
+from curate.digests import digests, sha256
+from curate.durable import SEAL, check_seal, read_json, write_sealed
 from curate.errors import DamagedError, DatasetError
 
 STATE = "dataset.json"
@@ -141,8 +144,8 @@ def peek_state(dataset: Path) -> dict[str, Any]:
     if not (dataset / STATE).is_file():
         raise DatasetError(f"{dataset} is not a dataset folder (no {STATE}): run `curate extract SOURCE {dataset}`")
     state = _state(dataset)
-    if state["version"] != manifest.SCHEMA_VERSION:
-        differ = f"{dataset / STATE} has version {state['version']!r}, this nurie reads {manifest.SCHEMA_VERSION}"
+    if state["version"] != SCHEMA_VERSION:
+        differ = f"{dataset / STATE} has version {state['version']!r}, this nurie reads {SCHEMA_VERSION}"
         raise DatasetError(f"{differ}: run `curate extract` with --fresh")
     return state
 

@@ -1,4 +1,4 @@
-"""The columns of records and manifest: the only file that touches a dataset's Parquet."""
+"""A dataset's tables on the disk: the only file that reads or writes its Parquet."""
 
 from __future__ import annotations
 
@@ -11,104 +11,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.contract import atomic_write, canonical_json, options_hash, sync_folder
+from curate.columns import HASH_RECIPE, LISTED, MANIFEST, declared, with_options
+from curate.durable import atomic_write, sync_folder
 from curate.errors import DamagedError, DatasetError
 from curate.faults import naming
 
-SCHEMA_VERSION = 1
-# how the hashes and signatures are made; another recipe cannot be compared with this one
-HASH_RECIPE = (
-    "phash64/pillow luma/lanczos32; steady600 of luma256; trim96; slant2 of luma96; xdog256 of luma; "
-    "outline128 of 256; lab8x8 of 64 of 96; view96; edges90"
-)
-TAGS = pa.list_(pa.string())
-
-# (name, type, meaning); manifests/columns.md is made from this table
-FOUND: tuple[tuple[str, pa.DataType, str], ...] = (
-    ("source", pa.string(), "source folder's name"),
-    ("path", pa.string(), "POSIX path below it, NFC"),
-    ("path_raw", pa.binary(), "the path's own bytes, where they are not those of `path`"),
-    ("id", pa.string(), "first 32 hex digits of the SHA-256 of the file's bytes; null if unreadable"),
-    ("bytes", pa.int64(), "file size"),
-    ("width", pa.int32(), "px, after EXIF rotation; as stored where it was too large to decode"),
-    ("height", pa.int32(), "px, after EXIF rotation; as stored where it was too large to decode"),
-    ("format", pa.string(), "file format found in the bytes, not in the name"),
-    ("mode", pa.string(), "Pillow's pixel mode as stored"),
-    ("frames", pa.int32(), "frames of an animation; the first one is used"),
-    ("phash", pa.string(), "16 hex digits, equal to `str(imagehash.phash(picture))`"),
-    (
-        "search_hashes",
-        TAGS,
-        "hashes dedupe searches: of the picture without its white borders, as it is and in six variants",
-    ),
-    ("line_hash", pa.string(), "hash of the line art, which a recolour leaves as it is"),
-    ("outline_hash", pa.string(), "hash of the silhouette; null where it fills the frame"),
-    ("edge_hash", pa.string(), "hash of where colours change, which another hue leaves as it is"),
-    ("color_grid", pa.list_(pa.float32()), "mean CIELAB over an 8x8 grid of the trimmed picture: 192 numbers"),
-    ("emptiness", pa.float32(), "1 = nothing drawn"),
-    ("line_ink", pa.float32(), "share of ink in the line art of the first style"),
-    ("line_faint", pa.float32(), "share of its ink that is faint"),
-    ("line_gaps", pa.float32(), "share of its ink pixels where a stroke ends"),
-    ("tags", TAGS, "what every stage reads: own tags and those merged from duplicates"),
-    ("own_tags", TAGS, "the sidecar's tags"),
-    ("rating", pa.string(), "as the sidecar says"),
-    ("score", pa.int32(), "as the sidecar says"),
-    ("license", pa.string(), "as the sidecar says"),
-    ("artist", pa.string(), "as the sidecar says"),
-    ("extra", pa.string(), "the rest of the sidecar, as JSON"),
-)
-DECIDED: tuple[tuple[str, pa.DataType, str], ...] = (
-    ("group", pa.string(), "id of the survivor whose star this picture belongs to"),
-    ("role", pa.string(), "unique, survivor, duplicate or alternate"),
-    ("duplicate_of", pa.string(), "the survivor's id, which is its own where the survivor has the same bytes"),
-    ("distance", pa.int16(), "bits between the search hashes of a duplicate and its survivor"),
-    ("family", pa.string(), "first-added id of the connected look-alikes"),
-    ("split", pa.string(), "train, validation or test: one for a whole family"),
-    ("dropped", pa.string(), "reason code why it is left out; null = kept"),
-    ("error", pa.string(), "what could not be read: class and message"),
-)
-COLUMNS = (*FOUND, *DECIDED)
-SCHEMA = pa.schema([(name, kind) for name, kind, _ in COLUMNS]).with_metadata(
-    {"nurie.schema": str(SCHEMA_VERSION), "nurie.hashes": HASH_RECIPE}
-)
-LINE = "line_METHOD"
-PAIR: tuple[tuple[str, pa.DataType, str], ...] = (
-    ("id", pa.string(), "the picture's id: one row for all byte copies"),
-    ("color", pa.binary(), "PNG, RGB: the whole picture in a square, shrunk by area, on white"),
-    (LINE, pa.binary(), "PNG, gray, 255 = paper: its line art by METHOD, drawn at full size and shrunk alike"),
-    ("sketch", pa.binary(), "PNG, black and white: the ink of the trimmed picture, which dedupe compares"),
-    ("view", pa.binary(), "PNG, RGB, 96 px: the trimmed picture in a square, which dedupe compares"),
-    ("content_box", pa.list_(pa.int32(), 4), "top, left, height, width of the picture inside its square, px"),
-)
-EDGES = pa.schema(
-    [
-        ("a", pa.string()),
-        ("b", pa.string()),
-        ("kind", pa.string()),
-        ("distance", pa.int16()),
-        ("color_distance", pa.float32()),
-        ("line_difference", pa.float32()),
-    ]
-)
-KEY = ("source", "path", "path_raw")
 BUFFER = 1 << 20  # bytes read at once of a column; without, all of it is
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 """Options of Parquet: Zstandard alone lets a flipped bit pass as other values."""
 GROUP = 1 << 13  # rows of a row group, at least, where a file is written from parts
-LISTED = frozenset({"tags", "own_tags"})
 NEW, OLD = ".manifest.new", ".manifest.old"
-
-
-def pairs_schema(lines: Sequence[str]) -> pa.Schema:
-    """Columns of a pairs part, with one for each line-art method."""
-    drawn = {LINE: [f"line_{method}" for method in lines]}
-    return pa.schema([(column, kind) for name, kind, _ in PAIR for column in drawn.get(name, [name])])
-
-
-def stamped(schema: pa.Schema, options: Mapping[str, object]) -> pa.Schema:
-    """A schema whose files tell the options, by stage, that they were made with, and their hash."""
-    told = {b"nurie.options": canonical_json(options), b"nurie.options_hash": options_hash(options).encode()}
-    return schema.with_metadata({**(schema.metadata or {}), **told})
 
 
 def part(folder: Path, number: int) -> Path:
@@ -165,21 +77,13 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def _sound(path: Path, table: pa.Table) -> pa.Table:
     """The table itself. Raises ValueError if texts of it are none, or the part of a dataset is of another schema."""
     table.validate(full=True)
-    for name, kind in (_declared(path.parent.name) if path.name.startswith("part-") else {}).items():
+    for name, kind in (declared(path.parent.name) if path.name.startswith("part-") else {}).items():
         if name in table.column_names and table.schema.field(name).type != kind:
             raise ValueError(f"{name} is {table.schema.field(name).type}, not {kind}")
         if name in LISTED and name in table.column_names and table[name].null_count:  # nobody's tags, and never written
             full = pa.array([tags or [] for tags in table[name].to_pylist()], kind)
             table = table.set_column(table.column_names.index(name), name, full)
     return table
-
-
-def _declared(folder: str) -> dict[str, pa.DataType]:
-    """Types of the columns of a folder's parts, as far as they are the same in every dataset."""
-    if folder == "pairs":
-        return {name: kind for name, kind, _ in PAIR if name != LINE}
-    schema = {"records": SCHEMA, "manifest": SCHEMA, "edges": EDGES}.get(folder, pa.schema([]))
-    return dict(zip(schema.names, schema.types, strict=True))
 
 
 def column_names(path: Path) -> list[str]:
@@ -217,7 +121,7 @@ def _damage_told(path: Path) -> Iterator[None]:
 def read_parts(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """All parts of a folder as one table."""
     tables = [read_table(path, columns) for path in parts(folder)]
-    return pa.concat_tables(tables) if tables else SCHEMA.empty_table().select(columns or SCHEMA.names)
+    return pa.concat_tables(tables) if tables else MANIFEST.empty_table().select(columns or MANIFEST.names)
 
 
 def read_chosen(path: Path) -> pa.Table:
@@ -225,7 +129,7 @@ def read_chosen(path: Path) -> pa.Table:
 
     Raises DatasetError if there is no such file, or a column is missing or holds something else.
     """
-    return pa.concat_tables([SCHEMA.empty_table(), *iter_chosen(path, SCHEMA.names)])
+    return pa.concat_tables([MANIFEST.empty_table(), *iter_chosen(path, MANIFEST.names)])
 
 
 def iter_chosen(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -244,16 +148,16 @@ def iter_chosen(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 
 def _to_read(path: Path, held: pa.Schema, columns: Sequence[str]) -> list[str]:
     """Columns asked for, and those of another type than the manifest's: only their values tell whether they fit it."""
-    if missing := [name for name in SCHEMA.names if name not in held.names]:
+    if missing := [name for name in MANIFEST.names if name not in held.names]:
         raise DatasetError(
             f"{path} lacks the column {missing[0]}: filter the rows of DATASET/manifest, keep its columns"
         )
-    return [name for name in SCHEMA.names if name in columns or held.field(name).type != SCHEMA.field(name).type]
+    return [name for name in MANIFEST.names if name in columns or held.field(name).type != MANIFEST.field(name).type]
 
 
 def _cast(path: Path, table: pa.Table) -> pa.Table:
     try:
-        return table.cast(pa.schema([SCHEMA.field(name) for name in table.column_names], SCHEMA.metadata))
+        return table.cast(pa.schema([MANIFEST.field(name) for name in table.column_names], MANIFEST.metadata))
     except (pa.ArrowException, ValueError) as error:
         raise DatasetError(
             f"{path} does not have the manifest's types ({' '.join(str(error).split())}): keep the columns as they are"
@@ -293,9 +197,9 @@ def _metadata(path: Path) -> Any:
 
 
 def replace_manifest(dataset: Path, tables: Iterator[pa.Table], options: Mapping[str, object]) -> None:
-    """Derive the manifest anew, part by part, beside the old one, and swap it in by rename; `options` as `stamped`."""
+    """Derive the manifest anew, part by part, and swap it in by rename; the files tell the `options`."""
     new, old = dataset / NEW, dataset / OLD
-    schema = stamped(SCHEMA, options)
+    schema = with_options(MANIFEST, options)
     for stale in (new, old):
         shutil.rmtree(stale, ignore_errors=True)
     try:
@@ -303,7 +207,7 @@ def replace_manifest(dataset: Path, tables: Iterator[pa.Table], options: Mapping
             new.mkdir()
         write_table(part(new, 0), schema.empty_table())  # an empty manifest has its columns too
         for number, table in enumerate(tables):
-            write_table(part(new, number), table.select(SCHEMA.names).cast(schema))
+            write_table(part(new, number), table.select(MANIFEST.names).cast(schema))
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)  # it may take the very room that it lacked
         raise

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from curate.bands import BITS, FEWEST, WIDEST
 from curate.errors import NurieError
-from curate.extract import PART
 from curate.lookalikes import BLOCK
+from curate.part import PART
 from curate.partitions import MOST, PIECE
 from curate.thumbnails import HELD
 from curate.variants import SLANTED

@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import ledger, manifest
+from curate.columns import KEY, MANIFEST
 from curate.tags import normalize
 
 REASON = "removed"
 ID, ARTIST = "id", "artist"
 PREFIX = f"{ARTIST}:"
 SCHEMA = pa.schema([("kind", pa.string()), ("name", pa.string())])
-LEFT = (*manifest.KEY, "id")  # columns of a removed row that stay: every file is a row with a fate
+LEFT = (*KEY, "id")  # columns of a removed row that stay: every file is a row with a fate
 Row = Mapping[str, Any]
 Entry = tuple[str, str]
 """Kind and name."""
@@ -95,4 +96,4 @@ def add(dataset: Path, wanted: Iterable[Entry]) -> None:
 def blank(row: Row) -> dict[str, Any]:
     """What is left of a removed record."""
     left = {name: row.get(name) for name in LEFT}
-    return {**dict.fromkeys(manifest.SCHEMA.names), **left, "tags": [], "own_tags": [], "dropped": REASON}
+    return {**dict.fromkeys(MANIFEST.names), **left, "tags": [], "own_tags": [], "dropped": REASON}

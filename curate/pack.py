@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import engine, formats, ledger, manifest, progress
-from curate.contract import SPLITS, ShardFile, read_vocabulary, sha256
+from curate.contract import SPLITS, ShardFile, read_vocabulary
+from curate.digests import sha256
 from curate.errors import DatasetError
 from curate.faults import DamagedError, naming
 from curate.kept import Ints, Kept

@@ -15,8 +15,8 @@ from math import floor, log10
 from typing import Any
 
 from curate import needs
-from curate.extract import PART
 from curate.needs import BEYOND, FULL, Costs, Size, Stage, Term
+from curate.part import PART
 
 NODE = 64  # GB that the one process of a stage may hold
 FOLDER = 1_000_000  # files in a folder, from which listing it hurts

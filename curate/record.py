@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curate import alignment, hed, lineart, monochrome, optout, phash, places, resample, sidecar
-from curate.contract import canonical_json
 from curate.decode import Rgb, TooLargeError, decode
+from curate.durable import canonical_json
 from curate.errors import DecodeError, NurieError, SidecarError
 from curate.lanczos import lanczos
 from curate.optout import OptOut
@@ -43,6 +43,10 @@ class Options:
     """Keep pictures without colour: line art, manga pages, shades of gray."""
     folder_tags: bool = False
     """Take the names of a picture's folders, below its source, as tags too."""
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON has them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 def parse_lines(text: str) -> tuple[str, ...]:

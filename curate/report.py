@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from curate import census, exhibits, figures, ledger, page
-from curate.contract import atomic_write
+from curate.durable import atomic_write
 from curate.errors import DatasetError, NurieError
 
 MOST = 12  # pictures, pairs or families of each kind

@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from curate import engine, progress
-from curate.contract import atomic_write, canonical_json
+from curate.durable import atomic_write, canonical_json
 from curate.errors import MissingExtraError
 from curate.svg import draw
 from curate.tags import COLORS, split_color, unique

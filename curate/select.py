@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import ledger, manifest
-from curate.contract import options_hash
+from curate.columns import MANIFEST, with_options
+from curate.durable import options_hash
 from curate.errors import NurieError
 from curate.tags import normalize
 
@@ -28,7 +29,7 @@ VALUES = (ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple)
 ALLOWED = (ast.Expression, *LOGIC, *COMPARISONS, *ARITHMETIC, *VALUES)
 # pandas' own ways to say that an expression makes no sense: unlike types, unknown operations, whole-number truth
 FAULTS = (TypeError, ValueError, NotImplementedError, AttributeError, KeyError, ArithmeticError, RecursionError)
-TABULAR = [field.name for field in manifest.SCHEMA if not pa.types.is_list(field.type)]
+TABULAR = [field.name for field in MANIFEST if not pa.types.is_list(field.type)]
 
 
 def select(
@@ -53,7 +54,7 @@ def select(
             rows, kept = rows + counts["in"], kept + int(chosen.sum())
             yield table.filter(pa.array(chosen))
 
-    manifest.write_tables(out, selected(), manifest.SCHEMA.with_metadata(stamp))
+    manifest.write_tables(out, selected(), MANIFEST.with_metadata(stamp))
     dropped = {**dict(sorted(fates.items())), "not_selected": rows - kept - fates.total()}
     return {"in": rows, "kept": kept, "dropped": dropped}
 
@@ -72,7 +73,7 @@ def stamped(dataset: Path, include: Iterable[str], exclude: Iterable[str], where
     wish = {"include": _wanted(include), "exclude": _wanted(exclude), "where": where}
     options = {"extract": state["options"], "dedupe": state.get("dedupe"), "select": wish}
     read = options_hash(ledger.known_digests(dataset, state, ("manifest",)))
-    stamp: dict[bytes, bytes] = manifest.stamped(manifest.SCHEMA, options).metadata
+    stamp: dict[bytes, bytes] = with_options(MANIFEST, options).metadata
     return stamp | {b"nurie.inputs_hash": read.encode()}
 
 
@@ -115,7 +116,7 @@ def _names(expression: str, known: Sequence[str]) -> list[str]:
         if isinstance(node, ast.BinOp) and any(_swells(leaf) for leaf in ast.walk(node)):
             raise NurieError(f"--where {expression!r} reckons with text or a list: only compare it")
     names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
-    if lists := [name for name in names if name in manifest.SCHEMA.names and name not in TABULAR]:
+    if lists := [name for name in names if name in MANIFEST.names and name not in TABULAR]:
         raise NurieError(f"--where cannot compare the lists of {lists[0]}: use --include and --exclude for tags")
     if unknown := [name for name in names if name not in known]:
         raise NurieError(f"--where names no column {unknown[0]!r}: there are {', '.join(known)}")

@@ -14,20 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from curate import engine, formats, hold, kept, ledger, optout, tags
-from curate.contract import (
-    INDEX,
-    LOCK,
-    METADATA,
-    SPLITS,
-    VOCABULARY,
-    ShardFile,
-    ShardIndex,
-    atomic_write,
-    options_hash,
-    read_index,
-    write_index,
-)
+from curate.contract import INDEX, METADATA, SPLITS, VOCABULARY, ShardFile, ShardIndex, read_index, write_index
+from curate.durable import atomic_write, options_hash
 from curate.errors import DatasetError, NurieError
+from curate.hold import LOCK
 from curate.kept import Kept
 from curate.pack import SPILLS, Form, Plan, pack
 from curate.rules import Rules

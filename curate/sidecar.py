@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate.contract import canonical_json
+from curate.durable import canonical_json
 from curate.errors import SidecarError
 from curate.tables import tagged
 from curate.tags import NAMESPACES, normalize, unique

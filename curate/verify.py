@@ -9,8 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import hold, ledger, manifest, optout, progress, tag_table
-from curate.contract import INDEX, LOCK, SEAL, check_files, digests, read_index, read_json, read_vocabulary
+from curate.columns import KEY
+from curate.contract import INDEX, check_files, read_index, read_vocabulary
+from curate.digests import digests
+from curate.durable import SEAL, read_json
 from curate.errors import DamagedError, NurieError
+from curate.hold import LOCK
 
 
 def verify(folder: Path) -> list[str]:
@@ -61,12 +65,12 @@ def _dataset(dataset: Path) -> list[str]:
 
 
 def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
-    rows = manifest.read_parts(dataset / "manifest", [*manifest.KEY, "id", "dropped"])
+    rows = manifest.read_parts(dataset / "manifest", [*KEY, "id", "dropped"])
     faults = [
         f"{row['path']} of {row['source']} is in the manifest {row['count']} times"
-        for row in _repeated(rows.select(manifest.KEY))
+        for row in _repeated(rows.select(KEY))
     ]
-    if rows.select(manifest.KEY) != manifest.read_parts(dataset / "records", manifest.KEY):
+    if rows.select(KEY) != manifest.read_parts(dataset / "records", KEY):
         faults.append(f"{dataset}/manifest has other rows than the records: run `curate dedupe` again")
     if manifest.counts(rows) != counts:
         faults.append(f"{dataset}/manifest counts {manifest.counts(rows)}, {ledger.STATE} says {counts}")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import decisions, ledger, manifest
+from curate.columns import MANIFEST
 from curate.contract import ENDINGS, read_index
 from curate.errors import NurieError
 from curate.optout import REASON
@@ -18,7 +19,7 @@ from curate.scan import recorded
 Row = dict[str, Any]
 
 ABSENT = "not in them"
-SHOWN = [name for name in manifest.SCHEMA.names if name not in {"path_raw", "color_grid"}]  # bytes; 192 numbers
+SHOWN = [name for name in MANIFEST.names if name not in {"path_raw", "color_grid"}]  # bytes; 192 numbers
 REASONS = {
     "unreadable": "it could not be read",
     "too_large": "it has more pixels than --max-pixels",
@@ -56,7 +57,7 @@ def _having(dataset: Path, **values: list[str]) -> pa.Table:
     for table in manifest.iter_parts(dataset / "manifest", SHOWN):
         masks = [pc.is_in(table[name], value_set=pa.array(wanted, pa.string())) for name, wanted in values.items()]
         found.append(table.filter(pc.or_(*masks)))
-    return pa.concat_tables([manifest.SCHEMA.empty_table().select(SHOWN), *found])
+    return pa.concat_tables([MANIFEST.empty_table().select(SHOWN), *found])
 
 
 def story(

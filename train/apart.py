@@ -1,10 +1,8 @@
-"""TensorFlow, loaded without talk; and calls in a process of their own, as it keeps for good what it compiled."""
+"""Calls in a process of their own, as TensorFlow keeps for good what it compiled."""
 
 from __future__ import annotations
 
-import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,37 +14,10 @@ from typing import Any, TypeVar
 from curate.faults import NurieError, faults_told
 from curate.stopping import Stopped, deaf, die_with_parent, stoppable
 from train.errors import RunError, system_told
+from train.loading import load_without_talk
 
 Result = TypeVar("Result")
 GRACE = 5.0  # s for a process to tidy up; what it leaves after that, the next run clears
-QUIET = "TF_CPP_MIN_LOG_LEVEL"
-
-
-def load_tensorflow() -> None:
-    """Import TensorFlow and look for a GPU, keeping back what its C++ side says of that unless it fails.
-
-    Set TF_CPP_MIN_LOG_LEVEL, to 0 say, to hear it.
-    """
-    if QUIET not in os.environ:
-        os.environ[QUIET] = "2"
-        _load()
-
-
-def _load() -> None:
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            import tensorflow as tf  # noqa: PLC0415  # costs seconds
-
-            tf.config.list_physical_devices()
-        except Exception:
-            kept.seek(0)
-            os.write(stderr, kept.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def apart(call: Callable[..., Result], *given: Any, tell: Callable[..., None]) -> Result:
@@ -95,7 +66,7 @@ def _work(pipe: Connection) -> None:
     threading.Thread(target=die_with_parent, daemon=True).start()
     try:
         with stoppable(), faults_told("a training"), system_told():
-            _load()
+            load_without_talk()
             call, given = pipe.recv()
             made = call(*given, tell=lambda *what: pipe.send(("told", what)))
         pipe.send(("made", made))

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from curate.faults import NurieError, faults_told, printable, printing
 from curate.stopping import Stopped, stoppable
-from train.apart import load_tensorflow
 from train.errors import system_told
+from train.loading import load_tensorflow
 
 Command = Callable[..., dict[str, Any]]
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, cast
 
-from curate.contract import check_seal, read_json
+from curate.durable import check_seal, read_json
 from train.errors import ConfigError
 
 CONFIG = "config.json"  # in the run folder

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from curate.contract import atomic_write, read_json, sync_folder
+from curate.durable import atomic_write, read_json, sync_folder
 from curate.faults import naming
 from train import card
 from train.config import described

@@ -7,8 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curate.contract import LOCK, VOCABULARY, atomic_write, sha256, write_sealed
+from curate.contract import VOCABULARY
+from curate.digests import sha256
+from curate.durable import atomic_write, write_sealed
 from curate.faults import DamagedError
+from curate.hold import LOCK
 from train.config import CONFIG, Config, described
 from train.errors import RunError
 from train.pairs import open_index

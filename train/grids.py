@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.contract import atomic_write
+from curate.durable import atomic_write
 
 Rgb = npt.NDArray[np.uint8]
 GAP, HEADER, CAPTION = 4, 18, 14  # px

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from curate import hold
-from curate.contract import atomic_write, read_json, write_json
+from curate.durable import atomic_write, read_json, write_json
 from train import grids, run, trained
 from train.apart import apart
 from train.colorize import chosen

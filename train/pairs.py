@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-from curate.contract import VOCABULARY, ShardIndex, digests, read_index, read_vocabulary
+from curate.contract import VOCABULARY, ShardIndex, read_index, read_vocabulary
+from curate.digests import digests
 from curate.faults import DamagedError, NurieError
 from train.errors import AGAIN, RunError
 from train.order import Weights, rarity, weigh

@@ -14,7 +14,7 @@ import cv2
 import jinja2
 import numpy as np
 
-from curate.contract import atomic_write, check_plain
+from curate.durable import atomic_write, check_plain
 from train import curves, grids, stats
 from train.config import CONFIG, described
 from train.curves import Curve

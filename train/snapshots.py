@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.contract import atomic_write, check_plain
+from curate.durable import atomic_write, check_plain
 from train.errors import NotFiniteError, RunError
 
 KEPT = 3

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.contract import atomic_write, canonical_json, check_plain
+from curate.durable import atomic_write, canonical_json, check_plain
 from train.errors import RunError
 
 NAME = "stats.jsonl"

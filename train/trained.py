@@ -14,7 +14,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from curate.contract import atomic_write, read_vocabulary, sha256
+from curate.contract import read_vocabulary
+from curate.digests import sha256
+from curate.durable import atomic_write
 from train import networks, snapshots
 from train.config import CONFIG, Config, described, from_json
 from train.data import Batch, white_outside

@@ -26,7 +26,8 @@ from PIL import Image, ImageChops, ImageFilter
 
 from curate import engine, ledger, lineart, phash
 from curate.decode import Rgb, decode
-from curate.extract import Options, Task, extract_part
+from curate.extract import Options
+from curate.part import Task, extract_part
 from curate.record import png
 from curate.sample import _drawings, svg_of
 from curate.scan import Source, scan

@@ -33,7 +33,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import formats, ledger, manifest, shards, tfrecord
-from curate.contract import SPLITS, atomic_write, read_index
+from curate.contract import SPLITS, read_index
+from curate.durable import atomic_write
 
 Row = dict[str, Any]
 OPTIONS = shards.Options()

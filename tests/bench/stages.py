@@ -32,8 +32,10 @@ import pyarrow.parquet as pq
 
 from curate import candidates, dedupe, engine, extract, ledger, manifest, shards, thumbnails
 from curate.candidates import BLOCK
+from curate.columns import SCHEMA_VERSION
 from curate.decode import decode
 from curate.hamming import Pairs
+from curate.part import Part, Task, extract_part
 from curate.pictures import Pictures
 from curate.progress import QUIET
 from curate.scan import Source, scan
@@ -112,13 +114,13 @@ def reading(folder: Path, lines: tuple[str, ...], rounds: int) -> dict[str, Any]
     seconds = []
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary)
-        ledger.write_state(out, {"version": manifest.SCHEMA_VERSION, "options": {}, "sources": []})
+        ledger.write_state(out, {"version": SCHEMA_VERSION, "options": {}, "sources": []})
         for name in ("records", "pairs"):
             (out / name).mkdir()
-        task = extract.Task(0, files, out, extract.Options(lines, keep_monochrome=True), (None,) * len(files))
+        task = Task(0, files, out, extract.Options(lines, keep_monochrome=True), (None,) * len(files))
         for _ in range(rounds + 1):
             started = time.process_time()
-            extract.extract_part(task)
+            extract_part(task)
             seconds.append(time.process_time() - started)
     return {
         "lines": len(lines),
@@ -169,7 +171,7 @@ def committing(dataset: Path) -> float:
     """Wall seconds that a part takes which is staged already: they pass one after another."""
     first = len(manifest.parts(dataset / "records"))
     ids = tuple(manifest.read_table(manifest.part(dataset / "pairs", 0), ["id"])["id"].to_pylist())
-    staged = [extract.Part(first + number, f".staged-{number}", ids, len(ids), 0, 0) for number in range(COMMITS)]
+    staged = [Part(first + number, f".staged-{number}", ids, len(ids), 0, 0) for number in range(COMMITS)]
     for part in staged:
         for folder in ("records", "pairs"):
             shutil.copy(manifest.part(dataset / folder, 0), dataset / folder / part.staged)

@@ -18,7 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from curate import decisions, dedupe, extract, hold, manifest, remove
-from curate.contract import write_json
+from curate.durable import write_json
 from curate.errors import DatasetError, NurieError
 from curate.scan import Source
 from curate.ui.app import make

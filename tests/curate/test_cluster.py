@@ -20,8 +20,9 @@ import pytest
 from curate import candidates, cluster, dedupe, engine, extract, ledger, shards
 from curate.cli import main
 from curate.cluster import Cluster, connect
-from curate.contract import ATTEMPT
+from curate.durable import ATTEMPT
 from curate.errors import DatasetError, MissingExtraError, NurieError, SourceError
+from curate.part import Task, extract_part
 from curate.progress import QUIET
 from curate.scan import Source, scan
 from tests.hosts import Hosts, connected, end, hosts
@@ -272,13 +273,13 @@ def test_a_worker_of_another_version_is_refused_in_a_line(tmp_path: Path) -> Non
 
 def test_a_host_that_does_not_see_the_folders_is_told_and_makes_no_records(art: Path, tmp_path: Path) -> None:
     files = tuple(scan([Source("art", art)]))
-    task = extract.Task(0, files, tmp_path, extract.Options(), (None,) * len(files))
+    task = Task(0, files, tmp_path, extract.Options(), (None,) * len(files))
     with pytest.raises(DatasetError, match=r"there is no dataset at .* on the host .*: mount its folder"):
-        extract.extract_part(task)
+        extract_part(task)
     (tmp_path / ledger.STATE).touch()
     elsewhere = tuple(replace(file, file=tmp_path / "art" / file.path) for file in files)
     with pytest.raises(SourceError, match=r"are not there on the host .*: mount the pictures"):
-        extract.extract_part(replace(task, files=elsewhere))
+        extract_part(replace(task, files=elsewhere))
     assert sorted(tmp_path.iterdir()) == [tmp_path / ledger.STATE]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from curate import extract, manifest
 from curate.cli import main
+from curate.columns import pairs_schema
 from curate.doubts import contradictions, doubts
 from curate.errors import DamagedError
 from curate.scan import Source
@@ -87,6 +88,6 @@ def test_doubtful_tags_are_printed_by_path(tagged: Path) -> None:
 def test_a_pair_without_a_picture_is_told_as_damage(tagged: Path) -> None:
     path = manifest.part(tagged / "pairs", 0)
     rows = manifest.read_table(path).to_pylist()
-    manifest.write_rows(path, [row | {"color": b"x"} for row in rows], manifest.pairs_schema(("dilate",)))
+    manifest.write_rows(path, [row | {"color": b"x"} for row in rows], pairs_schema(("dilate",)))
     with pytest.raises(DamagedError, match="curate verify"):
         doubts(tagged, manifest.read_parts(tagged / "manifest").to_pylist())

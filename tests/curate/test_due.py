@@ -15,7 +15,8 @@ from curate import dedupe as stage_dedupe
 from curate import extract as stage_extract
 from curate import select as stage_select
 from curate import shards as stage_shards
-from curate.contract import SEAL, options_hash, read_index, read_json, write_sealed
+from curate.contract import read_index
+from curate.durable import SEAL, options_hash, read_json, write_sealed
 from curate.errors import DatasetError, NurieError
 from curate.scan import Source
 from curate.split import Shares

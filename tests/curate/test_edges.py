@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from curate import candidates, dedupe, extract, ledger, lookalikes, manifest
+from curate.columns import EDGES
 from curate.errors import DatasetError
 from curate.scan import Source
 from tests.curate.test_dedupe import OPTIONS, Tree, jpeg, rows
@@ -110,7 +111,7 @@ def test_killed_between_edges_and_what_was_looked_at_all_are_looked_at_again(
     before, count = tree(dataset), len(looks)
     ledger.forget(dataset, list((dataset / "edges").glob("*.parquet")))
     (dataset / "edges" / "_looked.parquet").unlink()
-    manifest.write_rows(manifest.part(dataset / "edges", 0), [], manifest.EDGES)
+    manifest.write_rows(manifest.part(dataset / "edges", 0), [], EDGES)
     dedupe.dedupe(dataset, OPTIONS)
     assert tree(dataset) == before
     assert len(looks) == 2 * count

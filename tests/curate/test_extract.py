@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from curate import dedupe, extract, ledger, manifest
+from curate.columns import MANIFEST
 from curate.decode import decode
 from curate.errors import DatasetError, SourceError
 from curate.lineart import METHODS
@@ -306,7 +307,7 @@ def test_folders_without_a_picture_give_a_dataset_without_rows(tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     counts = extract.extract([Source("empty", tmp_path / "empty")], tmp_path / "d", OPTIONS)
     assert (counts["in"], counts["kept"], counts["dropped"]) == (0, 0, {})
-    assert list(pd.read_parquet(tmp_path / "d" / "manifest").columns) == manifest.SCHEMA.names
+    assert list(pd.read_parquet(tmp_path / "d" / "manifest").columns) == MANIFEST.names
 
 
 def test_lines_are_drawn_at_full_size_and_shrunk_afterwards(art: Path, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import kept, manifest, tags
-from curate.contract import SPLITS, options_hash
+from curate.columns import MANIFEST
+from curate.contract import SPLITS
+from curate.durable import options_hash
 
 Row = dict[str, Any]
 
@@ -51,7 +53,7 @@ def read(found: list[list[Row]]) -> tuple[kept.Kept, dict[str, Any], list[Row]]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "manifest").mkdir()
         for number, part in enumerate(found):
-            manifest.write_rows(manifest.part(Path(folder) / "manifest", number), part, manifest.SCHEMA)
+            manifest.write_rows(manifest.part(Path(folder) / "manifest", number), part, MANIFEST)
         made, counted = kept.read(Path(folder), None)
     expected = [{**row, "tags": row["tags"] or []} for part in found for row in part if row["dropped"] is None]
     return made, counted, sorted(expected, key=lambda row: str(row["id"]))

@@ -7,7 +7,8 @@ import pytest
 from cogapp import Cog
 
 from curate import ledger, manifest
-from curate.contract import write_json
+from curate.columns import LINE, MANIFEST, SCHEMA_VERSION
+from curate.durable import write_json
 from curate.errors import DamagedError, DatasetError
 
 COLUMNS_PAGE = Path(__file__).parents[2] / "manifests" / "columns.md"
@@ -21,13 +22,13 @@ def test_stored_tables_have_the_columns_of_the_page(dataset: Path) -> None:
     page = COLUMNS_PAGE.read_text("utf-8")
     for folder in ("records", "manifest", "pairs"):
         for name in manifest.read_parts(dataset / folder).column_names:
-            shown = manifest.LINE if name.startswith("line_") and folder == "pairs" else name
+            shown = LINE if name.startswith("line_") and folder == "pairs" else name
             assert f"| `{shown}` |" in page
 
 
 def test_the_users_door_is_small_and_plain(dataset: Path) -> None:
     pictures = pd.read_parquet(dataset / "manifest")
-    assert list(pictures.columns) == manifest.SCHEMA.names
+    assert list(pictures.columns) == MANIFEST.names
     assert sum(path.stat().st_size for path in manifest.parts(dataset / "manifest")) < 5_000 * len(pictures)
 
 
@@ -47,8 +48,8 @@ def test_a_chosen_manifest_is_the_same_in_one_file_in_row_groups_and_in_a_folder
 
 
 def test_a_swap_killed_between_its_renames_is_finished(dataset: Path, tmp_path: Path) -> None:
-    new, old = (pa.Table.from_pylist([{"path": path}], schema=manifest.SCHEMA) for path in ("new", "old"))
-    write_json(tmp_path / "dataset.json", {"version": manifest.SCHEMA_VERSION, "options": {}, "parts": {}})
+    new, old = (pa.Table.from_pylist([{"path": path}], schema=MANIFEST) for path in ("new", "old"))
+    write_json(tmp_path / "dataset.json", {"version": SCHEMA_VERSION, "options": {}, "parts": {}})
     for folder, table in ((manifest.NEW, new), (manifest.OLD, old)):
         (tmp_path / folder).mkdir()
         manifest.write_table(manifest.part(tmp_path / folder, 0), table)

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate import decisions, dedupe, extract, ledger, manifest, optout, shards
+from curate.columns import MANIFEST
 from curate.faults import NurieError
 from curate.optout import OptOut
 from curate.remove import remove
@@ -294,7 +295,7 @@ ROWS = st.lists(
 
 @given(told=ROWS)
 def test_a_table_tells_the_artists_that_its_rows_tell(told: list[Row]) -> None:
-    schema = pa.schema([manifest.SCHEMA.field(name) for name in ("artist", "own_tags")])
+    schema = pa.schema([MANIFEST.field(name) for name in ("artist", "own_tags")])
     found = set(optout.credit(pa.Table.from_pylist(told, schema=schema)))
     assert found == {(number, artist) for number, row in enumerate(told) for artist in optout.artists(row)}
 

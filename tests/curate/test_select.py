@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate import manifest
+from curate.columns import MANIFEST
 from curate.faults import NurieError
 from curate.select import select
 
@@ -25,8 +26,8 @@ def test_the_result_has_the_manifests_columns_and_types(dataset: Path, tmp_path:
     whole = pq.read_schema(dataset / "manifest" / "part-00000.parquet")
     made = pq.read_schema(tmp_path / "out.parquet")
     assert made.equals(whole)
-    assert made.metadata.items() >= manifest.SCHEMA.metadata.items()
-    assert whole.names == manifest.SCHEMA.names
+    assert made.metadata.items() >= MANIFEST.metadata.items()
+    assert whole.names == MANIFEST.names
 
 
 def test_every_included_tag_holds_and_no_excluded_one(dataset: Path, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 
 from curate import dedupe, engine, extract, manifest, pack, shards
-from curate.contract import SPLITS, check_files, read_index, read_vocabulary, write_json
+from curate.contract import SPLITS, check_files, read_index, read_vocabulary
 from curate.decode import decode
+from curate.durable import write_json
 from curate.errors import DatasetError
 from curate.rules import Rules
 from curate.scan import Source

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import decisions, dedupe, extract, ledger, manifest, tag_table
+from curate.columns import MANIFEST
 from curate.scan import Source
 from curate.verify import verify
 
@@ -39,7 +40,7 @@ def test_it_is_the_sorted_set_of_the_kept_rows_ids_and_tags(
     dataset: Path = tmp_path_factory.mktemp("t")
     (dataset / "manifest").mkdir()
     for number, rows in enumerate(parts):
-        manifest.write_rows(manifest.part(dataset / "manifest", number), rows, manifest.SCHEMA)
+        manifest.write_rows(manifest.part(dataset / "manifest", number), rows, MANIFEST)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tag_table, "PICTURES", at_once)
         tag_table.write(dataset)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from curate import extract, ledger, manifest
 from curate.cli import main
-from curate.contract import write_sealed
+from curate.durable import write_sealed
 from curate.faults import NurieError
 from curate.scan import Source
 from curate.verify import verify

@@ -31,8 +31,10 @@ from click.testing import CliRunner, Result
 
 from curate import dedupe, extract, remove, sample, shards
 from curate.cli import main as curate
-from curate.contract import INDEX, digests, write_json
+from curate.contract import INDEX
 from curate.decisions import decide
+from curate.digests import digests
+from curate.durable import write_json
 from curate.faults import NurieError
 from curate.ledger import STATE
 from curate.scan import Source

@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from curate.contract import write_json
+from curate.durable import write_json
 from tests.faults.hostile import sound
 from tests.faults.hostile.child import Row
 from tests.faults.hostile.readers import READERS

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from curate import ledger, manifest, tag_table
+from curate.columns import DECIDED, MANIFEST
 from curate.phash import GRID
 
 PART = 512  # rows a part, as extract has them
@@ -31,9 +32,9 @@ def grown(dataset: Path, out: Path, pictures: int, side: int, part: int = PART) 
         some = [rows[place % len(rows)] for place in range(start, min(start + part, pictures))]
         decided = [_renamed(row, start + place, random) for place, row in enumerate(some)]
         renamed = [{**pairs[row["id"]], "id": new["id"]} for row, new in zip(some, decided, strict=True)]
-        found = [row | {name: None for name, _, _ in manifest.DECIDED} for row in decided]
-        manifest.write_rows(manifest.part(out / "records", number), found, manifest.SCHEMA)
-        manifest.write_rows(manifest.part(out / "manifest", number), decided, manifest.SCHEMA)
+        found = [row | {name: None for name, _, _ in DECIDED} for row in decided]
+        manifest.write_rows(manifest.part(out / "records", number), found, MANIFEST)
+        manifest.write_rows(manifest.part(out / "manifest", number), decided, MANIFEST)
         manifest.write_rows(manifest.part(out / "pairs", number), renamed, schema)
     tag_table.write(out)
     state = ledger.peek_state(dataset)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from curate import apart, extract, ledger, manifest
+from curate import apart, extract, ledger, manifest, part
 from curate.errors import NurieError
 from curate.optout import OptOut
 from curate.scan import Source, scan
@@ -123,7 +123,7 @@ def test_what_lacks_memory_here_is_read_apart(sound: Path, tmp_path: Path, monke
     def short(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(extract, "read_file", short)  # in this process, not in the one that it starts
+    monkeypatch.setattr(part, "read_file", short)  # in this process, not in the one that it starts
     extract.extract([Source("art", sound)], tmp_path / "apart", OPTIONS)
     assert ledger.read_state(tmp_path / "apart") == ledger.read_state(tmp_path / "here")
 

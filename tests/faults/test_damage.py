@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.cli import main as curate
-from curate.contract import INDEX, check_files, digests, read_index
+from curate.contract import INDEX, check_files, read_index
+from curate.digests import digests
 from curate.ledger import STATE
 from tests.faults.damage import (
     FORMATS,

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from curate import hold
 from curate.cli import main as curate
-from curate.contract import LOCK
 from curate.faults import NurieError
+from curate.hold import LOCK
 from curate.verify import verify
 from tests.faults.damage import Made, digest, made_once
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curate import contract, dedupe, extract, manifest, select, tag_table, tally, verify, why
+from curate import dedupe, digests, extract, manifest, select, tag_table, tally, verify, why
 from curate.rules import Rules
 from curate.scan import Source
 from tests.faults.drawn import drawn
@@ -74,7 +74,7 @@ def test_memory_is_that_of_some_parts_whatever_their_number(
 ) -> None:
     monkeypatch.setattr(manifest, "GROUP", 2 * PART)
     monkeypatch.setattr(tag_table, "PICTURES", 2 * PART)
-    monkeypatch.setattr(contract, "BUFFER", 1 << 12)  # of each thread that hashes, as many as find work
+    monkeypatch.setattr(digests, "BUFFER", 1 << 12)  # of each thread that hashes, as many as find work
     few, many = (held(partial(command, dataset)) for dataset in datasets.values())
     assert many - few < of_row * (MANY - FEW), (few, many)
 

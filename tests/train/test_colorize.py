@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from curate.contract import read_index, sha256, write_index
+from curate.contract import read_index, write_index
+from curate.digests import sha256
 from curate.faults import NurieError
 from train import tags
 from train.colorize import Manner, Wish, chosen, colorize

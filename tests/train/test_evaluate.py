@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.contract import read_index, sha256, write_index
+from curate.contract import read_index, write_index
+from curate.digests import sha256
 from train import evaluate as evaluation
 from train.errors import RunError
 from train.evaluate import evaluate, sample

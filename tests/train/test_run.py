@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from curate.contract import write_sealed
+from curate.durable import write_sealed
 from train import run as training
 from train import schedule, snapshots, trained
 from train.config import Config, override

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from curate.contract import SEAL, read_index, sha256, write_sealed
+from curate.contract import read_index
+from curate.digests import sha256
+from curate.durable import SEAL, write_sealed
 from curate.ui import server
 from curate.ui.guard import Guard, Limits
 from curate.ui.pages import page_files

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.contract import digests, read_json
+from curate.digests import digests
+from curate.durable import read_json
 from curate.errors import NurieError
 from train import snapshots, stats
 from train.errors import NotFiniteError, RunError

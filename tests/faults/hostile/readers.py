@@ -36,7 +36,9 @@ from curate import (
     verify,
     why,
 )
-from curate.contract import INDEX, SEAL, canonical_json, check_files, read_index, read_vocabulary
+from curate.columns import MANIFEST, pairs_schema
+from curate.contract import INDEX, check_files, read_index, read_vocabulary
+from curate.durable import SEAL, canonical_json
 from curate.faults import NurieError
 from curate.scan import Source, SourceFile, scan
 from tests.faults.hostile import sound
@@ -104,8 +106,8 @@ def _record(data: bytes, place: Place) -> str:
     row, pair = record.read_file(SourceFile("art", "a.png", None, path, ()), options)
     assert (pair is None) == (row["dropped"] is not None)
     assert (row["dropped"] == "unreadable") == (row["error"] is not None) == (row["id"] is None)
-    manifest.SCHEMA.empty_table().from_pylist([row], schema=manifest.SCHEMA)
-    pa.Table.from_pylist([pair] if pair else [], schema=manifest.pairs_schema(options.lines))
+    MANIFEST.empty_table().from_pylist([row], schema=MANIFEST)
+    pa.Table.from_pylist([pair] if pair else [], schema=pairs_schema(options.lines))
     return row["dropped"] or "kept"
 
 
@@ -123,7 +125,7 @@ def _storable(told: sidecar.Sidecar) -> None:
         "artist": told.artist,
     }
     row["extra"] = canonical_json(told.extra).decode()
-    pa.Table.from_pylist([row], schema=pa.schema([manifest.SCHEMA.field(name) for name in row]))
+    pa.Table.from_pylist([row], schema=pa.schema([MANIFEST.field(name) for name in row]))
     assert all(tag and "\n" not in tag for tag in told.tags)
 
 

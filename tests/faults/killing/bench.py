@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
-from curate.contract import read_json, write_json
+from curate.durable import read_json, write_json
 from tests.faults.killing.commands import BEFORE, COMMANDS, LOCAL, PICTURES, PYTHON, ROOT, Command, Made, bytes_below
 from tests.faults.killing.crew import Crew
 from tests.faults.killing.deaths import Death, Run, fault_of

@@ -1,0 +1,36 @@
+"""TensorFlow, loaded without talk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+QUIET = "TF_CPP_MIN_LOG_LEVEL"
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow and look for a GPU, keeping back what its C++ side says of that unless it fails.
+
+    Set TF_CPP_MIN_LOG_LEVEL, to 0 say, to hear it.
+    """
+    if QUIET not in os.environ:
+        os.environ[QUIET] = "2"
+        load_without_talk()
+
+
+def load_without_talk() -> None:
+    """As `load_tensorflow`, in a process that has been told already how much to say."""
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            import tensorflow as tf  # noqa: PLC0415  # costs seconds
+
+            tf.config.list_physical_devices()
+        except Exception:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
