@@ -4,7 +4,8 @@ Each command runs in a process of its own. What counts is the anonymous memory o
 at fifty times a second: pages of mapped files are the system's to take back. The slope between 4 n and 16 n is what a
 picture more takes. Datasets are the given one's records and pairs many times over, shrunk to 16 px for the disk's sake;
 extract, sample and colorize are given so many files of real art, a hundredth as many. `run` is its stages, and `ladder`
-many a `fit`; what `browse` and `serve` hold while they serve is not measured here.
+many a `fit`. `browse` and `serve` are visited: pages of pictures and families, by filters too, with all their squares;
+drawings coloured.
 
 Run: python -m tests.faults.memory [ART] [DATASET] [--pictures N] [--only NAME]... [--json]; minutes, on Linux
 """
@@ -16,11 +17,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
+import httpx2
 
 from curate import manifest
 from tests.faults.grown import grown
@@ -32,13 +35,43 @@ TIMES = (1, 4, 16)
 FORECAST = 10_000_000
 FEWER = 100  # times fewer files than rows, where pixels have to be read
 SMALL = ("width=8", "levels=3", "tag_width=16", "discriminator_width=8", "batch_size=4", "jit=false", "half_until=0")
-OF_A_RUN = {"evaluate", "export", "show", "colorize"}
+OF_A_RUN = {"evaluate", "export", "show", "colorize", "serve"}
+FILTERS = ("", "group:*", "-role:duplicate width:>=128", "face|animal", "id:0*")
+PAGE = 60  # pictures
+DRAWINGS = 20
 Command = tuple[object, ...]
+Visit = Callable[[str], None]
 
 
-def run(program: str, command: Sequence[object]) -> Peak:
+def run(program: str, command: Sequence[object], visit: Visit | None = None) -> Peak:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return peak([sys.executable, "-m", program, *map(str, command), "--quiet"], cwd=ROOT, env=environment)
+    quietly = () if visit else ("--quiet",)  # the address would not be told
+    told = [sys.executable, "-m", program, *map(str, command), *quietly]
+    return peak(told, visit, cwd=ROOT, env=environment)
+
+
+def look(address: str) -> None:
+    """Visit `browse`: by each filter some pages from start to end, and every square on them."""
+    with httpx2.Client(base_url=f"{address}api/", timeout=60) as page:
+        for text in FILTERS:
+            total = _told(page.get("pictures", params={"filter": text}))["total"]
+            for start in range(0, total, max(PAGE, total // 5)):
+                for row in _told(page.get("pictures", params={"filter": text, "start": start, "count": PAGE}))["rows"]:
+                    page.get(f"pictures/{row['id']}/color").raise_for_status()
+                    _told(page.get(f"pictures/{row['id']}"))
+            _told(page.get("families", params={"filter": text}))
+            _told(page.get("tags", params={"start": text[:1]}))
+
+
+def draw(drawing: Path, address: str) -> None:
+    """Visit `serve`: the drawing coloured again and again."""
+    with httpx2.Client(base_url=f"{address}api/", timeout=60, headers={"origin": address.rstrip("/")}) as page:
+        for _ in range(DRAWINGS):
+            page.post("colorize", content=drawing.read_bytes()).raise_for_status()
+
+
+def _told(answer: httpx2.Response) -> Any:
+    return answer.raise_for_status().json()
 
 
 def linked(files: Path, out: Path, number: int, ending: str) -> Path:
@@ -70,6 +103,7 @@ def of_rows(dataset: Path, home: Path) -> dict[str, tuple[str, Command]]:
         "select": ("curate", ("select", dataset, home / "smaller.parquet", "--where", "width >= 128")),
         "why": ("curate", ("why", dataset, picture)),
         "verify": ("curate", ("verify", dataset)),
+        "browse": ("curate", ("browse", dataset, "--port", 0)),
         "shard": ("curate", ("shard", dataset, shards)),
         "verify shards": ("curate", ("verify", shards)),
         "fit": ("train", ("fit", shards, fitted, "--steps", 4, *sets)),
@@ -85,16 +119,19 @@ def of_rows(dataset: Path, home: Path) -> dict[str, tuple[str, Command]]:
 
 def of_drawings(lines: Path, home: Path, number: int) -> dict[str, tuple[str, Command]]:
     drawings = linked(lines, home / "lines", number, ".png")
-    return {"colorize": ("train", ("colorize", home / "run", drawings, home / "coloured"))}
+    return {
+        "colorize": ("train", ("colorize", home / "run", drawings, home / "coloured")),
+        "serve": ("train", ("serve", home / "run", "--port", 0)),
+    }
 
 
 def measured(
-    commands: dict[str, tuple[str, Command]], pictures: int, only: Callable[[str], bool]
+    commands: dict[str, tuple[str, Command]], pictures: int, only: Callable[[str], bool], visits: dict[str, Visit]
 ) -> dict[str, dict[int, Peak]]:
     found = {}
     for name, (program, command) in commands.items():
         if only(name):
-            found[name] = {pictures: run(program, command)}
+            found[name] = {pictures: run(program, command, visits.get(name))}
             print(f"# {name} of {pictures:,}: {found[name][pictures].own / 1e6:,.0f} MB", file=sys.stderr, flush=True)
     return found
 
@@ -106,13 +143,15 @@ def report(art: Path, dataset: Path, pictures: int, only: Sequence[str]) -> dict
         return not only or name in only or (name in {"shard", "fit"} and bool(OF_A_RUN & set(only)))
 
     peaks: dict[str, dict[int, Peak]] = {}
+    lines = Path(f"{art}.lines")
+    visits: dict[str, Visit] = {"browse": look, "serve": partial(draw, min(lines.glob("*.png")))}
     for times in TIMES:
         with tempfile.TemporaryDirectory() as folder:
             home, files = Path(folder), max(1, pictures // FEWER) * times
-            found = measured(of_pictures(art, home, files), files, asked)
+            found = measured(of_pictures(art, home, files), files, asked, visits)
             made = grown(dataset, home / "dataset", pictures * times, SIDE)
-            found |= measured(of_rows(made, home), pictures * times, asked)
-            found |= measured(of_drawings(Path(f"{art}.lines"), home, files), files, asked)
+            found |= measured(of_rows(made, home), pictures * times, asked, visits)
+            found |= measured(of_drawings(lines, home, files), files, asked, visits)
         for name, one in found.items():
             peaks.setdefault(name, {}).update(one)
     return {name: told(one) for name, one in peaks.items()}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -50,8 +53,11 @@ def _status(process: int, name: str) -> int:
     return 0  # it has ended
 
 
-def peak(command: Sequence[str], **options: Any) -> Peak:
-    """Run a command to its end; raises AssertionError with what it told if that is not a good one."""
+def peak(command: Sequence[str], visit: Callable[[str], None] | None = None, **options: Any) -> Peak:
+    """Run a command to its end, or one that serves until `visit` has seen the address that it tells.
+
+    Raises AssertionError with what it told if that is not a good end.
+    """
     with tempfile.TemporaryFile("w+") as told:
         process = subprocess.Popen(command, stdout=told, stderr=told, **options)
         ended, most, kept = threading.Event(), [0], [0]
@@ -63,12 +69,27 @@ def peak(command: Sequence[str], **options: Any) -> Peak:
 
         watching = threading.Thread(target=watch)
         watching.start()
-        process.wait()
-        ended.set()
-        watching.join()
+        try:
+            if visit is not None and (address := _address(process, told.fileno())):
+                visit(address)
+                process.send_signal(signal.SIGINT)
+            process.wait()
+        finally:
+            process.kill()  # if the visit failed
+            ended.set()
+            watching.join()
         told.seek(0)
         assert process.returncode == 0, f"{' '.join(command)}: {told.read()[-2000:]}"
     return Peak(most[0], kept[0])
+
+
+def _address(process: subprocess.Popen[Any], told: int) -> str | None:
+    """The address that a command has told in a file, once it has; None if it ended first."""
+    while process.poll() is None:
+        if found := re.search(rb"open (http://\S+) in a browser", os.pread(told, 1 << 16, 0)):
+            return found[1].decode()
+        time.sleep(TICK)
+    return None
 
 
 @dataclass(frozen=True)
