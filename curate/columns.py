@@ -83,6 +83,7 @@ EDGES = pa.schema(
         ("line_difference", pa.float32()),
     ]
 )
+OPTIONS = b"nurie.options"
 KEY = ("source", "path", "path_raw")
 LISTED = frozenset({"tags", "own_tags"})
 
@@ -95,8 +96,13 @@ def pairs_schema(lines: Sequence[str]) -> pa.Schema:
 
 def with_options(schema: pa.Schema, options: Mapping[str, object]) -> pa.Schema:
     """A schema whose files tell the options, by stage, that they were made with, and their hash."""
-    told = {b"nurie.options": canonical_json(options), b"nurie.options_hash": options_hash(options).encode()}
-    return schema.with_metadata({**(schema.metadata or {}), **told})
+    hashed = with_hash(schema, options_hash(options))
+    return hashed.with_metadata({**hashed.metadata, OPTIONS: canonical_json(options)})
+
+
+def with_hash(schema: pa.Schema, options_hash: str) -> pa.Schema:
+    """A schema whose files tell the hash of options that are written elsewhere."""
+    return schema.with_metadata({**(schema.metadata or {}), b"nurie.options_hash": options_hash.encode()})
 
 
 def declared(folder: str) -> dict[str, pa.DataType]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from curate import ledger, manifest
 from curate.candidates import find
-from curate.columns import EDGES, HASH_RECIPE
+from curate.columns import EDGES, HASH_RECIPE, OPTIONS, with_options
 from curate.durable import canonical_json
 from curate.engine import Workers
 from curate.lookalikes import LOOK, Edge
@@ -55,7 +55,7 @@ def _looked(dataset: Path, how: Mapping[str, object]) -> dict[str, int]:
     if not path.is_file():
         return {}
     table = manifest.read_table(path)
-    if (table.schema.metadata or {}).get(b"nurie.look") != canonical_json(how):
+    if (table.schema.metadata or {}).get(OPTIONS) != canonical_json(how):
         return {}
     return dict(zip(table["id"].to_pylist(), table["tags_digest"].to_pylist(), strict=True))
 
@@ -80,6 +80,6 @@ def _write(dataset: Path, pictures: Pictures, digests: list[int], edges: list[Ed
     folder.mkdir(exist_ok=True)
     (folder / ledger.LOOKED).unlink(missing_ok=True)
     rows = [edge._asdict() | {"a": pictures.ids[edge.a], "b": pictures.ids[edge.b]} for edge in edges]
-    manifest.write_rows(manifest.part(folder, 0), rows, EDGES)
-    looked = pa.table([pa.array(pictures.ids, pa.string()), pa.array(digests, pa.int64())], schema=SCHEMA)
-    manifest.write_table(folder / ledger.LOOKED, looked.replace_schema_metadata({"nurie.look": canonical_json(how)}))
+    manifest.write_rows(manifest.part(folder, 0), rows, with_options(EDGES, how))
+    looked = [pa.array(pictures.ids, pa.string()), pa.array(digests, pa.int64())]
+    manifest.write_table(folder / ledger.LOOKED, pa.table(looked, schema=with_options(SCHEMA, how)))

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate import manifest, tarball, tfrecord
+from curate.columns import with_hash
 from curate.contract import METADATA, ShardFile, shard_name
 from curate.digests import sha256
 from curate.durable import atomic_write, canonical_json
@@ -47,6 +48,7 @@ class Target:
     name: str
     encoding: str
     vocabulary: tuple[str, ...]
+    options_hash: str
 
 
 def name_of(form: str, split: str, number: int, total: int) -> str:
@@ -102,7 +104,8 @@ def _listed(target: Target, rows: Sequence[Row], offsets: list[int], lengths: li
     """The table, in the folder `below`, of where each record lies in a shard; its entry in the index."""
     path = (below / target.name).with_suffix(".parquet")
     columns = [[row["id"] for row in rows], [row["family"] for row in rows], offsets, lengths]
-    manifest.write_table(path, pa.Table.from_arrays(list(map(pa.array, columns)), schema=LISTING))
+    schema = with_hash(LISTING, target.options_hash)
+    manifest.write_table(path, pa.Table.from_arrays(list(map(pa.array, columns)), schema=schema))
     return {path.relative_to(target.folder).as_posix(): described(path, target.split, len(rows))}
 
 
@@ -123,7 +126,8 @@ def _imagefolder(target: Target, rows: Sequence[Row]) -> Files:
         listing.append(_metadata(row, target, places))
     (target.folder / target.split).mkdir(exist_ok=True)
     made.rename(target.folder / target.name)
-    manifest.write_rows(target.scratch / f"listing-{made.name}.parquet", listing, _metadata_schema(names))
+    schema = with_hash(_metadata_schema(names), target.options_hash)
+    manifest.write_rows(target.scratch / f"listing-{made.name}.parquet", listing, schema)
     return files
 
 

@@ -75,6 +75,8 @@ class Form:
     encoding: str
     lines: Sequence[str]
     """Line-art methods."""
+    options_hash: str
+    """Of all that decides the bytes."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,8 @@ def _assemble(task: ShardsTask) -> tuple[int, dict[str, ShardFile]]:
     vocabulary = tuple(read_vocabulary(task.folder))
     files: dict[str, ShardFile] = {}
     for number, (split, name) in task.shards.items():
-        target = formats.Target(task.folder, task.folder / SPILLS, split, name, task.form.encoding, vocabulary)
+        form, scratch = task.form, task.folder / SPILLS
+        target = formats.Target(task.folder, scratch, split, name, form.encoding, vocabulary, form.options_hash)
         table = pairs if len(task.shards) == 1 else pairs.filter(pc.equal(pairs["shard"], number))
         rows = sorted(table.to_pylist(), key=itemgetter("position"))
         files |= formats.WRITERS[task.form.name](target, rows)

@@ -77,7 +77,8 @@ def shard(
             plan = _plan(rows, counts, options)
             with _nothing_torn(shards):
                 files = {VOCABULARY: _write_vocabulary(shards, plan.vocabulary)}
-                form = Form(options.format, options.encoding, state["options"]["lines"])
+                lines: list[str] = state["options"]["lines"]
+                form = Form(options.format, options.encoding, lines, options_hash(resolved))
                 files |= pack(dataset, shards, plan, form, workers)
                 index = _index(state, plan, counts, files, resolved, options)
                 write_index(shards, index)

@@ -15,9 +15,11 @@ from curate import dedupe as stage_dedupe
 from curate import extract as stage_extract
 from curate import select as stage_select
 from curate import shards as stage_shards
+from curate.columns import HASH_RECIPE
 from curate.contract import read_index
 from curate.durable import SEAL, options_hash, read_json, write_sealed
 from curate.errors import DatasetError, NurieError
+from curate.lookalikes import LOOK
 from curate.scan import Source
 from curate.split import Shares
 
@@ -168,8 +170,11 @@ def test_the_hash_of_the_options_is_in_everything_that_is_made(copy: Path, shard
     stage_select.select(copy, tmp_path / "out.parquet", include=["heart"])
     made["select"] = {"include": ["heart"], "exclude": [], "where": None}
     assert told(tmp_path / "out.parquet") == options_hash(made)
+    looked = {told(path) for path in (copy / "edges").glob("*.parquet")}
+    assert looked == {options_hash({"look": LOOK, "hashes": HASH_RECIPE, "max_distance": 8, "mirror": False})}
     index = read_index(shard_folder)
     assert index.options_hash == options_hash(index.options)
+    assert {told(path) for path in shard_folder.glob("*.parquet")} == {index.options_hash}
     assert index.options["extract"] == state["options"]
 
 
