@@ -94,7 +94,10 @@ class Pairs:
         return self._listed("family")
 
     def _listed(self, column: str) -> list[str]:
-        return [str(value) for path in self.listings for value in _listing(path, [column])[column]]
+        found = [str(value) for path in self.listings for value in _listing(path, [column])[column]]
+        if len(found) != len(self):  # a stranger's Parquet may have columns of unlike lengths
+            raise DamagedError(f"{self.folder} lists the {column} of {len(found)} of {len(self)} pairs: {AGAIN}")
+        return found
 
     def __len__(self) -> int:
         return len(self.offset)
