@@ -1,4 +1,4 @@
-"""Where pictures lie: folders of this host, or of a store that fsspec reaches, as s3://bucket/art; read, never written.
+"""Where pictures lie, and copies of what is made of them: folders of this host, or of a store, as s3://bucket/art.
 
 A file that is not there costs that one file. A store that does not answer, or lets nobody in, costs the run, which goes
 on later: its files are as good as before.
@@ -10,11 +10,12 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from curate.durable import atomic_write
 from curate.errors import MissingExtraError, NurieError, SourceError
 
 LARGEST = 2 << 30  # bytes of a file that is read: 200 megapixels of 16-bit RGBA, not packed, are less
@@ -58,14 +59,14 @@ def remote(path: Path) -> bool:
 
 
 @contextmanager
-def _answering(path: Path) -> Iterator[None]:
+def _answering(path: Path, done: str = "read") -> Iterator[None]:
     """Of a store that fails: a NurieError. What is not there is FileNotFoundError, as of a local folder."""
     try:
         yield
-    except (FileNotFoundError, IsADirectoryError):
-        raise
-    except Exception as error:  # noqa: BLE001  # each store has errors of its own
-        told = f"{path} cannot be read now ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})"
+    except Exception as error:  # each store has errors of its own
+        if done == "read" and isinstance(error, FileNotFoundError | IsADirectoryError):
+            raise
+        told = f"{path} cannot be {done} now ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})"
         raise NurieError(f"{told}: see that its store answers, then run this command again, which goes on") from None
 
 
@@ -138,6 +139,44 @@ def read(path: Path, most: int = LARGEST, size: int | None = None) -> bytes:
     if max(size or 0, len(data)) > most:
         raise OSError(f"the file has more than {most:,} bytes: no more is read of one")
     return data
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every file below a folder, by its path from there; empty where it is not. Raises as `read` does."""
+    if not remote(folder):
+        files = (path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    place, found = cast("Any", folder), {}
+    with _answering(folder), suppress(FileNotFoundError):
+        found = place.fs.find(place.path, detail=True)
+    below = len(place.path.strip("/")) + 1
+    return {str(name).strip("/")[below:]: one["size"] for name, one in found.items()}
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a small file, whole or not at all. Raises NurieError if its store fails, OSError as a disk does."""
+    if not remote(path):
+        with atomic_write(path) as file:
+            file.write(data)
+        return
+    with _answering(path, "written"):
+        path.write_bytes(data)
+
+
+def put(source: Path, path: Path) -> None:
+    """Send a file of this host to a store. Raises NurieError if that fails."""
+    place: Any = path
+    with _answering(path, "written"):
+        place.fs.put_file(str(source), place.path)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, if it is there. Raises as `write` does."""
+    if not remote(path):
+        path.unlink(missing_ok=True)
+        return
+    with _answering(path, "deleted"), suppress(FileNotFoundError):
+        path.unlink()
 
 
 def opened(path: Path) -> io.BufferedReader:

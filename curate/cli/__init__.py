@@ -8,7 +8,7 @@ from curate import __version__
 from curate.cli.command import Road
 from curate.cli.desk import browse, decide, plan, remove, report, tags, verify, why
 from curate.cli.run import run
-from curate.cli.stages import dedupe, extract, sample, select, shard
+from curate.cli.stages import copy, dedupe, extract, sample, select, shard
 
 
 @click.group(cls=Road, context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,5 +23,8 @@ def main() -> None:
     """  # noqa: D301  # click wants the backspace itself
 
 
-for command in (sample, extract, dedupe, decide, browse, tags, select, shard, run, report, why, remove, verify, plan):
+for command in (
+    *(sample, extract, dedupe, decide, browse, tags, select, shard),
+    *(run, report, why, remove, verify, copy, plan),
+):
     main.add_command(command)

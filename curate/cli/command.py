@@ -35,7 +35,8 @@ class Folder(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, unless it is an address."""
         if "://" in str(value):
-            self.fail(f"{value} is an address, and only sources may be: give a folder, local or mounted", param, ctx)
+            told = f"{value} is an address, and only sources and copies may be: give a folder, and see `curate copy`"
+            self.fail(told, param, ctx)
         return super().convert(value, param, ctx)
 
 

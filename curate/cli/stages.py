@@ -214,3 +214,16 @@ def shard(
     if dry_run:
         return {"due": due.shard(dataset, shards, options, chosen, rules)}
     return stage_shard.shard(dataset, shards, options, chosen=chosen, rules=rules, workers=workers)
+
+
+@click.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--replace", is_flag=True, help="Of something else or an older copy in TO: bring it up to FROM.")
+@stage(summary)
+def copy(source: str, target: str, replace: bool) -> dict[str, Any]:
+    """Copy a whole dataset or shard folder to or from a store, as s3://bucket/shards, or another folder; checked."""
+    from curate import places  # noqa: PLC0415
+    from curate.copy import copy as stage_copy  # noqa: PLC0415
+
+    return stage_copy(places.parse(source), places.parse(target), replace=replace)

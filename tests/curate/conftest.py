@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from curate import dedupe, extract, sample, shards
 from curate.scan import Source
 from curate.split import Shares
 from tests.browser import HOSTILE
+from tests.hosts import end
 
 CODES = (
     "1F44B",
@@ -109,3 +114,33 @@ def run() -> Callable[..., Any]:
         return json.loads(result.stdout)
 
     return call
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+    """A real S3 server on this host, and its bucket s3://bucket, empty."""
+    import s3fs
+
+    server, address = _served()
+    told = {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    for name, value in {**told, "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem(skip_instance_cache=True).mkdir("bucket")
+    yield server
+    end(server)
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def _served() -> tuple[subprocess.Popen[bytes], str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            assert server.poll() is None
+            time.sleep(0.05)
+        else:
+            return server, f"http://127.0.0.1:{port}"

@@ -26,6 +26,7 @@ ROAD = [
     "why",
     "remove",
     "verify",
+    "copy",
     "plan",
 ]
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,21 +22,6 @@ from tests.hosts import connected, end, hosts
 Tree = Callable[[Path], dict[str, bytes]]
 
 OPTIONS = extract.Options(("dilate",))
-
-
-def serve() -> tuple[subprocess.Popen[bytes], str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            assert server.poll() is None
-            time.sleep(0.05)
-        else:
-            return server, f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -58,23 +41,16 @@ def folder(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+def bucket(folder: Path, store: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
     """The server of s3://bucket/art, which holds `folder`."""
     import s3fs
 
-    server, address = serve()
-    told = {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-    for name, value in {**told, "AWS_DEFAULT_REGION": "us-east-1"}.items():
-        monkeypatch.setenv(name, value)
-    store = s3fs.S3FileSystem(skip_instance_cache=True)
-    store.mkdir("bucket")
+    files = s3fs.S3FileSystem(skip_instance_cache=True)
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            store.pipe_file(f"bucket/art/{path.relative_to(folder).as_posix()}", path.read_bytes())
-    store.pipe_file("bucket/art/b/", b"")  # as consoles mark a folder
-    yield server
-    end(server)
-    s3fs.S3FileSystem.clear_instance_cache()
+            files.pipe_file(f"bucket/art/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    files.pipe_file("bucket/art/b/", b"")  # as consoles mark a folder
+    return store
 
 
 def test_a_bucket_becomes_the_bytes_of_a_folder_by_local_workers_and_on_a_cluster(
@@ -132,7 +108,7 @@ def test_addresses_that_nothing_reads_and_datasets_in_stores_are_refused_in_a_li
         places.parse("foo://x/y")
     with pytest.raises(SystemExit, match="2"):
         main(["extract", str(tmp_path), "s3://bucket/dataset"])
-    assert "is an address, and only sources may be: give a folder" in capsys.readouterr().err
+    assert "is an address, and only sources and copies may be: give a folder" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(MissingExtraError, match=r"nurie\[s3\]"):

@@ -1,0 +1,200 @@
+"""A dataset or shard folder -> the same in another place, a folder or a store that fsspec reaches; and back.
+
+Files go first, each by its SHA-256, and what lists them last: until that is there, nobody takes the place for whole.
+Before it is begun, what the place holds already is noted in a file beside it, so that a copy of more copies what is
+new, and one that was killed goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from curate import hold, ledger, places, progress
+from curate.contract import INDEX, is_below, read_index
+from curate.digests import sha256
+from curate.durable import atomic_write, canonical_json
+from curate.errors import DamagedError, DatasetError, NurieError
+
+JOURNAL = ".copying.json"
+THREADS = 8  # files on their way at once: a store answers each in tens of milliseconds
+NOTE_EVERY = 10.0  # s of work that a kill may cost
+BUFFER = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a whole dataset or shard folder says that it holds."""
+
+    name: str
+    """The file that says it."""
+    told: bytes
+    """Its bytes."""
+    files: Mapping[str, str]
+    """SHA-256 by path."""
+
+    @property
+    def digest(self) -> str:
+        """Of all that it says."""
+        return hashlib.sha256(self.told).hexdigest()
+
+
+def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]:
+    """Copy a whole dataset or shard folder; either may lie in a store (`places.parse`), one of them has to be here.
+
+    What `target` has already is left. Where it is, or was to be, the copy of something else, that is brought up to this
+    one by `replace`: what only that had is deleted. Returns counts. Raises NurieError if `source` is neither, `target`
+    holds anything else, another run is writing one of them, or a store does not answer; DamagedError, with the copy not
+    whole, for a file that is not what the listing says.
+    """
+    if places.remote(source) and places.remote(target):
+        raise NurieError(f"{source} and {target} are both addresses: copy to a folder of this host first")
+    if not places.remote(source):
+        hold.check_free(source)
+    listing = _listing(source)
+    if listing is None:
+        told = f"holds neither {ledger.STATE} nor {INDEX}"
+        raise NurieError(f"{source} is neither a dataset nor a shard folder ({told}): give one that `curate` made")
+    sizes = places.sizes(source)
+    if lost := [name for name in listing.files if name not in sizes]:
+        raise DamagedError(f"{source / lost[0]} is missing: see `curate verify`")
+    with _held(target):
+        held = _held_by(target, listing, replace=replace)
+        there = places.sizes(target)
+        whole = {name for name in held.keys() & there.keys() & sizes.keys() if there[name] == sizes[name]}
+        due = {name: one for name, one in listing.files.items() if name not in whole or held[name] != one}
+        if due or _listing(target) != listing:
+            _transfer(source, target, listing, due, sizes, [name for name in held if name not in listing.files])
+    return {"files": len(listing.files), "copied": len(due), "bytes": sum(sizes[name] for name in due)}
+
+
+@contextmanager
+def _held(target: Path) -> Iterator[None]:
+    """A folder of this host is held against other runs; a store has no such locks."""
+    if places.remote(target):
+        yield
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    with hold.alone(target):
+        yield
+
+
+def _listing(place: Path) -> Listing | None:
+    """What a place says it holds, if that is a dataset or shard folder. Raises NurieError for one not finished."""
+    name = next((name for name in (ledger.STATE, INDEX) if places.there(place / name)), None)
+    if name is None:
+        return None
+    told = places.read(place / name)
+    with tempfile.TemporaryDirectory() as folder:  # where what reads and checks it finds it
+        here = Path(folder)
+        (here / name).write_bytes(told)
+        with _of(place, here):
+            if name == INDEX:
+                return Listing(name, told, {path: file.sha256 for path, file in read_index(here).files.items()})
+            state = ledger.peek_state(here)
+    if "counts" not in state:
+        raise DatasetError(f"{place} is not finished: run `curate extract` again")
+    return Listing(name, told, state["parts"])
+
+
+@contextmanager
+def _of(place: Path, here: Path) -> Iterator[None]:
+    """Errors tell of the place, not of where its listing was looked at."""
+    try:
+        yield
+    except NurieError as error:
+        raise type(error)(str(error).replace(str(here), str(place))) from None
+
+
+def _held_by(target: Path, listing: Listing, *, replace: bool) -> Mapping[str, str]:
+    """What an earlier copy left in a place, by what it noted or lists: digests by path, empty for what is to go."""
+    if places.there(target / JOURNAL):
+        wanted, files = _noted(target)
+    elif (found := _listing(target)) is not None:
+        wanted, files = found.digest, found.files
+    else:
+        there = places.entries(target) if places.there(target) else []
+        if strangers := [one.name for one in there if one.name != hold.LOCK]:
+            raise NurieError(f"{target} holds other files ({strangers[0]}): give a new or empty place")
+        return {}
+    if wanted != listing.digest and not replace:
+        raise NurieError(f"{target} holds something else, or an older copy: give another place, or --replace it")
+    return files
+
+
+def _noted(target: Path) -> tuple[str, Mapping[str, str]]:
+    with suppress(ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        noted = json.loads(places.read(target / JOURNAL))
+        wanted, files = noted["listing"], noted["files"]
+        if all(isinstance(one, str) for one in (wanted, *files.values())) and all(map(is_below, files)):
+            return wanted, files
+    raise DamagedError(f"{target / JOURNAL} is damaged: delete {target}, and copy again")
+
+
+def _transfer(
+    source: Path, target: Path, listing: Listing, due: Mapping[str, str], sizes: Mapping[str, int], stale: Sequence[str]
+) -> None:
+    """Note what stays, take away what lists it, copy what is due, delete what is no more, and list it again."""
+    done = {name: digest for name, digest in listing.files.items() if name not in due}
+
+    def note() -> None:
+        # what is stale has no digest: it is to be deleted, by the next run if this one is killed
+        files = {**done, **dict.fromkeys(stale, "")}
+        places.write(target / JOURNAL, canonical_json({"listing": listing.digest, "files": files}))
+
+    note()
+    for name in (ledger.STATE, INDEX):
+        places.delete(target / name)
+    send = partial(_put if places.remote(target) else _fetch, source, target)
+    noted = time.monotonic()
+    with progress.reading("copy", sum(sizes[name] for name in due)) as bar, _threads() as pool:
+        for name in pool.map(send, due, due.values()):
+            done[name] = due[name]
+            bar.read(sizes[name])
+            if time.monotonic() - noted > NOTE_EVERY:
+                note()
+                noted = time.monotonic()
+    for name in stale:
+        places.delete(target / name)
+    places.write(target / listing.name, listing.told)
+    places.delete(target / JOURNAL)
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """Of a block that fails: what has not begun is left."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _fetch(source: Path, target: Path, name: str, digest: str) -> str:
+    """Bring a file here, under its name only once it is whole and what it should be."""
+    found = hashlib.sha256()
+    (target / name).parent.mkdir(parents=True, exist_ok=True)
+    with places.opened(source / name) as data, atomic_write(target / name) as file:
+        while piece := data.read(BUFFER):
+            found.update(piece)
+            file.write(piece)
+        if found.hexdigest() != digest:
+            raise DamagedError(f"{source / name} has other bytes than its listing says: see `curate verify`")
+    return name
+
+
+def _put(source: Path, target: Path, name: str, digest: str) -> str:
+    if sha256(source / name) != digest:
+        raise DamagedError(f"{source / name} has other bytes than its listing says: see `curate verify`")
+    places.put(source / name, target / name)
+    return name

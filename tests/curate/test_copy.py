@@ -1,0 +1,145 @@
+"""Copies of datasets and shards, in folders and in a bucket of a real S3 server on this host."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate import copy, ledger, places, remove
+from curate.copy import JOURNAL
+from curate.errors import DamagedError, NurieError
+from curate.verify import verify
+from tests.hosts import end
+
+Tree = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture(params=["dataset", "shard_folder"])
+def whole(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.getfixturevalue(request.param)
+    return found
+
+
+def test_a_copy_to_a_store_and_back_is_the_folder_to_the_byte_and_a_second_one_copies_nothing(
+    whole: Path, store: object, tmp_path: Path, tree: Tree, run: Callable[..., Any]
+) -> None:
+    files = len(tree(whole)) - 1  # but for the one that lists them
+    for source, target in ((whole, "s3://bucket/a/b"), ("s3://bucket/a/b/", tmp_path / "back")):
+        for copied in (files, 0):
+            told = run("copy", source, target)
+            assert (told["files"], told["copied"]) == (files, copied)
+            assert bool(told["bytes"]) == bool(copied)
+    assert tree(tmp_path / "back") == tree(whole)
+    assert verify(tmp_path / "back") == []
+    assert places.sizes(places.parse("s3://bucket/a/b")) == places.sizes(whole)
+
+
+def test_a_copy_that_is_broken_off_anywhere_is_none_and_the_next_goes_on(
+    whole: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copy, "NOTE_EVERY", 0)
+    monkeypatch.setattr(copy, "THREADS", 1)
+    fetch, total = copy._fetch, len(tree(whole)) - 1
+    copied: list[str] = []
+
+    def short(source: Path, target: Path, name: str, digest: str) -> str:
+        if len(copied) == 2 * (sitting + 1):  # and so are all that come after it
+            raise KeyboardInterrupt
+        copied.append(name)
+        return fetch(source, target, name, digest)
+
+    monkeypatch.setattr(copy, "_fetch", short)
+    for sitting in range(total):
+        try:
+            copy.copy(whole, tmp_path / "copy")
+        except KeyboardInterrupt:
+            assert len(copied) == 2 * (sitting + 1)
+            with pytest.raises(NurieError, match="is neither a dataset nor a shard folder"):
+                copy.copy(tmp_path / "copy", tmp_path / "other")
+        else:
+            break
+    assert sorted(copied) == sorted(set(tree(whole)) - {ledger.STATE, "index.json"})
+    assert tree(tmp_path / "copy") == tree(whole)
+
+
+def test_a_copy_of_something_else_takes_its_place_whole_once_that_is_asked_for(
+    dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
+) -> None:
+    copy.copy(dataset, tmp_path / "copy")
+    before = tree(tmp_path / "copy")
+    with pytest.raises(NurieError, match="holds something else, or an older copy: give another place, or --replace it"):
+        copy.copy(shard_folder, tmp_path / "copy")
+    assert tree(tmp_path / "copy") == before
+    copy.copy(shard_folder, tmp_path / "copy", replace=True)
+    assert tree(tmp_path / "copy") == tree(shard_folder)
+
+
+def test_a_copy_brought_up_to_date_holds_nothing_of_what_opted_out(
+    dataset: Path, store: object, tmp_path: Path, tree: Tree
+) -> None:
+    own, there = Path(shutil.copytree(dataset, tmp_path / "own")), places.parse("s3://bucket/copy")
+    copy.copy(own, there)
+    remove.remove(own, ["1F408.png"])
+    told = copy.copy(own, there, replace=True)
+    assert 0 < told["copied"] < told["files"]
+    copy.copy(there, tmp_path / "back")
+    assert tree(tmp_path / "back") == tree(own)
+
+
+def test_what_a_kill_left_to_be_deleted_is_deleted_by_the_next_run(
+    dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.copy(dataset, tmp_path / "copy")
+
+    def broken(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(copy, "_fetch", broken)
+        with pytest.raises(KeyboardInterrupt):
+            copy.copy(shard_folder, tmp_path / "copy", replace=True)
+    assert (tmp_path / "copy" / JOURNAL).is_file()
+    copy.copy(shard_folder, tmp_path / "copy")
+    assert tree(tmp_path / "copy") == tree(shard_folder)
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes()[::-1]), Path.unlink])
+def test_a_file_that_is_not_what_the_listing_says_is_named_and_no_copy_passes_for_whole(
+    whole: Path, store: object, tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    torn = Path(shutil.copytree(whole, tmp_path / "torn"))
+    path = max([*torn.glob("*.tfrecord"), *torn.glob("pairs/*.parquet")])
+    change(path)
+    for target in (tmp_path / "copy", places.parse("s3://bucket/copy")):
+        with pytest.raises(DamagedError, match=path.name):
+            copy.copy(torn, target)
+        with pytest.raises(NurieError, match="is neither"):
+            copy.copy(target, tmp_path / "other")
+
+
+def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
+    dataset: Path, store: subprocess.Popen[bytes], tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("mine")
+    bucket, none = places.parse("s3://bucket/x"), places.parse("s3://no-such-bucket/x")
+    cases = [
+        (bucket, places.parse("s3://bucket/y"), "are both addresses: copy to a folder of this host first"),
+        (tmp_path / "mine", tmp_path / "x", "is neither a dataset nor a shard folder"),
+        (tmp_path / "nowhere", tmp_path / "x", "is neither a dataset nor a shard folder"),
+        (dataset, tmp_path / "mine", r"holds other files \(diary.txt\): give a new or empty place"),
+        (dataset, none, "cannot be written now"),
+    ]
+    for source, target, told in cases:
+        with pytest.raises(NurieError, match=told):
+            copy.copy(source, target)
+    end(store)
+    with pytest.raises(NurieError, match=r"s3://bucket/x.* now .*: see that its store answers"):
+        copy.copy(dataset, bucket)
+    assert set(tree(tmp_path)) == {"mine/diary.txt"}
