@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ Sift = Callable[[Pairs], Mask]
 
 GATHERED = 1 << 22  # pairs of values that are looked up in all hashes at once: 64 MB
 SPREAD = 1 << 18  # pairs of hashes that are made at once
+GLANCE = 22  # bits by which most of the hashes are told from those looked for: 4 MB
+FEW = 8  # times more known ones than fresh: then all of them are not sorted
 
 
 def parse(hashes: list[str]) -> Hashes:
@@ -49,9 +52,9 @@ def near_pairs(
         known = _distinct(hashes[~fresh])
         known = np.delete(known, np.searchsorted(known, values[_in(values, known)]))
     kept = [np.empty((0, 2), np.int64)]
-    equal = values
+    equal, everything = values, None if len(values) * FEW < len(known) else _Sorted.of(hashes)
     for found in _gathered(search(values, known, radius)):
-        for pairs in _spread(hashes, equal, found):
+        for pairs in _spread(everything or _perhaps(hashes, equal, found), equal, found):
             some = pairs if fresh is None else pairs[fresh[pairs].any(axis=1)]
             kept.append(some if sift is None else some[sift(some)])
         equal = values[:0]
@@ -90,15 +93,41 @@ def _in(values: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
     return np.asarray(known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values, np.bool_)
 
 
-def _spread(hashes: Hashes, values: Hashes, found: Hashes) -> Iterator[Pairs]:
+@dataclass(frozen=True)
+class _Sorted:
+    """Some of the hashes, in order: the rows that have a value lie together."""
+
+    hashes: Hashes
+    rows: npt.NDArray[np.int64]
+
+    @staticmethod
+    def of(hashes: Hashes, rows: npt.NDArray[np.int64] | None = None) -> _Sorted:
+        some = hashes if rows is None else hashes[rows]
+        order = np.argsort(some)
+        return _Sorted(some[order], order if rows is None else rows[order])
+
+
+def _perhaps(hashes: Hashes, values: Hashes, found: Hashes) -> _Sorted:
+    """The hashes that some values or pairs of such are among, and a few others that look like them at a glance."""
+    marked = np.zeros(1 << GLANCE, np.bool_)
+    for one in (values, found.ravel()):
+        marked[_glance(one)] = True
+    return _Sorted.of(hashes, np.flatnonzero(marked[_glance(hashes)]))
+
+
+def _glance(hashes: Hashes) -> Hashes:
+    """`GLANCE` bits that hang on all 64. Source: Knuth, "The Art of Computer Programming" 3 (1998), section 6.4."""
+    return np.asarray(hashes * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(BITS - GLANCE), np.uint64)
+
+
+def _spread(held: _Sorted, values: Hashes, found: Hashes) -> Iterator[Pairs]:
     """Pairs (m, 2) of values -> pairs of the hashes that have them, and all pairs of equal ones among `values`."""
-    involved = _distinct(np.concatenate([values, found.ravel()]))
-    rows = np.flatnonzero(_in(hashes, involved))
-    rows = rows[np.argsort(hashes[rows], kind="stable")]
-    starts = np.searchsorted(hashes[rows], involved)
-    counts = np.diff(starts, append=len(rows))
-    equal = np.flatnonzero((counts > 1) & _in(involved, values))
-    a, b = (np.concatenate([np.searchsorted(involved, found[:, side]), equal]) for side in (0, 1))
+    involved, places = _placed(np.concatenate([values, found.ravel()]))
+    starts = np.searchsorted(held.hashes, involved)
+    counts = np.searchsorted(held.hashes, involved, "right") - starts
+    many_of = places[: len(values)]
+    equal = many_of[counts[many_of] > 1]
+    a, b = (np.concatenate([side, equal]) for side in places[len(values) :].reshape(-1, 2).T)
     many = counts[a] * counts[b]
     ends = np.cumsum(many)
     for first in range(0, int(ends[-1]) if len(ends) else 0, SPREAD):
@@ -106,6 +135,17 @@ def _spread(hashes: Hashes, values: Hashes, found: Hashes) -> Iterator[Pairs]:
         place = np.arange(first, min(first + SPREAD, int(ends[-1])))
         which = np.searchsorted(ends, place, side="right")
         nth, width = place - ends[which] + many[which], counts[b[which]]
-        pairs = np.stack([rows[starts[a[which]] + nth // width], rows[starts[b[which]] + nth % width]], axis=1)
+        rows = starts[a[which]] + nth // width, starts[b[which]] + nth % width
+        pairs = np.stack([held.rows[one] for one in rows], axis=1)
         pairs = pairs[(which < len(found)) | (pairs[:, 0] < pairs[:, 1])]
         yield np.sort(pairs, axis=1)
+
+
+def _placed(values: Hashes) -> tuple[Hashes, npt.NDArray[np.int64]]:
+    """The distinct ones, in order, and which of them each is: by sorting, as looking up millions misses every cache."""
+    order = np.argsort(values)
+    ordered = values[order]
+    first = np.concatenate([np.ones(min(1, len(ordered)), np.bool_), ordered[1:] != ordered[:-1]])
+    places = np.empty(len(values), np.int64)
+    places[order] = np.cumsum(first) - 1
+    return np.asarray(ordered[first], np.uint64), places
