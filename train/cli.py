@@ -205,7 +205,8 @@ def evaluate(run: Path, shards: Path, split: str, lines: str | None, most: int, 
     """
     from train.evaluate import evaluate as stage_evaluate  # noqa: PLC0415
 
-    return stage_evaluate(run, shards, split, lines=lines, most=most, seed=seed)
+    with counting("evaluate") as tell:
+        return stage_evaluate(run, shards, split, lines=lines, most=most, seed=seed, tell=tell)
 
 
 @main.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from train.fixed import GRAY
 from train.metrics import Rgb
 from train.pairs import Pairs
 from train.snapshots import found, read
-from train.steering import Rows, Split, steered
+from train.steering import STEERED, Rows, Split, steered
 from train.trained import Trained, colored, load, opened
 
 BATCH = 32
@@ -26,14 +27,22 @@ MOST = 2000  # pairs: 1.5 GB at 128 px, whose intervals are narrow enough to tel
 
 
 def evaluate(
-    run: Path, shards: Path, split: str = "validation", *, lines: str | None = None, most: int = MOST, seed: int = 0
+    run: Path,
+    shards: Path,
+    split: str = "validation",
+    *,
+    lines: str | None = None,
+    most: int = MOST,
+    seed: int = 0,
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, Any]:
     """Colour a split with its true tags, with none, and with those of pictures of other families; compare with truth.
 
     `run` is a run folder, or a model in it. `lines` is the line style, the first one stored unless given. Of a split
     of more than `most` pairs, whole families are chosen by hash, so that memory grows with `most` alone. Differences
-    carry 95 % bootstrap intervals over families. A figure that does not apply is None. Raises RunError if the split is
-    empty, the shards have another vocabulary, or no such style.
+    carry 95 % bootstrap intervals over families. A figure that does not apply is None. `tell` hears how many pictures
+    are coloured, of how many at most. Raises RunError if the split is empty, the shards have another vocabulary, or no
+    such style.
     """
     trained = load(run)
     pairs = Pairs(shards, split)
@@ -45,7 +54,8 @@ def evaluate(
     if style not in pairs.index.lines:
         raise RunError(f"{shards} has no lines by {style}: choose of {', '.join(pairs.index.lines)}")
     numbers = sample(pairs.families, most, seed)
-    work = _split(trained, pairs, numbers, pairs.index.lines.index(style))
+    total = len(numbers) * (1 + trained.config.tags * STEERED)
+    work = _split(trained, pairs, numbers, pairs.index.lines.index(style), lambda done: tell(done, total))
     true = work.paint(work.rows)
     both = list(zip(true, work.truths, strict=True))
     figures = {name: _mean([one(f, t) for f, t in both]) for name, one in metrics.FIGURES.items()}
@@ -72,17 +82,20 @@ def sample(families: list[str], most: int, seed: int) -> list[int]:
     return [number for number, name in enumerate(families) if name in kept]
 
 
-def _split(trained: Trained, pairs: Pairs, numbers: list[int], style: int) -> Split:
+def _split(trained: Trained, pairs: Pairs, numbers: list[int], style: int, tell: Callable[[int], None]) -> Split:
     blocks = [numbers[start : start + BATCH] for start in range(0, len(numbers), BATCH)]
     batches = [fixed_batch(pairs, block, style, trained.config.target) for block in blocks]
+    done = 0
 
     def paint(rows: Rows) -> list[Rgb]:
-        starts = np.cumsum([0, *(len(batch.lines) for batch in batches)])
-        made = (
-            colored(trained.model, batch, rows[at : at + len(batch.lines)])
-            for at, batch in zip(starts, batches, strict=False)
-        )
-        return [one for batch, fakes in zip(batches, made, strict=True) for one in _unpadded(fakes, batch.mask)]
+        nonlocal done
+        made: list[Rgb] = []
+        for batch in batches:
+            fakes = colored(trained.model, batch, rows[len(made) : len(made) + len(batch.lines)])
+            made += _unpadded(fakes, batch.mask)
+            tell(done + len(made))
+        done += len(made)
+        return made
 
     truths = [one for batch in batches for one in _unpadded(np.asarray(batch.colors), batch.mask)]
     rows = np.concatenate([np.asarray(batch.tags) for batch in batches])

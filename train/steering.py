@@ -13,6 +13,7 @@ import numpy.typing as npt
 from train import metrics
 from train.metrics import Family, Rgb
 
+STEERED = 4  # times that `steered` has a split coloured, at most
 Rows = npt.NDArray[np.float32]
 """(n, vocabulary) multi-hot."""
 

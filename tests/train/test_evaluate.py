@@ -68,8 +68,13 @@ def test_a_figure_of_a_sample_is_that_of_the_pairs_in_it(trained: Path, pairs32:
     assert few["ciede2000"] != figures["ciede2000"]
 
 
-def test_equal_calls_give_equal_figures(trained: Path, pairs32: Path, figures: dict[str, Any]) -> None:
-    assert evaluate(trained, pairs32, "train") == figures
+def test_equal_calls_give_equal_figures_and_tell_of_every_colouring(
+    trained: Path, pairs32: Path, figures: dict[str, Any]
+) -> None:
+    told: list[tuple[int, int]] = []
+    assert evaluate(trained, pairs32, "train", tell=lambda *shares: told.append(shares)) == figures
+    assert told == sorted(told)
+    assert {total for _, total in told} == {told[-1][0]} == {5 * figures["pairs"]}
 
 
 def test_a_generator_that_copies_the_truth_has_perfect_figures(
