@@ -121,12 +121,13 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def report(real: Hashes, largest: int, peers: Path | None) -> dict[str, Any]:
     """Ours at every size, others as far as they go, recall, growth, and the cost of additions."""
-    told: dict[str, Any] = {"real": len(real), "ours": [], "others": [], "growth": {}, "added": []}
+    told: dict[str, Any] = {"real": len(real), "ours": [], "others": [], "growth": {}, "growth_in_all": {}, "added": []}
     for radius in RADII:
         ours = [alone(measured, real, 10**power, radius, "ours", None) for power in range(LEAST, largest + 1)]
         told["ours"] += ours
         last, before = ours[-1]["cpu_seconds"], ours[-2]["cpu_seconds"]
         told["growth"][str(radius)] = log10(last / before) if len(ours) > 1 else None
+        told["growth_in_all"][str(radius)] = slope([one["cpu_seconds"] for one in ours])
         told["added"].append(alone(added, real, 10 ** min(largest, 6), radius))
         for power in range(LEAST, min(largest, BRUTE) + 1):
             told["others"] += [
@@ -135,6 +136,13 @@ def report(real: Hashes, largest: int, peers: Path | None) -> dict[str, Any]:
                 if what != "imagededup" or power == LEAST
             ]
     return told
+
+
+def slope(seconds: list[float]) -> float | None:
+    """Exponent of the growth over all powers of ten: least squares of the logarithms."""
+    if len(seconds) < 2:
+        return None
+    return float(np.polyfit(range(len(seconds)), np.log10(seconds), 1)[0])
 
 
 def beside(other: dict[str, Any], what: str, ours: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +173,7 @@ def main(dataset: Path, largest: int, peers: Path | None, as_json: bool) -> None
         )
     for one in result["added"]:
         click.echo(f"{NEW:,} added to {one['hashes']:,} within {one['radius']}: {one['ratio']:.3f} of all over again")
-    click.echo(f"growth exponent of the last tenfold: {result['growth']}")
+    click.echo(f"growth exponent of the last tenfold: {result['growth']}, over all: {result['growth_in_all']}")
 
 
 if __name__ == "__main__":
