@@ -145,10 +145,11 @@ def _transfer(
 ) -> None:
     """Note what stays, take away what lists it, copy what is due, delete what is no more, and list it again."""
     done = {name: digest for name, digest in listing.files.items() if name not in due}
+    unknown = dict.fromkeys([*stale, *due], "")
 
     def note() -> None:
-        # what is stale has no digest: it is to be deleted, by the next run if this one is killed
-        files = {**done, **dict.fromkeys(stale, "")}
+        # what has no digest may be there, and no run takes it for copied: one of something else deletes it
+        files = {**unknown, **done}
         places.write(target / JOURNAL, canonical_json({"listing": listing.digest, "files": files}))
 
     note()

@@ -108,6 +108,25 @@ def test_what_a_kill_left_to_be_deleted_is_deleted_by_the_next_run(
     assert tree(tmp_path / "copy") == tree(shard_folder)
 
 
+def test_a_copy_that_takes_the_place_of_a_broken_one_leaves_nothing_of_what_that_had_not_noted(
+    dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, files = copy._fetch, iter(range(4))
+
+    def short(source: Path, target: Path, name: str, digest: str) -> str:
+        if next(files, None) is None:
+            raise KeyboardInterrupt
+        return fetch(source, target, name, digest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(copy, "_fetch", short)
+        patched.setattr(copy, "THREADS", 1)
+        with pytest.raises(KeyboardInterrupt):
+            copy.copy(dataset, tmp_path / "copy")
+    copy.copy(shard_folder, tmp_path / "copy", replace=True)
+    assert tree(tmp_path / "copy") == tree(shard_folder)
+
+
 @pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes()[::-1]), Path.unlink])
 def test_a_file_that_is_not_what_the_listing_says_is_named_and_no_copy_passes_for_whole(
     whole: Path, store: object, tmp_path: Path, change: Callable[[Path], object]
