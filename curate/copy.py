@@ -74,6 +74,8 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]
         due = {name: one for name, one in listing.files.items() if name not in whole or held[name] != one}
         if due or _listing(target) != listing:
             _transfer(source, target, listing, due, sizes, [name for name in held if name not in listing.files])
+        else:
+            places.delete(target / JOURNAL)  # of a run that was killed once it had listed all
     return {"files": len(listing.files), "copied": len(due), "bytes": sum(sizes[name] for name in due)}
 
 
@@ -116,11 +118,11 @@ def _of(place: Path, here: Path) -> Iterator[None]:
 
 
 def _held_by(target: Path, listing: Listing, *, replace: bool) -> Mapping[str, str]:
-    """What an earlier copy left in a place, by what it noted or lists: digests by path, empty for what is to go."""
-    if places.there(target / JOURNAL):
-        wanted, files = _noted(target)
-    elif (found := _listing(target)) is not None:
+    """What an earlier copy left in a place, by what it lists or noted: digests by path, empty for what is to go."""
+    if (found := _listing(target)) is not None:  # a journal beside it is of a run killed before or after its work
         wanted, files = found.digest, found.files
+    elif places.there(target / JOURNAL):
+        wanted, files = _noted(target)
     else:
         there = places.entries(target) if places.there(target) else []
         if strangers := [one.name for one in there if one.name != hold.LOCK]:

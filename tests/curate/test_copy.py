@@ -127,6 +127,31 @@ def test_a_copy_that_takes_the_place_of_a_broken_one_leaves_nothing_of_what_that
     assert tree(tmp_path / "copy") == tree(shard_folder)
 
 
+def test_a_journal_beside_a_listing_is_taken_for_nothing(
+    dataset: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = places.delete
+
+    def broken(path: Path) -> None:
+        if path.name == JOURNAL:
+            raise KeyboardInterrupt
+        delete(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(copy, "NOTE_EVERY", 0)
+        patched.setattr(places, "delete", broken)
+        with pytest.raises(KeyboardInterrupt):
+            copy.copy(dataset, tmp_path / "copy")
+    changed = Path(shutil.copytree(tmp_path / "copy", tmp_path / "changed"))
+    assert copy.copy(dataset, tmp_path / "copy")["copied"] == 0
+    assert tree(tmp_path / "copy") == tree(dataset)
+    remove.remove(changed, ["1F408.png"])
+    before = tree(changed)
+    with pytest.raises(NurieError, match="holds something else, or an older copy"):
+        copy.copy(dataset, changed)
+    assert tree(changed) == before
+
+
 @pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes()[::-1]), Path.unlink])
 def test_a_file_that_is_not_what_the_listing_says_is_named_and_no_copy_passes_for_whole(
     whole: Path, store: object, tmp_path: Path, change: Callable[[Path], object]
