@@ -64,12 +64,12 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]
     if listing is None:
         told = f"holds neither {ledger.STATE} nor {INDEX}"
         raise NurieError(f"{source} is neither a dataset nor a shard folder ({told}): give one that `curate` made")
-    sizes = places.sizes(source)
+    sizes = places.sizes(source, listing.files)
     if lost := [name for name in listing.files if name not in sizes]:
         raise DamagedError(f"{source / lost[0]} is missing: see `curate verify`")
     with _held(target):
         held = _held_by(target, listing, replace=replace)
-        there = places.sizes(target)
+        there = places.sizes(target, held)
         whole = {name for name in held.keys() & there.keys() & sizes.keys() if there[name] == sizes[name]}
         due = {name: one for name, one in listing.files.items() if name not in whole or held[name] != one}
         if due or _listing(target) != listing:
