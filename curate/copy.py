@@ -60,6 +60,7 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]
         raise NurieError(f"{source} and {target} are both addresses: copy to a folder of this host first")
     if not places.remote(source):
         hold.check_free(source)
+        _check_apart(source, target)
     listing = _listing(source)
     if listing is None:
         told = f"holds neither {ledger.STATE} nor {INDEX}"
@@ -77,6 +78,15 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]
         else:
             places.delete(target / JOURNAL)  # of a run that was killed once it had listed all
     return {"files": len(listing.files), "copied": len(due), "bytes": sum(sizes[name] for name in due)}
+
+
+def _check_apart(source: Path, target: Path) -> None:
+    """A folder inside another would be a stranger there, which `verify` and some stages do not suffer."""
+    if places.remote(target):
+        return
+    here, there = source.resolve(), target.resolve()
+    if here != there and (here.is_relative_to(there) or there.is_relative_to(here)):
+        raise NurieError(f"of {source} and {target} one lies inside the other: give a folder elsewhere")
 
 
 @contextmanager

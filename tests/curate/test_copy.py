@@ -183,12 +183,16 @@ def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("mine")
+    (link := tmp_path / "link").symlink_to(dataset)
     bucket, none = places.parse("s3://bucket/x"), places.parse("s3://no-such-bucket/x")
     cases = [
         (bucket, places.parse("s3://bucket/y"), "are both addresses: copy to a folder of this host first"),
         (tmp_path / "mine", tmp_path / "x", "is neither a dataset nor a shard folder"),
         (tmp_path / "nowhere", tmp_path / "x", "is neither a dataset nor a shard folder"),
         (dataset, tmp_path / "mine", r"holds other files \(diary.txt\): give a new or empty place"),
+        (dataset, dataset / "removed", "one lies inside the other: give a folder elsewhere"),
+        (dataset, link / "copy", "one lies inside the other: give a folder elsewhere"),
+        (dataset, dataset.parent, "one lies inside the other: give a folder elsewhere"),
         (dataset, none, "cannot be written now"),
     ]
     for source, target, told in cases:
@@ -198,3 +202,4 @@ def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
     with pytest.raises(NurieError, match=r"s3://bucket/x.* now .*: see that its store answers"):
         copy.copy(dataset, bucket)
     assert set(tree(tmp_path)) == {"mine/diary.txt"}
+    assert not (dataset / "removed").exists()
