@@ -202,12 +202,23 @@ def _fetch(source: Path, target: Path, name: str, digest: str) -> str:
             found.update(piece)
             file.write(piece)
         if found.hexdigest() != digest:
-            raise DamagedError(f"{source / name} has other bytes than its listing says: see `curate verify`")
+            raise _torn(source / name)
     return name
 
 
 def _put(source: Path, target: Path, name: str, digest: str) -> str:
-    if sha256(source / name) != digest:
-        raise DamagedError(f"{source / name} has other bytes than its listing says: see `curate verify`")
-    places.put(source / name, target / name)
+    """Send a file, which is read twice: to see that it is what it should be, and to be sent."""
+    path = source / name
+    before = path.stat()
+    if sha256(path) != digest:
+        raise _torn(path)
+    places.put(path, target / name)
+    after = path.stat()
+    if any(getattr(before, one) != getattr(after, one) for one in ("st_dev", "st_ino", "st_size", "st_mtime_ns")):
+        raise DamagedError(f"{path} was changed while it was sent: run this command again once nothing writes it")
     return name
+
+
+def _torn(path: Path) -> DamagedError:
+    remedy = "delete it there, and copy it there again" if places.remote(path) else "see `curate verify`"
+    return DamagedError(f"{path} has other bytes than its listing says: {remedy}")

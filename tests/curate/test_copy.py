@@ -177,6 +177,39 @@ def test_a_file_that_is_not_what_the_listing_says_is_named_and_no_copy_passes_fo
             copy.copy(target, tmp_path / "other")
 
 
+def test_a_file_that_changes_while_it_is_sent_makes_no_copy_that_passes_for_whole(
+    shard_folder: Path, store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changing, there = Path(shutil.copytree(shard_folder, tmp_path / "changing")), places.parse("s3://bucket/copy")
+    put = places.put
+
+    def late(source: Path, path: Path) -> None:
+        if source.name == "tags.txt":
+            source.with_name("new").write_bytes(source.read_bytes()[::-1])
+            source.with_name("new").replace(source)
+        put(source, path)
+
+    monkeypatch.setattr(places, "put", late)
+    with pytest.raises(DamagedError, match=r"tags\.txt was changed while it was sent: run this command again"):
+        copy.copy(changing, there)
+    with pytest.raises(NurieError, match="is neither"):
+        copy.copy(there, tmp_path / "back")
+
+
+def test_a_file_that_rots_in_a_store_is_told_with_what_mends_it(
+    shard_folder: Path, store: object, tmp_path: Path, tree: Tree
+) -> None:
+    there = places.parse("s3://bucket/copy")
+    copy.copy(shard_folder, there)
+    places.write(there / "tags.txt", (shard_folder / "tags.txt").read_bytes()[::-1])
+    with pytest.raises(DamagedError, match="other bytes than its listing says: delete it there, and copy it there"):
+        copy.copy(there, tmp_path / "back")
+    places.delete(there / "tags.txt")
+    assert copy.copy(shard_folder, there)["copied"] == 1
+    copy.copy(there, tmp_path / "back")
+    assert tree(tmp_path / "back") == tree(shard_folder)
+
+
 def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
     dataset: Path, store: subprocess.Popen[bytes], tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
