@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from curate import hold, ledger, places, progress
@@ -28,6 +30,7 @@ from curate.errors import DamagedError, DatasetError, NurieError
 JOURNAL = ".copying.json"
 THREADS = 8  # files on their way at once: a store answers each in tens of milliseconds
 NOTE_EVERY = 10.0  # s of work that a kill may cost
+NOTE_SHARE = 20  # times longer than to note takes, if that is more: a million files' take 100 MB
 BUFFER = 1 << 20  # bytes
 
 
@@ -164,41 +167,91 @@ def _transfer(
         files = {**unknown, **done}
         places.write(target / JOURNAL, canonical_json({"listing": listing.digest, "files": files}))
 
-    note()
+    every = max(NOTE_EVERY, NOTE_SHARE * _seconds(note))
     for name in (ledger.STATE, INDEX):
         places.delete(target / name)
     send = partial(_put if places.remote(target) else _fetch, source, target)
     noted = time.monotonic()
-    with progress.reading("copy", sum(sizes[name] for name in due)) as bar, _threads() as pool:
-        for name in pool.map(send, due, due.values()):
+    with progress.reading("copy", sum(sizes[name] for name in due)) as bar, _threads() as (each, going):
+        for name in each(partial(send, going), due.items()):
             done[name] = due[name]
             bar.read(sizes[name])
-            if time.monotonic() - noted > NOTE_EVERY:
-                note()
+            if time.monotonic() - noted > every:
+                every = max(NOTE_EVERY, NOTE_SHARE * _seconds(note))
                 noted = time.monotonic()
-    for name in stale:
-        places.delete(target / name)
+        for _ in each(partial(_delete, target), ((name,) for name in stale)):
+            pass
+    if not places.remote(target):
+        _delete_empty(target, stale)
     places.write(target / listing.name, listing.told)
     places.delete(target / JOURNAL)
 
 
+def _seconds(call: Callable[[], None]) -> float:
+    started = time.monotonic()
+    call()
+    return time.monotonic() - started
+
+
+Each = Callable[[Callable[..., str], Iterable[tuple[str, ...]]], Iterator[str]]
+Going = Callable[[int], None]
+
+
+class _StoppedError(Exception):
+    """Another thread failed, or the command was stopped."""
+
+
 @contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """Of a block that fails: what has not begun is left."""
+def _threads() -> Iterator[tuple[Each, Going]]:
+    """What calls a function in threads, and what raises in them once the block has failed: nobody waits for them then.
+
+    Results come as they are done. Of a million calls only a few are handed over at a time, as each takes memory.
+    """
+    failed = threading.Event()
+
+    def each(call: Callable[..., str], given: Iterable[tuple[str, ...]]) -> Iterator[str]:
+        left, waiting = iter(given), set[Future[str]]()
+        while True:
+            waiting |= {pool.submit(call, *one) for one in islice(left, 4 * THREADS - len(waiting))}
+            if not waiting:
+                return
+            ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for one in sorted(ended, key=lambda one: one.exception() is not None):  # first what has come to something
+                yield one.result()
+
+    def going(_bytes: int) -> None:
+        if failed.is_set():
+            raise _StoppedError
+
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            yield pool
+            yield each, going
         except BaseException:
+            failed.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _fetch(source: Path, target: Path, name: str, digest: str) -> str:
+def _delete(target: Path, name: str) -> str:
+    places.delete(target / name)
+    return name
+
+
+def _delete_empty(target: Path, names: Iterable[str]) -> None:
+    """Delete the folders that deleted files have left empty: in shards they would be strangers."""
+    folders = {folder for name in names for folder in PurePosixPath(name).parents if folder.parts}
+    for folder in sorted(folders, reverse=True):
+        with suppress(OSError):
+            (target / folder).rmdir()
+
+
+def _fetch(source: Path, target: Path, going: Going, name: str, digest: str) -> str:
     """Bring a file here, under its name only once it is whole and what it should be."""
     found = hashlib.sha256()
     (target / name).parent.mkdir(parents=True, exist_ok=True)
     with places.opened(source / name) as data, atomic_write(target / name) as file:
         while piece := data.read(BUFFER):
+            going(len(piece))
             found.update(piece)
             file.write(piece)
         if found.hexdigest() != digest:
@@ -206,13 +259,13 @@ def _fetch(source: Path, target: Path, name: str, digest: str) -> str:
     return name
 
 
-def _put(source: Path, target: Path, name: str, digest: str) -> str:
+def _put(source: Path, target: Path, going: Going, name: str, digest: str) -> str:
     """Send a file, which is read twice: to see that it is what it should be, and to be sent."""
     path = source / name
     before = path.stat()
-    if sha256(path) != digest:
+    if sha256(path, going) != digest:
         raise _torn(path)
-    places.put(path, target / name)
+    places.put(path, target / name, going)
     after = path.stat()
     if any(getattr(before, one) != getattr(after, one) for one in ("st_dev", "st_ino", "st_size", "st_mtime_ns")):
         raise DamagedError(f"{path} was changed while it was sent: run this command again once nothing writes it")

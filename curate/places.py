@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,11 +163,14 @@ def write(path: Path, data: bytes) -> None:
         path.write_bytes(data)
 
 
-def put(source: Path, path: Path) -> None:
-    """Send a file of this host to a store. Raises NurieError if that fails."""
+def put(source: Path, path: Path, tell: Callable[[int], None]) -> None:
+    """Send a file of this host to a store. Raises NurieError if that fails, or `tell`, which hears of what is sent."""
+    from fsspec.callbacks import Callback  # noqa: PLC0415  # of an extra
+
     place: Any = path
     with _answering(path, "written"):
-        place.fs.put_file(str(source), place.path)
+        callback = Callback(hooks={"tell": lambda _size, value: tell(value)})
+        place.fs.put_file(str(source), place.path, callback=callback)
 
 
 def delete(path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -43,15 +46,16 @@ def test_a_copy_that_is_broken_off_anywhere_is_none_and_the_next_goes_on(
     whole: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copy, "NOTE_EVERY", 0)
+    monkeypatch.setattr(copy, "NOTE_SHARE", 0)
     monkeypatch.setattr(copy, "THREADS", 1)
     fetch, total = copy._fetch, len(tree(whole)) - 1
     copied: list[str] = []
 
-    def short(source: Path, target: Path, name: str, digest: str) -> str:
+    def short(*given: Any) -> str:
         if len(copied) == 2 * (sitting + 1):  # and so are all that come after it
             raise KeyboardInterrupt
-        copied.append(name)
-        return fetch(source, target, name, digest)
+        copied.append(given[-2])
+        return fetch(*given)
 
     monkeypatch.setattr(copy, "_fetch", short)
     for sitting in range(total):
@@ -77,6 +81,7 @@ def test_a_copy_of_something_else_takes_its_place_whole_once_that_is_asked_for(
     assert tree(tmp_path / "copy") == before
     copy.copy(shard_folder, tmp_path / "copy", replace=True)
     assert tree(tmp_path / "copy") == tree(shard_folder)
+    assert verify(tmp_path / "copy") == []
 
 
 def test_a_copy_brought_up_to_date_holds_nothing_of_what_opted_out(
@@ -113,10 +118,10 @@ def test_a_copy_that_takes_the_place_of_a_broken_one_leaves_nothing_of_what_that
 ) -> None:
     fetch, files = copy._fetch, iter(range(4))
 
-    def short(source: Path, target: Path, name: str, digest: str) -> str:
+    def short(*given: Any) -> str:
         if next(files, None) is None:
             raise KeyboardInterrupt
-        return fetch(source, target, name, digest)
+        return fetch(*given)
 
     with monkeypatch.context() as patched:
         patched.setattr(copy, "_fetch", short)
@@ -139,6 +144,7 @@ def test_a_journal_beside_a_listing_is_taken_for_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr(copy, "NOTE_EVERY", 0)
+        patched.setattr(copy, "NOTE_SHARE", 0)
         patched.setattr(places, "delete", broken)
         with pytest.raises(KeyboardInterrupt):
             copy.copy(dataset, tmp_path / "copy")
@@ -163,6 +169,33 @@ def test_folders_that_are_links_to_another_disk_are_copied_and_copied_to(
     assert copy.copy(dataset, linked)["copied"] == 0
 
 
+def test_a_copy_that_is_stopped_waits_for_no_file_to_end(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = threading.Event()
+
+    class Slow(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            started.set()
+            time.sleep(0.02)
+            buffer[:1] = b"x"
+            return 1
+
+    def wait(*_: object, **__: object) -> None:
+        started.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(copy, "BUFFER", 1)
+    monkeypatch.setattr(copy, "wait", wait)
+    monkeypatch.setattr(places, "opened", lambda _path: io.BufferedReader(Slow(), 1))
+    with pytest.raises(KeyboardInterrupt):
+        copy.copy(dataset, tmp_path / "copy")
+    assert {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()} == {JOURNAL}
+
+
 @pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes()[::-1]), Path.unlink])
 def test_a_file_that_is_not_what_the_listing_says_is_named_and_no_copy_passes_for_whole(
     whole: Path, store: object, tmp_path: Path, change: Callable[[Path], object]
@@ -183,11 +216,11 @@ def test_a_file_that_changes_while_it_is_sent_makes_no_copy_that_passes_for_whol
     changing, there = Path(shutil.copytree(shard_folder, tmp_path / "changing")), places.parse("s3://bucket/copy")
     put = places.put
 
-    def late(source: Path, path: Path) -> None:
+    def late(source: Path, path: Path, tell: Callable[[int], None]) -> None:
         if source.name == "tags.txt":
             source.with_name("new").write_bytes(source.read_bytes()[::-1])
             source.with_name("new").replace(source)
-        put(source, path)
+        put(source, path, tell)
 
     monkeypatch.setattr(places, "put", late)
     with pytest.raises(DamagedError, match=r"tags\.txt was changed while it was sent: run this command again"):
