@@ -145,12 +145,15 @@ def sizes(folder: Path, names: Collection[str]) -> dict[str, int]:
     """Bytes of each of some files below a folder that is there, be it by a link. Raises as `read` does."""
     if not remote(folder):
         return {name: (folder / name).stat().st_size for name in names if (folder / name).is_file()}
-    place, found = cast("Any", folder), {}
+    place: Any = folder
+    below = len(place.path.strip("/")) + 1
     with _answering(folder), suppress(FileNotFoundError):
         found = place.fs.find(place.path, detail=True)
-    below = len(place.path.strip("/")) + 1
-    told = {str(name).strip("/")[below:]: one["size"] for name, one in found.items()}
-    return {name: told[name] for name in names if name in told}
+        told = {str(name).strip("/")[below:]: (name, one.get("size")) for name, one in found.items()}
+        asked = {name: told[name] for name in names if name in told}
+        # a web server's listing tells no sizes
+        return {name: place.fs.size(at) if size is None else size for name, (at, size) in asked.items()}
+    return {}
 
 
 def write(path: Path, data: bytes) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import io
 import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -241,6 +243,19 @@ def test_a_file_that_rots_in_a_store_is_told_with_what_mends_it(
     assert copy.copy(shard_folder, there)["copied"] == 1
     copy.copy(there, tmp_path / "back")
     assert tree(tmp_path / "back") == tree(shard_folder)
+
+
+def test_a_web_server_whose_listing_tells_no_sizes_is_copied_from(
+    shard_folder: Path, tmp_path: Path, tree: Tree
+) -> None:
+    serving = partial(http.server.SimpleHTTPRequestHandler, directory=str(shard_folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serving) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = places.parse(f"http://127.0.0.1:{server.server_port}/")
+        told = [copy.copy(address, tmp_path / "copy") for _ in range(2)]
+        server.shutdown()
+    assert [one["copied"] for one in told] == [len(tree(shard_folder)) - 1, 0]
+    assert tree(tmp_path / "copy") == tree(shard_folder)
 
 
 def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
