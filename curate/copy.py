@@ -28,6 +28,7 @@ from curate.durable import atomic_write, canonical_json
 from curate.errors import DamagedError, DatasetError, NurieError
 
 JOURNAL = ".copying.json"
+OURS = {hold.LOCK, f".{JOURNAL}.tmp"}  # what a run that was killed at its start leaves
 THREADS = 8  # files on their way at once: a store answers each in tens of milliseconds
 NOTE_EVERY = 10.0  # s of work that a kill may cost
 NOTE_SHARE = 20  # times longer than to note takes, if that is more: a million files' take 100 MB
@@ -138,7 +139,7 @@ def _held_by(target: Path, listing: Listing, *, replace: bool) -> Mapping[str, s
         wanted, files = _noted(target)
     else:
         there = places.entries(target) if places.there(target) else []
-        if strangers := [one.name for one in there if one.name != hold.LOCK]:
+        if strangers := [one.name for one in there if one.name not in OURS]:
             raise NurieError(f"{target} holds other files ({strangers[0]}): give a new or empty place")
         return {}
     if wanted != listing.digest and not replace:

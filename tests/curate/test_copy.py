@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -196,6 +197,19 @@ def test_a_copy_that_is_stopped_waits_for_no_file_to_end(
     with pytest.raises(KeyboardInterrupt):
         copy.copy(dataset, tmp_path / "copy")
     assert {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()} == {JOURNAL}
+
+
+def test_a_copy_that_was_killed_in_its_first_note_goes_on(
+    dataset: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", lambda *_, **__: None)  # as of a process that is no more
+        patched.setattr(Path, "replace", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            copy.copy(dataset, tmp_path / "copy")
+    assert tree(tmp_path / "copy").keys() == {".lock", f".{JOURNAL}.tmp"}
+    copy.copy(dataset, tmp_path / "copy")
+    assert tree(tmp_path / "copy") == tree(dataset)
 
 
 @pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes()[::-1]), Path.unlink])
