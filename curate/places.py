@@ -33,7 +33,7 @@ class Entry:
 
 
 def parse(address: str) -> Path:
-    """A local folder, or a universal_pathlib.UPath, which is walked and read in the same way.
+    """A local folder, as of file:// too, or a universal_pathlib.UPath, which is walked and read in the same way.
 
     Raises MissingExtraError, or SourceError for an address of a kind that nothing here can read.
     """
@@ -50,7 +50,7 @@ def parse(address: str) -> Path:
         raise SourceError(
             f"{address} cannot be read ({error}): install what reads it, or mount it as a folder"
         ) from None
-    return cast("Path", place)
+    return Path(place.path) if place.protocol in {"file", "local"} else cast("Path", place)
 
 
 def remote(path: Path) -> bool:

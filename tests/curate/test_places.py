@@ -100,6 +100,10 @@ def test_a_file_that_is_gone_from_a_bucket_costs_that_file_alone(bucket: object,
         parse_sources(["s3://bucket/other"])
 
 
+def test_an_address_of_this_host_is_its_folder(tmp_path: Path) -> None:
+    assert places.parse(f"file://{tmp_path}/a b#c") == tmp_path / "a b#c"
+
+
 def test_addresses_that_nothing_reads_and_datasets_in_stores_are_refused_in_a_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
