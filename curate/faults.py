@@ -29,6 +29,8 @@ REMEDIES = {
     errno.EPERM: "change its permissions or give another",
     errno.EFBIG: "raise the limit of file sizes (ulimit -f) or give a folder on another disk",
     errno.EMFILE: "raise the limit of open files (ulimit -n) or give fewer --workers",
+    errno.EEXIST: "give another name for the folder, or move this file elsewhere",
+    errno.ENOTDIR: "give another name for the folder, or move elsewhere the file that stands in its path",
     errno.EIO: "see to the disk, or give a folder on another",
 }
 """By the system's number of a fault: what to do before the command is run again."""

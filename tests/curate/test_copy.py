@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import io
+import re
 import shutil
 import subprocess
 import threading
@@ -15,8 +16,10 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
+from click.testing import CliRunner
 
 from curate import copy, ledger, places, remove
+from curate.cli import main
 from curate.copy import JOURNAL
 from curate.errors import DamagedError, NurieError
 from curate.verify import verify
@@ -270,6 +273,14 @@ def test_a_web_server_whose_listing_tells_no_sizes_is_copied_from(
         server.shutdown()
     assert [one["copied"] for one in told] == [len(tree(shard_folder)) - 1, 0]
     assert tree(tmp_path / "copy") == tree(shard_folder)
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_with_what_to_do(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for target, told in ((tmp_path / "file", "move this file"), (tmp_path / "file" / "x", "that stands in its path")):
+        result = CliRunner().invoke(main, ["copy", str(dataset), str(target)])
+        assert result.exit_code == 1
+        assert re.fullmatch(rf"Error: {target}: .*: give another name .*{told}.*, then run .*\n", result.stderr)
 
 
 def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
