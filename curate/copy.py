@@ -8,48 +8,28 @@ new, and one that was killed goes on.
 from __future__ import annotations
 
 import hashlib
-import json
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from curate import hold, ledger, places, progress
-from curate.contract import INDEX, is_below, read_index
+from curate.contract import INDEX
 from curate.digests import sha256
 from curate.durable import atomic_write, canonical_json
-from curate.errors import DamagedError, DatasetError, NurieError
+from curate.errors import DamagedError, NurieError
+from curate.listing import JOURNAL, Listing, listed, noted
 
-JOURNAL = ".copying.json"
 OURS = {hold.LOCK, f".{JOURNAL}.tmp"}  # what a run that was killed at its start leaves
 THREADS = 8  # files on their way at once: a store answers each in tens of milliseconds
 NOTE_EVERY = 10.0  # s of work that a kill may cost
 NOTE_SHARE = 20  # times longer than to note takes, if that is more: a million files' take 100 MB
 BUFFER = 1 << 20  # bytes
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a whole dataset or shard folder says that it holds."""
-
-    name: str
-    """The file that says it."""
-    told: bytes
-    """Its bytes."""
-    files: Mapping[str, str]
-    """SHA-256 by path."""
-
-    @property
-    def digest(self) -> str:
-        """Of all that it says."""
-        return hashlib.sha256(self.told).hexdigest()
 
 
 def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]:
@@ -65,7 +45,7 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]
     if not places.remote(source):
         hold.check_free(source)
         _check_apart(source, target)
-    listing = _listing(source)
+    listing = listed(source)
     if listing is None:
         told = f"holds neither {ledger.STATE} nor {INDEX}"
         raise NurieError(f"{source} is neither a dataset nor a shard folder ({told}): give one that `curate` made")
@@ -77,7 +57,7 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]
         there = places.sizes(target, held)
         whole = {name for name in held.keys() & there.keys() & sizes.keys() if there[name] == sizes[name]}
         due = {name: one for name, one in listing.files.items() if name not in whole or held[name] != one}
-        if due or _listing(target) != listing:
+        if due or listed(target) != listing:
             _transfer(source, target, listing, due, sizes, [name for name in held if name not in listing.files])
         else:
             places.delete(target / JOURNAL)  # of a run that was killed once it had listed all
@@ -104,39 +84,12 @@ def _held(target: Path) -> Iterator[None]:
         yield
 
 
-def _listing(place: Path) -> Listing | None:
-    """What a place says it holds, if that is a dataset or shard folder. Raises NurieError for one not finished."""
-    name = next((name for name in (ledger.STATE, INDEX) if places.there(place / name)), None)
-    if name is None:
-        return None
-    told = places.read(place / name)
-    with tempfile.TemporaryDirectory() as folder:  # where what reads and checks it finds it
-        here = Path(folder)
-        (here / name).write_bytes(told)
-        with _of(place, here):
-            if name == INDEX:
-                return Listing(name, told, {path: file.sha256 for path, file in read_index(here).files.items()})
-            state = ledger.peek_state(here)
-    if "counts" not in state:
-        raise DatasetError(f"{place} is not finished: run `curate extract` again")
-    return Listing(name, told, state["parts"])
-
-
-@contextmanager
-def _of(place: Path, here: Path) -> Iterator[None]:
-    """Errors tell of the place, not of where its listing was looked at."""
-    try:
-        yield
-    except NurieError as error:
-        raise type(error)(str(error).replace(str(here), str(place))) from None
-
-
 def _held_by(target: Path, listing: Listing, *, replace: bool) -> Mapping[str, str]:
     """What an earlier copy left in a place, by what it lists or noted: digests by path, empty for what is to go."""
-    if (found := _listing(target)) is not None:  # a journal beside it is of a run killed before or after its work
+    if (found := listed(target)) is not None:  # a journal beside it is of a run killed before or after its work
         wanted, files = found.digest, found.files
     elif places.there(target / JOURNAL):
-        wanted, files = _noted(target)
+        wanted, files = noted(target)
     else:
         there = places.entries(target) if places.there(target) else []
         if strangers := [one.name for one in there if one.name not in OURS]:
@@ -145,15 +98,6 @@ def _held_by(target: Path, listing: Listing, *, replace: bool) -> Mapping[str, s
     if wanted != listing.digest and not replace:
         raise NurieError(f"{target} holds something else, or an older copy: give another place, or --replace it")
     return files
-
-
-def _noted(target: Path) -> tuple[str, Mapping[str, str]]:
-    with suppress(ValueError, RecursionError, TypeError, KeyError, AttributeError):
-        noted = json.loads(places.read(target / JOURNAL))
-        wanted, files = noted["listing"], noted["files"]
-        if all(isinstance(one, str) for one in (wanted, *files.values())) and all(map(is_below, files)):
-            return wanted, files
-    raise DamagedError(f"{target / JOURNAL} is damaged: delete {target}, and copy again")
 
 
 def _transfer(
@@ -172,14 +116,14 @@ def _transfer(
     for name in (ledger.STATE, INDEX):
         places.delete(target / name)
     send = partial(_put if places.remote(target) else _fetch, source, target)
-    noted = time.monotonic()
+    began = time.monotonic()
     with progress.reading("copy", sum(sizes[name] for name in due)) as bar, _threads() as (each, going):
         for name in each(partial(send, going), due.items()):
             done[name] = due[name]
             bar.read(sizes[name])
-            if time.monotonic() - noted > every:
+            if time.monotonic() - began > every:
                 every = max(NOTE_EVERY, NOTE_SHARE * _seconds(note))
-                noted = time.monotonic()
+                began = time.monotonic()
         for _ in each(partial(_delete, target), ((name,) for name in stale)):
             pass
     if not places.remote(target):

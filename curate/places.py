@@ -43,6 +43,8 @@ def parse(address: str) -> Path:
         from upath import UPath  # noqa: PLC0415  # an extra
     except ImportError:
         raise MissingExtraError(f"reading {address}", "s3") from None
+    if "//" in address.partition("://")[2].strip("/"):  # UPath and stores do not agree on what that is
+        raise SourceError(f"{address} names a folder without a name: write / once")
     try:
         place = UPath(address, use_listings_cache=False)
         place.fs  # noqa: B018  # it is made when first asked for

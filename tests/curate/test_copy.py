@@ -20,8 +20,8 @@ from click.testing import CliRunner
 
 from curate import copy, ledger, places, remove
 from curate.cli import main
-from curate.copy import JOURNAL
 from curate.errors import DamagedError, NurieError
+from curate.listing import JOURNAL
 from curate.verify import verify
 from tests.hosts import end
 

@@ -108,6 +108,8 @@ def test_addresses_that_nothing_reads_and_datasets_in_stores_are_refused_in_a_li
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match="names a folder without a name: write / once"):
+        places.parse("s3://bucket//art")
     with pytest.raises(SourceError, match=r"foo://x/y cannot be read .*: install what reads it, or mount it"):
         places.parse("foo://x/y")
     with pytest.raises(SystemExit, match="2"):
