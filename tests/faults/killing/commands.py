@@ -94,6 +94,8 @@ COMMANDS: Mapping[str, Command] = {
     "shard-webdataset": Command("dedupe", ("curate", *SHARD, *HERE, "--format", "webdataset")),
     "shard-imagefolder": Command("dedupe", ("curate", *SHARD, *HERE, "--format", "imagefolder")),
     "shard-dask": Command("dedupe", ("curate", *SHARD), cluster=True),
+    "copy": Command("shard", ("curate", "copy", "shards", "copy")),
+    "copy-over": Command("copy", ("curate", "copy", "dataset", "copy", "--replace")),
     "run": Command("", ("curate", "run", RECIPE, "--set", "extract.sources=art={art}", *LOCAL)),
     "fit": Command("shard", ("train", *FIT), made=without_time),
     "fit-fresh": Command("fit", ("train", *FIT, "--fresh"), ("train", *FIT), made=without_time),
