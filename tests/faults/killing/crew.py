@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.faults.killing.launch import Plan
-from tests.hosts import Hosts
+from tests.hosts import Hosts, end
 
 LEAST = 2  # workers
 
@@ -26,15 +26,17 @@ class Crew:
         self.times = 0
 
     def address(self, plan: Plan | None) -> str:
-        """Of a scheduler that lives and has workers; those that are started now die as planned."""
+        """Of a scheduler that lives and has workers, which die as planned; those of an earlier plan are replaced."""
         if self.hosts is None or self.hosts.scheduler.poll() is not None:
             self.times += 1
             folder = self.folder / str(self.times)
             folder.mkdir()
             self.hosts = Hosts(folder, self.stack)
         inside = [sys.executable, "-m", "tests.faults.killing.launch", json.dumps(asdict(plan))] if plan else []
-        alive = sum(worker.poll() is None for worker in self.hosts.workers)
-        for _ in range(LEAST - alive):
+        alive = [worker for worker in self.hosts.workers if worker.poll() is None]
+        for worker in alive if plan else []:
+            end(worker)
+        for _ in range(LEAST if plan else LEAST - len(alive)):
             self.hosts.start_worker(inside=inside)
         return self.hosts.address
 

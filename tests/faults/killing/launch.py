@@ -25,6 +25,7 @@ from typing import Any
 
 RECORD = 160  # bytes of a line of the journal
 DRAWN = re.compile("[0-9a-f]{32}")  # at random, as attempts are named, or ids
+ATTEMPT = re.compile("\\.[0-9a-f]{32}\\.tmp$")
 NUMBERS = re.compile("[0-9A-F]+(-[0-9A-F]+)*")  # of parts and steps, and OpenMoji's names
 BEGUN = "begun"  # the first line: from here on the command is ready for signals
 
@@ -87,10 +88,13 @@ class Journal:
 
 
 def changes(journal: Path) -> list[str]:
-    """The kinds of the changes that a journal holds, in order: numbers and names drawn at random are made alike."""
+    """The kinds of the changes that a journal holds, in order: numbers and names drawn at random are made alike.
+
+    The temporary files of attempts on a cluster are those of local workers, which draw no names for them.
+    """
     data = journal.read_bytes()
     lines = [data[start : start + RECORD].decode().strip() for start in range(0, len(data), RECORD)]
-    return [NUMBERS.sub("#", DRAWN.sub("#", " ".join(line.split()))) for line in lines]
+    return [NUMBERS.sub("#", DRAWN.sub("#", ATTEMPT.sub(".tmp", " ".join(line.split())))) for line in lines]
 
 
 def at(path: Any, folder: int | None = None) -> str:
