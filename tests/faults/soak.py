@@ -2,9 +2,10 @@
 
 Rounds go in twos, as a user works: one on fresh folders, whose dataset and shards must have the bytes of the first
 ones; then one on the same folders, where extract and shard find all done, dedupe decides anew and fit goes on. The
-stages of curate run in this process, which tells after each round what it holds: anonymous memory, once what allocators
-keep and nobody uses is given back, open files, threads, processes, temporary files. Each fit is a command in a process of its own, as TensorFlow asks for (see README.md), and
-its peak is told. It fails if any of them grew after the first rounds, which load and fill what is kept for good.
+stages of curate run in this process, which tells after each round what it holds: open files, threads, processes,
+temporary files, and anonymous memory, once what allocators keep and nobody uses is given back. Each fit is a command in
+a process of its own, as TensorFlow asks for (see README.md), and its peak is told. It fails if any of them grew after
+the first rounds, which load and fill what is kept for good.
 
 Every round is a line of the tally, a file of JSON lines: run again with the same one, the minutes go on from there, in
 a new process, whose growth is told by its own rounds.
