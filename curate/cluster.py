@@ -33,6 +33,7 @@ PATIENCE = 60.0  # s to wait for a worker where there is none: as long as a job 
 TICK = 2.0  # s between two looks at the cluster while a result is awaited; its own news of workers is as old
 ADDRESS = re.compile(r"(tcp|tls)://[^/]+:[0-9]+/?")
 IN_FLIGHT = 3  # futures a thread of a worker
+COMING = {"pending", "finished", "lost"}  # lost with the worker that held it, one is made again by the scheduler
 DECISIVE = (
     "numpy",
     "opencv-python-headless",
@@ -138,7 +139,7 @@ class Cluster:
     def _result(self, future: Any) -> list[Any]:
         """Its results, once it is done; not awaited for ever, if there is nobody to work on it."""
         alone_since = time.monotonic()
-        while self.client.status == "running" and future.status in {"pending", "finished"}:
+        while self.client.status == "running" and future.status in COMING:
             try:
                 future.exception(timeout=TICK)
                 if future.status == "finished":

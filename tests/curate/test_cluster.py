@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Timer
+from threading import Thread, Timer
 from typing import Any
 
 import pytest
@@ -163,6 +163,35 @@ def dying(worker: subprocess.Popen[bytes]) -> Iterator[None]:
     Timer(1, worker.kill).start()
     yield
     assert worker.wait() == -signal.SIGKILL
+
+
+def wait_or_take_time(task: tuple[int, Path]) -> int:
+    """The first waits for its folder; the others take no time before there is a folder beside, and a second after."""
+    number, folder = task
+    while number == 0 and not folder.exists():
+        time.sleep(0.02)
+    if number and folder.with_name("late").exists():
+        time.sleep(1)
+    return number
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_results_that_go_with_the_worker_that_held_them_are_made_again(how: signal.Signals, tmp_path: Path) -> None:
+    with hosts(tmp_path / "hosts", 2) as one, connected(one, 2, least=1) as found:
+
+        def lose() -> None:
+            while not (holds := [worker for worker, keys in found.client.has_what().items() if len(keys) == 3]):
+                time.sleep(0.02)
+            (tmp_path / "late").mkdir()
+            os.kill(found.client.run(os.getpid)[holds[0]], how)
+            while found.client.scheduler_info()["n_workers"] > 1:
+                time.sleep(0.02)
+            (tmp_path / "first").mkdir()
+
+        (losing := Thread(target=lose)).start()
+        results = list(found.run(wait_or_take_time, [(number, tmp_path / "first") for number in range(4)], 1))
+        losing.join()
+    assert results == [0, 1, 2, 3]
 
 
 @dataclass
