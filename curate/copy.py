@@ -46,6 +46,8 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]
         hold.check_free(source)
         _check_apart(source, target)
     listing = listed(source)
+    if listing is None and places.there(source / JOURNAL):
+        raise NurieError(f"{source} is a copy that was broken off: copy to it again first")
     if listing is None:
         told = f"holds neither {ledger.STATE} nor {INDEX}"
         raise NurieError(f"{source} is neither a dataset nor a shard folder ({told}): give one that `curate` made")
