@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from curate.durable import write_sealed
 from train import run as training
-from train import schedule, snapshots, trained
+from train import schedule, sitting, snapshots, trained
 from train.config import Config, override
 from train.data import training_batches
 from train.errors import RunError
@@ -124,7 +124,7 @@ def test_the_comparison_would_see_a_resume_that_began_the_data_anew(
 ) -> None:
     run = killed()
     anew = lambda pairs, size, choices, _: training_batches(pairs, size, choices, 0)  # noqa: E731  # used once
-    monkeypatch.setattr(training, "training_batches", anew)
+    monkeypatch.setattr(sitting, "training_batches", anew)
     fit(pairs32, run, config, Length(steps=STEPS), tell=silent)
     assert not equal(tensors(run), tensors(unbroken))
 
