@@ -113,7 +113,7 @@ def swap(split: Split, true: list[Rgb]) -> dict[str, float] | None:
             rows[number, split.color_tags] = split.rows[other, split.color_tags]
             if (rows[number] != split.rows[number]).any():
                 pairs.append((number, other))
-    changed = split.paint(rows)
+    changed = split.paint(rows) if pairs else []
     figures = [
         one
         for number, other in pairs

@@ -76,6 +76,7 @@ def peak(command: Sequence[str], visit: Callable[[str], None] | None = None, **o
             process.wait()
         finally:
             process.kill()  # if the visit failed
+            process.wait()
             ended.set()
             watching.join()
         told.seek(0)
