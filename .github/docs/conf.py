@@ -15,3 +15,5 @@ html_theme = "furo"
 html_title = "nurie"
 html_show_sphinx = False
 html_theme_options = {"top_of_page_buttons": []}
+html_static_path = ["reach.js"]
+html_js_files = [("reach.js", {"defer": "defer"})]

@@ -1,0 +1,15 @@
+// What the theme leaves undone for keyboards and screen readers: headings of the sidebar have no level, its two sidebars
+// no names, and what scrolls sideways cannot be reached.
+for (const heading of document.querySelectorAll("[role=heading]:not([aria-level])")) heading.ariaLevel = "2"
+document.querySelector(".sidebar-drawer")?.setAttribute("aria-label", "Pages")
+document.querySelector(".toc-drawer")?.setAttribute("aria-label", "On this page")
+
+function reach() {
+  for (const wide of document.querySelectorAll("pre, .table-wrapper")) {
+    if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0
+    else wide.removeAttribute("tabindex")
+  }
+}
+
+addEventListener("resize", reach)
+reach()
