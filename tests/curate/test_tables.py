@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from curate import extract, ledger, manifest, tables
 from curate.errors import DatasetError
 from curate.join import Join
 from curate.scan import Source, SourceFile, scan
+from curate.sidecar import Sidecar
 
 Tree = Callable[[Path], dict[str, bytes]]
 JSON = st.recursive(
@@ -46,9 +48,16 @@ def lines(*entries: object) -> str:
 
 def told(folder: Path) -> tuple[dict[str, tuple[str, ...]], int]:
     """Tags by path, of every file that becomes a row, and how many entries could not be read."""
-    join = Join()
-    found = {file.path: join.look_up(file) for file in scan([Source("s", folder)])}
-    return {path: () if one is None else one.tags for path, one in found.items()}, join.errors
+    with closing(Join()) as join:
+        found = {file.path: join.look_up(file) for file in scan([Source("s", folder)])}
+        return {path: () if one is None else one.tags for path, one in found.items()}, join.errors
+
+
+def joined(folder: Path, path: str) -> Sidecar | None:
+    """What tables say of one file."""
+    with closing(Join()) as join:
+        [found] = [join.look_up(file) for file in scan([Source("s", folder)]) if file.path == path]
+        return found
 
 
 def md5(path: Path) -> str:
@@ -91,7 +100,7 @@ def test_posts_say_the_same_in_every_format(pictures: Path, name: str) -> None:
         pq.write_table(pa.Table.from_pylist(posts), pictures / name)
     else:
         (pictures / name).write_text(lines(*posts))
-    [post] = [Join().look_up(file) for file in scan([Source("s", pictures)]) if file.path == "123.png"]
+    post = joined(pictures, "123.png")
     assert post is not None
     assert set(post.tags) == {"smile", "open_mouth", "artist:someone"}
     assert (post.rating, post.score) == ("g", 7)
@@ -132,14 +141,14 @@ def test_rows_with_too_many_or_too_few_columns_are_counted(pictures: Path) -> No
 
 def test_a_number_beyond_all_bounds_leaves_valid_json(pictures: Path) -> None:
     (pictures / "metadata.jsonl").write_text('{"file_name": "cat.png", "tags": "cat", "x": 1e999, "y": NaN}\n')
-    [found] = [Join().look_up(file) for file in scan([Source("s", pictures)]) if file.path == "cat.png"]
+    found = joined(pictures, "cat.png")
     assert found is not None
     assert dict(found.extra) == {"x": None, "y": None}
 
 
 def test_prose_is_no_list_of_tags_and_stays_beside_them(pictures: Path) -> None:
     (pictures / "metadata.jsonl").write_text(lines({"file_name": "cat.png", "text": "A cat, which sleeps."}))
-    [found] = [Join().look_up(file) for file in scan([Source("s", pictures)]) if file.path == "cat.png"]
+    found = joined(pictures, "cat.png")
     assert found is not None
     assert (found.tags, dict(found.extra)) == ((), {"text": "A cat, which sleeps."})
 
@@ -169,7 +178,7 @@ def test_the_nearest_table_speaks_first_and_the_later_of_two_entries_holds(pictu
         )
     )
     (pictures / "deep" / "metadata.jsonl").write_text(lines({"file_name": "apple.png", "tags": "near", "score": 2}))
-    [found] = [Join().look_up(file) for file in scan([Source("s", pictures)]) if file.path == "deep/apple.png"]
+    found = joined(pictures, "deep/apple.png")
     assert found is not None
     assert (found.tags, found.score) == (("near", "far"), 2)
 
@@ -260,9 +269,8 @@ def survives(folder: Path, name: str, data: bytes) -> None:
         rows = {file.path for file in scan([Source("s", folder)])}
         assert rows in ({"1.png"}, {"1.png", name})
         # even if it were taken for a table of either kind, nothing but these may be raised
-        join = Join()
-        join.look_up(SourceFile("s", "1.png", None, folder / "1.png", (), (folder / name,)))
-        join.close()
+        with closing(Join()) as join:
+            join.look_up(SourceFile("s", "1.png", None, folder / "1.png", (), (folder / name,)))
     finally:
         (folder / name).unlink()
 

@@ -62,7 +62,7 @@ class Guard:
         sys.addaudithook(self._hook)
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event in NEVER:
+        if event in NEVER and not self._is_ours(event, arguments):
             self.seen.append(event)
         elif event in SAID and self._writes(event, arguments):
             self.seen += [f"{event} {path}" for path in _paths(event, arguments) if not self._is_inside(path)]
@@ -70,6 +70,11 @@ class Guard:
     def _is_inside(self, path: str) -> bool:
         real = Path(os.path.realpath(Path(path).parent)) / Path(path).name  # the last part is what is written over
         return str(real) == "/dev/null" or any(f"{real}/".startswith(one) for one in self._inside)
+
+    @staticmethod
+    def _is_ours(event: str, arguments: tuple[Any, ...]) -> bool:
+        """Whether Python starts Python, as it does from 3.13 on for the process that draws SVGs."""
+        return event == "os.posix_spawn" and os.fsdecode(arguments[0]) == sys.executable
 
     @staticmethod
     def _writes(event: str, arguments: tuple[Any, ...]) -> bool:
