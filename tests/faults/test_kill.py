@@ -49,8 +49,8 @@ def test_a_shard_folder_is_the_same_after_a_worker_and_then_all_were_killed(benc
 
 
 def test_a_stopped_command_says_how_to_go_on_leaves_no_process_and_goes_on(bench: Bench) -> None:
-    write = change(bench, "extract", "write dataset/records")
-    interrupt = Death("time", "group", "SIGINT", seconds=0.1)  # at once: how long it would take hangs on the machine
+    begun, write = (change(bench, "extract", what) for what in ("mkdir dataset/pairs", "write dataset/records"))
+    interrupt = Death("change", "group", "SIGINT", number=begun, moment="after")
     dies(bench, "extract", interrupt, Death("change", "group", "SIGTERM", number=write, moment="within"))
 
 
