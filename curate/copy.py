@@ -20,16 +20,15 @@ from typing import Any
 
 from curate import hold, ledger, places, progress
 from curate.contract import INDEX
-from curate.digests import sha256
+from curate.digests import BUFFER, sha256
 from curate.durable import atomic_write, canonical_json
 from curate.errors import DamagedError, NurieError
-from curate.listing import JOURNAL, Listing, listed, noted
+from curate.listing import JOURNAL, Listing, listed, neither, noted
 
 OURS = {hold.LOCK, f".{JOURNAL}.tmp"}  # what a run that was killed at its start leaves
 THREADS = 8  # files on their way at once: a store answers each in tens of milliseconds
 NOTE_EVERY = 10.0  # s of work that a kill may cost
 NOTE_SHARE = 20  # times longer than to note takes, if that is more: a million files' take 100 MB
-BUFFER = 1 << 20  # bytes
 
 
 def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]:
@@ -49,17 +48,17 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]
     if listing is None and places.there(source / JOURNAL):
         raise NurieError(f"{source} is a copy that was broken off: copy to it again first")
     if listing is None:
-        told = f"holds neither {ledger.STATE} nor {INDEX}"
-        raise NurieError(f"{source} is neither a dataset nor a shard folder ({told}): give one that `curate` made")
+        raise neither(source)
     sizes = places.sizes(source, listing.files)
     if lost := [name for name in listing.files if name not in sizes]:
         raise DamagedError(f"{source / lost[0]} is missing: see `curate verify`")
-    with _held(target):
-        held = _held_by(target, listing, replace=replace)
+    with _alone(target):
+        found = listed(target)
+        held = _held(target, found, listing, replace=replace)
         there = places.sizes(target, held)
         whole = {name for name in held.keys() & there.keys() & sizes.keys() if there[name] == sizes[name]}
         due = {name: one for name, one in listing.files.items() if name not in whole or held[name] != one}
-        if due or listed(target) != listing:
+        if due or found != listing:
             _transfer(source, target, listing, due, sizes, [name for name in held if name not in listing.files])
         else:
             places.delete(target / JOURNAL)  # of a run that was killed once it had listed all
@@ -76,7 +75,7 @@ def _check_apart(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _held(target: Path) -> Iterator[None]:
+def _alone(target: Path) -> Iterator[None]:
     """A folder of this host is held against other runs; a store has no such locks."""
     if places.remote(target):
         yield
@@ -86,9 +85,9 @@ def _held(target: Path) -> Iterator[None]:
         yield
 
 
-def _held_by(target: Path, listing: Listing, *, replace: bool) -> Mapping[str, str]:
+def _held(target: Path, found: Listing | None, listing: Listing, *, replace: bool) -> Mapping[str, str]:
     """What an earlier copy left in a place, by what it lists or noted: digests by path, empty for what is to go."""
-    if (found := listed(target)) is not None:  # a journal beside it is of a run killed before or after its work
+    if found is not None:  # a journal beside it is of a run killed before or after its work
         wanted, files = found.digest, found.files
     elif places.there(target / JOURNAL):
         wanted, files = noted(target)

@@ -68,7 +68,7 @@ def _ordered(pairs: Pairs, count: int) -> Pairs:
 
 
 def _gathered(found: Iterable[Hashes]) -> Iterator[Hashes]:
-    """Pairs (m, 2) of values, some more than `GATHERED` at a time, the last ones fewer: each costs a pass of all."""
+    """Pairs (m, 2) of values, some more than `GATHERED` at a time, the last ones fewer: each may cost a pass of all."""
     held, count = [np.empty((0, 2), np.uint64)], 0
     for some in found:
         held.append(some)
@@ -82,8 +82,12 @@ def _gathered(found: Iterable[Hashes]) -> Iterator[Hashes]:
 def _distinct(hashes: Hashes) -> Hashes:
     """The distinct ones, in order; NumPy's `unique` hashes them, which takes twenty times as long as to sort them."""
     ordered = np.sort(hashes)
-    first = np.concatenate([np.ones(min(1, len(ordered)), np.bool_), ordered[1:] != ordered[:-1]])
-    return np.asarray(ordered[first], np.uint64)
+    return np.asarray(ordered[_first(ordered)], np.uint64)
+
+
+def _first(ordered: Hashes) -> npt.NDArray[np.bool_]:
+    """Which ones of sorted values are other than those before them."""
+    return np.concatenate([np.ones(min(1, len(ordered)), np.bool_), ordered[1:] != ordered[:-1]])
 
 
 def _in(values: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
@@ -145,7 +149,7 @@ def _placed(values: Hashes) -> tuple[Hashes, npt.NDArray[np.int64]]:
     """The distinct ones, in order, and which of them each is: by sorting, as looking up millions misses every cache."""
     order = np.argsort(values)
     ordered = values[order]
-    first = np.concatenate([np.ones(min(1, len(ordered)), np.bool_), ordered[1:] != ordered[:-1]])
+    first = _first(ordered)
     places = np.empty(len(values), np.int64)
     places[order] = np.cumsum(first) - 1
     return np.asarray(ordered[first], np.uint64), places

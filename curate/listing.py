@@ -52,6 +52,12 @@ def listed(place: Path) -> Listing | None:
     return Listing(name, told, state["parts"])
 
 
+def neither(place: Path) -> NurieError:
+    """What is wrong with a place that is no such folder."""
+    told = f"holds neither {ledger.STATE} nor {INDEX}"
+    return NurieError(f"{place} is neither a dataset nor a shard folder ({told}): give one that `curate` made")
+
+
 @contextmanager
 def _of(place: Path, here: Path) -> Iterator[None]:
     """Errors tell of the place, not of where its listing was looked at."""

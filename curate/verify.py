@@ -13,8 +13,9 @@ from curate.columns import KEY
 from curate.contract import INDEX, check_files, read_index, read_vocabulary
 from curate.digests import digests
 from curate.durable import SEAL, read_json
-from curate.errors import DamagedError, NurieError
+from curate.errors import DamagedError
 from curate.hold import LOCK
+from curate.listing import neither
 
 
 def verify(folder: Path) -> list[str]:
@@ -26,8 +27,7 @@ def verify(folder: Path) -> list[str]:
     kinds = {ledger.STATE: _dataset, INDEX: _shards}
     kind = next((name for name in kinds if (folder / name).is_file()), None)
     if kind is None:
-        told = f"holds neither {ledger.STATE} nor {INDEX}"
-        raise NurieError(f"{folder} is neither a dataset nor a shard folder ({told}): give one that `curate` made")
+        raise neither(folder)
     try:
         found = kinds[kind](folder)
         if not found and SEAL not in read_json(folder / kind):
