@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from curate import hed, resample
 from curate.decode import Rgb
+from curate.extremes import brightest, darkest
 
 Gray = npt.NDArray[np.uint8]
 """(height, width) uint8."""
@@ -38,8 +39,8 @@ def dilate(rgb: Rgb) -> Gray:
     would have hairlines. Source: PaintsChainer's first version (T. Yonetsuji, Qiita, 2016).
     """
     luma = gray(rgb)
-    difference = cv2.absdiff(cv2.dilate(luma, _window(reach(rgb))), luma)
-    return np.asarray(cv2.bitwise_not(difference), np.uint8)
+    bright = brightest(luma, reach(rgb))
+    return np.asarray(cv2.bitwise_not(cv2.subtract(bright, luma, dst=bright), dst=bright), np.uint8)
 
 
 def xdog(
@@ -97,7 +98,7 @@ def dodge(rgb: Rgb) -> Gray:
     editors, with a maximum filter for its blur.
     """
     luma = gray(rgb)
-    return np.asarray(cv2.divide(luma, cv2.dilate(luma, _window(reach(rgb))), scale=255), np.uint8)
+    return np.asarray(cv2.divide(luma, brightest(luma, reach(rgb)), scale=255), np.uint8)
 
 
 def contour(rgb: Rgb, weight: float = 0.35) -> Gray:
@@ -112,15 +113,14 @@ def contour(rgb: Rgb, weight: float = 0.35) -> Gray:
     """
     radius = reach(rgb)
     half = 5 * radius // 4
-    narrow, rest, wide = (_window(length) for length in (half, 2 * radius - half, 2 * radius))
     strokes, step = np.full(rgb.shape[:2], 255, np.uint8), np.zeros(rgb.shape[:2], np.uint8)
-    bright, other = np.empty_like(step), np.empty_like(step)  # used again and again: fresh memory takes half the time
-    channels = cv2.split(rgb)
+    bright, other, closed = (np.empty(step.shape, np.uint8) for _ in range(3))  # kept: fresh memory takes half the time
+    channels = [np.asarray(channel, np.uint8) for channel in cv2.split(rgb)]
     for channel in channels:
-        cv2.dilate(channel, narrow, dst=bright)
-        cv2.erode(cv2.dilate(bright, rest, dst=other), wide, dst=other)
-        cv2.min(strokes, cv2.divide(channel, other, dst=other, scale=255), dst=strokes)
-        cv2.max(step, cv2.subtract(bright, cv2.erode(channel, narrow, dst=other), dst=bright), dst=step)
+        brightest(channel, half, bright)
+        darkest(brightest(bright, 2 * radius - half, other), 2 * radius, closed)
+        cv2.min(strokes, cv2.divide(channel, closed, dst=closed, scale=255), dst=strokes)
+        cv2.max(step, cv2.subtract(bright, darkest(channel, half, other), dst=bright), dst=step)
     lines = cv2.min(strokes, cv2.convertScaleAbs(step, dst=step, alpha=-weight, beta=255), dst=step)
     if (color := pen(rgb, strokes)) is not None:
         near = (cv2.inRange(one, low, low + 2 * PEN_NEAR) for one, low in zip(channels, color - PEN_NEAR, strict=True))
@@ -168,11 +168,7 @@ def canny(rgb: Rgb, low: float = 50.0, high: float = 150.0) -> Gray:
     (IEEE PAMI 8, 1986).
     """
     edges = np.maximum.reduce([cv2.Canny(channel, low, high) for channel in cv2.split(rgb)])
-    return np.asarray(cv2.bitwise_not(cv2.dilate(edges, _window(reach(rgb) // 2))), np.uint8)
-
-
-def _window(radius: int) -> npt.NDArray[np.uint8]:
-    return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    return np.asarray(cv2.bitwise_not(brightest(edges, reach(rgb) // 2)), np.uint8)
 
 
 METHODS: dict[str, Callable[[Rgb], Gray]] = {

@@ -187,19 +187,29 @@ def _gray(flat: Any, found: Any) -> None:
 
 @compiled
 def _darker_than(gray: Any, limit: int) -> Any:
-    """Rows are read only as far as they can widen the box."""
+    """Columns are read only as far as they can widen the box."""
     height, width = gray.shape
-    top, left, bottom, right = height, width, 0, 0
-    for row in range(height):
+    top, bottom = 0, height
+    while top < height and not _any_darker(gray[top], limit):
+        top += 1
+    while bottom > top and not _any_darker(gray[bottom - 1], limit):
+        bottom -= 1
+    left, right = width, 0
+    for row in range(top, bottom):
         line = gray[row]
-        first = 0
-        while first < width and line[first] >= limit:
+        first, last = 0, width
+        while first < left and line[first] >= limit:
             first += 1
-        if first == width:
-            continue
-        last = width
         while last > right and line[last - 1] >= limit:
             last -= 1
-        top, bottom = min(top, row), row + 1
-        left, right = min(left, first), max(right, last)
-    return (top, left, bottom, right) if bottom else (0, 0, 0, 0)
+        left, right = first, last
+    return (top, left, bottom, right) if top < bottom else (0, 0, 0, 0)
+
+
+@compiled
+def _any_darker(line: Any, limit: int) -> Any:
+    """Whole vectors at once, as no value ends the search."""
+    least = np.uint8(255)
+    for x in range(len(line)):
+        least = min(least, line[x])
+    return least < limit

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from curate.decode import decode
+from curate.extremes import brightest, darkest
 from curate.lanczos import lanczos
 from curate.resample import area, darker_than, gray, luma
 
@@ -81,3 +82,14 @@ def test_the_box_of_what_is_darker_is_the_least(gray: np.ndarray, limit: int) ->
     rows, columns = np.nonzero(gray < limit)
     least = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1) if rows.size else (0, 0, 0, 0)
     assert darker_than(gray, limit) == least
+
+
+@given(grays, st.integers(1, 50))
+@example(np.random.default_rng(0).integers(0, 256, (90, 70), dtype=np.uint8)[5:, 7:], 9)  # no whole block of memory
+def test_the_brightest_and_darkest_around_are_those_of_opencvs_filters(gray: np.ndarray, radius: int) -> None:
+    window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    assert np.array_equal(brightest(gray, radius), cv2.dilate(gray, window))
+    assert np.array_equal(darkest(gray, radius), cv2.erode(gray, window))
+    into = np.full_like(gray, 77)
+    assert brightest(gray, radius, into) is into
+    assert np.array_equal(into, cv2.dilate(gray, window))
