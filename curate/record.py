@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from curate import alignment, hed, lineart, monochrome, optout, phash, places, resample, sidecar
 from curate.decode import Rgb, TooLargeError, decode
@@ -16,6 +15,7 @@ from curate.durable import canonical_json
 from curate.errors import DecodeError, NurieError, SidecarError
 from curate.lanczos import lanczos
 from curate.optout import OptOut
+from curate.png import png
 from curate.scan import SourceFile
 from curate.sidecar import Sidecar
 from curate.square import content_box, square
@@ -123,7 +123,7 @@ def _read(
     found, compared = _signatures(picture.rgb)
     row |= found | {"emptiness": phash.emptiness(color[box.rows, box.columns])}
     row |= _line_quality(drawn[options.lines[0]])
-    pixels = {"color": png(color[..., ::-1]), **{f"line_{method}": png(line) for method, line in drawn.items()}}
+    pixels = {"color": png(color), **{f"line_{method}": png(line) for method, line in drawn.items()}}
     place = [box.top, box.left, box.height, box.width]
     return row, {"id": row["id"], **pixels, **compared, "content_box": place}
 
@@ -175,7 +175,7 @@ def _signatures(rgb: Rgb) -> tuple[dict[str, Any], dict[str, bytes]]:
         "edge_hash": phash.edge_hash(view),
         "color_grid": phash.color_grid(view[in_view.rows, in_view.columns]),
     }
-    return columns, {"sketch": png(sketch, bilevel=True), "view": png(view[..., ::-1])}
+    return columns, {"sketch": png(sketch, bilevel=True), "view": png(view)}
 
 
 def _line_quality(line: lineart.Gray) -> dict[str, float]:
@@ -186,12 +186,3 @@ def _line_quality(line: lineart.Gray) -> dict[str, float]:
     faint = int((ink.astype(bool) & (line >= FAINT)).sum())
     ends = int((ink.astype(bool) & (neighbours <= 1)).sum())
     return {"line_ink": float(ink.mean()), "line_faint": faint / total, "line_gaps": ends / total}
-
-
-def png(pixels: npt.NDArray[np.uint8], *, bilevel: bool = False) -> bytes:
-    """PNG bytes of a BGR or gray picture; one bit a pixel if `bilevel`."""
-    flags = [cv2.IMWRITE_PNG_BILEVEL, 1] if bilevel else []
-    done, encoded = cv2.imencode(".png", pixels, flags)
-    if not done:
-        raise MemoryError("OpenCV could not encode a PNG")
-    return encoded.tobytes()

@@ -28,7 +28,7 @@ from curate import engine, ledger, lineart, phash
 from curate.decode import Rgb, decode
 from curate.extract import Options
 from curate.part import Task, extract_part
-from curate.record import png
+from curate.png import png
 from curate.sample import _drawings, svg_of
 from curate.scan import Source, scan
 from curate.square import square

@@ -11,18 +11,24 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from curate.png import png
 from train.errors import RunError
 from train.unpack import read_png, read_raw
 
 PICTURES = st.sampled_from([1, 3]).flatmap(lambda channels: arrays.arrays(np.uint8, (9, 9, channels)))
 
 
-@given(PICTURES)
-def test_a_png_of_opencv_and_raw_bytes_are_the_pixels_stored(pixels: npt.NDArray[np.uint8]) -> None:
+@given(PICTURES, st.booleans())
+def test_pngs_of_ours_and_opencvs_and_raw_bytes_are_the_pixels_stored(
+    pixels: npt.NDArray[np.uint8], flat: bool
+) -> None:
+    pixels = np.where(pixels < 250, 0, pixels) if flat else pixels
     channels = pixels.shape[2]
-    png = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
-    for found in (read_png(png, 9, channels), read_raw(pixels.tobytes(), 9, channels)):
-        np.testing.assert_array_equal(found, pixels)
+    ours = png(pixels if channels == 3 else pixels[..., 0])
+    opencvs = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    for data in (ours, opencvs):
+        np.testing.assert_array_equal(read_png(data, 9, channels), pixels)
+    np.testing.assert_array_equal(read_raw(pixels.tobytes(), 9, channels), pixels)
 
 
 @given(PICTURES, st.booleans())
@@ -35,12 +41,12 @@ def test_a_png_with_other_filters_is_read_alike(pixels: npt.NDArray[np.uint8], s
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_png_of_one_bit_is_black_and_white(channels: int) -> None:
     pixels = np.where(np.random.default_rng(0).random((9, 9, 1)) < 0.5, 0, 255).astype(np.uint8)
-    png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_BILEVEL, 1])[1].tobytes()
-    np.testing.assert_array_equal(read_png(png, 9, channels), np.repeat(pixels, channels, axis=2))
+    data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_BILEVEL, 1])[1].tobytes()
+    np.testing.assert_array_equal(read_png(data, 9, channels), np.repeat(pixels, channels, axis=2))
 
 
 def test_a_damaged_png_or_one_of_another_size_is_one_line() -> None:
-    png = cv2.imencode(".png", np.full((9, 9), 7, np.uint8))[1].tobytes()
-    for data, size in ((png, 8), (png[:50], 9)):
+    whole = png(np.full((9, 9), 7, np.uint8))
+    for data, size in ((whole, 8), (whole[:50], 9)):
         with pytest.raises(RunError, match="curate shard"):
             read_png(data, size, 1)
