@@ -86,7 +86,7 @@ class Drawn(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """A batch in NumPy: pixels are bytes, or after jitter floats in [-1, 1]."""
+    """A batch in NumPy: pixels are bytes."""
 
     lines: Any
     colors: Any
@@ -119,7 +119,7 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
             raise
 
     def batch(step: Any) -> Batch:
-        kinds = _kinds(own, pairs, choices)
+        kinds = _kinds(own, pairs)
         made = tf.numpy_function(read, [step, *_draw(step, own, places, pairs, choices)], [kind for _, kind in kinds])
         shaped = (tf.ensure_shape(one, shape) for one, (shape, _) in zip(made, kinds, strict=True))
         return _finish(step, Gathered(*shaped), choices)
@@ -160,13 +160,12 @@ def _inside(box: Sequence[int]) -> tuple[slice, slice]:
     return slice(top, top + height), slice(left, left + width)
 
 
-def _kinds(count: int, pairs: Pairs, choices: Choices) -> Gathered:
+def _kinds(count: int, pairs: Pairs) -> Gathered:
     """Shape and type of each array of a batch of `count`."""
-    square, pixels = (count, pairs.index.size, pairs.index.size), np.float32 if choices.jitter else np.uint8
+    square = (count, pairs.index.size, pairs.index.size)
     tags = ((count, len(pairs.vocabulary)), np.float32)
-    return Gathered(
-        ((*square, 1), pixels), ((*square, 3), pixels), ((*square, 1), np.uint8), tags, ((count,), np.bool_)
-    )
+    lines, colors, mask = (((*square, channels), np.uint8) for channels in (1, 3, 1))
+    return Gathered(lines, colors, mask, tags, ((count,), np.bool_))
 
 
 def _draw(step: Any, count: int, places: list[int], pairs: Pairs, choices: Choices) -> Drawn:
@@ -202,7 +201,7 @@ def _gather(
     records: Sequence[bytes], drawn: Drawn, pairs: Pairs, choices: Choices, pool: ThreadPoolExecutor | None = None
 ) -> Gathered:
     """Pairs side by side, each varied for itself."""
-    whole = Gathered(*(np.empty(shape, kind) for shape, kind in _kinds(len(records), pairs, choices)))
+    whole = Gathered(*(np.empty(shape, kind) for shape, kind in _kinds(len(records), pairs)))
 
     def part(first: int) -> None:
         for place in range(first, min(first + PART, len(records))):
@@ -237,8 +236,7 @@ def _finish(step: Any, gathered: Gathered, choices: Choices) -> Batch:
     """Pixels as floats, and lines as other pens would have them."""
     lines, colors, mask, tags, mirrored = map(tf.convert_to_tensor, gathered)
     mask = tf.cast(mask, tf.float32)
-    if not choices.jitter:
-        lines, colors = (tf.cast(one, tf.float32) / 127.5 - 1 for one in (lines, colors))
+    lines, colors = (tf.cast(one, tf.float32) / 127.5 - 1 for one in (lines, colors))
     if choices.line_variation:
         own = partial(_own, choices, lines.shape[0])
         lines = vary_lines(lines, other(_seed(step, choices), 50), choices.line_variation, own)
