@@ -18,7 +18,7 @@ Gray = npt.NDArray[np.uint8]
 def brightest(gray: Gray, radius: int, out: Gray | None = None) -> Gray:
     """(h, w) uint8 -> (h, w): the largest value within `radius` px along both sides; what is outside does not count.
 
-    `out`, another array, is written and given back.
+    `out`, another (h, w) uint8 array, is written and given back. Raises ValueError for one of another shape.
     """
     return _extremes(gray, radius, 0, out)
 
@@ -32,6 +32,8 @@ def _extremes(gray: Gray, radius: int, flip: int, out: Gray | None) -> Gray:
     """The smallest value is the largest of what is turned over: x XOR 255."""
     source = np.ascontiguousarray(gray)
     found = np.empty_like(source) if out is None else out
+    if found.shape != source.shape or found is gray:
+        raise ValueError(f"out has to be another array of the shape {source.shape}. Received: out={found.shape}")
     _largest(source, np.int64(radius), np.uint8(flip), found)
     return found
 

@@ -121,7 +121,8 @@ def contour(rgb: Rgb, weight: float = 0.35) -> Gray:
     for channel in channels:
         brightest(channel, half, bright)
         darkest(brightest(bright, 2 * radius - half, other), 2 * radius, closed)
-        _tell(channel, closed, bright, darkest(channel, half, other), strokes, step)
+        arrays = (channel, closed, bright, darkest(channel, half, other), strokes, step)
+        _tell(*(one.reshape(-1) for one in arrays))
     lines = cv2.min(strokes, cv2.convertScaleAbs(step, dst=step, alpha=-weight, beta=255), dst=step)
     if (color := pen(rgb, strokes)) is not None:
         near = (cv2.inRange(one, low, low + 2 * PEN_NEAR) for one, low in zip(channels, color - PEN_NEAR, strict=True))
@@ -131,19 +132,14 @@ def contour(rgb: Rgb, weight: float = 0.35) -> Gray:
 
 @compiled
 def _tell(channel: Any, closed: Any, bright: Any, dark: Any, strokes: Any, step: Any) -> None:
-    """What a channel has of strokes, 255 x it / its closing, and of steps, where that is more than others had."""
-    for row in range(len(channel)):
-        of, whole, above, below, least, most = (
-            channel[row],
-            closed[row],
-            bright[row],
-            dark[row],
-            strokes[row],
-            step[row],
-        )
-        for x in range(len(of)):
-            share = np.rint(np.float32(255) * np.float32(of[x]) / np.float32(max(whole[x], np.uint8(1))))
-            least[x], most[x] = min(least[x], np.uint8(share)), max(most[x], np.uint8(above[x] - below[x]))
+    """What a channel's pixels (n,) have of strokes, 255·c / closed, and of steps, bright - dark, where that is more.
+
+    Rounded as OpenCV's `divide` does it, halves to the even one. `strokes` keeps the least, `step` the most.
+    """
+    for place in range(len(channel)):
+        share = np.rint(np.float32(255) * np.float32(channel[place]) / np.float32(max(closed[place], np.uint8(1))))
+        strokes[place] = min(strokes[place], np.uint8(share))
+        step[place] = max(step[place], np.uint8(bright[place] - dark[place]))
 
 
 def pen(rgb: Rgb, strokes: Gray) -> npt.NDArray[np.float64] | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.decode import decode
-from curate.lineart import METHODS, contour, dilate, dodge, gray, ink, pen, workable, xdog
+from curate.lineart import METHODS, _tell, contour, dilate, dodge, gray, ink, pen, workable, xdog
 from curate.square import content_box, square
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -191,3 +191,14 @@ def test_xdogs_soft_step_is_its_formula(phi: float) -> None:
     narrow, wide = (cv2.GaussianBlur(shade, (0, 0), sigma) for sigma in (0.5, 2.25))
     step = 20.0 * narrow - 19.0 * wide - 0.01
     assert np.array_equal(ink(luma, phi=phi), np.rint(255 * (1 + np.tanh(phi * np.minimum(step, 0)))))
+
+
+def test_strokes_and_steps_are_opencvs_for_every_pair_of_levels() -> None:
+    channel, closed = (
+        one.reshape(-1) for one in np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    )
+    channel = np.minimum(channel, closed)  # as a closing is never darker
+    strokes, step = np.full_like(channel, 200), np.full_like(channel, 50)
+    _tell(channel, closed, closed, channel, strokes, step)
+    assert np.array_equal(strokes, np.minimum(cv2.divide(channel, closed, scale=255).reshape(-1), 200))
+    assert np.array_equal(step, np.maximum(cv2.subtract(closed, channel).reshape(-1), 50))

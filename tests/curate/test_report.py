@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from curate import decisions, dedupe, extract, ledger, manifest, page
+from curate import census, decisions, dedupe, exhibits, extract, figures, ledger, manifest, page
 from curate.faults import DamagedError, NurieError
 from curate.remove import remove
 from curate.report import report
@@ -402,3 +402,36 @@ def test_a_keyboard_is_enough(visit: Visit, html: Path) -> None:
     assert shown.locator("nav").bounding_box()["y"] == 0, "the sections are at hand wherever one is"  # type: ignore[index]
     for link in shown.locator("nav a").all():
         assert shown.locator(link.get_attribute("href") or "#none").count() == 1
+
+
+def test_what_is_shown_is_what_dedupe_measured_and_the_extremes_of_the_kept(folder: Path, html: Path) -> None:
+    most, lines = 4, ["contour", "dilate", "xdog"]
+    found = census.take(folder / "d", most)
+    shown = exhibits.gather(folder / "d", found, figures.families(found).some(most), lines)
+    table, edges = frame(folder / "d"), pd.read_parquet(folder / "d" / "edges")
+    measured = {tuple(sorted(row[:2])): dict(zip(edges, row, strict=True)) for row in edges.itertuples(index=False)}
+    copies: dict[Any, Any] = {
+        (row.id, row.duplicate_of): row.distance for row in table[table["dropped"] == "duplicate"].itertuples()
+    }
+    assert shown.copies
+    assert shown.recolours
+    for both in shown.copies:
+        distance = copies[both.one["id"], both.other["id"]]
+        assert both.one["distance"] == distance
+        assert f"duplicate: {int(distance)} bit" in html.read_text("utf-8")
+    for both in (*shown.copies, *shown.recolours):
+        assert both.look == measured.get(tuple(sorted((both.one["id"], both.other["id"]))), {})
+    colors = [both.look["color_distance"] for both in shown.recolours]
+    assert {both.look["kind"] for both in shown.recolours} == {"alternate"}
+    assert colors == sorted(colors)
+    kept = table[table["dropped"].isna()]
+    extremes = {
+        "faint": ("line_faint", -1),
+        "gaps": ("line_gaps", -1),
+        "pale": ("line_ink", 1),
+        "black": ("line_ink", -1),
+    }
+    for name, (column, sign) in extremes.items():
+        told = kept[kept[column] > 0] if name in {"faint", "gaps"} else kept
+        assert [row[column] for row in shown.worst[name]] == sorted(told[column], key=lambda one: sign * one)[:most]
+    assert {(row["id"], f"line_{line}") for row in shown.any for line in lines} <= shown.pixels.keys()

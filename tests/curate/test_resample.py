@@ -84,12 +84,15 @@ def test_the_box_of_what_is_darker_is_the_least(gray: np.ndarray, limit: int) ->
     assert darker_than(gray, limit) == least
 
 
-@given(grays, st.integers(1, 50))
+@given(grays, st.integers(0, 50))
 @example(np.random.default_rng(0).integers(0, 256, (90, 70), dtype=np.uint8)[5:, 7:], 9)  # no whole block of memory
 def test_the_brightest_and_darkest_around_are_those_of_opencvs_filters(gray: np.ndarray, radius: int) -> None:
     window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     assert np.array_equal(brightest(gray, radius), cv2.dilate(gray, window))
     assert np.array_equal(darkest(gray, radius), cv2.erode(gray, window))
     into = np.full_like(gray, 77)
-    assert brightest(gray, radius, into) is into
-    assert np.array_equal(into, cv2.dilate(gray, window))
+    assert darkest(gray, radius, into) is into
+    assert np.array_equal(into, cv2.erode(gray, window))
+    for unfit in (gray, np.zeros((len(gray) + 1, 1), np.uint8)):
+        with pytest.raises(ValueError, match="another array of the shape"):
+            brightest(gray, radius, unfit)

@@ -229,3 +229,49 @@ def test_people_draw_pick_tags_compare_models_and_download(
         seen.locator("#results canvas[width='60'] >> nth=3").wait_for()
         seen.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"none"})
         seen.get_by_text("no picture that the browser can read").wait_for()
+
+
+@pytest.mark.browser
+def test_a_dropped_picture_guidance_seed_and_rubber_do_what_they_say(page: str, visit: Visit, drawing: bytes) -> None:
+    seen = visit(page)
+    seen.locator("#model-1").wait_for()
+    ink = "[...paper.getContext('2d').getImageData(0, 0, paper.width, paper.height).data].filter(v => v < 128).length"
+    dropped = seen.evaluate_handle(
+        """bytes => { const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], "a.png", { type: "image/png" })); return data }""",
+        list(drawing),
+    )
+    seen.dispatch_event("#paper-frame", "drop", {"dataTransfer": dropped})
+    seen.locator("#paper[width='60'][height='40']").wait_for()
+    assert seen.evaluate(ink) > 100
+    seen.locator("#undo").click()
+    assert seen.locator("#paper").get_attribute("width") == "512"
+    assert seen.evaluate(ink) == 0
+    box = seen.locator("#paper").bounding_box()
+    assert box
+    for tool, width, marks in (("#pen", 5, True), ("#rubber", 24, False), ("#pen", 5, True)):
+        seen.locator("#width").fill(str(width))
+        seen.locator(tool).click()
+        seen.mouse.move(box["x"] + 50, box["y"] + 50)
+        seen.mouse.down()
+        seen.mouse.move(box["x"] + 150, box["y"] + 120, steps=5)
+        seen.mouse.up()
+        assert (seen.evaluate(ink) > 0) == marks
+    chosen = "ul[aria-label='Chosen tags A'] button"
+    drawn = []
+    for seed in (3, 4, 5, 6, 3):
+        seen.locator("#seed").fill(str(seed))
+        seen.locator("#chance").click()
+        drawn.append(seen.locator(chosen).all_inner_texts())
+        for _ in drawn[-1]:
+            seen.locator(chosen).first.click()
+    assert drawn[0] == drawn[-1]
+    assert len(set(map(tuple, drawn))) > 1
+    seen.locator("#guidance").fill("2.5")
+    seen.locator("#negative").fill("blue heart")
+    with seen.expect_response(re.compile("api/colorize")) as answered:
+        seen.locator("#go").click()
+    assert answered.value.ok
+    assert {"guidance=2.5", "negative=blue_heart", "tags="} <= set(answered.value.url.partition("?")[2].split("&"))
+    seen.locator("#clear").click()
+    assert seen.evaluate(ink) == 0
