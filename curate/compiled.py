@@ -1,4 +1,4 @@
-"""Inner loops that no library has, compiled by numba when they are first called."""
+"""Inner loops that no library has, or has slower, compiled by numba when they are first called."""
 
 from __future__ import annotations
 

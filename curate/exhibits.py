@@ -28,7 +28,7 @@ Pair = tuple[str, str]
 """Two ids, in order."""
 
 SIDE = 128  # px of a thumbnail, at most
-QUALITY = 90  # of WebP: a third of PNG's bytes, and strokes stay clean
+QUALITY = 90  # of WebP: half of PNG's bytes, and strokes stay clean
 BATCH = 1 << 16  # edges read at once
 SPARE = 8  # times as many recolours are chosen as are shown: of some, one was dropped as a copy of a third
 COLUMNS = (

@@ -40,7 +40,7 @@ class Weight:
         return int(squares * (options.size / 128) ** self.growth) + self.compared + ROWS
 
 
-LEAST = Weight(color=2_300, line=1_100, compared=2_300, growth=1)  # 300 OpenMoji drawings
+LEAST = Weight(color=1_400, line=900, compared=1_600, growth=1)  # 300 OpenMoji drawings
 MOST = Weight(color=36_000, line=10_500, compared=23_000, growth=2)  # the finest grained of five photographs
 
 

@@ -37,7 +37,7 @@ class Options:
     shard_size: int = 4096
     """Most pairs a shard; the shards of a split are equal to within one pair."""
     encoding: str = "png"
-    """`png`, or `raw` pixels: five times as large, read faster."""
+    """`png`, or `raw` pixels: of flat art ten times as large, read faster."""
     min_count: int = 5
     """Tags of fewer training pairs are left out of the vocabulary."""
     seed: int = 0

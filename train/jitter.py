@@ -1,7 +1,7 @@
 """Pictures turned, enlarged, stretched and moved: where each pixel comes from, and pictures made so.
 
-By OpenCV, an eighth of the cost of TensorFlow's ImageProjectiveTransformV3, which tells each place and weight anew for
-each channel.
+By OpenCV, a small part of the cost of TensorFlow's ImageProjectiveTransformV3, which tells each place and weight anew
+for each channel.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ def move(line: Pixels, color: Pixels, mask: Pixels, by: Floats) -> tuple[Pixels,
 
 
 def _warped(pixels: Any, by: Floats, outside: int) -> Any:
-    """OpenCV 5 weighs neighbours to 1e-5; version 4 rounded places to 1/32 px."""
+    """Pixels (size, size, c), c at most 4, moved; `outside` comes in from beyond them.
+
+    OpenCV 5 weighs neighbours to 1e-5; version 4 rounded places to 1/32 px.
+    """
     return cv2.warpAffine(
         pixels,
         by.reshape(2, 3),

@@ -35,6 +35,8 @@ import pyarrow.compute as pc
 from curate import formats, ledger, manifest, shards, tfrecord
 from curate.contract import SPLITS, read_index
 from curate.durable import atomic_write
+from curate.png import png
+from curate.resample import area
 
 Row = dict[str, Any]
 OPTIONS = shards.Options()
@@ -121,8 +123,8 @@ def grown(dataset: Path, out: Path, pairs: int, side: int | None) -> Path:
     stored = stored.take(pc.index_in(rows["id"], stored["id"].combine_chunks()))
     if side:
         for name in (one for one in stored.column_names if one == "color" or one.startswith("line_")):
-            shrunk = pa.array([_shrunk(png, side) for png in stored[name].to_pylist()], pa.binary())
-            stored = stored.set_column(stored.column_names.index(name), name, shrunk)
+            small = pa.array([shrunk(one, side) for one in stored[name].to_pylist()], pa.binary())
+            stored = stored.set_column(stored.column_names.index(name), name, small)
     for name in ("manifest", "pairs"):
         (out / name).mkdir(parents=True)
     shutil.copy(dataset / ledger.STATE, out / ledger.STATE)
@@ -132,9 +134,11 @@ def grown(dataset: Path, out: Path, pairs: int, side: int | None) -> Path:
     return out
 
 
-def _shrunk(png: bytes, side: int) -> bytes:
-    pixels = np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED))
-    return cv2.imencode(".png", cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA))[1].tobytes()
+def shrunk(stored: bytes, side: int) -> bytes:
+    """A stored square, gray or RGB, made smaller and stored as extract would."""
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
+    small = area(pixels, side, side)
+    return png(small if small.ndim == 2 else small[..., ::-1])  # OpenCV reads BGR
 
 
 def _renamed(table: pa.Table, copy: int, names: tuple[str, ...]) -> pa.Table:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from curate import ledger, manifest, tag_table
 from curate.columns import DECIDED, MANIFEST
 from curate.phash import GRID
+from tests.bench.shard import shrunk
 
 PART = 512  # rows a part, as extract has them
 HASHES = ("line_hash", "outline_hash", "edge_hash", "phash")
@@ -59,5 +59,4 @@ def _shrunk(name: str, value: Any, side: int) -> Any:
         return [0, 0, side, side]
     if name != "color" and not name.startswith("line_"):
         return value
-    pixels = np.asarray(cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_UNCHANGED))
-    return cv2.imencode(".png", cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA))[1].tobytes()
+    return shrunk(value, side)
