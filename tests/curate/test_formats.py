@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import tarfile
 from collections import Counter
@@ -351,3 +352,23 @@ def test_metadata_is_written_a_row_group_a_shard(made: dict[str, Path]) -> None:
 
 def test_files_of_every_format_are_checked_with_the_standard_library(folder: Path) -> None:
     assert check_files(folder, read_index(folder)) == []
+
+
+def test_the_guides_code_reads_every_training_pair_of_both_formats(
+    dataset: Path, made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    guide = (Path(__file__).parent.parent.parent / ".github" / "docs" / "programs.md").read_text("utf-8")
+    [block] = re.findall(r"<!-- test formats -->\n+```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    for name, form in (("tars", "webdataset"), ("pictures", "imagefolder")):
+        (tmp_path / name).symlink_to(made[form])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    names: dict[str, Any] = {}
+    exec(compile(block, "programs.md", "exec"), names)
+    ids = sorted(key for key, row in stored(dataset).items() if row["split"] == "train")
+    found = list(names["pairs"])
+    assert sorted(told["id"] for *_, told in found) == ids
+    assert all(line.shape == color.shape and 0 <= color.min() <= color.max() <= 1 for line, color, _ in found)
+    assert sorted(names["train"]["id"]) == ids

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from train.export import export
 from train.pairs import open_index
+from train.trained import load
 
 PAGE = Path(__file__).parent.parent.parent / ".github" / "docs" / "programs.md"
 BLOCKS = re.findall(r"<!-- test shards -->\n+```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -62,3 +64,18 @@ def test_a_keras_dataset_picks_every_pair_by_its_place(stored: list[tuple[bytes,
         for line, color in zip(lines, colors, strict=True)
     ]
     assert found == stored
+
+
+def test_onnx_runtime_colours_as_the_guide_has_it(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(trained, tmp_path / "out", "onnx")
+    [block] = re.findall(
+        r"<!-- test export -->\n+```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    names = run(block)
+    model = load(trained)
+    assert names["vocabulary"] == list(model.vocabulary)
+    wanted = np.asarray(model.model([names["lines"], names["tags"]], training=False))[0]
+    np.testing.assert_allclose(names["picture"], np.rint(127.5 * (wanted + 1)), atol=1)
