@@ -1,6 +1,7 @@
 # Needs Python 3.11 to 3.13, git and make. `make` alone lists the targets.
 PYTHON ?= python3
 MINUTES ?= 3
+PEERS ?=
 IMAGES ?= 5000
 UPGRADE ?=
 
@@ -76,14 +77,18 @@ faults: $(VENV)/installed  ## the promises under attack, hours of it: killed, ..
 	@set -e; for file in $(filter-out tests/faults/test_%.py tests/faults/shut.py,$(sort $(wildcard tests/faults/[a-z]*.py))); do \
 	  name=$$(basename $$file .py); echo "# $$name" >&2; python -m tests.faults.$$name; done
 
-bench: $(VENV)/installed  ## every benchmark, one JSON object each, kept in bench/ and what curate plan goes by; after make demo
+# PEERS/NAME holds the programs that the benchmark NAME is held against, as its docstring says; without it, README keeps what was told of them
+COMPARED = search step peers dedupe gpu
+bench: $(VENV)/installed  ## every benchmark, kept in bench/ and what curate plan goes by; after make demo; PEERS=FOLDER of other programs
 	@mkdir -p bench
 	@set -e -o pipefail; for file in $(filter-out tests/bench/costs.py,$(sort $(wildcard tests/bench/[a-z]*.py))); do \
 	  name=$$(basename $$file .py); echo "# $$name" >&2; \
-	  python -m tests.bench.$$name --json | tee bench/$$name.json.tmp; mv bench/$$name.json.tmp bench/$$name.json; done
+	  python -m tests.bench.$$name $$(test ! -d "$(PEERS)/$$name" || echo "--peers $(PEERS)/$$name") --json | tee bench/$$name.json.tmp; \
+	  mv bench/$$name.json.tmp bench/$$name.json; done
 	@python -m tests.bench.costs --from bench
-	@mkdir -p .github/docs/bench; for name in extract search workers pipeline imports shard cluster step lineart; do \
-	  python -m json.tool --sort-keys --indent 1 bench/$$name.json .github/docs/bench/$$name.json; done
+	@for file in .github/docs/bench/*.json; do name=$$(basename $$file .json); \
+	  case " $(COMPARED) " in *" $$name "*) test -d "$(PEERS)/$$name" || continue;; esac; \
+	  python -m json.tool --sort-keys --indent 1 bench/$$name.json $$file; done
 
 format: $(VENV)/installed  ## format, and mend what lint can mend
 	ruff check --fix

@@ -4,7 +4,7 @@ Hashes are made from those of real pictures: every cluster of them keeps its siz
 and gets a new head, each bit of which is that of a picture drawn anew. So bits are as skewed and look-alikes as many as
 they are, whatever the number. Every figure is taken in a process of its own, compilation left out.
 
-Run: python -m tests.bench.search [DATASET] [--largest 6] [--peers FOLDER] [--json]; --largest 7 takes minutes more
+Run: python -m tests.bench.search [DATASET] [--largest 7] [--peers FOLDER] [--json]; ten million take minutes and 2 GB
 Peers: pip install --no-deps --target PEERS faiss-cpu, and imagededup as tests/peers.py says
 """
 
@@ -154,7 +154,7 @@ def beside(other: dict[str, Any], what: str, ours: dict[str, Any]) -> dict[str, 
 
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path, exists=True), default="demo/dataset")
-@click.option("--largest", type=click.IntRange(LEAST, 7), default=6, show_default=True, help="Power of ten.")
+@click.option("--largest", type=click.IntRange(LEAST, 7), default=7, show_default=True, help="Power of ten.")
 @click.option("--peers", type=click.Path(path_type=Path, exists=True), help="Compare with what is installed here.")
 @click.option("--json", "as_json", is_flag=True)
 def main(dataset: Path, largest: int, peers: Path | None, as_json: bool) -> None:
