@@ -55,6 +55,9 @@ picture:  ## README's picture and figures, from the last demo
 	@cp demo/evaluation.json demo/evaluation-test.json .github/docs/
 	@$(MAKE) --no-print-directory docs
 
+screenshots: $(VENV)/installed  ## every page of the demo as Chromium shows it, in build/screenshots; README's among them
+	python -m tests.screenshots --readme .github/docs
+
 ladder: $(VENV)/installed  ## README's ladder, after make demo: every preset on IMAGES=5000 pairs each, about an hour
 	train ladder demo/shards demo/ladder --budget-images $(IMAGES) --set snapshot_every=100
 	@cp demo/ladder/ladder.md .github/docs/

@@ -89,10 +89,15 @@ class Watch:
             self._faults.append(f"{request.url}: {request.failure}")
 
 
+def installed() -> str | None:
+    """Where this machine has a Chromium."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser for the tests of one module: Playwright's event loop would be in the way of others'."""
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    found = installed()
     if found is None:
         pytest.skip("no Chromium on the path: install Debian's package chromium")
     api = pytest.importorskip("playwright.sync_api", reason="no Playwright: make the environment from the lock again")

@@ -1,5 +1,7 @@
 """What a training tells while it runs, without TensorFlow."""
 
+import io
+import sys
 import time
 from types import SimpleNamespace
 
@@ -51,3 +53,24 @@ def test_pictures_are_counted_with_rate_and_time_left(
         at(monkeypatch, 1001.0 + command.LINE_EVERY)
         tell(31, 400)
     assert capsys.readouterr().err == "colorize: 8%, 30 of 400, 2.0/s, 03:05 left\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("wish", [{}, {"NO_COLOR": "1"}, {"NO_COLOR": ""}, {"TERM": "dumb"}])
+def test_a_terminal_has_a_bar_that_is_green_unless_somebody_wants_no_colours(
+    monkeypatch: pytest.MonkeyPatch, wish: dict[str, str]
+) -> None:
+    for name, value in {"NO_COLOR": "", "TERM": "xterm", **wish}.items():
+        monkeypatch.setenv(name, value)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with click.Context(click.Command("fit"), obj=False), command.progress() as tell:
+        tell(0.25, SimpleNamespace(images_seen=1000), {"l1": 0.5})
+    shown = terminal.getvalue()
+    assert "25%" in shown
+    assert "1,000 pairs seen, l1 0.500" in shown
+    assert ("\x1b[32m" in shown) == (wish in ({}, {"NO_COLOR": ""}))
