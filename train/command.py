@@ -63,13 +63,15 @@ def stage(
 
 
 def table(result: Mapping[str, Any], indent: str = "") -> None:
-    """One figure a line, nested ones indented."""
+    """Names and figures in two columns, nested ones indented below their name."""
+    names = {key: key.replace("_", " ") for key in result}
+    width = max((len(names[key]) for key, value in result.items() if not isinstance(value, Mapping)), default=0)
     for key, value in result.items():
         if isinstance(value, Mapping):
-            say(f"{indent}{key}:")
+            say(f"{indent}{names[key]}")
             table(value, indent + "  ")
         else:
-            say(f"{indent}{key}: {_shown(value)}")
+            say(f"{indent}{names[key]:{width}}  {_shown(value)}")
 
 
 def pictures(result: Mapping[str, Any]) -> None:

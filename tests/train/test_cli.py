@@ -1,6 +1,7 @@
 """What a user sees: one JSON object, one line for a mistake, commands in the order of the road."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,4 +142,4 @@ def test_quiet_says_nothing_but_the_result(call: Call, pairs32: Path, tmp_path: 
     result: Any = call("fit", pairs32, tmp_path / "run", "--steps", 1, "--quiet", *settings())
     assert result.exit_code == 0
     assert result.stderr == ""
-    assert "step: 1" in result.stdout
+    assert re.search("^step +1$", result.stdout, re.MULTILINE)

@@ -55,6 +55,13 @@ def test_pictures_are_counted_with_rate_and_time_left(
     assert capsys.readouterr().err == "colorize: 8%, 30 of 400, 2.0/s, 03:05 left\n"
 
 
+def test_what_a_command_found_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    command.table({"pairs_seen": 1200, "l1": 0.03456, "tags": {"obedience": 0.5, "by": ["a", "b"]}})
+    assert capsys.readouterr().out.splitlines() == [
+        *("pairs seen  1,200", "l1          0.03456", "tags", "  obedience  0.5", "  by         a, b")
+    ]
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
