@@ -5,11 +5,7 @@ Run, after make demo: python -m tests.screenshots [DEMO] [OUT] [--readme FOLDER]
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +16,7 @@ from PIL import Image
 
 from curate.contract import read_index
 from tests.browser import DESKTOP, NO_NETWORK, PHONE, installed
+from tests.served import served
 
 if TYPE_CHECKING:  # as in tests.browser
     from playwright.sync_api import Browser, Page
@@ -30,15 +27,6 @@ QUALITY = 85  # of WebP
 
 Look = Callable[["Page"], None]
 """What is done on a page before it is shown."""
-
-
-@contextmanager
-def served(*command: str) -> Iterator[str]:
-    """The address of the page that a command serves."""
-    with subprocess.Popen([sys.executable, "-m", *command, "--port", "0"], stderr=-1, text=True) as process:
-        assert process.stderr is not None
-        yield next(found[0] for line in process.stderr if (found := re.findall(r"http://\S+/", line)))
-        process.terminate()
 
 
 def compared(page: Page) -> None:
@@ -108,10 +96,10 @@ def main(demo: Path, out: Path, readme: Path | None) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=[NO_NETWORK])
         for name, page in (("report", demo / "report.html"), ("show", demo / "run" / "show.html")):
             shoot(browser, page.resolve().as_uri(), name, out)
-        with served("curate", "browse", str(demo / "dataset")) as address:
-            shoot(browser, address, "browse", out, compared)
-        with served("train", "serve", str(demo / "run")) as address:
-            shoot(browser, address, "serve", out, colored(demo))
+        with served("curate", "browse", str(demo / "dataset")) as server:
+            shoot(browser, server.address, "browse", out, compared)
+        with served("train", "serve", str(demo / "run")) as server:
+            shoot(browser, server.address, "serve", out, colored(demo))
         browser.close()
     if readme:
         for name in README:

@@ -15,16 +15,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -36,6 +31,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate import ledger, manifest
+from tests.served import seconds, served
 
 IDS = {
     "manifest": ("id", "group", "duplicate_of", "family"),
@@ -69,27 +65,6 @@ def _renamed(table: pa.Table, copy: int, names: tuple[str, ...]) -> pa.Table:
         ids = [key and sha256(f"{copy}:{key}".encode()).hexdigest()[:32] for key in table[name].to_pylist()]
         table = table.set_column(table.column_names.index(name), name, pa.array(ids, pa.string()))
     return table
-
-
-@contextmanager
-def server(dataset: Path) -> Iterator[tuple[int, str, float]]:
-    """A server's process id, address, and seconds until it told that."""
-    started = time.perf_counter()
-    command = [sys.executable, "-m", "curate", "browse", str(dataset), "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            told = re.search(r"http://\S+", process.stderr.readline())
-            assert told is not None, "no address told"
-            yield process.pid, told[0], time.perf_counter() - started
-        finally:
-            process.terminate()
-
-
-def seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 def spent_cpu(process: int) -> float:
@@ -138,7 +113,10 @@ def measured(dataset: Path) -> dict[str, Any]:
     spent: dict[str, list[float]] = {}
     cpu: dict[str, float] = {}
     chance = np.random.default_rng(0)
-    with server(dataset) as (process, address, ready), httpx2.Client(base_url=address, timeout=60) as client:
+    with (
+        served("curate", "browse", str(dataset)) as (process, address, ready),
+        httpx2.Client(base_url=address, timeout=60) as client,
+    ):
         total = asked(client, "dataset")["pictures"]
         for _ in range(ROUNDS):
             for name, call in calls(client, total, chance).items():

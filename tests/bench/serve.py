@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -23,15 +22,8 @@ import httpx2
 import numpy as np
 import tensorflow as tf
 
-from tests.screenshots import served
+from tests.served import seconds, served
 from train.trained import load
-
-
-def timed(call: Callable[[], object]) -> float:
-    """Wall seconds."""
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 def passing(run: Path) -> Callable[[], object]:
@@ -47,15 +39,15 @@ def passing(run: Path) -> Callable[[], object]:
 def report(run: Path, drawing: bytes, rounds: int) -> dict[str, Any]:
     """Seconds of both, and how many times the pass a picture takes."""
     alone = passing(run)
-    with served("train", "serve", str(run)) as address, httpx2.Client(timeout=60) as client:
+    with served("train", "serve", str(run)) as (_, address, _), httpx2.Client(base_url=address, timeout=60) as client:
         headers = {"content-type": "image/png", "origin": address.rstrip("/")}
 
         def ask() -> None:
-            told = client.post(f"{address}api/colorize", content=drawing, headers=headers)
+            told = client.post("api/colorize", content=drawing, headers=headers)
             told.raise_for_status()
 
-        first = timed(ask)
-        spent = [(timed(ask), timed(alone)) for _ in range(rounds)]
+        first = seconds(ask)
+        spent = [(seconds(ask), seconds(alone)) for _ in range(rounds)]
     pictures, passes = (median(one) for one in zip(*spent, strict=True))
     ratio = median(picture / one for picture, one in spent)
     return {"first_seconds": first, "seconds": pictures, "pass_seconds": passes, "times_the_pass": ratio}
