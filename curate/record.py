@@ -180,9 +180,10 @@ def _signatures(rgb: Rgb) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 def _line_quality(line: lineart.Gray) -> dict[str, float]:
     """Ink share; faint share of the ink; share of ink pixels with at most one inked neighbour (stroke ends, specks)."""
-    ink = (line < 255 - phash.EMPTY_TOLERANCE).astype(np.uint8)
+    inked = line < 255 - phash.EMPTY_TOLERANCE
+    ink = inked.astype(np.uint8)
     neighbours = cv2.filter2D(ink, cv2.CV_8U, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT) - ink
-    total = max(1, int(ink.sum()))
-    faint = int((ink.astype(bool) & (line >= FAINT)).sum())
-    ends = int((ink.astype(bool) & (neighbours <= 1)).sum())
-    return {"line_ink": float(ink.mean()), "line_faint": faint / total, "line_gaps": ends / total}
+    total, faint, ends = (
+        int(np.count_nonzero(one)) for one in (inked, inked & (line >= FAINT), inked & (neighbours <= 1))
+    )
+    return {"line_ink": total / line.size, "line_faint": faint / max(1, total), "line_gaps": ends / max(1, total)}
