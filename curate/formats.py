@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -74,8 +74,7 @@ def gather(folder: Path, scratch: Path, split: str) -> Files:
 
 
 def _tfrecord(target: Target, rows: Sequence[Row]) -> Files:
-    records = (_example(row, target.encoding) for row in rows)
-    shard, sizes = _write(target, map(tfrecord.frame, records), len(rows))
+    shard, sizes = _write(target, map(tfrecord.frame, examples(rows, target.encoding)), len(rows))
     lengths = [size - tfrecord.HEADER - tfrecord.FOOTER for size in sizes]
     offsets = [span.offset for span in tfrecord.spans(lengths)]
     return {target.name: shard, **_listed(target, rows, offsets, lengths, target.folder)}
@@ -171,12 +170,13 @@ def _said(row: Row, vocabulary: tuple[str, ...]) -> Row:
     return {**texts, "tags": [vocabulary[tag] for tag in row["tags"]], "content_box": row["content_box"]}
 
 
-def _example(row: Row, encoding: str) -> bytes:
-    pixels = {name: value for name, value in row.items() if _is_picture(name)}
-    if encoding == "raw":
-        pixels = {name: _raw(value) for name, value in pixels.items()}
-    texts = {name: row[name].encode() for name in ("id", "family", "group")}
-    return tfrecord.example({**texts, **pixels, "content_box": row["content_box"], "tags": row["tags"]})
+def examples(rows: Sequence[Row], encoding: str) -> Iterator[bytes]:
+    """Each row as a serialised tf.train.Example. Raises DamagedError for a PNG that is none, if `raw`."""
+    pictures = [name for name in rows[0] if _is_picture(name)]
+    for row in rows:
+        pixels = {name: _raw(row[name]) if encoding == "raw" else row[name] for name in pictures}
+        texts = {name: row[name].encode() for name in ("id", "family", "group")}
+        yield tfrecord.example({**texts, **pixels, "content_box": row["content_box"], "tags": row["tags"]})
 
 
 def _raw(png_bytes: bytes) -> bytes:

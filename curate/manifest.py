@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -189,6 +189,14 @@ def check_recipe(dataset: Path) -> None:
 def rows(folder: Path) -> int:
     """Rows of all parts of a folder, by their footers; -1 if it does not exist."""
     return sum(_metadata(path).num_rows for path in parts(folder)) if folder.exists() else -1
+
+
+def unpacked_bytes(path: Path, columns: Collection[str]) -> int:
+    """What columns of a part take in memory, by its footer: without compression, which may be by any factor."""
+    metadata = _metadata(path)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    held = [group.column(number) for group in groups for number in range(group.num_columns)]
+    return sum(one.total_uncompressed_size for one in held if one.path_in_schema.partition(".")[0] in columns)
 
 
 def _metadata(path: Path) -> Any:

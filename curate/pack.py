@@ -11,7 +11,7 @@ that it has named at random, only those whose result came back are read, and spi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -32,7 +32,7 @@ from curate.faults import DamagedError, naming
 from curate.kept import Ints, Kept
 
 SPILLS = ".spill"
-AT_ONCE = 1 << 27  # bytes of pairs parts spilled at once
+AT_ONCE = 1 << 27  # bytes of pairs spilled at once
 FILES = 256  # most files that are spilled to at once: a spill of a row or two costs more than the row
 
 
@@ -149,7 +149,7 @@ def _spill_tasks(
     """Tasks by the ids of the parts, whose rows are then not `missing` any more."""
     columns = ["id", "color", *(f"line_{method}" for method in lines), "content_box"]
     digests = ledger.peek_state(dataset)["parts"]
-    for parts in _together(manifest.parts(dataset / "pairs")):
+    for parts in _together(manifest.parts(dataset / "pairs"), columns):
         told = {part: digests.get(part.relative_to(dataset).as_posix()) for part in parts}
         ids = pa.concat_tables(manifest.read_table(part, ["id"]) for part in parts)["id"].cast(pa.string())
         found = plan.kept.find(ids.combine_chunks())
@@ -159,15 +159,16 @@ def _spill_tasks(
         yield SpillTask(told, columns, rows, plan.slots(found[rows]), plan.stride, spills)
 
 
-def _together(parts: list[Path]) -> Iterator[list[Path]]:
+def _together(parts: list[Path], columns: Collection[str]) -> Iterator[list[Path]]:
     """Parts in their order, as many at once as AT_ONCE holds."""
     held: list[Path] = []
     total = 0
     for part in parts:
-        total += part.stat().st_size
+        size = manifest.unpacked_bytes(part, columns)
+        total += size
         if held and total > AT_ONCE:
             yield held
-            held, total = [], part.stat().st_size
+            held, total = [], size
         held.append(part)
     if held:
         yield held

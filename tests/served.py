@@ -25,7 +25,7 @@ def served(*command: str) -> Iterator[Server]:
     """`curate browse DATASET` or alike, at any free port, ended when the block is."""
     started = time.perf_counter()
     whole = [sys.executable, "-m", *command, "--port", "0"]
-    with subprocess.Popen(whole, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(whole, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             address = next((found[0] for line in process.stderr if (found := re.findall(r"http://\S+", line))), None)

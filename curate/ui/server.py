@@ -68,7 +68,10 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens on a host and port; port 0 takes a free one. Raises NurieError if it cannot be had."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
+        listening = socket.create_server((host, port), family=family)
+        # asyncio does it for sockets alone that tell their protocol; else each answer waits 40 ms for the client's word
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise NurieError(f"cannot listen on port {port} of {host} ({reason}): give another --port or --host") from None

@@ -207,6 +207,14 @@ def test_the_address_to_open_is_one_that_this_machine_reaches(host: str, address
         assert server.address(listening) == f"{address}{listening.getsockname()[1]}/"
 
 
+def test_answers_are_sent_at_once() -> None:
+    """Held back until the client has acknowledged what came before, each would take 40 ms longer."""
+    with closing(server.listen("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_port_that_is_taken_is_told() -> None:
     with closing(server.listen("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
