@@ -38,10 +38,13 @@ def compared(page: Page) -> None:
 
 def colored(demo: Path) -> Look:
     """An artist's lines of a picture that the network never saw, coloured as tagged and in another colour."""
-    rows, colors = pd.read_parquet(demo / "dataset" / "manifest"), read_index(demo / "shards").colors
+    rows, index = pd.read_parquet(demo / "dataset" / "manifest"), read_index(demo / "shards")
+    known, colors = index.tags["train"], index.colors
     unseen = rows[(rows["split"] == "validation") & rows["dropped"].isna()].sort_values("id")
     path, tags = next(
-        (path, [*tags]) for path, tags in zip(unseen["path"], unseen["tags"], strict=True) if colors.keys() & {*tags}
+        (path, [tag for tag in tags if tag in known])
+        for path, tags in zip(unseen["path"], unseen["tags"], strict=True)
+        if colors.keys() & {*tags}
     )
     own = next(tag for tag in tags if tag in colors)
     other = next(tag for tag, (_, noun) in colors.items() if noun == colors[own][1] and tag != own)
