@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 import numpy as np
@@ -22,15 +22,18 @@ if TYPE_CHECKING:  # as in tests.browser
     from playwright.sync_api import Browser, Page
 
 SIZES = {"desk": DESKTOP, "phone": PHONE}
-README = ("report", "browse", "serve")  # pages that README shows, by day and by night
+HALF = (640, 800)
+FOUND = "?filter=women"
 QUALITY = 85  # of WebP
 
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 Look = Callable[["Page"], None]
 """What is done on a page before it is shown."""
 
 
-def compared(page: Page) -> None:
-    """Two look-alikes side by side, as they come first."""
+def opened(page: Page) -> None:
+    """The first picture, with what is told of it."""
     page.locator("#list .tile").first.wait_for()
     page.locator("#list .tile").first.click()
     page.wait_for_timeout(1000)  # its pictures are on their way
@@ -61,26 +64,38 @@ def colored(demo: Path) -> Look:
     return look
 
 
-def shoot(browser: Browser, address: str, name: str, out: Path, look: Look | None = None) -> None:
-    """A page at both sizes, by day and by night."""
+def shoot(
+    browser: Browser, address: str, name: str, out: Path, look: Look | None = None, *, whole: bool = False
+) -> None:
+    """A page at both sizes, by day and by night; what fits the window, or all of it."""
     for size, (width, height) in SIZES.items():
-        for scheme in ("light", "dark"):
+        for scheme in SCHEMES:
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             page.goto(address)
             if look:
                 look(page)
-            page.screenshot(path=out / f"{name}-{size}-{scheme}.png")
+            page.screenshot(path=out / f"{name}-{size}-{scheme}.png", full_page=whole)
             page.close()
 
 
-def halves(out: Path, name: str, target: Path) -> None:
-    """A page of which the left half is by day and the right one by night."""
-    light, dark = (
-        np.asarray(Image.open(out / f"{name}-desk-{scheme}.png").convert("RGB")) for scheme in ("light", "dark")
-    )
-    middle = light.shape[1] // 2
-    both = np.concatenate([light[:, :middle], dark[:, middle:]], axis=1)
-    Image.fromarray(both).save(target / f"{name}.webp", quality=QUALITY)
+def parts(browser: Browser, address: str, out: Path) -> None:
+    """Two parts of the report, for README: its beginning by day, and recolours by night."""
+    anchors: dict[Scheme, str] = {"light": "", "dark": "#recolours"}
+    for scheme, anchor in anchors.items():
+        page = browser.new_page(viewport={"width": HALF[0], "height": HALF[1]}, color_scheme=scheme)
+        page.goto(address + anchor)
+        page.wait_for_timeout(1000)  # pictures are read as they come into view
+        page.screenshot(path=out / f"report-half-{scheme}.png")
+        page.close()
+
+
+def joined(out: Path, name: str, size: str, target: Path) -> None:
+    """A page by day on the left and by night on the right: two halves of it, or two pages of half the width."""
+    light, dark = (np.asarray(Image.open(out / f"{name}-{size}-{scheme}.png").convert("RGB")) for scheme in SCHEMES)
+    if size == "desk":
+        middle, lowest = light.shape[1] // 2, min(len(light), len(dark))
+        light, dark = light[:lowest, :middle], dark[:lowest, middle:]
+    Image.fromarray(np.concatenate([light, dark], axis=1)).save(target / f"{name}.webp", quality=QUALITY)
 
 
 @click.command()
@@ -99,14 +114,15 @@ def main(demo: Path, out: Path, readme: Path | None) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=[NO_NETWORK])
         for name, page in (("report", demo / "report.html"), ("show", demo / "run" / "show.html")):
             shoot(browser, page.resolve().as_uri(), name, out)
+        parts(browser, (demo / "report.html").resolve().as_uri(), out)
         with served("curate", "browse", str(demo / "dataset")) as server:
-            shoot(browser, server.address, "browse", out, compared)
+            shoot(browser, server.address + FOUND, "browse", out, opened)
         with served("train", "serve", str(demo / "run")) as server:
-            shoot(browser, server.address, "serve", out, colored(demo))
+            shoot(browser, server.address, "serve", out, colored(demo), whole=True)
         browser.close()
     if readme:
-        for name in README:
-            halves(out, name, readme)
+        for name, size in (("report", "half"), ("browse", "desk"), ("serve", "desk")):
+            joined(out, name, size, readme)
     click.echo(f"{len(list(out.glob('*.png')))} screenshots in {out}")
 
 

@@ -62,15 +62,15 @@ async function color() {
   byId("go").disabled = true;
   try {
     const drawing = await paper.png();
-    const rows = [];
+    const rows = [make("div", { class: "row" })];
     const faults = [];
     for (const set of sets) {
-      const row = make("div", { class: "row" });
+      // of one model the sets stand side by side, of several the models
+      if (chosen.length > 1 && rows.at(-1).children.length) rows.push(make("div", { class: "row" }));
       for (const model of chosen) {
         const failed = (error) => (faults.push(`${model.name}: ${error.message}`), make("figure", {}, make("p", { class: "bad" }, faults.at(-1))));
-        row.append(await colored(model, set, drawing).catch(failed));
+        rows.at(-1).append(await colored(model, set, drawing).catch(failed));
       }
-      rows.push(row);
     }
     if (faults.length === chosen.length * sets.length) return say(faults[0], true);
     if (mine === run) byId("results").replaceChildren(...rows);
