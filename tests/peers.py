@@ -26,13 +26,18 @@ def imagededup(peers: Path, pictures: Path, max_distance: int = 10) -> set[tuple
 
     Its package imports PyTorch and matplotlib for what is not asked of it here: stand-ins take their place.
     """
-    _stand_in(peers)
-    hasher: Any = import_module("imagededup.methods").PHash(verbose=False)
-    encoded = hasher.encode_images(image_dir=str(pictures), num_enc_workers=0)
+    hasher, hashes = encoded(peers, pictures)
     found = hasher.find_duplicates(
-        encoding_map=encoded, max_distance_threshold=max_distance, num_dist_workers=0, search_method="brute_force"
+        encoding_map=hashes, max_distance_threshold=max_distance, num_dist_workers=0, search_method="brute_force"
     )
     return {(min(name, other), max(name, other)) for name, others in found.items() for other in others}
+
+
+def encoded(peers: Path, pictures: Path) -> tuple[Any, dict[str, str]]:
+    """imagededup's PHash, and what it makes of the pictures in one folder, by one process."""
+    _stand_in(peers)
+    hasher: Any = import_module("imagededup.methods").PHash(verbose=False)
+    return hasher, hasher.encode_images(image_dir=str(pictures), num_enc_workers=0)
 
 
 def _stand_in(peers: Path | None) -> None:

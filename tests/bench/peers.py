@@ -1,12 +1,13 @@
-"""What img2dataset and fastdup do a CPU second, beside extract, with the JPEGs of tests/bench/extract.py.
+"""What img2dataset, fastdup and imagededup do a CPU second, beside extract, with the JPEGs of tests/bench/extract.py.
 
-img2dataset shrinks local files to 128 px and packs them as webdataset; fastdup makes its features and finds the pairs.
-Both run as their users run them, on one worker, in processes of their own that see their own folder alone, not nurie's
-packages. Each is told with its start, which is long, and without: by what the pictures 32 times over take beyond what
-they take once. Without --peers there is nothing to tell.
+img2dataset shrinks local files to 128 px and packs them as webdataset; fastdup makes its features and finds the pairs;
+imagededup makes a PHash of each. They run as their users run them, on one worker, in processes of their own; the first
+two see their own folder alone, not nurie's packages. Each is told with its start, which is long, and without: by what
+the pictures 32 times over take beyond what they take once. Without --peers there is nothing to tell.
 
 Run: python -m tests.bench.peers [--peers FOLDER] [--pictures 12] [--rounds 3] [--json]
-Peers: pip install --target PEERS/img2dataset img2dataset, and likewise fastdup: a folder each, for other NumPys
+Peers: pip install --target PEERS/img2dataset img2dataset, and likewise fastdup: a folder each, for other NumPys;
+imagededup as tests/peers.py says
 """
 
 from __future__ import annotations
@@ -44,7 +45,13 @@ FASTDUP = """
 import fastdup
 fastdup.create(input_dir=sys.argv[2], work_dir=sys.argv[3]).run(num_threads=1, overwrite=True)
 """
-SCRIPTS = {"img2dataset": IMG2DATASET, "fastdup": FASTDUP}
+IMAGEDEDUP = """
+from pathlib import Path
+from tests.peers import encoded
+Path(sys.argv[3], "hashes.txt").write_text(str(encoded(Path(sys.argv[1]), Path(sys.argv[2]))[1]))
+"""
+SCRIPTS = {"img2dataset": IMG2DATASET, "fastdup": FASTDUP, "imagededup": IMAGEDEDUP}
+BESIDE = {"imagededup"}  # what sees nurie's packages, too
 QUIET = {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled", "SENTRY_OPT_OUT": "1", "OMP_NUM_THREADS": "1"}
 
 Run = Callable[[Path, Path], float]
@@ -56,9 +63,11 @@ def peer(name: str, packages: Path) -> Run:
 
     def run(art: Path, out: Path) -> float:
         before = _children()
-        command = [sys.executable, "-S", "-c", SEES + SCRIPTS[name], str(packages / name), str(art), str(out)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | QUIET, cwd=out)
-        made = [*out.rglob("*.tar"), *out.rglob("atrain_features.dat")]
+        alone, root = [] if name in BESIDE else ["-S"], {"PYTHONPATH": str(Path.cwd())} if name in BESIDE else {}
+        command = [sys.executable, *alone, "-c", SEES + SCRIPTS[name], *map(str, (packages / name, art, out))]
+        environment = os.environ | QUIET | root
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=out)
+        made = [*out.rglob("*.tar"), *out.rglob("atrain_features.dat"), *out.rglob("hashes.txt")]
         if done.returncode or not made:
             raise click.ClickException(f"{name} made nothing: {(done.stderr or done.stdout).strip()[-400:]}")
         return _children() - before
