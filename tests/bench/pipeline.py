@@ -135,8 +135,8 @@ def scaling(folder: Path) -> float:
 def main(dataset: Path, as_json: bool) -> None:
     """Shard DATASET as PNG and raw, and time reading both; then steps of training.
 
-    Pairs a second on many cores are arithmetic: that many times what one core does, as if threads never waited. What
-    cannot be shared is a few microseconds of Python a pair; `two_threads_against_one` is what two gave here.
+    Pairs a second on many cores are arithmetic: that many times what one core does, as if threads never waited. They
+    do, for each other's Python between OpenCV's calls: `two_threads_against_one` is what two gave here.
     """
     tf.config.experimental.enable_op_determinism()  # as in training
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
