@@ -89,7 +89,7 @@ bench: $(VENV)/installed  ## every benchmark, kept in bench/ and what curate pla
 	  python -m tests.bench.$$name $$(test ! -d "$(PEERS)/$$name" || echo "--peers $(PEERS)/$$name") --json | tee bench/$$name.json.tmp; \
 	  mv bench/$$name.json.tmp bench/$$name.json; done
 	@python -m tests.bench.costs --from bench
-	@for file in .github/docs/bench/*.json; do name=$$(basename $$file .json); \
+	@set -e; for file in .github/docs/bench/*.json; do name=$$(basename $$file .json); \
 	  case " $(COMPARED) " in *" $$name "*) test -d "$(PEERS)/$$name" || continue;; esac; \
 	  python -m json.tool --sort-keys --indent 1 bench/$$name.json $$file; done
 

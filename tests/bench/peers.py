@@ -63,9 +63,9 @@ def peer(name: str, packages: Path) -> Run:
 
     def run(art: Path, out: Path) -> float:
         before = _children()
-        alone, root = [] if name in BESIDE else ["-S"], {"PYTHONPATH": str(Path.cwd())} if name in BESIDE else {}
-        command = [sys.executable, *alone, "-c", SEES + SCRIPTS[name], *map(str, (packages / name, art, out))]
-        environment = os.environ | QUIET | root
+        alone = name not in BESIDE
+        command = [sys.executable, *["-S"] * alone, "-c", SEES + SCRIPTS[name], *map(str, (packages / name, art, out))]
+        environment = os.environ | QUIET | ({} if alone else {"PYTHONPATH": str(Path.cwd())})
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=out)
         made = [*out.rglob("*.tar"), *out.rglob("atrain_features.dat"), *out.rglob("hashes.txt")]
         if done.returncode or not made:

@@ -77,6 +77,16 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
         manifest.read_parts(tmp_path)
 
 
+def test_what_columns_take_in_memory_is_told_however_well_they_compress(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    pixels = [bytes([number]) * 10_000 for number in range(50)]
+    manifest.write_table(path, pa.table({"color": pixels, "line_dilate": [one[:5_000] for one in pixels]}))
+    assert path.stat().st_size < 50_000
+    assert manifest.unpacked_bytes(path, {"color"}) == pytest.approx(500_000, rel=0.01)
+    assert manifest.unpacked_bytes(path, {"color", "line_dilate"}) == pytest.approx(750_000, rel=0.01)
+    assert manifest.unpacked_bytes(path, {"sketch"}) == 0
+
+
 def test_parts_are_written_with_equal_bytes(dataset: Path, tmp_path: Path) -> None:
     table = manifest.read_parts(dataset / "manifest")
     for name in ("one", "two"):

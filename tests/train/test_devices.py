@@ -116,9 +116,8 @@ def test_the_parts_that_workers_read_make_up_the_joined_batch(pairs32: Path) -> 
     whole = next(iter(training_batches(pairs, 8, choices, 5)))
     parts = [next(iter(training_batches(pairs, 8, replace(choices, worker=n, workers=2), 5))) for n in range(2)]
     for place, one in enumerate(whole):
-        np.testing.assert_allclose(
-            one, np.concatenate([part[place] for part in parts]), atol=0.008
-        )  # a level: sines of jitter
+        joined = np.concatenate([part[place] for part in parts])
+        np.testing.assert_allclose(one, joined, atol=0.008)  # a level: sines of jitter
     assert not np.array_equal(parts[0].lines, parts[1].lines)
 
 
