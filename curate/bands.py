@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from curate import probe
 from curate.probe import Hashes
+from curate.rows import distinct
 
 Found = npt.NDArray[np.uint64]
 """(m, 2) uint64: pairs of hashes."""
@@ -26,9 +27,10 @@ Found = npt.NDArray[np.uint64]
 BITS = 64
 WIDEST = 22  # bits of a band: its table of buckets has 4 bytes for each of 2^22 keys
 FEWEST = -(-BITS // WIDEST)  # bands: as many as a large set is searched in
-SAMPLE = 1 << 16  # hashes whose bits are counted before they are dealt to bands
+SAMPLE = 1 << 14  # hashes whose bits are counted before they are dealt to bands
 ROWS = 1 << 16  # rows probed at once: bounds what one call returns
 HOT = 1 << 15  # hashes in a bucket from which it is split on other bits: all with all would take half a second
+SPARSE = 4  # times more keys than are near a row: then those of others are looked at before they are sorted
 DEEP = 6  # splits after which a bucket is compared all with all after all
 
 
@@ -48,16 +50,18 @@ class Bands:
         return tuple(sum(self.widths[:band]) for band in range(len(self.widths)))
 
     @cached_property
-    def _places(self) -> npt.NDArray[np.int64]:
-        return BITS - 1 - np.arange(BITS)
+    def _moves(self) -> tuple[Hashes, Hashes]:
+        """Tables of `probe.moved`, to deal and to gather."""
+        places = BITS - 1 - np.arange(BITS)
+        return _table(self.order, places), _table(places, self.order)
 
     def deal(self, hashes: Hashes) -> Hashes:
         """Hashes with their bits in the order of the bands."""
-        return _moved(hashes, self.order, self._places)
+        return _moved(hashes, self._moves[0])
 
     def gather(self, dealt: Hashes) -> Hashes:
         """The hashes again."""
-        return _moved(dealt, self._places, self.order)
+        return _moved(dealt, self._moves[1])
 
     def turn(self, dealt: Hashes, band: int, cut: int = 0) -> Hashes:
         """Dealt hashes with a band's bits on top, but for its first `cut`, which come to lie lowest."""
@@ -102,9 +106,19 @@ def bands_for(hashes: Hashes, rows: int, radius: int) -> Bands:
 
 
 def near(values: Hashes, known: Hashes, radius: int) -> Iterator[Found]:
-    """All pairs of a set, and of its members and those of `known`, which shares none; each once, in no order."""
+    """All pairs of a set, and of its members and others that are `known`; each once, in no order.
+
+    `known` may hold one more than once; those that are in the set, too, are passed over.
+    """
     yield from _search(values, None, radius, 0)
     yield from _search(values, known, radius, 0)
+
+
+def apart(known: Hashes, values: Hashes) -> Hashes:
+    """The distinct ones of `known` that are not among some values; in order."""
+    ordered = distinct(known)
+    places = np.minimum(np.searchsorted(ordered, values), max(0, len(ordered) - 1))
+    return np.delete(ordered, places[ordered[places] == values]) if len(ordered) else ordered
 
 
 def join(
@@ -157,12 +171,28 @@ def _search(hashes: Hashes, others: Hashes | None, radius: int, depth: int) -> I
     if not len(hashes) or (others is not None and not len(others)):
         return
     bands = bands_for(hashes if others is None else others, len(hashes), radius)
-    dealt = [bands.deal(one) for one in (hashes, others) if one is not None]
+    rows = bands.deal(hashes)
+    partners = None if others is None else apart(bands.deal(others), rows)
     for band, reach in enumerate(bands.radii):
         if reach >= 0:
-            tables = [np.sort(bands.turn(one, band)) for one in dealt]
+            tables = [np.sort(bands.turn(rows, band))]
+            if partners is not None:
+                tables.append(_partners(bands, band, partners, tables[0]))
             for found in join(bands, band, tables, radius, depth=depth):
                 yield bands.undo(found, band)
+
+
+def _partners(bands: Bands, band: int, dealt: Hashes, rows: Hashes) -> Hashes:
+    """A band's table of others, which are in order as dealt; without most that are near no row, if these are few."""
+    if band == 0:
+        return dealt
+    turned, masks, width = bands.turn(dealt, band), bands.masks(band), bands.widths[band]
+    if len(rows) * len(masks) * SPARSE < 1 << width:
+        shift = np.uint64(BITS - width)
+        near = np.zeros(1 << width, np.bool_)
+        near[(rows[:, None] >> shift) ^ masks] = True
+        turned = probe.those(turned, near, shift)
+    return np.sort(turned)
 
 
 def _split(members: Hashes, close: Hashes, radius: int, depth: int, *, own: bool) -> Iterator[Found]:
@@ -172,12 +202,16 @@ def _split(members: Hashes, close: Hashes, radius: int, depth: int, *, own: bool
     yield from _search(close, members, radius, depth + 1)
 
 
-def _moved(hashes: Hashes, sources: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> Hashes:
-    """Every bit of `sources` (64,) moved to its place in `targets`."""
+def _table(sources: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> Hashes:
+    """What each value of each byte adds where every bit of `sources` (64,) is moved to its place in `targets`."""
     tables = np.zeros((8, 256), np.uint64)
     values = np.arange(256, dtype=np.uint64)
     for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
         tables[source // 8] |= (values >> np.uint64(source % 8) & np.uint64(1)) << np.uint64(target)
+    return tables
+
+
+def _moved(hashes: Hashes, tables: Hashes) -> Hashes:
     return np.asarray(probe.moved(hashes.ravel(), tables), np.uint64).reshape(hashes.shape)
 
 

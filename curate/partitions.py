@@ -41,6 +41,7 @@ class Task:
 
 def search(folder: Path, workers: Workers, values: Hashes, known: Hashes, radius: int) -> Iterator[Found]:
     """As bands.near, in files below an existing folder that all workers see; the caller clears it."""
+    known = bands.apart(known, values)
     plan = bands.bands_for(np.concatenate([values, known]), len(values), radius)
     cut = min(MOST, min(plan.widths) - 1, max(0, len(values) + len(known) - 1).bit_length() - PIECE.bit_length() + 1)
     cut = max(0, cut)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.compiled import compiled
+from curate.lanes import LANES, any_near
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -52,12 +53,12 @@ def pairs(
             if own and other < key:
                 continue
             begin, end = np.int64(buckets[other]), np.int64(buckets[other + np.uint64(1)])
-            if begin == end:
+            if begin == end or (mask and not _near(rows, row, stop, partners, begin, end, radius)):
                 continue
             for place in range(row, stop):
                 one = rows[place]
                 start = first + place + 1 if own and mask == 0 else begin
-                if not _some(one, partners, start, end, radius):
+                if not _near(rows, place, place + 1, partners, start, end, radius):
                     continue
                 for at in range(start, end):
                     unlike = one ^ partners[at]
@@ -83,12 +84,19 @@ def _stop(rows: Any, row: Any, shift: Any) -> Any:
 
 
 @compiled
-def _some(one: Any, partners: Any, start: Any, end: Any, radius: Any) -> Any:
-    """Whether any partner from `start` to `end` is near: without a branch, so that several are compared at once."""
-    near = 0
-    for at in range(np.uint64(start), np.uint64(end)):
-        near += bits(one ^ partners[at]) <= radius
-    return near > 0
+def _near(rows: Any, row: Any, stop: Any, partners: Any, start: Any, end: Any, radius: Any) -> Any:
+    """Whether any of the rows from `row` to `stop` may be near any partner from `start` to `end`: no branch for each.
+
+    Partners around these are compared along with them; in a table of fewer than `LANES`, all may be near.
+    """
+    if len(partners) < LANES:
+        return True
+    near, last = False, len(partners) - LANES
+    for first in range(start, end, LANES):
+        at = np.uint64(min(first, last))
+        for place in range(row, stop):
+            near |= any_near(rows[place], partners, at, np.uint64(radius))
+    return near
 
 
 @compiled
@@ -112,10 +120,20 @@ def moved(hashes: Any, tables: Any) -> Any:
 @compiled
 def buckets(table: Any, shift: Any) -> Any:
     """(keys + 1,) int32 places in a sorted table (n,) where each key, the bits above `shift`, begins."""
-    keys = 1 << (64 - np.int64(shift))
-    starts = np.zeros(keys + 1, np.int32)
-    for value in table:
-        starts[np.int64(value >> shift) + 1] += 1
-    for key in range(keys):
-        starts[key + 1] += starts[key]
+    starts = np.zeros((1 << (64 - np.int64(shift))) + 1, np.int32)
+    for row in range(len(table)):  # the last row of a key stays; to count them, each would wait for the one before
+        starts[np.int64(table[row] >> shift) + 1] = row + 1
+    for key in range(1, len(starts)):
+        starts[key] = max(starts[key], starts[key - 1])
     return starts
+
+
+@compiled
+def those(table: Any, marked: Any, shift: Any) -> Any:
+    """The hashes (m,) of some (n,) whose key, the bits above `shift`, is marked."""
+    found = np.empty(len(table) + 1, np.uint64)
+    count = 0
+    for value in table:  # without a branch: each is written, and the next one over it
+        found[count] = value
+        count += marked[value >> shift]
+    return found[:count].copy()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate import bands, hamming, likeness, manifest, sieve
+from curate import bands, hamming, likeness, manifest, rows, sieve
 from curate.hamming import near_pairs
 from curate.phash import color_grid
 from curate.pictures import COLUMNS, Pictures, gather
@@ -74,7 +74,7 @@ def test_a_sift_meets_every_pair_once_however_few_at_a_time(values: list[int], r
         return np.asarray(pairs.sum(axis=1) % 2 == 0, np.bool_)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hamming, "SPREAD", few)
+        patch.setattr(rows, "SPREAD", few)
         patch.setattr(hamming, "GATHERED", few)
         found = near_pairs(hashes, radius, None, bands.near, sift)
     every = near_pairs(hashes, radius)
