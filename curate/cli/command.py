@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from curate import engine
+from curate.cli.hand import Hand
 from curate.faults import NurieError, faults_told, printable, printing
 from curate.progress import QUIET, colored
 from curate.stopping import Stopped, stoppable
@@ -27,17 +28,6 @@ class Road(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Names in the order they were added."""
         return list(self.commands)
-
-
-class Folder(click.Path):
-    """A local path: an address would become a strange one, and hold what nobody looks for there."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path, unless it is an address."""
-        if "://" in str(value):
-            told = f"{value} is an address, and only sources and copies may be: give a folder, and see `curate copy`"
-            self.fail(told, param, ctx)
-        return super().convert(value, param, ctx)
 
 
 def tell(line: str, *, err: bool = False) -> None:
@@ -61,7 +51,9 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Ca
             started = time.monotonic()
             try:
                 with stoppable(), faults_told(name):
-                    result = command(**options)
+                    hand = Hand()
+                    result = command(**hand(options))
+                    hand.send()
                 result["seconds"] = round(time.monotonic() - started, 3)
                 with printing():
                     click.echo(printable(json.dumps(result, ensure_ascii=False))) if as_json else show(name, result)

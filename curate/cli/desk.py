@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
-from curate.cli.command import Folder, browsed, decided, faults, listing, planned, stage, stories, summary, with_rules
+from curate.cli.command import browsed, decided, faults, listing, planned, stage, stories, summary, with_rules
+from curate.cli.hand import Folder, Place
 from curate.rules import Rules
 
-FOLDER = Folder(path_type=Path)
+FOLDER, PLACE = Folder(path_type=Path), Place(path_type=Path)
 
 
 @click.command()
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=PLACE)
 @click.argument("kind", metavar="[KIND]", required=False)
 @click.argument("pictures", metavar="[PATH|ID]...", nargs=-1)
 @click.option("--tags", metavar="TAGS", help="Of retag: what the picture's tags are, parted by commas.")
@@ -36,7 +37,7 @@ def decide(dataset: Path, kind: str | None, pictures: tuple[str, ...], tags: str
 
 
 @click.command()
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=PLACE)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; others reach 0.0.0.0.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free.")
 @stage(browsed)
@@ -48,7 +49,7 @@ def browse(dataset: Path, host: str, port: int) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=PLACE)
 @click.option("--top", type=click.IntRange(1), default=50, show_default=True, help="How many.")
 @click.option("--with", "beside", metavar="TAG", help="Count what goes with TAG: pictures that have it.")
 @click.option("--check", is_flag=True, help="List pictures with contradicting tags, or a colour they have nowhere.")
@@ -62,7 +63,7 @@ def tags(dataset: Path, top: int, rules: Rules, beside: str | None, check: bool)
 
 
 @click.command()
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=PLACE)
 @click.argument("page", metavar="REPORT.html", type=FOLDER)
 @stage(summary)
 def report(dataset: Path, page: Path) -> dict[str, Any]:
@@ -73,10 +74,10 @@ def report(dataset: Path, page: Path) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=PLACE)
 @click.argument("key", metavar="PATH|ID")
 @click.option("--manifest", "chosen", type=FOLDER, help="Say whether this manifest chose it.")
-@click.option("--shards", type=FOLDER, help="Say where it lies in these shards.")
+@click.option("--shards", type=PLACE, help="Say where it lies in these shards.")
 @stage(stories)
 def why(dataset: Path, key: str, chosen: Path | None, shards: Path | None) -> dict[str, Any]:
     """Tell one picture's fate, stage by stage."""
@@ -86,7 +87,7 @@ def why(dataset: Path, key: str, chosen: Path | None, shards: Path | None) -> di
 
 
 @click.command()
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=PLACE)
 @click.argument("keys", metavar="ID|artist:NAME|PATH...", nargs=-1, required=True)
 @stage(summary)
 def remove(dataset: Path, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def remove(dataset: Path, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("folder", metavar="DATASET|SHARDS", type=FOLDER)
+@click.argument("folder", metavar="DATASET|SHARDS", type=PLACE)
 @stage(faults)
 def verify(folder: Path) -> dict[str, Any]:
     """Check every byte and count of a dataset or shard folder; exit code 1 if anything is wrong."""

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from curate import progress
 from curate.cli.command import bare, dry_run_option, names_of, rows, stage, workers_option
+from curate.cli.hand import Hand
 from curate.cli.stages import dedupe, extract, sample, select, shard
 from curate.contract import SPLITS, read_index
 from curate.errors import NurieError, RecipeError, SourceError
@@ -36,6 +37,29 @@ class Told:
     def state(self) -> str:
         """In a word or two."""
         return "done" if self.done else "up to date" if self.due is None else "due"
+
+
+@dataclass(frozen=True)
+class Road:
+    """A recipe that is followed."""
+
+    recipe: Recipe
+    fresh: bool
+    hand: Hand = field(default_factory=Hand)
+
+    def call(self, name: str, how: Mapping[str, object]) -> dict[str, Any]:
+        """What a stage's command returns."""
+        with self.recipe.context(name, how) as context:
+            words = {key: value for key, value in context.params.items() if key not in {"as_json", "quiet"}}
+            return bare(COMMANDS[name])(**self.hand(words))
+
+    def due(self, name: str) -> str | None:
+        """Why a stage has something to do."""
+        result = self.call(name, {"dry-run": True, "fresh": self.fresh})
+        if result.get("faults"):
+            raise NurieError(result["faults"][0])
+        due: str | None = result["due"]
+        return due
 
 
 def followed(_name: str, result: dict[str, Any]) -> None:
@@ -92,77 +116,64 @@ def run(
     given = click.get_current_context().get_parameter_source("workers") is not ParameterSource.DEFAULT
     if scheduler is not None and given:
         raise click.UsageError("--scheduler brings workers of its own: leave --workers out")
-    wanted = read(recipe, COMMANDS, settings)
+    road = Road(read(recipe, COMMANDS, settings), fresh)
     how = {"fresh": fresh, "scheduler": scheduler} if scheduler else {"fresh": fresh, "workers": workers}
-    told = _foresee(wanted, fresh=fresh)
+    told = _foresee(road)
     if not dry_run:
         for number, one in enumerate(told):
             after = any(before.done for before in told[:number])
-            one.due = _due(wanted, one.stage, fresh=fresh) if after else one.due
+            one.due = road.due(one.stage) if after else one.due
             if one.due is not None:
-                _run(wanted, one, how)
-    return _summed_up(wanted, told, dry_run=dry_run)
+                _run(road, one, how)
+    return _summed_up(road, told, dry_run=dry_run)
 
 
-def _foresee(recipe: Recipe, *, fresh: bool) -> list[Told]:
+def _foresee(road: Road) -> list[Told]:
     """What each stage has to do. All options are looked at before anything is done.
 
     Raises RecipeError, naming file and line, for an option that a stage refuses.
     """
     told: list[Told] = []
-    for name in recipe.stages:
+    for name in road.recipe.stages:
         before = next((one.stage for one in told if one.due is not None), None)
         try:
-            due = _due(recipe, name, fresh=fresh)
+            due = road.due(name)
         except NurieError as error:
             if isinstance(error, RecipeError):
                 raise
             if before is None or not isinstance(error, SourceError):  # else the source is made by then
-                raise RecipeError(f"{recipe.blamed(name, str(error))}: {error}") from None
+                raise RecipeError(f"{road.recipe.blamed(name, str(error))}: {error}") from None
             due = None
         told.append(Told(name, f"after {before}" if before else due))
     return told
 
 
-def _due(recipe: Recipe, name: str, *, fresh: bool) -> str | None:
-    result = _call(recipe, name, {"dry-run": True, "fresh": fresh})
-    if result.get("faults"):
-        raise NurieError(result["faults"][0])
-    due: str | None = result["due"]
-    return due
-
-
-def _run(recipe: Recipe, told: Told, how: Mapping[str, object]) -> None:
+def _run(road: Road, told: Told, how: Mapping[str, object]) -> None:
     progress.say(f"{told.stage}: {told.due}")
     started = time.monotonic()
-    result = _call(recipe, told.stage, how)
+    result = road.call(told.stage, how)
+    road.hand.send()
     told.done, told.result = True, {**result, "seconds": round(time.monotonic() - started, 3)}
 
 
-def _call(recipe: Recipe, name: str, how: Mapping[str, object]) -> dict[str, Any]:
-    """What a stage's command returns."""
-    with recipe.context(name, how) as context:
-        words = {key: value for key, value in context.params.items() if key not in {"as_json", "quiet"}}
-        return bare(COMMANDS[name])(**words)
-
-
-def _summed_up(recipe: Recipe, told: list[Told], *, dry_run: bool) -> dict[str, Any]:
+def _summed_up(road: Road, told: list[Told], *, dry_run: bool) -> dict[str, Any]:
     stages = [{"stage": one.stage, "state": one.state, "due": one.due, **one.result} for one in told]
-    result: dict[str, Any] = {"recipe": str(recipe.path), "stages": stages, "differences": []}
-    return result if dry_run else {**result, **_outcome(recipe)}
+    result: dict[str, Any] = {"recipe": str(road.recipe.path), "stages": stages, "differences": []}
+    return result if dry_run else {**result, **_outcome(road)}
 
 
-def _outcome(recipe: Recipe) -> dict[str, Any]:
+def _outcome(road: Road) -> dict[str, Any]:
     """Counts of dataset and shards, and how they differ from what the recipe expects."""
     from curate import hold, ledger  # noqa: PLC0415  # costs Arrow
 
-    places = recipe.context("shard", {}).params
+    recipe, named = road.recipe, road.recipe.context("shard", {}).params
+    places = road.hand(named)
     for name in ("dataset", "shards"):
         hold.tidy(places[name])  # a stage that is up to date does not take the hold
     counts = ledger.read_state(places["dataset"])["counts"]
     pairs = read_index(places["shards"]).pairs
     splits = {split: pairs[split] for split in SPLITS}
-    found = {"dataset": str(places["dataset"]), "shards": str(places["shards"]), **counts, "splits": splits}
+    found = {"dataset": str(named["dataset"]), "shards": str(named["shards"]), **counts, "splits": splits}
     if not recipe.expect:
         return {**found, "expected": "none in the recipe"}
     if changed := recipe.changed():

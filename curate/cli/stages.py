@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from curate.cli.command import Folder, dry_run_option, names_of, on_cluster, stage, summary, with_rules, workers_option
+from curate.cli.command import dry_run_option, names_of, on_cluster, stage, summary, with_rules, workers_option
+from curate.cli.hand import Folder, Place
 from curate.contract import ENDINGS
 from curate.engine import Workers
 from curate.rules import Rules
 
-FOLDER = Folder(path_type=Path)
+FOLDER, PLACE = Folder(path_type=Path), Place(path_type=Path)
 
 
 def _methods() -> Iterable[str]:
@@ -55,7 +56,7 @@ def sample(
 
 @click.command()
 @click.argument("sources", metavar="[NAME=]SOURCE...", nargs=-1, required=True)
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=PLACE)
 @click.option(
     "--lines",
     default="contour,dilate,xdog",
@@ -107,7 +108,7 @@ def extract(
 
 
 @click.command()
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=PLACE)
 @click.option("--max-distance", type=click.IntRange(0, 16), default=8, show_default=True, help="Bits, for duplicates.")
 @click.option("--mirror", is_flag=True, help="Seek mirrored copies, and such as lie on their side.")
 @click.option(
@@ -119,7 +120,7 @@ def extract(
     shell_complete=names_of(_rules),
 )
 @click.option("--drop-alternates", is_flag=True, help="Keep one picture of a set of recolours.")
-@click.option("--against", "other", metavar="OTHER", type=FOLDER, help="Leave out what this dataset has already.")
+@click.option("--against", "other", metavar="OTHER", type=PLACE, help="Leave out what this dataset has already.")
 @click.option("--split", default="0.9,0.05,0.05", show_default=True, help="Shares of train, validation, test.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which family goes to which split.")
 @dry_run_option
@@ -153,7 +154,7 @@ def dedupe(
 
 
 @click.command()
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=PLACE)
 @click.argument("out", metavar="OUT.parquet", type=FOLDER)
 @click.option("--include", metavar="TAG", multiple=True, help="Keep pictures with this tag; repeat: all must hold.")
 @click.option("--exclude", metavar="TAG", multiple=True, help="Leave out pictures with this tag.")
@@ -173,8 +174,8 @@ def select(
 
 
 @click.command()
-@click.argument("dataset", type=FOLDER)
-@click.argument("shards", type=FOLDER)
+@click.argument("dataset", type=PLACE)
+@click.argument("shards", type=PLACE)
 @click.option("--manifest", "chosen", type=FOLDER, help="A smaller manifest, of `select` or pandas.")
 @click.option("--shard-size", type=click.IntRange(1), default=4096, show_default=True, help="Most pairs a shard.")
 @click.option(

@@ -104,7 +104,7 @@ def test_an_address_of_this_host_is_its_folder(tmp_path: Path) -> None:
     assert places.parse(f"file://{tmp_path}/a b#c") == tmp_path / "a b#c"
 
 
-def test_addresses_that_nothing_reads_and_datasets_in_stores_are_refused_in_a_line(
+def test_addresses_that_nothing_reads_or_of_what_is_no_folder_are_refused_in_a_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -113,8 +113,8 @@ def test_addresses_that_nothing_reads_and_datasets_in_stores_are_refused_in_a_li
     with pytest.raises(SourceError, match=r"foo://x/y cannot be read .*: install what reads it, or mount it"):
         places.parse("foo://x/y")
     with pytest.raises(SystemExit, match="2"):
-        main(["extract", str(tmp_path), "s3://bucket/dataset"])
-    assert "is an address, and only sources and copies may be: give a folder" in capsys.readouterr().err
+        main(["report", str(tmp_path), "s3://bucket/report.html"])
+    assert "is an address, and only sources, datasets, shards and copies may be" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(MissingExtraError, match=r"nurie\[s3\]"):

@@ -1,0 +1,57 @@
+"""Folders that commands are given, and addresses of stores that stand for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class Folder(click.Path):
+    """A local path: an address would become a strange one, and hold what nobody looks for there."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, unless it is an address."""
+        if "://" in str(value):
+            told = f"{value} is an address, and only sources, datasets, shards and copies may be: give a folder"
+            self.fail(told, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Address(str):
+    """Of a dataset or shards in a store."""
+
+    __slots__ = ()
+
+
+class Place(click.Path):
+    """The folder of a dataset or of shards, or its address: `stage` then puts the folder that it is worked on in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, or the address."""
+        return Address(value) if "://" in str(value) else super().convert(value, param, ctx)
+
+
+class Hand:
+    """What puts folders in the place of addresses, and sends what was made in them."""
+
+    def __init__(self) -> None:
+        self._away: Any = None
+
+    def __call__(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with folders, in which lies what the stores hold, or what this host was to send them."""
+        return {name: self._folder(one) if isinstance(one, Address) else one for name, one in options.items()}
+
+    def _folder(self, address: Address) -> Path:
+        from curate.away import Away  # noqa: PLC0415  # costs Arrow
+
+        self._away = self._away or Away()
+        folder: Path = self._away.folder(address)
+        return folder
+
+    def send(self) -> None:
+        """Once all went well."""
+        if self._away is not None:
+            self._away.send()
