@@ -17,6 +17,7 @@ from curate import places, progress
 from curate.copy import OURS, copy
 from curate.durable import read_json, write_json
 from curate.errors import DatasetError, NurieError
+from curate.exchange import STORES
 from curate.listing import JOURNAL, listed
 
 WORK = "NURIE_WORK"
@@ -77,6 +78,7 @@ class Away:
             _bring(found)
             progress.say(f"{place} is worked on in {found.folder}")
             self._copies[str(place)] = found
+            STORES.set({**STORES.get(), found.folder: place})
         return self._copies[str(place)].folder
 
     def send(self) -> None:
@@ -94,6 +96,7 @@ def _bring(one: _Copy) -> None:
     there, held, last = listed(one.place), one.held, one.last
     if there is not None:
         if held is not None and last == there.digest:
+            _send(one)  # what was not, as its command was killed
             return
         if held not in {None, last, there.digest}:
             raise _parted(one)
@@ -108,7 +111,9 @@ def _bring(one: _Copy) -> None:
 
 def _begin(one: _Copy, held: str | None, last: str | None) -> None:
     """Nothing is there, or nothing any more: then what was the same goes too."""
-    if places.there(one.place) and (strangers := [entry.name for entry in places.entries(one.place)]):
+    if places.there(one.place) and (
+        strangers := [one.name for one in places.entries(one.place) if one.name != places.STAGING]
+    ):
         raise NurieError(f"{one.place} holds other files ({strangers[0]}): give a new or empty place")
     if last is not None:
         if held not in {None, last}:

@@ -6,7 +6,6 @@ turned; of those, a sieve proposes what can be look-alikes.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,19 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from curate import bands, engine, hamming, likeness, lookalikes, manifest, partitions, progress, thumbnails
+from curate import (
+    bands,
+    engine,
+    exchange,
+    hamming,
+    likeness,
+    lookalikes,
+    manifest,
+    partitions,
+    places,
+    progress,
+    thumbnails,
+)
 from curate.engine import Workers
 from curate.hamming import Hashes, Mask
 from curate.ledger import LOOKS
@@ -50,7 +61,12 @@ class Search:
     @cached_property
     def parts(self) -> tuple[Path, ...]:
         """The parts of pairs in which the pictures lie."""
-        return tuple(path.absolute() for dataset in self.datasets for path in manifest.parts(dataset / "pairs"))
+        return tuple(path for dataset in self.datasets for path in manifest.parts(dataset / "pairs"))
+
+    @cached_property
+    def seen(self) -> tuple[Path, ...]:
+        """The parts as workers see them."""
+        return tuple(exchange.seen(path, self.workers) for path in self.parts)
 
     @cached_property
     def places(self) -> npt.NDArray[np.int32]:
@@ -64,21 +80,23 @@ class Search:
             yield from bands.near(values, known, radius)
             return
         folder = self.scratch / uuid4().hex
-        folder.mkdir()
+        places.make(folder)
         yield from partitions.search(folder, self.workers, values, known, radius)
-        shutil.rmtree(folder, ignore_errors=True)  # a worker given up as lost may still write there
+        places.clear(folder)  # a worker given up as lost may still write there
 
 
 @contextmanager
 def _searching(datasets: Sequence[Path], pictures: Pictures, max_distance: int, workers: Workers) -> Iterator[Search]:
     """A folder that no run before had: workers remember what they read for it, and the lost write to it still."""
-    looks = datasets[0].absolute() / LOOKS
-    scratch = looks / uuid4().hex
-    scratch.mkdir(parents=True)
-    try:
-        yield Search(datasets, pictures, max_distance, workers, scratch)
-    finally:
-        shutil.rmtree(looks, ignore_errors=True)
+    with exchange.staging(datasets[0], workers) as folder:
+        looks = folder / LOOKS
+        scratch = looks / uuid4().hex
+        for one in (looks, scratch):
+            places.make(one)
+        try:
+            yield Search(datasets, pictures, max_distance, workers, scratch)
+        finally:
+            places.clear(looks)
 
 
 def find(
@@ -208,7 +226,7 @@ def _tasks(blocks: Iterable[Proposed], search: Search) -> Iterator[lookalikes.Ta
     for block in blocks:
         path = search.scratch / f"block-{uuid4().hex}.parquet"
         lookalikes.write(path, _told(block, search))
-        yield lookalikes.Task(path, search.parts)
+        yield lookalikes.Task(path, search.seen)
 
 
 def _told(block: Proposed, search: Search) -> dict[str, Any]:

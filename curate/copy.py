@@ -25,7 +25,7 @@ from curate.durable import atomic_write, canonical_json
 from curate.errors import DamagedError, NurieError
 from curate.listing import JOURNAL, Listing, listed, neither, noted
 
-OURS = {hold.LOCK, f".{JOURNAL}.tmp"}  # what a run that was killed at its start leaves
+OURS = {hold.LOCK, f".{JOURNAL}.tmp", places.STAGING}  # what a run that was killed leaves
 THREADS = 8  # files on their way at once: a store answers each in tens of milliseconds
 NOTE_EVERY = 10.0  # s of work that a kill may cost
 NOTE_SHARE = 20  # times longer than to note takes, if that is more: a million files' take 100 MB

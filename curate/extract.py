@@ -6,7 +6,7 @@ parts as in an unbroken run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import engine, hold, ledger, manifest, places, progress, tag_table
+from curate import engine, exchange, hold, ledger, manifest, places, progress, tag_table
 from curate.columns import KEY, SCHEMA_VERSION
 from curate.durable import options_hash, sync_folder
 from curate.errors import DatasetError, SourceError
@@ -61,13 +61,16 @@ def extract(
             file for file in islice(scan(everywhere), limit) if (file.source, file.path, file.path_raw) not in known
         )
         first = len(manifest.parts(dataset / "records"))
-        tasks = _tasks(files, join, first, part_size, dataset.absolute(), options)
         new = sidecar_errors = dropped = 0
-        made = engine.run(extract_part, tasks, workers, pictures=part_size, again=_apart)
-        with progress.bar("extract", found.files) as bar, _nothing_torn(dataset), closing(made):
+        with (
+            progress.bar("extract", found.files) as bar,
+            _nothing_torn(dataset),
+            _staging(dataset, workers) as staging,
+            closing(_made(_tasks(files, join, first, part_size, staging, options), workers, part_size)) as made,
+        ):
             bar.advance(len(known))
             for part in made:
-                _commit(dataset, part, ids)
+                _commit(dataset, part, ids, staging)
                 new, dropped = new + part.files, dropped + part.dropped
                 sidecar_errors += part.sidecar_errors
                 bar.advance(part.files, kept=new - dropped, dropped=dropped)
@@ -155,14 +158,30 @@ def _tasks(
         number += 1
 
 
+def _made(tasks: Iterable[Task], workers: engine.Workers, part_size: int) -> Generator[Part, None, None]:
+    return engine.run(extract_part, tasks, workers, pictures=part_size, again=_apart)
+
+
 def _apart(tasks: Sequence[Task]) -> list[Task]:
     files = sum(len(task.files) for task in tasks)
     progress.say(f"extract: a worker process died; {files:,} files are read again, each apart from the others")
     return [replace(task, apart=True) for task in tasks]
 
 
-def _commit(dataset: Path, part: Part, ids: set[str]) -> None:
+@contextmanager
+def _staging(dataset: Path, workers: engine.Workers) -> Iterator[Path]:
+    """Where workers read what they need of a dataset that is written, and stage what they make."""
+    with exchange.staging(dataset, workers) as folder:
+        if places.remote(folder):
+            for path in (dataset / ledger.STATE, *manifest.parts(dataset / ledger.REMOVED)):
+                places.write(folder.joinpath(*path.relative_to(dataset).parts), path.read_bytes())
+        yield folder
+
+
+def _commit(dataset: Path, part: Part, ids: set[str], staging: Path) -> None:
     """Give a staged part its name: pairs before records, whose presence says that the part is done."""
+    for name in ("pairs", "records"):
+        exchange.bring(staging / name / part.staged, dataset / name / part.staged)
     staged = dataset / "pairs" / part.staged
     if repeated := ids.intersection(part.ids):
         table = manifest.read_table(staged)

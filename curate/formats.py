@@ -18,11 +18,10 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from curate import manifest, tarball, tfrecord
+from curate import manifest, places, tarball, tfrecord
 from curate.columns import with_hash
 from curate.contract import METADATA, ShardFile, shard_name
-from curate.digests import sha256
-from curate.durable import atomic_write, canonical_json
+from curate.durable import canonical_json
 from curate.faults import DamagedError, naming
 
 Row = dict[str, Any]
@@ -59,7 +58,7 @@ def name_of(form: str, split: str, number: int, total: int) -> str:
 
 def described(path: Path, split: str, records: int) -> ShardFile:
     """A written file's entry in the index."""
-    return ShardFile(split, records, path.stat().st_size, sha256(path))
+    return ShardFile(split, records, places.size(path), places.digest(path))
 
 
 def gather(folder: Path, scratch: Path, split: str) -> Files:
@@ -77,21 +76,21 @@ def _tfrecord(target: Target, rows: Sequence[Row]) -> Files:
     shard, sizes = _write(target, map(tfrecord.frame, examples(rows, target.encoding)), len(rows))
     lengths = [size - tfrecord.HEADER - tfrecord.FOOTER for size in sizes]
     offsets = [span.offset for span in tfrecord.spans(lengths)]
-    return {target.name: shard, **_listed(target, rows, offsets, lengths, target.folder)}
+    return {target.name: shard, **_listed(target, rows, offsets, lengths)}
 
 
 def _webdataset(target: Target, rows: Sequence[Row]) -> Files:
     samples = (tarball.members(_sample(row, target.vocabulary)) for row in rows)
     shard, sizes = _write(target, tarball.closed(samples), len(rows))
     offsets = list(accumulate(sizes, initial=0))[: len(rows)]
-    (target.folder / LISTINGS).mkdir(exist_ok=True)
-    return {target.name: shard, **_listed(target, rows, offsets, sizes[: len(rows)], target.folder / LISTINGS)}
+    places.make(target.folder / LISTINGS)
+    return {target.name: shard, **_listed(target, rows, offsets, sizes[: len(rows)], f"{LISTINGS}/")}
 
 
 def _write(target: Target, pieces: Iterable[bytes], records: int) -> tuple[ShardFile, list[int]]:
     """Write the pieces of a shard; its entry in the index, for which it is not read again, and each piece's length."""
     sizes, digest = [], hashlib.sha256()
-    with atomic_write(target.folder / target.name) as file:
+    with places.written(target.folder / target.name) as file:
         for piece in pieces:
             file.write(piece)
             digest.update(piece)
@@ -99,13 +98,13 @@ def _write(target: Target, pieces: Iterable[bytes], records: int) -> tuple[Shard
     return ShardFile(target.split, records, sum(sizes), digest.hexdigest()), sizes
 
 
-def _listed(target: Target, rows: Sequence[Row], offsets: list[int], lengths: list[int], below: Path) -> Files:
-    """The table, in the folder `below`, of where each record lies in a shard; its entry in the index."""
-    path = (below / target.name).with_suffix(".parquet")
+def _listed(target: Target, rows: Sequence[Row], offsets: list[int], lengths: list[int], below: str = "") -> Files:
+    """The table, in the folder `below` of the shards, of where each record lies in a shard; its entry in the index."""
+    name = f"{below}{target.name.rpartition('.')[0]}.parquet"
     columns = [[row["id"] for row in rows], [row["family"] for row in rows], offsets, lengths]
     schema = with_hash(LISTING, target.options_hash)
-    manifest.write_table(path, pa.Table.from_arrays(list(map(pa.array, columns)), schema=schema))
-    return {path.relative_to(target.folder).as_posix(): described(path, target.split, len(rows))}
+    manifest.write_table(target.folder / name, pa.Table.from_arrays(list(map(pa.array, columns)), schema=schema))
+    return {name: described(target.folder / name, target.split, len(rows))}
 
 
 def _imagefolder(target: Target, rows: Sequence[Row]) -> Files:

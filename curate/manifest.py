@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate import places
 from curate.columns import HASH_RECIPE, LISTED, MANIFEST, declared, with_options
 from curate.durable import atomic_write, sync_folder
 from curate.errors import DamagedError, DatasetError
@@ -20,6 +22,7 @@ BUFFER = 1 << 20  # bytes read at once of a column; without, all of it is
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 """Options of Parquet: Zstandard alone lets a flipped bit pass as other values."""
 GROUP = 1 << 13  # rows of a row group, at least, where a file is written from parts
+PARTS = "part-*.parquet"
 NEW, OLD = ".manifest.new", ".manifest.old"
 
 
@@ -30,12 +33,15 @@ def part(folder: Path, number: int) -> Path:
 
 def parts(folder: Path) -> list[Path]:
     """The parts of a folder in order; none if it does not exist."""
-    return sorted(folder.glob("part-*.parquet"))
+    if places.remote(folder):
+        named = [one.name for one in places.entries(folder)] if places.there(folder) else []
+        return [folder / name for name in named if fnmatch(name, PARTS)]
+    return sorted(folder.glob(PARTS))
 
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write one Parquet file atomically; equal tables give equal bytes."""
-    with atomic_write(path) as file:
+    with places.written(path) as file:
         pq.write_table(table, file, **WRITING)
 
 
@@ -69,7 +75,7 @@ def write_rows(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> Non
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read one Parquet file. Raises DamagedError, naming the file, if it is none or lacks a column."""
     # a third of the time of pq.read_table, for small parts
-    with _damage_told(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with _damage_told(path), _opened(path) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
         wanted = file.schema_arrow.names if columns is None else list(columns)
         return _sound(path, file.read(wanted).select(wanted))
 
@@ -105,9 +111,15 @@ def iter_row_groups(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
             yield _sound(path, file.read_row_group(number, list(columns)).select(list(columns)))
 
 
+def _opened(path: Path) -> AbstractContextManager[Any]:
+    """What Arrow reads of a path: itself, or a store's file, opened."""
+    return places.opened(path) if places.remote(path) else nullcontext(path)
+
+
 @contextmanager
 def _damage_told(path: Path) -> Iterator[None]:
-    if path.is_fifo() or path.is_char_device() or path.is_socket():  # a pipe in a part's place would be waited for
+    # a pipe in a part's place would be waited for
+    if not places.remote(path) and (path.is_fifo() or path.is_char_device() or path.is_socket()):
         raise DamagedError(f"{path} is no file: run `curate verify`")
     try:
         yield

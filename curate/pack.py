@@ -10,13 +10,14 @@ that it has named at random, only those whose result came back are read, and spi
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 import numpy as np
@@ -24,10 +25,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import engine, formats, ledger, manifest, progress
-from curate.contract import SPLITS, ShardFile, read_vocabulary
-from curate.digests import sha256
-from curate.errors import DatasetError
+from curate import engine, exchange, formats, ledger, manifest, places, progress
+from curate.contract import SPLITS, VOCABULARY, ShardFile
+from curate.errors import DatasetError, NurieError
 from curate.faults import DamagedError, naming
 from curate.kept import Ints, Kept
 
@@ -113,44 +113,67 @@ class ShardsTask:
 def pack(dataset: Path, shards: Path, plan: Plan, form: Form, workers: engine.Workers) -> dict[str, ShardFile]:
     """Write every planned shard into `shards`, which has the vocabulary already; returns their files by name.
 
-    Raises DatasetError if the dataset has no pair of a planned picture.
+    Raises DatasetError if the dataset has no pair of a planned picture, NurieError for a format that workers cannot
+    leave in a store.
     """
-    spills = shards / SPILLS
-    spills.mkdir()
-    files: dict[str, ShardFile] = {}
-    with progress.bar("shard", 2 * len(plan.kept)) as bar:
-        missing = np.ones(len(plan.kept), bool)
-        attempts = []
-        for spilled, attempt in engine.run(_spill, _spill_tasks(dataset, plan, spills, form.lines, missing), workers):
-            attempts.append(attempt)
-            bar.advance(spilled)
-        if missing.any():
-            lacking = (
-                f"{dataset} has no pair of {missing.sum()} chosen pictures ({plan.kept.name(int(missing.argmax()))})"
-            )
-            raise DatasetError(f"{lacking}: choose from its own manifest")
-        tasks = list(_shards_tasks(shards, plan, form, tuple(attempts)))
+    with exchange.staging(shards, workers) as folder, progress.bar("shard", 2 * len(plan.kept)) as bar:
+        if places.remote(folder):
+            _check_remote(form)
+            places.write(folder / VOCABULARY, (shards / VOCABULARY).read_bytes())
+        places.make(folder / SPILLS)
+        attempts = _spill_all(dataset, folder / SPILLS, plan, form, workers, bar)
+        tasks = list(_shards_tasks(folder, plan, form, attempts))
+        files: dict[str, ShardFile] = {}
         for task, (records, made) in zip(tasks, engine.run(_assemble, tasks, workers), strict=True):
+            for name in made:
+                exchange.bring(folder / name, shards / name)
             files |= made
             for path in _spills(task):
-                path.unlink()
+                places.delete(path)
             bar.advance(records)
-    for split in SPLITS:
-        files |= formats.gather(shards, spills, split)
-    shutil.rmtree(spills, ignore_errors=True)  # an attempt that comes too late may still write there
+        for split in SPLITS:
+            files |= formats.gather(shards, shards / SPILLS, split)
+        places.clear(folder / SPILLS)  # an attempt that comes too late may still write there
     for torn in [*shards.glob(".*.tmp"), *shards.glob("*/.*.tmp")]:
         torn.unlink(missing_ok=True)  # of an attempt whose worker was lost
     return files
 
 
+def _check_remote(form: Form) -> None:
+    if form.name == "imagefolder":
+        told = "--format imagefolder is made of renamed folders, and a store has none"
+        raise NurieError(f"{told}: leave --scheduler out, or give folders that all hosts see")
+
+
+def _spill_all(
+    dataset: Path, spills: Path, plan: Plan, form: Form, workers: engine.Workers, bar: progress.Bar
+) -> tuple[str, ...]:
+    """Spill every pair of the plan; returns the folders of those that came back. Raises DatasetError as `pack` does."""
+    missing = np.ones(len(plan.kept), bool)
+    tasks = _spill_tasks(dataset, plan, spills, form.lines, missing, workers)
+    attempts = []
+    for spilled, attempt in engine.run(_spill, tasks, workers):
+        attempts.append(attempt)
+        bar.advance(spilled)
+    if missing.any():
+        lacking = f"{dataset} has no pair of {missing.sum()} chosen pictures ({plan.kept.name(int(missing.argmax()))})"
+        raise DatasetError(f"{lacking}: choose from its own manifest")
+    return tuple(attempts)
+
+
 def _spill_tasks(
-    dataset: Path, plan: Plan, spills: Path, lines: Sequence[str], missing: npt.NDArray[np.bool_]
+    dataset: Path,
+    plan: Plan,
+    spills: Path,
+    lines: Sequence[str],
+    missing: npt.NDArray[np.bool_],
+    workers: engine.Workers,
 ) -> Iterator[SpillTask]:
     """Tasks by the ids of the parts, whose rows are then not `missing` any more."""
     columns = ["id", "color", *(f"line_{method}" for method in lines), "content_box"]
     digests = ledger.peek_state(dataset)["parts"]
     for parts in _together(manifest.parts(dataset / "pairs"), columns):
-        told = {part: digests.get(part.relative_to(dataset).as_posix()) for part in parts}
+        told = {exchange.seen(part, workers): digests.get(part.relative_to(dataset).as_posix()) for part in parts}
         ids = pa.concat_tables(manifest.read_table(part, ["id"]) for part in parts)["id"].cast(pa.string())
         found = plan.kept.find(ids.combine_chunks())
         missing[found[found >= 0]] = False
@@ -185,29 +208,40 @@ def _shards_tasks(folder: Path, plan: Plan, form: Form, attempts: tuple[str, ...
 def _spill(task: SpillTask) -> tuple[int, str]:
     """Write pairs to files of this attempt's own, by their shards; returns how many, and the files' folder."""
     for part, digest in task.parts.items():
-        if digest is not None and sha256(part) != digest:  # here, where what is read for it is read anyway
+        if digest is not None and places.digest(part) != digest:  # here, where what is read for it is read anyway
             raise DamagedError(f"{part} has other bytes than {ledger.STATE} says: {ledger.AFRESH}")
     own = task.spills / uuid4().hex
-    own.mkdir()
+    places.make(own)
     pairs = pa.concat_tables(manifest.read_table(part, task.columns) for part in task.parts).take(task.rows)
     for name in task.slots.column_names:
         pairs = pairs.append_column(name, task.slots[name])
     numbers, starts = np.unique(task.slots["shard"].to_numpy() // task.stride, return_index=True)
     for number, (start, end) in zip(numbers, pairwise([*starts, len(task.rows)]), strict=True):
         path = own / f"{number:05d}.arrows"
-        with naming(path), path.open("wb") as file, pa.ipc.new_stream(file, pairs.schema) as stream:
+        with _spilling(path) as file, pa.ipc.new_stream(file, pairs.schema) as stream:
             stream.write_table(pairs.slice(start, end - start))
     return len(task.rows), own.name
 
 
+def _spilling(path: Path) -> AbstractContextManager[BinaryIO]:
+    """A file whose attempt counts once its result is back: so it need not last, nor be whole until then."""
+    return places.written(path) if places.remote(path) else _plain(path)
+
+
+@contextmanager
+def _plain(path: Path) -> Iterator[BinaryIO]:
+    with naming(path), path.open("wb") as file:
+        yield file
+
+
 def _spills(task: ShardsTask) -> list[Path]:
     paths = [task.folder / SPILLS / attempt / f"{task.spilled:05d}.arrows" for attempt in task.attempts]
-    return [path for path in paths if path.is_file()]
+    return [path for path in paths if places.there(path)]
 
 
 def _spilled(path: Path) -> Iterator[pa.RecordBatch]:
-    """What a file of spills holds; of its memory, only what is looked at is read."""
-    with pa.memory_map(str(path)) as file:
+    """What a file of spills holds; of one on this host, only what is looked at is read."""
+    with pa.BufferReader(places.read(path)) if places.remote(path) else pa.memory_map(str(path)) as file:
         yield from pa.ipc.open_stream(file)
 
 
@@ -220,7 +254,7 @@ def _assemble(task: ShardsTask) -> tuple[int, dict[str, ShardFile]]:
     if (found := sum(map(len, batches))) != task.pairs:
         raise DatasetError(f"{found} of {task.pairs} pairs are there to be written into {task.folder}: run it again")
     pairs = pa.Table.from_batches(batches)
-    vocabulary = tuple(read_vocabulary(task.folder))
+    vocabulary = tuple(places.read(task.folder / VOCABULARY).decode().splitlines())
     files: dict[str, ShardFile] = {}
     for number, (split, name) in task.shards.items():
         form, scratch = task.form, task.folder / SPILLS

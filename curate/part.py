@@ -10,7 +10,10 @@ and options alone.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import socket
+import tempfile
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +38,7 @@ class Task:
     number: int
     files: tuple[SourceFile, ...]
     dataset: Path
+    """Where its state and who opted out are read, and what is made is staged."""
     options: Options
     told: tuple[Sidecar | None, ...]
     """What tables say of each file."""
@@ -62,7 +66,7 @@ def extract_part(task: Task) -> Part:
     _check_seen(task)
     removed = optout.read(task.dataset)
     told = zip(task.files, task.told, strict=True)
-    with closing(Reader(task.dataset, task.options, removed)) as reader:
+    with closing(Reader(_door(task.dataset), task.options, removed)) as reader:
         results = [_result(task, file, by_tables, removed, reader) for file, by_tables in told]
     rows = [row for row, _ in results]
     pairs = {pair["id"]: pair for _, pair in results if pair is not None}
@@ -84,10 +88,20 @@ def _result(task: Task, file: SourceFile, told: Sidecar | None, removed: OptOut,
     return reader.read(file, told)
 
 
+def _door(dataset: Path) -> Path:
+    """A folder of this host at which those wait who read pictures of the dataset apart."""
+    if not places.remote(dataset):
+        return dataset
+    here = Path(tempfile.gettempdir()) / f"nurie-{os.getuid()}-{hashlib.sha256(str(dataset).encode()).hexdigest()[:12]}"
+    for name in ("pairs", "records"):
+        (here / name).mkdir(parents=True, exist_ok=True)
+    return here
+
+
 def _check_seen(task: Task) -> None:
     """A host without the disk would make unreadable records of all its files."""
     here = f"on the host {socket.gethostname()}"
-    if not (task.dataset / ledger.STATE).is_file():
+    if not places.there(task.dataset / ledger.STATE):
         raise DatasetError(f"there is no dataset at {task.dataset} {here}: mount its folder there by the same path")
     if not any(places.there(file.file) for file in task.files):
         lacking = f"{task.files[0].file} and the files after it are not there {here}"

@@ -6,8 +6,10 @@ on later: its files are as good as before.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import shutil
 import stat
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -15,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from curate.digests import BUFFER, sha256
 from curate.durable import atomic_write
 from curate.errors import MissingExtraError, NurieError, SourceError
 
 LARGEST = 2 << 30  # bytes of a file that is read: 200 megapixels of 16-bit RGBA, not packed, are less
+STAGING = ".staging"
+"""Below a dataset or shards in a store: what passes between the workers of a run, and nobody else reads."""
 NOT_REGULAR = "not a regular file"
 
 
@@ -158,7 +163,7 @@ def sizes(folder: Path, names: Collection[str]) -> dict[str, int]:
     return {}
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes | memoryview) -> None:
     """Write a small file, whole or not at all. Raises NurieError if its store fails, OSError as a disk does."""
     if not remote(path):
         with atomic_write(path) as file:
@@ -166,6 +171,57 @@ def write(path: Path, data: bytes) -> None:
         return
     with _answering(path, "written"):
         path.write_bytes(data)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """As atomic_write; in a store, whose files are whole or not at all, once the block has ended well."""
+    if not remote(path):
+        with atomic_write(path) as file:
+            yield file
+        return
+    held = io.BytesIO()
+    yield held
+    write(path, held.getbuffer())
+
+
+def bring(source: Path, path: Path) -> None:
+    """Copy a store's file to this host. Raises as `opened` does, and OSError as a disk does."""
+    with opened(source) as data, atomic_write(path) as file:
+        shutil.copyfileobj(data, file, BUFFER)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex. Raises as `opened` does."""
+    if not remote(path):
+        return sha256(path)
+    with opened(path) as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def size(path: Path) -> int:
+    """Bytes of a file. Raises as `opened` does."""
+    if not remote(path):
+        return path.stat().st_size
+    place: Any = path
+    with _answering(path):
+        return int(place.fs.size(place.path))
+
+
+def make(folder: Path) -> None:
+    """Make a folder, unless it is there; a store has files alone."""
+    if not remote(folder):
+        folder.mkdir(exist_ok=True)
+
+
+def clear(folder: Path) -> None:
+    """Delete a folder with all that it holds, as far as that can be; in a store, or NurieError is raised."""
+    if not remote(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    place: Any = folder
+    with _answering(folder, "deleted"), suppress(FileNotFoundError):
+        place.fs.rm(place.path, recursive=True)
 
 
 def put(source: Path, path: Path, tell: Callable[[int], None]) -> None:

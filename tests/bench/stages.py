@@ -177,7 +177,7 @@ def committing(dataset: Path) -> float:
             shutil.copy(manifest.part(dataset / folder, 0), dataset / folder / part.staged)
     started = time.monotonic()
     for part in staged:
-        extract._commit(dataset, part, set())
+        extract._commit(dataset, part, set(), dataset)
     return (time.monotonic() - started) / COMMITS
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
 
-from curate import away, copy, extract, ledger, places
+from curate import away, candidates, copy, extract, ledger, places
 from curate.away import Away
 from curate.cli import main
 from curate.errors import NurieError
@@ -86,17 +88,46 @@ def test_stages_leave_in_a_store_the_bytes_of_a_folder(
     assert lying(SHARDS) == seen(tree(tmp_path / "shards"))
 
 
-def test_a_cluster_works_on_a_place_in_a_store_where_all_its_hosts_see_the_copies(
-    few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree
+def hiding(folder: Path) -> list[str]:
+    """What runs a command that sees an empty folder in the place of one, as on another host; that takes root."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return []
+    return ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$1" && shift && exec "$@"', "sh", str(folder)]
+
+
+@pytest.mark.parametrize("form", ["tfrecord", "webdataset"])
+def test_workers_that_share_no_folder_leave_in_a_store_the_bytes_of_one(
+    few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    with hosts(tmp_path / "hosts", 2) as one:
-        for stage in (("extract", few, DATASET), ("dedupe", DATASET), ("shard", DATASET, SHARDS, "--min-count", 1)):
+    monkeypatch.setattr(candidates, "BLOCK", 4)  # so that workers look at some
+    art, split, how = places.parse("s3://bucket/art"), ("--split", "0.5,0.25,0.25"), ("--format", form)
+    for path in few.iterdir():
+        places.write(art / path.name, path.read_bytes())
+    work.mkdir()
+    with ExitStack() as stack:
+        one = stack.enter_context(hosts(tmp_path / "hosts", 0))
+        for _ in range(2):
+            one.start_worker(inside=hiding(work))
+        for stage in (("extract", art, DATASET), ("dedupe", DATASET, *split), ("shard", DATASET, SHARDS, *how)):
             run(*stage, "--scheduler", one.address)
-    run("extract", few, tmp_path / "dataset", "--workers", 1)
-    run("dedupe", tmp_path / "dataset", "--workers", 1)
-    run("shard", tmp_path / "dataset", tmp_path / "shards", "--min-count", 1, "--workers", 1)
+    run("extract", art, tmp_path / "dataset", "--workers", 1)
+    run("dedupe", tmp_path / "dataset", *split, "--workers", 1)
+    run("shard", tmp_path / "dataset", tmp_path / "shards", *how, "--workers", 1)
     assert lying(DATASET) == seen(tree(tmp_path / "dataset"))
     assert lying(SHARDS) == seen(tree(tmp_path / "shards"))
+
+
+def test_pictures_in_folders_are_not_left_in_a_store_by_a_cluster(
+    few: Path, work: Path, tmp_path: Path, run: Run
+) -> None:
+    run("extract", few, DATASET, "--workers", 1)
+    run("dedupe", DATASET, "--workers", 1)
+    with hosts(tmp_path / "hosts", 1) as one:
+        command = ["shard", DATASET, SHARDS, "--format", "imagefolder", "--scheduler", one.address]
+        result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert "imagefolder is made of renamed folders, and a store has none: leave --scheduler out" in result.output
+    assert not lying("s3://bucket/made/shards")
 
 
 def test_another_host_goes_on_with_what_the_store_holds(

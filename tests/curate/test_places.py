@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from curate import extract, places
+from curate import extract, manifest, places
 from curate.cli import main
 from curate.errors import MissingExtraError, NurieError, SourceError
 from curate.record import read_file
@@ -86,6 +86,7 @@ def test_a_store_that_is_lost_is_told_in_a_line_and_makes_no_record(
         lambda: read_file(replace(file, sidecars=()), OPTIONS),
         lambda: places.opened(file.file).read(),
         lambda: list(scan(sources)),
+        lambda: manifest.read_table(sources[0].root / "metadata.parquet"),
     ]
     for work in lost:
         with pytest.raises(NurieError, match=r"s3://bucket/art.* cannot be read now .*, then run this command again"):
