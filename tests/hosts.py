@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from curate.cluster import Cluster, connect
@@ -72,3 +74,12 @@ def connected(one: Hosts, workers: int, **options: Any) -> Iterator[Cluster]:
     with connect(one.address, **options) as found:
         found.client.wait_for_workers(workers, timeout=60)
         yield found
+
+
+@contextmanager
+def dying(worker: subprocess.Popen[bytes]) -> Iterator[None]:
+    """It is held, so that tasks given to it are not done when it is killed a second later."""
+    worker.send_signal(signal.SIGSTOP)
+    Timer(1, worker.kill).start()
+    yield
+    assert worker.wait() == -signal.SIGKILL

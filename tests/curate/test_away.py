@@ -13,13 +13,14 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner
 
-from curate import away, candidates, copy, extract, ledger, places
+from curate import away, candidates, copy, dedupe, extract, ledger, places, shards
 from curate.away import Away
 from curate.cli import main
 from curate.errors import NurieError
 from curate.scan import Source
+from curate.split import Shares
 from curate.verify import verify
-from tests.hosts import end, hosts
+from tests.hosts import connected, dying, end, hosts
 
 Tree = Callable[[Path], dict[str, bytes]]
 Run = Callable[..., Any]
@@ -113,6 +114,30 @@ def test_workers_that_share_no_folder_leave_in_a_store_the_bytes_of_one(
     run("extract", art, tmp_path / "dataset", "--workers", 1)
     run("dedupe", tmp_path / "dataset", *split, "--workers", 1)
     run("shard", tmp_path / "dataset", tmp_path / "shards", *how, "--workers", 1)
+    assert lying(DATASET) == seen(tree(tmp_path / "dataset"))
+    assert lying(SHARDS) == seen(tree(tmp_path / "shards"))
+
+
+def test_workers_killed_midway_cost_a_store_no_byte(
+    few: Path, work: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "BLOCK", 4)
+    sources, options, shares = [Source("few", few)], extract.Options(), dedupe.Options(shares=Shares(0.5, 0.25, 0.25))
+    packed = shards.Options(shard_size=2, min_count=1)
+    extract.extract(sources, tmp_path / "dataset", options, part_size=2)
+    dedupe.dedupe(tmp_path / "dataset", shares)
+    shards.shard(tmp_path / "dataset", tmp_path / "shards", packed)
+    here = Away()
+    dataset, folder = here.folder(DATASET), here.folder(SHARDS)
+    with hosts(tmp_path / "hosts", 4) as one, connected(one, 4, least=4) as found:
+        with dying(one.workers[0]):
+            extract.extract(sources, dataset, options, part_size=2, workers=found)
+        here.send()
+        with dying(one.workers[2]):
+            dedupe.dedupe(dataset, shares, workers=found)
+        with dying(one.workers[1]):
+            shards.shard(dataset, folder, packed, workers=found)
+        here.send()
     assert lying(DATASET) == seen(tree(tmp_path / "dataset"))
     assert lying(SHARDS) == seen(tree(tmp_path / "shards"))
 

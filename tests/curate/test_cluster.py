@@ -9,10 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread, Timer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from curate.errors import DatasetError, MissingExtraError, NurieError, SourceErr
 from curate.part import Task, extract_part
 from curate.progress import QUIET
 from curate.scan import Source, scan
-from tests.hosts import Hosts, connected, end, hosts
+from tests.hosts import Hosts, connected, dying, end, hosts
 
 Tree = Callable[[Path], dict[str, bytes]]
 Run = Callable[..., Any]
@@ -154,15 +153,6 @@ def test_a_worker_killed_midway_costs_no_byte(
         assert found.client.scheduler_info()["n_workers"] == 1
     assert tree(tmp_path / "dataset") == tree(tmp_path / "local")
     assert tree(tmp_path / "shards") == tree(shard_folder)
-
-
-@contextmanager
-def dying(worker: subprocess.Popen[bytes]) -> Iterator[None]:
-    """It is held, so that tasks given to it are not done when it is killed a second later."""
-    worker.send_signal(signal.SIGSTOP)
-    Timer(1, worker.kill).start()
-    yield
-    assert worker.wait() == -signal.SIGKILL
 
 
 def wait_or_take_time(task: tuple[int, Path]) -> int:
