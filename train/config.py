@@ -57,6 +57,11 @@ class Config:
     """Share of the side what the discriminator sees is moved by at most, and the side of what is cut out of it."""
     batch_size: int = 8
     """Pairs a step, over all devices."""
+    parts: int = 1
+    """Parts of a batch that go through the networks side by side, a part a core: on a CPU one operation after another
+    in a core takes less than each in all cores. It is 1 where a picture hangs on others (`batch` norms), where the step
+    is compiled, and on several devices.
+    """
     accumulate: int = 1
     """Steps whose gradients are averaged before weights move: a batch that many times as large, in the same memory."""
     precision: str = "float32"
@@ -119,6 +124,8 @@ class Config:
         return tuple(name for one in self.lines.split(",") if (name := one.strip()))
 
 
+LATER: dict[str, Any] = {"parts": 1}
+"""What runs had that were begun before there was the key."""
 CHOICES: dict[str, tuple[str, ...]] = {
     "target": ("colors", "lines"),
     "sampling": ("strided", "pooled"),
@@ -161,6 +168,7 @@ def check(config: Config) -> Config:
         "tag_width",
         "discriminator_width",
         "batch_size",
+        "parts",
         "accumulate",
         "critic_steps",
         "log_every",
@@ -193,6 +201,7 @@ def described(run: Path) -> dict[str, Any]:
 
 def from_json(values: Mapping[str, Any]) -> Config:
     """Config out of a run folder's config.json. Raises ConfigError if its keys are not those of this version."""
+    values = LATER | dict(values)
     if set(values) != set(asdict(Config())):
         odd = sorted(set(values) ^ set(asdict(Config())))
         raise ConfigError(

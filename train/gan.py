@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import keras
@@ -56,6 +57,8 @@ class Gan:
         self.strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
         # what devices tell each other cannot be compiled; nor, where equal runs shall be equal, can pooling's gradient
         jit = config.jit and self.strategy is None and config.sampling != "pooled"
+        apart = self.strategy is None and not jit and "batch" not in (config.norm, config.discriminator_norm)
+        self.parts = min(config.parts, config.batch_size) if apart else 1
         self.steps = {kind: tf.function(self._on_each(step), jit_compile=jit) for kind, step in kinds.items()}
 
     def step(self, batch: Batch, pace: Pace, rate: float, kind: str, moves: bool = True) -> Figures:
@@ -91,22 +94,34 @@ class Gan:
 
     def _step_by_pixels(self, generator: Any, batch: Batch, pace: Pace, moves: bool) -> Figures:
         with tf.GradientTape() as tape:
-            fakes = generator([batch.lines, batch.tags], training=True)
+            fakes = self._pass(generator, [batch.lines, batch.tags])
             error = self.error(fakes, batch)
             loss = pace.loss_weight * error
         gradients = tape.gradient(loss, self.generator.trainable_variables)
         self._move_generator(gradients, pace.decay, moves)
         return {self.config.loss: error}
 
+    def _pass(self, model: keras.Model, inputs: list[Any], *, training: bool = True) -> Any:
+        """What a model makes of a batch, whose parts wait for nothing of one another.
+
+        A layer that learns from a pass, as spectral norm does, learns from the first part's: it is of weights alone.
+        """
+        if self.parts == 1:
+            return model(inputs, training=training)
+        cuts = [number * inputs[0].shape[0] // self.parts for number in range(self.parts + 1)]
+        spans = enumerate(pairwise(cuts))
+        made = [model([one[a:b] for one in inputs], training=training and not number) for number, (a, b) in spans]
+        return tf.nest.map_structure(lambda *some: tf.concat(some, axis=0), *made)
+
     def critic_step(self, batch: Batch, pace: Pace, moves: bool = True) -> Figures:
         """One update of the discriminator alone, which a Wasserstein critic needs several of."""
-        fakes = white_outside(self.generator([batch.lines, batch.tags], training=True), batch.mask)
+        fakes = white_outside(self._pass(self.generator, [batch.lines, batch.tags]), batch.mask)
         return {self.config.loss: self.error(fakes, batch), **self.discriminator_step(batch, fakes, pace, moves)}
 
     def adversarial_step(self, batch: Batch, pace: Pace, moves: bool = True) -> Figures:
         """One update of the discriminator, one of the generator, from the same fakes of one pass."""
         with tf.GradientTape() as tape:
-            fakes = white_outside(self.generator([batch.lines, batch.tags], training=True), batch.mask)
+            fakes = white_outside(self._pass(self.generator, [batch.lines, batch.tags]), batch.mask)
             error = self.error(fakes, batch)
             figures = self.discriminator_step(batch, tf.stop_gradient(fakes), pace, moves)
             adversarial, named = self._fooled(batch, fakes, pace)
@@ -147,7 +162,7 @@ class Gan:
         seen = tf.concat([batch.lines, colors], axis=-1)
         if self.config.move:
             seen = augment.move_and_cut(seen, augment.other(pace.seed, draw), self.config.move)
-        outputs = self.discriminator([seen[..., :1], seen[..., 1:], batch.tags], training=training)
+        outputs = self._pass(self.discriminator, [seen[..., :1], seen[..., 1:], batch.tags], training=training)
         if not isinstance(outputs, list):
             return outputs, 0.0
         tags = tf.gather(batch.tags, self.colors.places, axis=1)
@@ -192,7 +207,9 @@ class Gan:
     def _average(self, decay: Any) -> None:
         """Move the average's weights towards the generator's. Source: Yazici et al. (2019), arXiv:1806.04498, eq. 4."""
         for slow, fast in zip(self.average.weights, self.generator.weights, strict=True):
-            slow.assign(decay * slow + (1 - decay) * fast)
+            # slow - (1 - decay) (slow - fast), the last of it by a kernel of TensorFlow's
+            apart, handle = slow.value - fast.value, slow.value.handle
+            tf.raw_ops.ResourceApplyGradientDescent(var=handle, alpha=1 - decay, delta=apart)
 
 
 def _parts(strategy: tf.distribute.Strategy, batch: Batch) -> Batch:

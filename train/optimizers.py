@@ -23,16 +23,20 @@ def optimizer(config: Config, rate: float, model: keras.Model | None) -> keras.o
 class Adam(keras.optimizers.Adam):
     """Keras' Adam, by TensorFlow's kernel of it, which goes over weights and moments once in place of twelve times."""
 
+    def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+        steps = tf.cast(self.iterations.value + 1, tf.float32)
+        self._powers = tf.pow(self.beta_1, steps), tf.pow(self.beta_2, steps)  # once for all variables
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Move a variable, as Kingma and Ba (2014), arXiv:1412.6980, end section 2."""
-        steps = tf.cast(self.iterations.value + 1, tf.float32)
         place = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[place].value.handle,
             v=self._velocities[place].value.handle,
-            beta1_power=tf.pow(self.beta_1, steps),
-            beta2_power=tf.pow(self.beta_2, steps),
+            beta1_power=self._powers[0],
+            beta2_power=self._powers[1],
             lr=learning_rate,
             beta1=self.beta_1,
             beta2=self.beta_2,

@@ -83,7 +83,7 @@ PRESETS: dict[str, Preset] = {
     "tags-cpu": Preset(
         "U-Net steered by tags: L1 at half the size, at the whole, then a hinge adversary; sized for two cores",
         _TAGS,
-        _STEERED,
+        {**_STEERED, "parts": 2},
     ),
     "tags-gpu": Preset(
         "the same, sized for a GPU and computing in 16 bits there",

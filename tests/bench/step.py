@@ -27,6 +27,7 @@ import numpy as np
 from train import run as training
 from train.config import override
 from train.data import Batch, Choices, training_batches
+from train.devices import side_by_side
 from train.gan import Gan, Pace
 from train.pairs import Pairs
 from train.presets import preset as named
@@ -34,6 +35,7 @@ from train.schedule import pace
 
 KINDS = ("half", "plain", "both")
 BATCHES = 4
+PAUSE = 0.1  # s: a contender's threads look out for more work for a while, and would take a core from the next
 RATE = 0.01  # of the peak rates: weights stay about where they are
 CLOSE = {"pixels": 1e-3, "figures": 1e-4}  # largest difference; PyTorch's group norm is coarser channels-last
 Step = Callable[[Batch, Pace, str], dict[str, float]]
@@ -98,10 +100,11 @@ def timed(step: Step, batch: Batch, now: Pace, kind: str) -> tuple[Seconds, dict
 def race(
     steps: dict[str, Step], batches: list[Batch], now: Pace, kind: str, rounds: int
 ) -> dict[str, dict[str, float]]:
-    """Least and median seconds of each contender's steps; they take turns, two steps at a time."""
+    """Least and median seconds of each contender's steps; they take turns, two steps at a time, and a pause between."""
     took: dict[str, list[Seconds]] = {name: [] for name in steps}
     for turn in range(rounds):
         for name, step in steps.items():
+            time.sleep(PAUSE)
             took[name] += [timed(step, batches[(turn + n) % BATCHES], now, kind)[0] for n in range(2)]
     return {
         name: {
@@ -172,6 +175,7 @@ def main(
     """Time the steps of PRESET on pairs of SHARDS."""
     training.steadily()
     config = override(named(preset), settings)
+    side_by_side(config.parts)
     gan = training.build(config, shards)
     batches = list(
         itertools.islice(training_batches(Pairs(shards, "train"), config.batch_size, Choices.of(config)), BATCHES)

@@ -26,6 +26,12 @@ def test_a_config_survives_json() -> None:
     assert (config.width, config.flip, config.learning_rate) == (10, False, 1e-4)
 
 
+def test_a_run_begun_before_batches_came_in_parts_goes_on_with_whole_ones() -> None:
+    values = asdict(Config())
+    del values["parts"]
+    assert from_json(values) == Config()
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -45,6 +51,7 @@ def test_a_config_survives_json() -> None:
         ("jitter=2", "0 to 1"),
         ("half_until=0.9", "joins before half_until is over: --set adversary_from=0.9"),
         ("accumulate=0", "at least 1"),
+        ("parts=0", "at least 1"),
         ("accumulate=3", "snapshot_every=400 must be a multiple of accumulate=3"),
         ("precision=float16", "precision is one of float32, bfloat16, not 'float16'"),
     ],

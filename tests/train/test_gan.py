@@ -99,6 +99,33 @@ def test_a_half_step_is_a_plain_step_on_pairs_of_half_the_size(pairs32: Path, ba
         assert apart.max() <= 1e-4
 
 
+@pytest.mark.parametrize("parts", [2, 3])
+@pytest.mark.parametrize("kind", ["half", "plain", "critic", "both"])
+def test_a_batch_in_parts_moves_all_as_the_whole_batch_does(
+    kind: str, parts: int, pairs32: Path, batch: Batch, eagerly: Any
+) -> None:
+    settings = ("auxiliary_weight=1", "move=0.1")
+    gans = [training.build(tiny("tags-cpu", f"parts={count}", *settings), pairs32) for count in (1, parts)]
+    assert [gan.parts for gan in gans] == [1, parts]
+    with eagerly():
+        figures = [gan.step(batch, PACE, 1.0, kind) for gan in gans]
+    assert {name: float(one) for name, one in figures[0].items()} == pytest.approx(
+        {name: float(one) for name, one in figures[1].items()}, rel=1e-4, abs=1e-5
+    )
+    whole, parted = (gan.state() for gan in gans)
+    for name in whole:
+        apart = np.abs(np.asarray(whole[name]) - np.asarray(parted[name]))
+        assert (apart > 1e-5).mean() < 1e-2, name  # Adam takes a gradient of next to nothing by its sign
+        assert apart.max() <= 5e-3, name
+
+
+@pytest.mark.parametrize("setting", ["norm=batch", "discriminator_norm=batch", "jit=true"])
+def test_a_batch_stays_whole_where_its_pictures_hang_on_one_another_or_the_step_is_compiled(
+    setting: str, pairs32: Path
+) -> None:
+    assert training.build(tiny("tags-cpu", setting), pairs32).parts == 1
+
+
 def test_a_clipped_critic_stays_within_its_bound(pairs32: Path, batch: Batch) -> None:
     gan = training.build(tiny("wgan", "discriminator_rate=0.1"), pairs32)
     gan.critic_step(batch, PACE)

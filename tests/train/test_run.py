@@ -345,7 +345,8 @@ def test_what_lies_outside_the_content_box_changes_no_update(small: Config, pair
         weights = other.generator.weights
 
         def __call__(self, inputs: Any, training: bool) -> Any:
-            return real(inputs, training=training) * mask - (1 - mask)
+            some = mask[: len(inputs[0])]  # all are alike
+            return real(inputs, training=training) * some - (1 - some)
 
     real = other.generator
     other.generator = Scribbler()
