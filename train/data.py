@@ -126,6 +126,8 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
 
     options = tf.data.Options()
     options.autotune.enabled = False  # there is nothing to tune
+    # operations of microseconds, one after another: others' threads would be woken for each
+    options.threading.private_threadpool_size = options.threading.max_intra_op_parallelism = 1
     # one batch at a time: in deterministic mode TensorFlow would undo parallel calls; threads share it all the same
     # no `counter`: what that is made of stays in TensorFlow's graph of all graphs
     return tf.data.Dataset.range(first_step, tf.int64.max).map(batch).prefetch(2).with_options(options)

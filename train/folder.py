@@ -12,7 +12,7 @@ from curate.digests import sha256
 from curate.durable import atomic_write, write_sealed
 from curate.faults import DamagedError
 from curate.hold import LOCK
-from train.config import CONFIG, Config, described
+from train.config import CONFIG, LATER, Config, described
 from train.errors import RunError
 from train.pairs import open_index
 from train.trained import TAGS
@@ -82,7 +82,7 @@ def clear_torn(run: Path) -> None:
 def _same(run: Path, held: dict[str, Any], wanted: dict[str, Any]) -> None:
     if held.get("shards") != wanted["shards"]:
         raise RunError(f"{run} was trained on other shards: give another run folder, or --fresh to start over")
-    mine, yours = held.get("config", {}), wanted["config"]
+    mine, yours = LATER | held.get("config", {}), wanted["config"]
     if different := [key for key in yours if mine.get(key) != yours[key]]:
         was = ", ".join(f"{key}={mine.get(key)}" for key in different)
         raise RunError(f"{run} was begun with {was}: use the same settings, or --fresh to start over")

@@ -27,9 +27,10 @@ from curate import shards
 from curate.contract import ShardIndex, read_vocabulary
 from train import data
 from train.data import Choices, training_batches, white_outside
+from train.devices import side_by_side
 from train.pairs import Pairs
 from train.presets import preset
-from train.run import build
+from train.run import build, steadily
 from train.schedule import pace
 
 BATCH = 8  # of tags-cpu
@@ -138,8 +139,8 @@ def main(dataset: Path, as_json: bool) -> None:
     Pairs a second on many cores are arithmetic: that many times what one core does, as if threads never waited. They
     do, for each other's Python between OpenCV's calls: `two_threads_against_one` is what two gave here.
     """
-    tf.config.experimental.enable_op_determinism()  # as in training
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    steadily()  # as in training
+    side_by_side(preset("tags-cpu").parts)
     result: dict[str, Any] = {}
     with TemporaryDirectory() as scratch:
         for encoding in ("png", "raw"):

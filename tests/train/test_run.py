@@ -195,6 +195,16 @@ def test_other_settings_are_refused_by_name(pairs32: Path, config: Config, unbro
         fit(pairs32, unbroken, replace(config, loss_weight=1.0), Length(steps=STEPS), tell=silent)
 
 
+def test_settings_that_there_were_not_yet_are_refused_by_what_they_stood_for(
+    pairs32: Path, config: Config, unbroken: Path, tmp_path: Path
+) -> None:
+    described = json.loads((unbroken / "config.json").read_text("utf-8"))
+    del described["config"]["parts"]
+    write_sealed(tmp_path / "config.json", described)
+    with pytest.raises(RunError, match=r"begun with parts=1: use the same settings"):
+        fit(pairs32, tmp_path, config, Length(steps=STEPS), tell=silent)
+
+
 def test_other_shards_are_refused(pairs32: Path, config: Config, unbroken: Path, tmp_path: Path) -> None:
     described = json.loads((unbroken / "config.json").read_text("utf-8"))
     write_sealed(tmp_path / "config.json", described | {"shards": "others"})
