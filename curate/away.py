@@ -8,17 +8,16 @@ command that is killed or fails sends nothing; the next one on this host goes on
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from curate import places, progress
+from curate import ledger, places, progress
 from curate.copy import OURS, copy
 from curate.durable import read_json, write_json
 from curate.errors import DatasetError, NurieError
 from curate.exchange import STORES
-from curate.listing import JOURNAL, listed
+from curate.listing import JOURNAL, Listing, listed, noted
 
 WORK = "NURIE_WORK"
 """Environment variable: the folder that the copies are below."""
@@ -34,27 +33,45 @@ class _Copy:
     """Of this host."""
 
     @property
-    def last(self) -> str | None:
-        """Digest of the listing that both had when they were last the same; None if they never were."""
-        origin = self.folder.parent / ORIGIN
-        return str(read_json(origin)["listing"]) if origin.exists() else None
+    def origin(self) -> dict[str, str]:
+        """What was noted; nothing if nothing was."""
+        path = self.folder.parent / ORIGIN
+        told: dict[str, str] = read_json(path) if path.exists() else {}
+        return told
 
-    def same(self, digest: str) -> None:
-        """Note that both have this listing."""
-        write_json(self.folder.parent / ORIGIN, {"address": str(self.place), "listing": digest})
+    def note(self, **told: str) -> None:
+        """Digests of listings: the one that both had when they were last the `same`, and the one `sent` last."""
+        write_json(self.folder.parent / ORIGIN, {**self.origin, "address": str(self.place), **told})
 
     @property
     def held(self) -> str | None:
-        """Digest of the listing that the folder has; "" if what it holds is not finished, None if that is nothing."""
+        """Digest of the listing that the folder has; "" if what it holds is not whole, None if that is nothing."""
         if not self.folder.exists() or (self.folder / JOURNAL).exists():  # half of what a store holds is nothing yet
             return None
         try:
             found = listed(self.folder)
         except DatasetError:
             return ""
-        if found is not None:
-            return found.digest
-        return "" if any(path.name not in OURS for path in self.folder.iterdir()) else None
+        if found is None:
+            return "" if any(path.name not in OURS for path in self.folder.iterdir()) else None
+        return found.digest if found.name != ledger.STATE or _whole(self.folder, found) else ""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a copy to the store was broken off, or is being made. Raises NurieError if it is not from here."""
+        if listed(self.place) is not None or not places.there(self.place / JOURNAL):
+            return False
+        if noted(self.place)[0] != self.origin.get("sent") or self.held is None:
+            told = f"{self.place} is a copy that was broken off, or is under way"
+            raise NurieError(f"{told}: wait for what sends it, or run that again where it ran")
+        return True
+
+
+def _whole(dataset: Path, listing: Listing) -> bool:
+    """Whether a dataset is as a stage ends with, not as one that was killed leaves it: no file more or less."""
+    folders = (*ledger.FOLDERS, *ledger.LASTING, ledger.TAG_TABLE)
+    made = {"manifest", ledger.TAG_TABLE} <= {name.partition("/")[0] for name in listing.files}
+    return made and ledger.whole(dataset, {"parts": listing.files}, folders, bytewise=False)
 
 
 class Away:
@@ -93,45 +110,36 @@ def _root() -> Path:
 
 def _bring(one: _Copy) -> None:
     """Make the copy what the store holds, unless it is that, or goes on from there."""
-    there, held, last = listed(one.place), one.held, one.last
+    there, held, same = listed(one.place), one.held, one.origin.get("same")
     if there is not None:
-        if held is not None and last == there.digest:
-            _send(one)  # what was not, as its command was killed
+        if held is not None and same == there.digest:
             return
-        if held not in {None, last, there.digest}:
+        if held not in {None, same, there.digest}:
             raise _parted(one)
         copy(one.place, one.folder, replace=True)
-        one.same(there.digest)
-    elif places.there(one.place / JOURNAL):
-        if held is None:
-            raise NurieError(f"{one.place} is a copy that was broken off: run what sent it again, where it ran")
-    else:
-        _begin(one, held, last)
+        one.note(same=there.digest)
+    elif not one.under_way:
+        if places.there(one.place) and (strangers := _strangers(one.place)):
+            raise NurieError(f"{one.place} holds other files ({strangers[0]}): give a new or empty place")
+        if same is not None:
+            told = f"{one.place} is empty, and {one.folder} is what it held"
+            raise NurieError(f"{told}: `curate copy` that back, or delete {one.folder.parent} to begin anew")
 
 
-def _begin(one: _Copy, held: str | None, last: str | None) -> None:
-    """Nothing is there, or nothing any more: then what was the same goes too."""
-    if places.there(one.place) and (
-        strangers := [one.name for one in places.entries(one.place) if one.name != places.STAGING]
-    ):
-        raise NurieError(f"{one.place} holds other files ({strangers[0]}): give a new or empty place")
-    if last is not None:
-        if held not in {None, last}:
-            raise _parted(one)
-        shutil.rmtree(one.folder, ignore_errors=True)
-        (one.folder.parent / ORIGIN).unlink()
+def _strangers(place: Path) -> list[str]:
+    return [one.name for one in places.entries(place) if one.name != places.STAGING]
 
 
 def _send(one: _Copy) -> None:
     if not (held := one.held):
         return
     there = listed(one.place)
-    found = there.digest if there else None
-    if found not in {held, one.last} and not (found is None and places.there(one.place / JOURNAL)):
+    if (there.digest if there else None) not in {held, one.origin.get("same")} and not one.under_way:
         raise _parted(one)
-    if found != held:
+    if there is None or there.digest != held:
+        one.note(sent=held)
         copy(one.folder, one.place, replace=True)
-    one.same(held)
+    one.note(same=held)
 
 
 def _parted(one: _Copy) -> NurieError:

@@ -66,7 +66,10 @@ class Search:
     @cached_property
     def seen(self) -> tuple[Path, ...]:
         """The parts as workers see them."""
-        return tuple(exchange.seen(path, self.workers) for path in self.parts)
+        found: dict[Path, Path] = {}
+        for dataset in self.datasets:
+            found |= exchange.parts(dataset, self.workers, self.scratch)
+        return tuple(found[path] for path in self.parts)
 
     @cached_property
     def places(self) -> npt.NDArray[np.int32]:

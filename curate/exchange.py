@@ -11,23 +11,47 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
+from uuid import uuid4
 
-from curate import places
+from curate import ledger, manifest, places
 from curate.engine import Workers
 from curate.errors import NurieError
+from curate.listing import listed
 
 STORES: ContextVar[Mapping[Path, Path]] = ContextVar("stores", default={})  # noqa: B039  # never written to
 """Places in stores by the folder of this host that stands for each."""
 
 
-def seen(path: Path, workers: Workers) -> Path:
-    """A whole file of a dataset, or a folder, as workers see it. Absolute, as they may start elsewhere."""
-    path = path.absolute()
-    if not isinstance(workers, int):
-        for folder, place in STORES.get().items():
-            if path.is_relative_to(folder):
-                return place.joinpath(*path.relative_to(folder).parts)
-    return path
+def place_of(folder: Path) -> Path | None:
+    """The place in a store that a folder of this host stands for."""
+    return STORES.get().get(folder.absolute())
+
+
+def seen(folder: Path, workers: Workers) -> Path:
+    """A dataset's or shards' folder as workers see it; absolute, as they may start elsewhere."""
+    place = None if isinstance(workers, int) else place_of(folder)
+    return place or folder.absolute()
+
+
+def parts(dataset: Path, workers: Workers, scratch: Path) -> dict[Path, Path]:
+    """Where workers see each part of a dataset's pairs, by where it lies here.
+
+    What their store does not hold as it is here, as it was changed since or never sent, is put below `scratch`.
+    """
+    here, there = manifest.parts(dataset / "pairs"), seen(dataset, workers)
+    if not places.remote(there):
+        return {path: path.absolute() for path in here}
+    told, known = listed(there), ledger.peek_state(dataset)["parts"]
+    held = told.files if told else {}
+    found: dict[Path, Path] = {}
+    for path in here:
+        name = path.relative_to(dataset).as_posix()
+        if name in known and held.get(name) == known[name]:
+            found[path] = there.joinpath(*name.split("/"))
+        else:
+            found[path] = scratch / f"{uuid4().hex}.parquet"
+            places.write(found[path], path.read_bytes())
+    return found
 
 
 @contextmanager
@@ -37,8 +61,8 @@ def staging(folder: Path, workers: Workers) -> Iterator[Path]:
     if not places.remote(there):
         yield there
         return
-    place = there / places.STAGING
-    places.clear(place)  # of a run that was killed
+    places.clear(there / places.STAGING)  # of runs that were killed
+    place = there / places.STAGING / uuid4().hex  # of its own: what outlived those writes elsewhere
     try:
         yield place
     finally:

@@ -102,8 +102,13 @@ def foresee(
 def _check_apart(sources: Sequence[Source], dataset: Path) -> None:
     """A dataset among the pictures would be read as pictures at the next run."""
     for source in sources:
-        if not places.remote(source.root) and dataset.resolve().is_relative_to(source.root.resolve()):
-            raise SourceError(f"{dataset} lies inside the source {source.root}: give a folder elsewhere")
+        place = exchange.place_of(dataset)
+        if places.remote(source.root):
+            inside = f"{place}/".startswith(f"{str(source.root).rstrip('/')}/")
+        else:
+            inside = dataset.resolve().is_relative_to(source.root.resolve())
+        if inside:
+            raise SourceError(f"{place or dataset} lies inside the source {source.root}: give a folder elsewhere")
 
 
 def _open_dataset(dataset: Path, sources: Sequence[Source], options: Options, fresh: bool) -> dict[str, Any]:

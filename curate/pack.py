@@ -171,9 +171,9 @@ def _spill_tasks(
 ) -> Iterator[SpillTask]:
     """Tasks by the ids of the parts, whose rows are then not `missing` any more."""
     columns = ["id", "color", *(f"line_{method}" for method in lines), "content_box"]
-    digests = ledger.peek_state(dataset)["parts"]
+    digests, seen = ledger.peek_state(dataset)["parts"], exchange.parts(dataset, workers, spills)
     for parts in _together(manifest.parts(dataset / "pairs"), columns):
-        told = {exchange.seen(part, workers): digests.get(part.relative_to(dataset).as_posix()) for part in parts}
+        told = {seen[part]: digests.get(part.relative_to(dataset).as_posix()) for part in parts}
         ids = pa.concat_tables(manifest.read_table(part, ["id"]) for part in parts)["id"].cast(pa.string())
         found = plan.kept.find(ids.combine_chunks())
         missing[found[found >= 0]] = False

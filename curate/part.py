@@ -93,8 +93,11 @@ def _door(dataset: Path) -> Path:
     if not places.remote(dataset):
         return dataset
     here = Path(tempfile.gettempdir()) / f"nurie-{os.getuid()}-{hashlib.sha256(str(dataset).encode()).hexdigest()[:12]}"
+    here.mkdir(mode=0o700, exist_ok=True)
+    if here.stat().st_uid != os.getuid():
+        raise SourceError(f"{here} is somebody else's: delete it, or set TMPDIR to another folder")
     for name in ("pairs", "records"):
-        (here / name).mkdir(parents=True, exist_ok=True)
+        (here / name).mkdir(exist_ok=True)
     return here
 
 

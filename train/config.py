@@ -119,6 +119,12 @@ class Config:
     """What the best snapshot has least of, on fixed validation pairs: `ciede2000` or `l1`."""
 
     @property
+    def apart(self) -> int:
+        """In how many parts a batch passes on one device."""
+        whole = self.jit or "batch" in {self.norm, self.discriminator_norm}
+        return 1 if whole else min(self.parts, self.batch_size)
+
+    @property
     def line_styles(self) -> tuple[str, ...]:
         """`lines`, one by one."""
         return tuple(name for one in self.lines.split(",") if (name := one.strip()))

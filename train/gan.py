@@ -57,8 +57,7 @@ class Gan:
         self.strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
         # what devices tell each other cannot be compiled; nor, where equal runs shall be equal, can pooling's gradient
         jit = config.jit and self.strategy is None and config.sampling != "pooled"
-        apart = self.strategy is None and not jit and "batch" not in (config.norm, config.discriminator_norm)
-        self.parts = min(config.parts, config.batch_size) if apart else 1
+        self.parts = config.apart if self.strategy is None else 1
         self.steps = {kind: tf.function(self._on_each(step), jit_compile=jit) for kind, step in kinds.items()}
 
     def step(self, batch: Batch, pace: Pace, rate: float, kind: str, moves: bool = True) -> Figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict
@@ -18,7 +19,7 @@ from train import networks, snapshots, trained
 from train.callbacks import Watch
 from train.config import Config
 from train.data import Choices
-from train.devices import Crew, side_by_side
+from train.devices import MACHINES, Crew, side_by_side
 from train.devices import crew as devices_of
 from train.errors import NotFiniteError, RunError
 from train.folder import clear_torn, prepare
@@ -108,7 +109,7 @@ def fit(
     cannot share; DamagedError for a pair that is not what was written, NurieError if another run is writing the folder.
     """
     steadily()
-    side_by_side(config.parts)
+    side_by_side(config.apart if devices == 1 and MACHINES not in os.environ else 1)
     crew = devices_of(devices)
     _fits(crew, config, length, open_index(shards))  # raises before the run folder holds the config
     with _held(run) if crew.chief else nullcontext():

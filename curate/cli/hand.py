@@ -39,9 +39,11 @@ class Hand:
 
     def __init__(self) -> None:
         self._away: Any = None
+        self._dry = False
 
     def __call__(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options with folders, in which lies what the stores hold, or what this host was to send them."""
+        self._dry = bool(options.get("dry_run"))
         return {name: self._folder(one) if isinstance(one, Address) else one for name, one in options.items()}
 
     def _folder(self, address: Address) -> Path:
@@ -52,6 +54,6 @@ class Hand:
         return folder
 
     def send(self) -> None:
-        """Once all went well."""
-        if self._away is not None:
+        """Once all went well; nothing, of a command that was to write nothing."""
+        if self._away is not None and not self._dry:
             self._away.send()

@@ -140,7 +140,7 @@ def main(dataset: Path, as_json: bool) -> None:
     do, for each other's Python between OpenCV's calls: `two_threads_against_one` is what two gave here.
     """
     steadily()  # as in training
-    side_by_side(preset("tags-cpu").parts)
+    side_by_side(preset("tags-cpu").apart)
     result: dict[str, Any] = {}
     with TemporaryDirectory() as scratch:
         for encoding in ("png", "raw"):

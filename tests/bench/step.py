@@ -175,7 +175,7 @@ def main(
     """Time the steps of PRESET on pairs of SHARDS."""
     training.steadily()
     config = override(named(preset), settings)
-    side_by_side(config.parts)
+    side_by_side(config.apart)
     gan = training.build(config, shards)
     batches = list(
         itertools.islice(training_batches(Pairs(shards, "train"), config.batch_size, Choices.of(config)), BATCHES)

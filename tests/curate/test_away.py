@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner
 
-from curate import away, candidates, copy, dedupe, extract, ledger, places, shards
+from curate import away, candidates, copy, dedupe, extract, ledger, manifest, places, remove, shards, tag_table
 from curate.away import Away
 from curate.cli import main
 from curate.errors import NurieError
@@ -201,7 +201,7 @@ def test_what_was_on_its_way_when_killed_arrives_with_the_next_command(
     assert ledger.STATE not in lying(DATASET)
     with monkeypatch.context() as patched:
         elsewhere(patched, tmp_path)
-        with pytest.raises(NurieError, match="broken off: run what sent it again, where it ran"):
+        with pytest.raises(NurieError, match="broken off, or is under way: wait for what sends it, or run that again"):
             Away().folder(DATASET)
     assert run("extract", few, DATASET, "--workers", 1)["new"] == 0
     copy.copy(places.parse(DATASET), tmp_path / "back")
@@ -242,12 +242,102 @@ def test_changes_on_two_hosts_are_told_and_none_is_overwritten(
     assert seen(tree(Away().folder(DATASET))) == theirs
 
 
-def test_a_store_that_was_emptied_is_begun_anew(few: Path, work: Path, run: Run) -> None:
+def test_a_store_that_was_emptied_deletes_nothing_here_and_is_begun_anew_once_that_is_gone(
+    few: Path, work: Path, run: Run, tree: Tree
+) -> None:
     run("extract", few, DATASET, "--workers", 1)
-    place = cast("Any", places.parse(DATASET))
+    folder, place = Away().folder(DATASET), cast("Any", places.parse(DATASET))
+    before = tree(folder)
     place.fs.rm(place.path, recursive=True)
-    assert not Away().folder(DATASET).exists()
+    with pytest.raises(NurieError, match=r"is empty, and .* is what it held: `curate copy` that back, or delete"):
+        Away().folder(DATASET)
+    assert tree(folder) == before
+    shutil.rmtree(folder.parent)
     assert run("extract", few, DATASET, "--lines", "dilate", "--workers", 1)["new"] == 8  # no old options left
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "command"),
+    [
+        (ledger, "clear_torn", ("extract", "--fresh")),
+        (tag_table, "write", ("remove", "1F34E.png")),
+        (manifest, "replace_manifest", ("dedupe", "--seed", "1")),
+        (manifest, "replace_manifest", ("extract",)),
+    ],
+)
+def test_what_a_killed_command_left_is_sent_by_none_but_one_that_finishes_it(
+    module: Any, name: str, command: tuple[str, ...], few: Path, art: Path, work: Path, run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    run("extract", few, DATASET, "--workers", 1)
+    run("dedupe", DATASET, "--workers", 1)
+    before = lying(DATASET)
+    grow(few, max(art.glob("*.png")))
+    what, *rest = command
+    given = [what, *([few] if what == "extract" else []), DATASET, *rest]
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, interrupted)
+        result = CliRunner().invoke(main, [*map(str, given), *([] if what == "remove" else ["--workers", "1"])])
+    assert result.exit_code == 1
+    CliRunner().invoke(main, ["tags", DATASET])
+    assert lying(DATASET) == before
+    run(*given, *([] if what == "remove" else ["--workers", 1]))
+    assert lying(DATASET) != before
+    assert run("verify", DATASET)["faults"] == []
+
+
+def test_what_another_host_is_sending_is_waited_for(
+    few: Path, work: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("extract", few, DATASET, "--workers", 1)
+    run("dedupe", DATASET, "--workers", 1)
+    with monkeypatch.context() as patched:
+        elsewhere(patched, tmp_path)
+        run("tags", DATASET)
+    with monkeypatch.context() as patched:
+        patched.setattr(copy, "_put", interrupted)
+        stopped("dedupe", DATASET, "--seed", "1")
+    broken = lying(DATASET)
+    elsewhere(monkeypatch, tmp_path)
+    result = CliRunner().invoke(main, ["tags", DATASET])
+    assert "is a copy that was broken off, or is under way: wait for what sends it" in result.output
+    assert lying(DATASET) == broken
+
+
+def test_a_dry_run_sends_nothing(few: Path, work: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("extract", few, DATASET, "--workers", 1)
+    before = lying(DATASET)
+    with monkeypatch.context() as patched:
+        patched.setattr(away, "_send", interrupted)
+        stopped("dedupe", DATASET)
+    assert run("dedupe", DATASET, "--dry-run")["due"] is None
+    assert lying(DATASET) == before
+    run("dedupe", DATASET, "--workers", 1)
+    assert lying(DATASET) != before
+
+
+def test_a_dataset_among_the_pictures_of_a_store_is_refused(
+    few: Path, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in few.iterdir():
+        places.write(places.parse("s3://bucket/art") / path.name, path.read_bytes())
+    with pytest.raises(SystemExit, match="1"):
+        main(["extract", "s3://bucket/art/", "s3://bucket/art/dataset"])
+    assert "s3://bucket/art/dataset lies inside the source" in capsys.readouterr().err
+
+
+def test_pairs_that_changed_since_they_were_sent_are_compared_as_they_are_here(
+    few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "BLOCK", 4)
+    for dataset in (DATASET, tmp_path / "dataset"):
+        run("extract", few, dataset, "--workers", 1)
+    here = Away().folder(DATASET)
+    with hosts(tmp_path / "hosts", 1) as one, connected(one, 1) as found:
+        for dataset, workers in ((here, found), (tmp_path / "dataset", 1)):
+            remove.remove(dataset, [min(few.glob("*.png")).name])
+            dedupe.dedupe(dataset, dedupe.Options(), workers=workers)
+    assert seen(tree(here)) == seen(tree(tmp_path / "dataset"))
 
 
 def test_a_place_of_other_files_is_left_alone(few: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
