@@ -98,6 +98,11 @@ class Away:
             STORES.set({**STORES.get(), found.folder: place})
         return self._copies[str(place)].folder
 
+    def remedy(self, message: str) -> str:
+        """What to do about damage that a message tells of, where it is to a copy's files; else nothing."""
+        found = [one for one in self._copies.values() if f"{one.folder}/" in message]
+        return "".join(f"; or delete {one.folder}, and it is brought anew from {one.place}" for one in found)
+
     def send(self) -> None:
         """Bring the stores up to what was made. Raises NurieError where a store has changed meanwhile."""
         for one in self._copies.values():

@@ -48,10 +48,9 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Ca
         def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
             QUIET.set(quiet or as_json)
             name = click.get_current_context().info_name or ""
-            started = time.monotonic()
+            started, hand = time.monotonic(), Hand()
             try:
                 with stoppable(), faults_told(name):
-                    hand = Hand()
                     result = command(**hand(options))
                     hand.send()
                 result["seconds"] = round(time.monotonic() - started, 3)
@@ -60,7 +59,7 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Ca
             except Stopped as stop:
                 stop.end(name, fresh=bool(options.get("fresh")))
             except NurieError as error:
-                raise click.ClickException(printable(str(error))) from None
+                raise click.ClickException(printable(hand.told(error))) from None
             if result.get("faults"):
                 raise SystemExit(1)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from curate.faults import DamagedError, NurieError
+
 
 class Folder(click.Path):
     """A local path: an address would become a strange one, and hold what nobody looks for there."""
@@ -52,6 +54,11 @@ class Hand:
         self._away = self._away or Away()
         folder: Path = self._away.folder(address)
         return folder
+
+    def told(self, error: NurieError) -> str:
+        """What an error says, and of damage to what was brought from a store, that it can be brought again."""
+        damaged = self._away is not None and isinstance(error, DamagedError)
+        return f"{error}{self._away.remedy(str(error))}" if damaged else str(error)
 
     def send(self) -> None:
         """Once all went well; nothing, of a command that was to write nothing."""

@@ -304,6 +304,21 @@ def test_what_another_host_is_sending_is_waited_for(
     assert lying(DATASET) == broken
 
 
+def test_damage_to_a_copy_is_told_with_what_brings_it_anew(
+    few: Path, work: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("extract", few, DATASET, "--workers", 1)
+    run("dedupe", DATASET, "--workers", 1)
+    folder = Away().folder(DATASET)
+    path = manifest.part(folder / "pairs", 0)
+    path.write_bytes(path.read_bytes()[::-1])
+    with pytest.raises(SystemExit, match="1"):
+        main(["shard", DATASET, SHARDS, "--workers", "1"])
+    assert f"or delete {folder}, and it is brought anew from {DATASET}" in capsys.readouterr().err
+    shutil.rmtree(folder)
+    assert run("verify", DATASET)["faults"] == []
+
+
 def test_a_dry_run_sends_nothing(few: Path, work: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run("extract", few, DATASET, "--workers", 1)
     before = lying(DATASET)
