@@ -96,7 +96,7 @@ def hiding(folder: Path) -> list[str]:
     return ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$1" && shift && exec "$@"', "sh", str(folder)]
 
 
-@pytest.mark.parametrize("form", ["tfrecord", "webdataset"])
+@pytest.mark.parametrize("form", ["tfrecord", pytest.param("webdataset", marks=pytest.mark.slow)])
 def test_workers_that_share_no_folder_leave_in_a_store_the_bytes_of_one(
     few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
