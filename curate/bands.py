@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from curate import probe
-from curate.probe import Hashes
+from curate.probe import BITS, Hashes
 from curate.rows import distinct
 
 Found = npt.NDArray[np.uint64]
 """(m, 2) uint64: pairs of hashes."""
 
-BITS = 64
 WIDEST = 22  # bits of a band: its table of buckets has 4 bytes for each of 2^22 keys
 FEWEST = -(-BITS // WIDEST)  # bands: as many as a large set is searched in
 SAMPLE = 1 << 14  # hashes whose bits are counted before they are dealt to bands

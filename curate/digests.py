@@ -20,6 +20,11 @@ TOGETHER = 1 << 10  # files handed to the threads that hash them, at once
 _READ = threading.local()
 
 
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def sha256(path: str | os.PathLike[str], tell: Callable[[int], None] | None = None) -> str:
     """SHA-256 of a file's bytes, in hex; `tell` hears of every few bytes that are done."""
     digest = hashlib.sha256()
@@ -35,9 +40,8 @@ def sha256(path: str | os.PathLike[str], tell: Callable[[int], None] | None = No
 
 def digests(paths: Iterable[Path], tell: Callable[[int], None] | None = None) -> Iterator[tuple[Path, str | OSError]]:
     """Each file with its SHA-256, or with why it cannot be read; in order, as many at once as there are cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     paths = iter(paths)
-    with ThreadPoolExecutor(cores) as pool:  # hashing and reading let other threads run
+    with ThreadPoolExecutor(cores()) as pool:  # hashing and reading let other threads run
         while some := list(islice(paths, TOGETHER)):
             yield from zip(some, pool.map(partial(_digest, tell), some), strict=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import signal
 import threading
 from collections import deque
@@ -45,11 +44,6 @@ class Remote(Protocol):
 
 Workers: TypeAlias = int | Remote
 """So many local processes, where 0 is none but this one; or others."""
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(

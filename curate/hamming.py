@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate import bands
-from curate.bands import BITS
-from curate.probe import Hashes
+from curate.probe import BITS, Hashes
 from curate.rows import Mask, Pairs, Rows, distinct
 
 __all__ = ["BITS", "Hashes", "Mask", "Pairs", "distance", "near_pairs", "parse"]
@@ -45,22 +44,21 @@ def near_pairs(
     `search` finds the pairs of distinct values: here, or on a cluster. With `sift`, only the pairs that pass it; it is
     given some at a time, so that no more than what passes is ever held.
     """
-    few = fresh is not None and int(fresh.sum()) * FEW < len(hashes)
-    everything = None if few else Rows.of(hashes)
-    values, known = (everything.values, NONE) if everything and fresh is None else _sets(hashes, fresh)
+    everything: Rows | None
+    if fresh is None:
+        everything = Rows.of(hashes)
+        values, known = everything.values, NONE
+    else:
+        everything = None if int(fresh.sum()) * FEW < len(hashes) else Rows.of(hashes)
+        values, known = distinct(hashes[fresh]), hashes[~fresh]
     equal = values[everything.shared(values)] if everything else values
     kept = [np.empty(0, np.uint64)]
     pairs_of_values = chain([np.stack([equal, equal], axis=1)], search(values, known, radius))
-    for found in _gathered(pairs_of_values, SELDOM if few else GATHERED):
+    for found in _gathered(pairs_of_values, GATHERED if everything else SELDOM):
         for pairs in (everything or Rows.of(hashes, found.ravel())).spread(found):
             some = pairs if fresh is None else pairs[fresh[pairs].any(axis=1)]
             kept.append(_packed(some if sift is None else some[sift(some)]))
     return _ordered(np.concatenate(kept))
-
-
-def _sets(hashes: Hashes, fresh: Mask | None) -> tuple[Hashes, Hashes]:
-    """The distinct values of the fresh ones, and those of the others."""
-    return (distinct(hashes), NONE) if fresh is None else (distinct(hashes[fresh]), hashes[~fresh])
 
 
 def _packed(pairs: Pairs) -> Hashes:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from curate.bands import BITS, FEWEST, WIDEST
+from curate.bands import FEWEST, WIDEST
 from curate.errors import NurieError
 from curate.lookalikes import BLOCK
 from curate.part import PART
 from curate.partitions import MOST, PIECE
+from curate.probe import BITS
 from curate.thumbnails import HELD
 from curate.variants import SLANTED
 

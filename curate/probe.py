@@ -10,6 +10,7 @@ import numpy.typing as npt
 from curate.compiled import compiled
 from curate.lanes import LANES, any_near
 
+BITS = 64
 Hashes = npt.NDArray[np.uint64]
 
 

@@ -16,13 +16,12 @@ import numpy.typing as npt
 
 from curate import probe
 from curate.compiled import compiled
-from curate.probe import Hashes
+from curate.probe import BITS, Hashes
 
 Pairs = npt.NDArray[np.int64]
 """(n, 2) int64: rows a < b."""
 Mask = npt.NDArray[np.bool_]
 
-BITS = 64
 FACTOR = 0x9E3779B97F4A7C15
 BACK = pow(FACTOR, -1, 1 << BITS)
 WIDEST = 22  # first bits that places are listed for: 16 MB

@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from curate.digests import cores
 from train.errors import RunError
 
 MACHINES = "TF_CONFIG"
@@ -59,10 +60,9 @@ def side_by_side(parts: int) -> None:
     Else every operation is shared by all cores, which then wait for one another: slower, and else the same.
     """
     if parts > 1:
-        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(max(1, count // parts))
-            tf.config.threading.set_inter_op_parallelism_threads(count)
+            tf.config.threading.set_intra_op_parallelism_threads(max(1, cores() // parts))
+            tf.config.threading.set_inter_op_parallelism_threads(cores())
 
 
 def crew(count: int = 1) -> Crew:

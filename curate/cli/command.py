@@ -13,8 +13,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from curate import engine
 from curate.cli.hand import Hand
+from curate.digests import cores
 from curate.faults import NurieError, faults_told, printable, printing
 from curate.progress import QUIET, colored
 from curate.stopping import Stopped, stoppable
@@ -70,7 +70,7 @@ def stage(show: Callable[[str, dict[str, Any]], None]) -> Callable[[Command], Ca
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what is due, if anything; write nothing.")
 workers_option = click.option(
-    "--workers", type=click.IntRange(1), default=engine.cores, show_default="cores", help="Local worker processes."
+    "--workers", type=click.IntRange(1), default=cores, show_default="cores", help="Local worker processes."
 )
 
 

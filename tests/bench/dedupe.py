@@ -25,6 +25,7 @@ import pandas as pd
 
 from curate import dedupe, engine, extract
 from curate.decode import Rgb, decode
+from curate.digests import cores
 from curate.scan import Source
 from tests.peers import imagededup
 
@@ -153,7 +154,7 @@ def drawing(path: Path) -> tuple[str, str]:
 
 def drawings(art: Path) -> dict[str, str]:
     """What each file of the art draws, by its stem."""
-    return dict(engine.run(drawing, sorted(art.glob("*.png")), engine.cores()))
+    return dict(engine.run(drawing, sorted(art.glob("*.png")), cores()))
 
 
 def report(manifest: pd.DataFrame, draws: dict[str, str]) -> dict[str, Any]:
@@ -226,10 +227,10 @@ def main(art: Path, count: int, half: str, mirror: bool, peers: Path | None, wor
         copies, dataset = folder / "copies", folder / "dataset"
         copies.mkdir(parents=True, exist_ok=True)
         tasks = [(path, copies, len(half)) for path in sources(art, half, count)]
-        for _ in engine.run(plant, tasks, engine.cores()):
+        for _ in engine.run(plant, tasks, cores()):
             pass
         options = extract.Options(lines=("dilate",), keep_monochrome=True)
-        extract.extract([Source("art", art), Source("copies", copies)], dataset, options, workers=engine.cores())
+        extract.extract([Source("art", art), Source("copies", copies)], dataset, options, workers=cores())
         dedupe.dedupe(dataset, dedupe.Options(mirror=mirror))
         draws = drawings(art)
         result = report(pd.read_parquet(dataset / "manifest"), draws)
