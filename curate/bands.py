@@ -26,10 +26,9 @@ Found = npt.NDArray[np.uint64]
 
 WIDEST = 22  # bits of a band: its table of buckets has 4 bytes for each of 2^22 keys
 FEWEST = -(-BITS // WIDEST)  # bands: as many as a large set is searched in
-SAMPLE = 1 << 14  # hashes whose bits are counted before they are dealt to bands
+SAMPLE = 1 << 13  # hashes whose bits are counted before they are dealt to bands
 ROWS = 1 << 16  # rows probed at once: bounds what one call returns
 HOT = 1 << 15  # hashes in a bucket from which it is split on other bits: all with all would take half a second
-SPARSE = 4  # times more keys than are near a row: then those of others are looked at before they are sorted
 DEEP = 6  # splits after which a bucket is compared all with all after all
 
 
@@ -88,20 +87,25 @@ class Bands:
 
 
 def bands_for(hashes: Hashes, rows: int, radius: int) -> Bands:
-    """Bands for a set of hashes (n,) in which so many rows are looked up; each band parts it about equally well.
-
-    Real hashes are skewed: some bits are nearly always 0. Bits are dealt in turn by how much they tell, so that no band
-    is left with those alone.
-    """
+    """Bands for a set of hashes (n,) in which so many rows are looked up."""
     counts = range(FEWEST, max(FEWEST, min(radius + 1, 16)) + 1)
     count = min(counts, key=lambda one: _cost(len(hashes), rows, radius, one))
     if rows * len(hashes) <= _cost(len(hashes), rows, radius, count):
         return Bands(np.arange(BITS), (1, BITS - 1), (1, -1))  # a bit never differs by more than one: all with all
+    return dealt_for(hashes, radius, count)
+
+
+def dealt_for(hashes: Hashes, radius: int, count: int) -> Bands:
+    """So many bands for a set of hashes (n,), each of which parts it about equally well.
+
+    Real hashes are skewed: some bits are nearly always 0. Bits are dealt in turn by how much they tell, so that no band
+    is left with those alone.
+    """
     some = np.ascontiguousarray(hashes[:: len(hashes) // SAMPLE + 1], "<u8")
     bits = np.unpackbits(some.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
     ranked = np.argsort(np.abs(bits.mean(axis=0) - 0.5), kind="stable")
     dealt = [ranked[band::count] for band in range(count)]
-    return Bands(np.concatenate(dealt), tuple(map(len, dealt)), _radii(radius, count))
+    return Bands(np.concatenate(dealt), tuple(map(len, dealt)), radii_for(radius, count))
 
 
 def near(values: Hashes, known: Hashes, radius: int) -> Iterator[Found]:
@@ -155,11 +159,11 @@ def hot_buckets(bands: Bands, band: int, table: Hashes, *, cut: int = 0) -> int:
 def _cost(size: int, rows: int, radius: int, count: int) -> float:
     """Of a search in `count` bands, in comparisons: a probe, one a key, takes as long as 16, a table's bucket as 4."""
     width = BITS / count
-    probes = sum(comb(round(width), bits) for band in _radii(radius, count) for bits in range(band + 1))
+    probes = sum(comb(round(width), bits) for band in radii_for(radius, count) for bits in range(band + 1))
     return probes * (16 * min(rows, 2**width) + rows * size / 2**width) + 4 * count * 2**width
 
 
-def _radii(radius: int, count: int) -> tuple[int, ...]:
+def radii_for(radius: int, count: int) -> tuple[int, ...]:
     """Least radii whose sum, with 1 for each band, exceeds the radius."""
     shared, extra = divmod(radius + 1, count)
     return tuple(shared + (band < extra) - 1 for band in range(count))
@@ -176,22 +180,9 @@ def _search(hashes: Hashes, others: Hashes | None, radius: int, depth: int) -> I
         if reach >= 0:
             tables = [np.sort(bands.turn(rows, band))]
             if partners is not None:
-                tables.append(_partners(bands, band, partners, tables[0]))
+                tables.append(np.sort(bands.turn(partners, band)))
             for found in join(bands, band, tables, radius, depth=depth):
                 yield bands.undo(found, band)
-
-
-def _partners(bands: Bands, band: int, dealt: Hashes, rows: Hashes) -> Hashes:
-    """A band's table of others, which are in order as dealt; without most that are near no row, if these are few."""
-    if band == 0:
-        return dealt
-    turned, masks, width = bands.turn(dealt, band), bands.masks(band), bands.widths[band]
-    if len(rows) * len(masks) * SPARSE < 1 << width:
-        shift = np.uint64(BITS - width)
-        near = np.zeros(1 << width, np.bool_)
-        near[(rows[:, None] >> shift) ^ masks] = True
-        turned = probe.those(turned, near, shift)
-    return np.sort(turned)
 
 
 def _split(members: Hashes, close: Hashes, radius: int, depth: int, *, own: bool) -> Iterator[Found]:
@@ -203,11 +194,10 @@ def _split(members: Hashes, close: Hashes, radius: int, depth: int, *, own: bool
 
 def _table(sources: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> Hashes:
     """What each value of each byte adds where every bit of `sources` (64,) is moved to its place in `targets`."""
-    tables = np.zeros((8, 256), np.uint64)
-    values = np.arange(256, dtype=np.uint64)
-    for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
-        tables[source // 8] |= (values >> np.uint64(source % 8) & np.uint64(1)) << np.uint64(target)
-    return tables
+    places = np.empty(BITS, np.uint64)
+    places[sources] = targets
+    ones = np.arange(256, dtype=np.uint64) >> np.arange(8, dtype=np.uint64)[:, None] & np.uint64(1)
+    return np.asarray(np.bitwise_or.reduce(ones << places.reshape(8, 8, 1), axis=1), np.uint64)
 
 
 def _moved(hashes: Hashes, tables: Hashes) -> Hashes:

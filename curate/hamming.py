@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from curate import bands
+from curate import bands, reach
 from curate.probe import BITS, Hashes
 from curate.rows import Mask, Pairs, Rows, distinct
 
@@ -40,10 +40,20 @@ def near_pairs(
 ) -> Pairs:
     """Every pair of `hashes` (n,) at most `radius` bits apart, as (m, 2) indices a < b in lexical order.
 
-    With `fresh`, a (n,) mask, only pairs of which either is fresh; but for a sort, the cost is in proportion to them.
+    With `fresh`, a (n,) mask, only pairs of which either is fresh; if they are few, those near none of them are passed
+    by once, and the cost is else that of the others.
     `search` finds the pairs of distinct values: here, or on a cluster. With `sift`, only the pairs that pass it; it is
     given some at a time, so that no more than what passes is ever held.
     """
+    if fresh is not None and reach.pays(len(hashes), int(fresh.sum()), radius):
+        rows = np.flatnonzero(fresh | reach.within(hashes, distinct(hashes[fresh]), radius))
+        here = sift and (lambda pairs: sift(rows[pairs]))
+        return np.asarray(rows[_near_pairs(hashes[rows], radius, fresh[rows], search, here)], np.int64)
+    return _near_pairs(hashes, radius, fresh, search, sift)
+
+
+def _near_pairs(hashes: Hashes, radius: int, fresh: Mask | None, search: Search, sift: Sift | None) -> Pairs:
+    """As `near_pairs`, all rows being sought in."""
     everything: Rows | None
     if fresh is None:
         everything = Rows.of(hashes)

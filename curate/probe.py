@@ -127,14 +127,3 @@ def buckets(table: Any, shift: Any) -> Any:
     for key in range(1, len(starts)):
         starts[key] = max(starts[key], starts[key - 1])
     return starts
-
-
-@compiled
-def those(table: Any, marked: Any, shift: Any) -> Any:
-    """The hashes (m,) of some (n,) whose key, the bits above `shift`, is marked."""
-    found = np.empty(len(table) + 1, np.uint64)
-    count = 0
-    for value in table:  # without a branch: each is written, and the next one over it
-        found[count] = value
-        count += marked[value >> shift]
-    return found[:count].copy()
