@@ -8,6 +8,7 @@ command that is killed or fails sends nothing; the next one on this host goes on
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from curate import ledger, places, progress
 from curate.copy import OURS, copy
 from curate.durable import read_json, write_json
-from curate.errors import DatasetError, NurieError
+from curate.errors import DamagedError, DatasetError, NurieError
 from curate.exchange import STORES
 from curate.listing import JOURNAL, Listing, listed, noted
 
@@ -98,10 +99,16 @@ class Away:
             STORES.set({**STORES.get(), found.folder: place})
         return self._copies[str(place)].folder
 
-    def remedy(self, message: str) -> str:
-        """What to do about damage that a message tells of, where it is to a copy's files; else nothing."""
-        found = [one for one in self._copies.values() if f"{one.folder}/" in message]
-        return "".join(f"; or delete {one.folder}, and it is brought anew from {one.place}" for one in found)
+    def told(self, error: NurieError) -> str:
+        """What an error says, by the address where a stage speaks of the whole; and how damage to a copy is mended."""
+        message = str(error)
+        for one in self._copies.values():
+            if isinstance(error, DamagedError) and f"{one.folder}/" in message:
+                message += f"; or delete {one.folder}, and it is brought anew from {one.place}"
+            if isinstance(error, DatasetError):  # others tell of the copy itself
+                address = str(one.place).replace("\\", r"\\")
+                message = re.sub(rf"{re.escape(str(one.folder))}(?![\w/])", address, message)
+        return message
 
     def send(self) -> None:
         """Bring the stores up to what was made. Raises NurieError where a store has changed meanwhile."""

@@ -52,10 +52,10 @@ def listed(place: Path) -> Listing | None:
     return Listing(name, told, state["parts"])
 
 
-def neither(place: Path) -> NurieError:
+def neither(place: Path) -> DatasetError:
     """What is wrong with a place that is no such folder."""
     told = f"holds neither {ledger.STATE} nor {INDEX}"
-    return NurieError(f"{place} is neither a dataset nor a shard folder ({told}): give one that `curate` made")
+    return DatasetError(f"{place} is neither a dataset nor a shard folder ({told}): give one that `curate` made")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from curate.faults import DamagedError, NurieError
+from curate.faults import NurieError
 
 
 class Folder(click.Path):
@@ -56,9 +56,8 @@ class Hand:
         return folder
 
     def told(self, error: NurieError) -> str:
-        """What an error says, and of damage to what was brought from a store, that it can be brought again."""
-        damaged = self._away is not None and isinstance(error, DamagedError)
-        return f"{error}{self._away.remedy(str(error))}" if damaged else str(error)
+        """What an error says, to one who gave an address."""
+        return str(error) if self._away is None else str(self._away.told(error))
 
     def send(self) -> None:
         """Once all went well; nothing, of a command that was to write nothing."""

@@ -319,6 +319,13 @@ def test_damage_to_a_copy_is_told_with_what_brings_it_anew(
     assert run("verify", DATASET)["faults"] == []
 
 
+@pytest.mark.parametrize("command", [("dedupe",), ("tags",), ("shard",), ("verify",)])
+def test_where_nothing_lies_it_is_the_address_that_is_told(command: tuple[str], work: Path) -> None:
+    result = CliRunner().invoke(main, [*command, DATASET, *([SHARDS] if command == ("shard",) else [])])
+    assert result.exit_code == 1
+    assert f"Error: {DATASET} is n" in result.output
+
+
 def test_a_dry_run_sends_nothing(few: Path, work: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run("extract", few, DATASET, "--workers", 1)
     before = lying(DATASET)
