@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 
 QUIET = "TF_CPP_MIN_LOG_LEVEL"
@@ -16,6 +17,7 @@ def load_tensorflow() -> None:
     if QUIET not in os.environ:
         os.environ[QUIET] = "2"
         load_without_talk()
+    _leave_nothing()
 
 
 def load_without_talk() -> None:
@@ -34,3 +36,9 @@ def load_without_talk() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+    _leave_nothing()
+
+
+def _leave_nothing() -> None:
+    """Keep no module compiled: of AutoGraph's, which are temporary files that it removes, that would stay."""
+    sys.dont_write_bytecode = True

@@ -26,6 +26,9 @@ STEPS = 2
 FIT = """
 import json, sys
 from pathlib import Path
+from train.loading import load_tensorflow
+
+load_tensorflow()
 from train import config, run
 
 settings = config.from_json(json.loads(sys.argv[3]))
@@ -51,8 +54,9 @@ def alone(pairs32: Path, config: Config, tmp_path_factory: pytest.TempPathFactor
 
 def begun(pairs: Path, run: Path, config: Config, count: int = 1, **env: str) -> "subprocess.Popen[str]":
     """A training in a process of its own: TensorFlow's devices are settled when it starts."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     words = [sys.executable, "-c", FIT, str(pairs), str(run), json.dumps(asdict(config)), str(STEPS), str(count)]
-    return subprocess.Popen(words, cwd=ROOT, env={**os.environ, **env}, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(words, cwd=ROOT, env={**inherited, **env}, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process: "subprocess.Popen[str]") -> None:
