@@ -40,8 +40,9 @@ def near_pairs(
 ) -> Pairs:
     """Every pair of `hashes` (n,) at most `radius` bits apart, as (m, 2) indices a < b in lexical order.
 
-    With `fresh`, a (n,) mask, only pairs of which either is fresh; if they are few, those near none of them are passed
-    by once, and the cost is else that of the others.
+    With `fresh`, a (n,) mask, only pairs of which either is fresh: where these are few, one pass leaves out the others
+    that are near none of them, and the search is of what is left.
+
     `search` finds the pairs of distinct values: here, or on a cluster. With `sift`, only the pairs that pass it; it is
     given some at a time, so that no more than what passes is ever held.
     """

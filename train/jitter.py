@@ -40,9 +40,10 @@ def maps(draws: Any, size: int, share: float) -> Any:
 def move(line: Pixels, color: Pixels, mask: Pixels, by: Floats) -> tuple[Pixels, Pixels, Pixels]:
     """Line art (size, size, 1), colours (size, size, 3) and mask (size, size, 1), 1 inside, moved alike by a map (6,).
 
-    Bilinear, to the nearest level. What comes in from beyond the picture is white, and outside the mask.
+    Bilinear, to the nearest level; a pixel is inside if the one nearest to its place was. What comes in from beyond the
+    picture is white, and outside the mask.
     """
-    _, inside = cv2.threshold(_warped(mask * np.uint8(WHITE), by, 0), WHITE // 2, 1, cv2.THRESH_BINARY)
+    inside = _warped(mask, by, 0, cv2.INTER_NEAREST)
     both = cv2.cvtColor(color, cv2.COLOR_RGB2RGBA)  # OpenCV takes twice as long to merge unlike numbers of channels
     cv2.insertChannel(line, both, 3)
     moved = np.full_like(both, WHITE)
@@ -52,7 +53,7 @@ def move(line: Pixels, color: Pixels, mask: Pixels, by: Floats) -> tuple[Pixels,
     return lines.reshape(line.shape), colors, kept.reshape(mask.shape)
 
 
-def _warped(pixels: Any, by: Floats, outside: int) -> Any:
+def _warped(pixels: Any, by: Floats, outside: int, interpolation: int = cv2.INTER_LINEAR) -> Any:
     """Pixels (size, size, c), c at most 4, moved; `outside` comes in from beyond them.
 
     OpenCV 5 weighs neighbours to 1e-5; version 4 rounded places to 1/32 px.
@@ -61,7 +62,7 @@ def _warped(pixels: Any, by: Floats, outside: int) -> Any:
         pixels,
         by.reshape(2, 3),
         pixels.shape[:2],
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        flags=interpolation | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(outside,) * 4,
     )
