@@ -8,7 +8,6 @@ command that is killed or fails sends nothing; the next one on this host goes on
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -100,14 +99,13 @@ class Away:
         return self._copies[str(place)].folder
 
     def told(self, error: NurieError) -> str:
-        """What an error says, by the address where a stage speaks of the whole; and how damage to a copy is mended."""
+        """What an error says: by the address where a copy holds nothing; and how damage to one is mended."""
         message = str(error)
         for one in self._copies.values():
             if isinstance(error, DamagedError) and f"{one.folder}/" in message:
                 message += f"; or delete {one.folder}, and it is brought anew from {one.place}"
-            if isinstance(error, DatasetError):  # others tell of the copy itself
-                address = str(one.place).replace("\\", r"\\")
-                message = re.sub(rf"{re.escape(str(one.folder))}(?![\w/])", address, message)
+            if not one.folder.exists() or not any(one.folder.iterdir()):
+                message = message.replace(str(one.folder), str(one.place))
         return message
 
     def send(self) -> None:

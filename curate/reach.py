@@ -58,21 +58,25 @@ def within(hashes: Hashes, few: Hashes, radius: int) -> Mask:
     Beside 8 bytes for each of the many, one band's table is held.
     """
     near = np.zeros(len(hashes), np.bool_)
-    if not len(few):
+    if not len(few) or not len(hashes):
         return near
     bands = dealt_for(hashes, radius, _cheapest(len(hashes), len(few), radius))
     rows, dealt = bands.deal(hashes), bands.deal(few)
     for band, reach in enumerate(bands.radii):
         if reach >= 0:
-            one = Table.of(dealt, bands, band)
-            limits = np.uint64(radius), np.uint64(FULL)
-            _pass(rows, one.members, one.starts, one.left, one.right, one.wide, *limits, near)
+            _mark(near, rows, Table.of(dealt, bands, band), radius)
     return near
 
 
 def pays(rows: int, few: int, radius: int) -> bool:
-    """Whether so many are told from those near a few in less time than they are searched in."""
-    return _cost(rows, few, radius, _cheapest(rows, few, radius)) < SEARCH * rows
+    """Whether a few of so many rows, and those near them, are told from the others in less time than all are sorted."""
+    return _cost(rows, few, radius, _cheapest(rows, few, radius)) < SEARCH * (rows - few)
+
+
+def _mark(near: Mask, rows: Hashes, table: Table, radius: int) -> None:
+    """Set `near` (n,) where dealt hashes are near one that they meet in a table."""
+    limits = np.uint64(radius), np.uint64(FULL)
+    _pass(rows, table.members, table.starts, table.left, table.right, table.wide, *limits, near)
 
 
 def _cheapest(rows: int, few: int, radius: int) -> int:
@@ -84,7 +88,7 @@ def _cheapest(rows: int, few: int, radius: int) -> int:
 def _cost(rows: int, few: int, radius: int, count: int) -> float:
     """Nanoseconds of a pass in so many bands."""
     width, told = BITS / count, 0.0
-    for reach in radii_for(radius, count):
+    for reach in (one for one in radii_for(radius, count) if one >= 0):
         written = few * sum(comb(round(width), bits) for bits in range(reach + 1))
         far = 8 * written + 4 * 2**width > CACHE
         told += rows * ((FAR_LOOK if far else LOOK) + MEET * written / 2**width)

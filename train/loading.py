@@ -17,7 +17,11 @@ def load_tensorflow() -> None:
     if QUIET not in os.environ:
         os.environ[QUIET] = "2"
         load_without_talk()
-    _leave_nothing()
+    else:
+        import tensorflow as tf  # noqa: PLC0415  # costs seconds
+
+        tf.config.list_physical_devices()
+        _leave_nothing()
 
 
 def load_without_talk() -> None:

@@ -326,6 +326,13 @@ def test_where_nothing_lies_it_is_the_address_that_is_told(command: tuple[str], 
     assert f"Error: {DATASET} is n" in result.output
 
 
+def test_what_a_copy_holds_is_told_of_the_copy(work: Path) -> None:
+    folder = Away().folder(SHARDS)
+    (folder / "begun").mkdir(parents=True)
+    result = CliRunner().invoke(main, ["verify", SHARDS])
+    assert f"Error: {folder} is neither" in result.output
+
+
 def test_a_dry_run_sends_nothing(few: Path, work: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run("extract", few, DATASET, "--workers", 1)
     before = lying(DATASET)

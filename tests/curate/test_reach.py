@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curate import reach
@@ -18,10 +18,12 @@ def oracle(hashes: Hashes, few: Hashes, radius: int) -> Mask:
 
 
 @given(hash_lists, hash_lists, st.integers(0, 20))
+@example(rows=[], few=[], radius=6)
 def test_those_near_any_of_a_few_pass_and_no_other(rows: list[int], few: list[int], radius: int) -> None:
     beside = [one ^ (1 << bit | 1 << 63 - bit) for bit, one in enumerate(few)]
     hashes, sought = np.array(rows + beside, np.uint64), np.array(few, np.uint64)
     assert within(hashes, sought, radius).tolist() == oracle(hashes, sought, radius).tolist()
+    assert not len(within(hashes[:0], sought, radius))
 
 
 def at_distance(hashes: Hashes, distance: int) -> Hashes:
@@ -66,7 +68,8 @@ def test_pairs_of_fresh_ones_are_the_same_with_and_without_a_pass(
     assert near_pairs(hashes, radius, fresh).tolist() == every[fresh[every].any(axis=1)].tolist()
 
 
-def test_a_pass_is_made_for_few_and_not_for_many() -> None:
-    assert reach.pays(1_000_000, 10_000, 6)
-    assert reach.pays(1_000_000, 10_000, 8)
-    assert not reach.pays(1_000_000, 900_000, 6)
+@pytest.mark.parametrize("radius", range(13))
+def test_a_pass_is_made_for_few_and_never_for_all(radius: int) -> None:
+    assert reach.pays(1_000_000, 1000, radius)
+    for rows in (1, 1000, 1_000_000):
+        assert not reach.pays(rows, rows, radius)
