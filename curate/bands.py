@@ -8,7 +8,7 @@ differs by at most r_i bits. With bands about as wide as log2(n) a bucket holds 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -26,6 +26,7 @@ Found = npt.NDArray[np.uint64]
 
 WIDEST = 22  # bits of a band: its table of buckets has 4 bytes for each of 2^22 keys
 FEWEST = -(-BITS // WIDEST)  # bands: as many as a large set is searched in
+MOST = 16  # bands: narrower ones would part nothing
 SAMPLE = 1 << 13  # hashes whose bits are counted before they are dealt to bands
 ROWS = 1 << 16  # rows probed at once: bounds what one call returns
 HOT = 1 << 15  # hashes in a bucket from which it is split on other bits: all with all would take half a second
@@ -88,11 +89,15 @@ class Bands:
 
 def bands_for(hashes: Hashes, rows: int, radius: int) -> Bands:
     """Bands for a set of hashes (n,) in which so many rows are looked up."""
-    counts = range(FEWEST, max(FEWEST, min(radius + 1, 16)) + 1)
-    count = min(counts, key=lambda one: _cost(len(hashes), rows, radius, one))
+    count = cheapest(radius, lambda one: _cost(len(hashes), rows, radius, one))
     if rows * len(hashes) <= _cost(len(hashes), rows, radius, count):
         return Bands(np.arange(BITS), (1, BITS - 1), (1, -1))  # a bit never differs by more than one: all with all
     return dealt_for(hashes, radius, count)
+
+
+def cheapest(radius: int, cost: Callable[[int], float]) -> int:
+    """The number of bands for a radius that costs least."""
+    return min(range(FEWEST, max(FEWEST, min(radius + 1, MOST)) + 1), key=cost)
 
 
 def dealt_for(hashes: Hashes, radius: int, count: int) -> Bands:
@@ -105,7 +110,7 @@ def dealt_for(hashes: Hashes, radius: int, count: int) -> Bands:
     bits = np.unpackbits(some.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
     ranked = np.argsort(np.abs(bits.mean(axis=0) - 0.5), kind="stable")
     dealt = [ranked[band::count] for band in range(count)]
-    return Bands(np.concatenate(dealt), tuple(map(len, dealt)), radii_for(radius, count))
+    return Bands(np.concatenate(dealt), tuple(map(len, dealt)), _radii(radius, count))
 
 
 def near(values: Hashes, known: Hashes, radius: int) -> Iterator[Found]:
@@ -158,12 +163,16 @@ def hot_buckets(bands: Bands, band: int, table: Hashes, *, cut: int = 0) -> int:
 
 def _cost(size: int, rows: int, radius: int, count: int) -> float:
     """Of a search in `count` bands, in comparisons: a probe, one a key, takes as long as 16, a table's bucket as 4."""
-    width = BITS / count
-    probes = sum(comb(round(width), bits) for band in radii_for(radius, count) for bits in range(band + 1))
+    width, probes = BITS / count, sum(probes_for(radius, count))
     return probes * (16 * min(rows, 2**width) + rows * size / 2**width) + 4 * count * 2**width
 
 
-def radii_for(radius: int, count: int) -> tuple[int, ...]:
+def probes_for(radius: int, count: int) -> list[int]:
+    """Keys that are probed for one hash in each of so many bands; 0 in one that is not needed."""
+    return [sum(comb(round(BITS / count), bits) for bits in range(reach + 1)) for reach in _radii(radius, count)]
+
+
+def _radii(radius: int, count: int) -> tuple[int, ...]:
     """Least radii whose sum, with 1 for each band, exceeds the radius."""
     shared, extra = divmod(radius + 1, count)
     return tuple(shared + (band < extra) - 1 for band in range(count))

@@ -7,20 +7,18 @@ them: each of the many looks into one bucket a band, a vector of which is compar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.bands import FEWEST, Bands, dealt_for, radii_for
+from curate.bands import Bands, cheapest, dealt_for, probes_for
 from curate.compiled import compiled
 from curate.lanes import LANES, any_near
 from curate.probe import BITS, Hashes
 
 Mask = npt.NDArray[np.bool_]
 
-MOST = 17  # bands: as many as radii of 16 bits would need, if none was probed
 FULL = 1 << 10  # hashes in a bucket from which all pass that look into it: they are left to the search, which splits it
 CACHE = 1 << 21  # bytes: what is larger is not kept beside the processor
 LOOK, MEET, WRITE = 2.5, 0.25, 2.0  # nanoseconds to look into a bucket, to meet one hash there, and to write one
@@ -81,15 +79,14 @@ def _mark(near: Mask, rows: Hashes, table: Table, radius: int) -> None:
 
 def _cheapest(rows: int, few: int, radius: int) -> int:
     """The number of bands in which a pass takes least time."""
-    counts = range(FEWEST, max(FEWEST, min(radius + 1, MOST)) + 1)
-    return min(counts, key=lambda count: _cost(rows, few, radius, count))
+    return cheapest(radius, lambda count: _cost(rows, few, radius, count))
 
 
 def _cost(rows: int, few: int, radius: int, count: int) -> float:
     """Nanoseconds of a pass in so many bands."""
     width, told = BITS / count, 0.0
-    for reach in (one for one in radii_for(radius, count) if one >= 0):
-        written = few * sum(comb(round(width), bits) for bits in range(reach + 1))
+    for probes in filter(None, probes_for(radius, count)):
+        written = few * probes
         far = 8 * written + 4 * 2**width > CACHE
         told += rows * ((FAR_LOOK if far else LOOK) + MEET * written / 2**width)
         told += (FAR_WRITE if far else WRITE) * written

@@ -14,14 +14,11 @@ def load_tensorflow() -> None:
 
     Set TF_CPP_MIN_LOG_LEVEL, to 0 say, to hear it.
     """
-    if QUIET not in os.environ:
+    if QUIET in os.environ:
+        _load()
+    else:
         os.environ[QUIET] = "2"
         load_without_talk()
-    else:
-        import tensorflow as tf  # noqa: PLC0415  # costs seconds
-
-        tf.config.list_physical_devices()
-        _leave_nothing()
 
 
 def load_without_talk() -> None:
@@ -30,9 +27,7 @@ def load_without_talk() -> None:
     with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 2)
         try:
-            import tensorflow as tf  # noqa: PLC0415  # costs seconds
-
-            tf.config.list_physical_devices()
+            _load()
         except Exception:
             kept.seek(0)
             os.write(stderr, kept.read())
@@ -40,9 +35,10 @@ def load_without_talk() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-    _leave_nothing()
 
 
-def _leave_nothing() -> None:
-    """Keep no module compiled: of AutoGraph's, which are temporary files that it removes, that would stay."""
-    sys.dont_write_bytecode = True
+def _load() -> None:
+    import tensorflow as tf  # noqa: PLC0415  # costs seconds
+
+    tf.config.list_physical_devices()
+    sys.dont_write_bytecode = True  # AutoGraph's modules are temporary files: it removes them, but not these compiled
