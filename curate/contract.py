@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.digests import digests
-from curate.durable import SEAL, check_seal, read_json, write_sealed
-from curate.faults import DamagedError, NurieError
-from curate.hold import LOCK
+from curate.system.errors import DamagedError, NurieError
+from curate.system.files import SEAL, check_seal, read_json, write_sealed
+from curate.system.hashing import digests
+from curate.system.lock import LOCK
+from curate.system.paths import is_below
 
 SHARD_VERSION = 1
 SPLITS = ("train", "validation", "test")
@@ -130,16 +131,6 @@ def _check_index(index: ShardIndex) -> None:
         raise ValueError("its size, line styles or splits cannot be")
     if outside := [name for name in index.files if not is_below(name)]:
         raise ValueError(f"{outside[0]!r} is no file of its folder")
-
-
-def is_below(name: str) -> bool:
-    """Whether a POSIX path can lead to something below the folder it starts from."""
-    try:
-        raw = name.encode()
-    except UnicodeEncodeError:  # half a surrogate pair
-        return False
-    parts = raw.split(b"/")
-    return b"\0" not in raw and not any(part in {b"", b".", b".."} or len(part) > 255 for part in parts)
 
 
 def read_vocabulary(folder: str | os.PathLike[str], name: str = VOCABULARY) -> list[str]:

@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-from curate.digests import cores
+from curate.system.hashing import cores
 from tests.browser import chromium, visit
 
 __all__ = ["chromium", "visit"]  # fixtures

@@ -14,9 +14,8 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from curate.cluster import Cluster, connect
-
-ROOT = Path(__file__).parents[1]
+from curate.workers.dask_cluster import Cluster, connect
+from tests import ROOT
 
 
 @dataclass

@@ -24,7 +24,7 @@ import click
 import numpy as np
 
 from train.config import Config, check, override
-from train.order import batch_numbers
+from train.data.order import batch_numbers
 from train.presets import preset as named
 
 AHEAD = 100  # steps between looks at the clock: a GPU works behind Python's back
@@ -41,9 +41,9 @@ def main() -> None:
 @click.argument("packed", type=click.Path(path_type=Path))
 def pack(shards: Path, packed: Path) -> None:
     """The training pairs of SHARDS in one file of arrays."""
-    from train.data import content_mask
-    from train.pairs import Pairs
-    from train.unpack import unpack
+    from train.data.batches import content_mask
+    from train.data.pairs import Pairs
+    from train.data.unpack import unpack
 
     pairs = Pairs(shards, "train")
     index, count = pairs.index, len(pairs)
@@ -89,9 +89,9 @@ def train(
 @click.argument("run", type=click.Path(path_type=Path))
 def run(shards: Path, weights: Path, run: Path) -> None:
     """A run folder RUN of the model in WEIGHTS, rounded to 16 bits for the road."""
-    from train.folder import prepare
-    from train.run import build
-    from train.trained import save
+    from train.model.trained import save
+    from train.training.fit import build
+    from train.training.folder import prepare
 
     found = np.load(weights, allow_pickle=False)
     config = check(Config(**json.loads(str(found["told"]))["config"]))
@@ -103,7 +103,7 @@ def run(shards: Path, weights: Path, run: Path) -> None:
 
 
 def trained(config: Config, data: dict[str, Any], seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Train for so many seconds by the schedule of train.schedule, which wants TensorFlow."""
+    """Train for so many seconds by the schedule of train.training.schedule, which wants TensorFlow."""
     import jax
 
     from tests.bench.gpu import SIZE, Ours
@@ -158,7 +158,7 @@ def batch(data: dict[str, Any], numbers: Any, step: Any, config: Config) -> Any:
 
 
 def maps(draws: Any, size: int) -> Any:
-    """As train.jitter.maps: (b, 5) -> (b, 6)."""
+    """As train.data.jitter.maps: (b, 5) -> (b, 6)."""
     from jax import numpy as jnp
 
     turn, growth, stretch, right, down = draws.T

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from click.shell_completion import BashComplete
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
+
 ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests import ROOT
 from tests.bench.families import report
 
 MINUTES = 3
-ROOT = Path(__file__).parent.parent
 
 
 def told(*words: object, cwd: Path = ROOT) -> Any:

@@ -8,7 +8,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).parent.parent / "manifests" / "road.ipynb"
+from tests import ROOT
+
+NOTEBOOK = ROOT / "manifests" / "road.ipynb"
 
 
 @pytest.mark.slow

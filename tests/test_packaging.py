@@ -17,12 +17,13 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
+
 PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 PROJECT = tomllib.loads(PYPROJECT)["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 PACKAGES = ("curate", "train")
-TEMPLATES = ("curate/report.css", "curate/report.html.jinja")
+TEMPLATES = ("curate/audit/report.css", "curate/audit/report.html.jinja")
 HEAVY = {"tensorflow", "keras", "tensorboard", "cv2", "numpy", "pandas", "pyarrow", "PIL"}
 """Imported once a command needs them: `--help` shall be there at once."""
 
@@ -91,7 +92,7 @@ def test_wheel_holds_the_packages_and_their_types_and_nothing_else(wheel: Path) 
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert tops == {*PACKAGES, f"nurie-{distribution('nurie').version}.dist-info"}
-    data = {"curate/costs.json", "curate/ui/page/browse.js", *TEMPLATES}
+    data = {"curate/planning/costs.json", "curate/browsing/page/browse.js", *TEMPLATES}
     assert {*(f"{package}/py.typed" for package in PACKAGES), *data} <= set(names)
     sources = {str(path.relative_to(ROOT)) for path in project_files() if path.suffix == ".py"}
     assert {name for name in names if name.endswith(".py")} == {s for s in sources if s.startswith(PACKAGES)}

@@ -19,18 +19,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.config import Config
-from train.layers import GROUPS, FiLM, GroupNorm
-from train.networks import WIDEST
+from train.model.layers import GROUPS, FiLM, GroupNorm
+from train.model.networks import WIDEST
 
 if TYPE_CHECKING:  # tests.bench.gpu runs where there is no TensorFlow
-    from train.gan import Gan, Pace
+    from train.model.gan import Gan, Pace
 
 Figures = dict[str, Tensor]
 Compile = Callable[..., Any]
 
 
 class TwinBatch(NamedTuple):
-    """As train.data.Batch, turned and with channels first."""
+    """As train.data.batches.Batch, turned and with channels first."""
 
     lines: Tensor
     colors: Tensor
@@ -76,7 +76,7 @@ class Enlarge(nn.Module):
 
 
 class Generator(nn.Module):
-    """As train.networks.generator."""
+    """As train.model.networks.generator."""
 
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """As train.networks.discriminator with patches and spectral norm; no second output."""
+    """As train.model.networks.discriminator with patches and spectral norm; no second output."""
 
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
@@ -284,6 +284,6 @@ class Twin:
 
 
 def masked_mean(errors: Tensor, mask: Tensor) -> Tensor:
-    """As train.losses.masked_mean, channels first."""
+    """As train.model.losses.masked_mean, channels first."""
     inside = mask.sum(dim=(1, 2, 3)).clamp_min(1)
     return ((errors * mask).sum(dim=(1, 2, 3)) / (inside * errors.shape[1])).mean()

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, cast
 
-from curate.durable import check_seal, read_json
+from curate.system.files import check_seal, read_json
 from train.errors import ConfigError
 
 CONFIG = "config.json"  # in the run folder
@@ -38,7 +38,7 @@ class Config:
     tag_width: int = 128
     """Numbers a set of tags is embedded in."""
     adversary: str = "hinge"
-    """Adversarial loss by name (see train.losses), or `none` for no discriminator."""
+    """Adversarial loss by name (see train.model.losses), or `none` for no discriminator."""
     head: str = "patch"
     """What the discriminator judges: each `patch`, or the whole picture through a `dense` layer."""
     discriminator_norm: str = "spectral"
@@ -100,7 +100,7 @@ class Config:
     lines: str = ""
     """Stored line styles to train on, between commas; empty means all. One left out can then be tested on."""
     line_variation: float = 0.0
-    """Share of pictures whose line art is made thicker or thinner, fainter, noisy and gapped: see train.augment."""
+    """Share of pictures whose line art is made thicker or thinner, fainter, noisy and gapped: see `data.augment`."""
     balance: float = 0.0
     """How much oftener pairs with rare tags are seen: 0 = each alike, 1 = rare tags about as often as common ones."""
     average_decay: float = 0.995

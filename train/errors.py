@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from curate.faults import REMEDIES, NurieError
+from curate.system.errors import REMEDIES, NurieError
 
 __all__ = [
     "AGAIN",

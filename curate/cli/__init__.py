@@ -6,9 +6,9 @@ import click
 
 from curate import __version__
 from curate.cli.command import Road
-from curate.cli.desk import browse, decide, plan, remove, report, tags, verify, why
+from curate.cli.make import copy, dedupe, extract, sample, select, shard
+from curate.cli.manage import browse, decide, plan, remove, report, tags, verify, why
 from curate.cli.run import run
-from curate.cli.stages import copy, dedupe, extract, sample, select, shard
 
 
 @click.group(cls=Road, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,11 +13,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from curate.cli.hand import Hand
-from curate.digests import cores
-from curate.faults import NurieError, faults_told, printable, printing
-from curate.progress import QUIET, colored
-from curate.stopping import Stopped, stoppable
+from curate.cli.remote_args import Hand
+from curate.system.errors import NurieError, faults_told, printable, printing
+from curate.system.hashing import cores
+from curate.system.signals import Stopped, stoppable
+from curate.workers.progress import QUIET, colored
 
 Command = Callable[..., dict[str, Any]]
 
@@ -100,7 +100,7 @@ def on_cluster(command: Command) -> Command:
             return command(workers=workers, **options)
         if click.get_current_context().get_parameter_source("workers") is not ParameterSource.DEFAULT:
             raise click.UsageError("--scheduler brings workers of its own: leave --workers out")
-        from curate.cluster import connect  # noqa: PLC0415  # an extra
+        from curate.workers.dask_cluster import connect  # noqa: PLC0415  # an extra
 
         paths = {name: value.absolute() for name, value in options.items() if isinstance(value, Path)}
         with connect(scheduler) as cluster:
@@ -118,9 +118,9 @@ def with_rules(command: Command) -> Command:
     )
     @functools.wraps(command)
     def run(*, aliases: Path | None, implications: Path | None, **options: Any) -> dict[str, Any]:
-        from curate import rules  # noqa: PLC0415  # few commands pay for it
+        from curate.tags import aliases as alias_files  # noqa: PLC0415  # few commands pay for it
 
-        return command(rules=rules.read(aliases, implications), **options)
+        return command(rules=alias_files.read(aliases, implications), **options)
 
     return run
 
@@ -223,7 +223,7 @@ HEADS = {
 
 def planned(_name: str, result: dict[str, Any]) -> None:
     """Print a plan as a table of stages, then what takes most of the time, and where the design bends."""
-    from curate.plan import rounded  # noqa: PLC0415  # only this command pays for it
+    from curate.planning.plan import rounded  # noqa: PLC0415  # only this command pays for it
 
     rows = [{**one, "disk_gb": sum(one["disk_gb"].values())} for one in result["stages"]]
     rows.append({"name": "in all", **result["totals"]})

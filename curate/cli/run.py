@@ -11,13 +11,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from curate import progress
 from curate.cli.command import bare, dry_run_option, names_of, rows, stage, workers_option
-from curate.cli.hand import Hand
-from curate.cli.stages import dedupe, extract, sample, select, shard
+from curate.cli.make import dedupe, extract, sample, select, shard
+from curate.cli.remote_args import Hand
 from curate.contract import SPLITS, read_index
-from curate.errors import NurieError, RecipeError, SourceError
-from curate.recipe import Recipe, options_of, read
+from curate.planning.recipe import Recipe, options_of, read
+from curate.system.errors import NurieError, RecipeError, SourceError
+from curate.workers import progress
 
 COMMANDS = {"sample": sample, "extract": extract, "dedupe": dedupe, "select": select, "shard": shard}
 COUNTED = ("in", "kept", "dropped")
@@ -164,12 +164,13 @@ def _summed_up(road: Road, told: list[Told], *, dry_run: bool) -> dict[str, Any]
 
 def _outcome(road: Road) -> dict[str, Any]:
     """Counts of dataset and shards, and how they differ from what the recipe expects."""
-    from curate import hold, ledger  # noqa: PLC0415  # costs Arrow
+    from curate.dataset import ledger  # noqa: PLC0415  # costs Arrow
+    from curate.system import lock  # noqa: PLC0415
 
     recipe, named = road.recipe, road.recipe.context("shard", {}).params
     places = road.hand(named)
     for name in ("dataset", "shards"):
-        hold.tidy(places[name])  # a stage that is up to date does not take the hold
+        lock.tidy(places[name])  # a stage that is up to date does not take the hold
     counts = ledger.read_state(places["dataset"])["counts"]
     pairs = read_index(places["shards"]).pairs
     splits = {split: pairs[split] for split in SPLITS}

@@ -30,7 +30,7 @@ import httpx2
 import numpy as np
 import pyarrow as pa
 
-from curate import ledger, manifest
+from curate.dataset import ledger, parquet
 from tests.served import seconds, served
 
 IDS = {
@@ -47,14 +47,14 @@ WHERE = "width >= 512 and line_ink < 0.2"
 def grown(dataset: Path, out: Path, pictures: int) -> Path:
     """The dataset's parts again and again under other ids, until there are so many rows."""
     shutil.copytree(dataset, out, ignore=shutil.ignore_patterns("*.parquet"))
-    copies = -(-pictures // manifest.rows(dataset / "manifest"))
+    copies = -(-pictures // parquet.rows(dataset / "manifest"))
     for folder, names in IDS.items():
-        parts = manifest.parts(dataset / folder)
+        parts = parquet.parts(dataset / folder)
         for copy in range(copies):
             for number, path in enumerate(parts):
-                table = manifest.read_table(path)
-                manifest.write_table(
-                    manifest.part(out / folder, copy * len(parts) + number), _renamed(table, copy, names)
+                table = parquet.read_table(path)
+                parquet.write_table(
+                    parquet.part(out / folder, copy * len(parts) + number), _renamed(table, copy, names)
                 )
     ledger.write_state(out, ledger.read_state(dataset) | {"parts": {}})
     return out

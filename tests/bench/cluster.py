@@ -21,10 +21,11 @@ from typing import Any
 
 import click
 
-from curate import engine, extract
-from curate.cluster import Cluster
-from curate.progress import QUIET
-from curate.scan import Source
+from curate.extraction import extract
+from curate.sources.scan import Source
+from curate.workers import executor
+from curate.workers.dask_cluster import Cluster
+from curate.workers.progress import QUIET
 from tests.hosts import connected, hosts
 
 TASKS = 1000  # empty ones
@@ -58,7 +59,7 @@ def nothing(number: int) -> int:
 def measure(art: Path, folder: Path, cluster: Cluster, pictures: int, rounds: int) -> dict[str, Any]:
     """Seconds of both ways, round by round, and their ratios."""
 
-    def make(name: str, workers: engine.Workers, limit: int) -> None:
+    def make(name: str, workers: executor.Workers, limit: int) -> None:
         source, options = [Source("art", art)], extract.Options(keep_monochrome=True)
         extract.extract(source, folder / name, options, workers=workers, limit=limit, fresh=True)
 
@@ -68,7 +69,7 @@ def measure(art: Path, folder: Path, cluster: Cluster, pictures: int, rounds: in
         local.append(spent(here, lambda: make("local", cluster.workers, pictures)))
         remote.append(spent(lambda: everywhere(cluster), lambda: make("cluster", cluster, pictures)))
     one_by_one = Cluster(cluster.client, cluster.address, least=1, workers=cluster.workers)
-    empty = spent(here, lambda: list(engine.run(nothing, range(TASKS), one_by_one, pictures=1)))
+    empty = spent(here, lambda: list(executor.run(nothing, range(TASKS), one_by_one, pictures=1)))
 
     def ratio(kind: str) -> float:
         return statistics.median(a[kind] / b[kind] for a, b in zip(local, remote, strict=True))

@@ -1,4 +1,4 @@
-"""The constants of `curate plan`, drawn from what other benchmarks print, into curate/costs.json.
+"""The constants of `curate plan`, drawn from what other benchmarks print, into curate/planning/costs.json.
 
 Each line of the table is a constant: its name, its unit, the benchmark that measures it, and where in the JSON of that
 it lies. The machine that all were measured on is told beside them: measure all of them on one, while it is quiet.
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import click
 
-COSTS = Path("curate/costs.json")
+COSTS = Path("curate/planning/costs.json")
 DIGITS = 4  # that are told of a constant: none is known better
 
 Told = dict[str, Any]
@@ -149,7 +149,7 @@ def drawn(told: dict[str, Told]) -> dict[str, Any]:
 @click.option("--from", "folder", type=click.Path(path_type=Path, exists=True), help="Of NAME.json: run nothing.")
 @click.option("--json", "as_json", is_flag=True)
 def main(folder: Path | None, as_json: bool) -> None:
-    """Write curate/costs.json."""
+    """Write curate/planning/costs.json."""
     needed = sorted({one.benchmark for one in CONSTANTS.values()})
     costs = drawn({name: read(folder, name) if folder else printed(name) for name in needed})
     COSTS.write_text(json.dumps(costs, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -23,10 +23,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from curate import dedupe, engine, extract
-from curate.decode import Rgb, decode
-from curate.digests import cores
-from curate.scan import Source
+from curate.deduplication import dedupe
+from curate.extraction import extract
+from curate.images.decode import Rgb, decode
+from curate.sources.scan import Source
+from curate.system.hashing import cores
+from curate.workers import executor
 from tests.peers import imagededup
 
 Edit = Callable[[Rgb, np.random.Generator], Rgb]
@@ -154,7 +156,7 @@ def drawing(path: Path) -> tuple[str, str]:
 
 def drawings(art: Path) -> dict[str, str]:
     """What each file of the art draws, by its stem."""
-    return dict(engine.run(drawing, sorted(art.glob("*.png")), cores()))
+    return dict(executor.run(drawing, sorted(art.glob("*.png")), cores()))
 
 
 def report(manifest: pd.DataFrame, draws: dict[str, str]) -> dict[str, Any]:
@@ -227,7 +229,7 @@ def main(art: Path, count: int, half: str, mirror: bool, peers: Path | None, wor
         copies, dataset = folder / "copies", folder / "dataset"
         copies.mkdir(parents=True, exist_ok=True)
         tasks = [(path, copies, len(half)) for path in sources(art, half, count)]
-        for _ in engine.run(plant, tasks, cores()):
+        for _ in executor.run(plant, tasks, cores()):
             pass
         options = extract.Options(lines=("dilate",), keep_monochrome=True)
         extract.extract([Source("art", art), Source("copies", copies)], dataset, options, workers=cores())

@@ -24,15 +24,18 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageChops, ImageFilter
 
-from curate import engine, ledger, lineart, phash
-from curate.decode import Rgb, decode
-from curate.extract import Options
-from curate.part import Task, extract_part
-from curate.png import png
-from curate.sample import _drawings, svg_of
-from curate.scan import Source, scan
-from curate.square import square
-from curate.svg import draw
+from curate.dataset import ledger
+from curate.extraction.extract import Options
+from curate.extraction.part import Task, extract_part
+from curate.images import lineart
+from curate.images.decode import Rgb, decode
+from curate.images.png import png
+from curate.images.square import square
+from curate.images.svg import draw
+from curate.signatures import phash
+from curate.sources.samples import _drawings, svg_of
+from curate.sources.scan import Source, scan
+from curate.workers import executor
 
 SIDES = (1000, 1414)  # px of the longer side, least and most
 QUALITY = 90
@@ -131,7 +134,7 @@ WAYS: dict[str, Callable[[list[Path], Path], None]] = {
 
 def report(folder: Path, count: int, rounds: int) -> dict[str, Any]:
     """Pictures a CPU second of every way, and how many times ours it takes."""
-    engine.as_worker()  # as extract's workers are; it helps the scripts, too
+    executor.as_worker()  # as extract's workers are; it helps the scripts, too
     (folder / "art").mkdir()
     paths = pictures(folder / "art", count)
     spent: dict[str, list[float]] = {name: [] for name in WAYS}

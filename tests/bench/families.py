@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from curate.decode import decode
-from curate.lineart import gray
-from curate.sample import base, lines_of
-from curate.tags import COLORS, split_color
+from curate.images.decode import decode
+from curate.images.lineart import gray
+from curate.sources.samples import base, lines_of
+from curate.tags.normalize import COLORS, split_color
 
 SAME_DRAWING = 0.7  # least intersection over union of the artists' own lines, widened by 1 px at 128 px
 

@@ -38,7 +38,7 @@ Step = Callable[[str], dict[str, Any]]
 
 
 class Pairs(NamedTuple):
-    """A batch, as train.data.Batch, which cannot be had without TensorFlow."""
+    """A batch, as train.data.batches.Batch, which cannot be had without TensorFlow."""
 
     lines: Any
     colors: Any
@@ -59,7 +59,7 @@ class Ours:
     def __init__(self, config: Config, vocabulary: int = VOCABULARY) -> None:
         import keras
 
-        from train import networks
+        from train.model import networks
 
         keras.utils.set_random_seed(config.seed)
         self.config = config
@@ -83,7 +83,7 @@ class Ours:
         }  # fmt: skip
 
     def paced(self, state: dict[str, Any], share: float, step: int) -> dict[str, Any]:
-        """The optimizers at a share of their peak rates, and the average's memory as train.schedule has it."""
+        """The optimizers at a share of their peak rates, and the average's memory as train.training.schedule has it."""
         rates = [share * peak for peak in (self.config.learning_rate, self.config.discriminator_rate)]
         moments = [
             [np.float32(rate) if name == "learning_rate" else one for name, one in zip(names, held, strict=True)]
@@ -109,7 +109,7 @@ class Ours:
         """One training step: (state, pairs) -> (state, figures)."""
         import jax
 
-        from train.losses import ADVERSARIES
+        from train.model.losses import ADVERSARIES
 
         game, figures = ADVERSARIES[self.config.adversary], dict[str, Any]()
         if kind == "half":
@@ -132,7 +132,7 @@ class Ours:
         return state | {"average": [decay * one + (1 - decay) * other for one, other in slow]}, mine | figures
 
     def error(self, weights: Any, state: dict[str, Any], pairs: Pairs) -> tuple[Any, Any]:
-        from train.losses import l1, masked_mean
+        from train.model.losses import l1, masked_mean
 
         fakes, _, _ = self.called(0, weights, state["fixed"][0], [pairs.lines, pairs.tags], training=True)
         fakes = fakes * pairs.mask + (1 - pairs.mask)

@@ -21,12 +21,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.decode import Rgb, decode
-from curate.lineart import METHODS, Gray
-from curate.record import parse_lines
-from curate.sample import LINE_GROUPS, _drawings, svg_of
-from curate.square import square
-from curate.svg import draw
+from curate.extraction.record import parse_lines
+from curate.images.decode import Rgb, decode
+from curate.images.lineart import METHODS, Gray
+from curate.images.square import square
+from curate.images.svg import draw
+from curate.sources.samples import LINE_GROUPS, _drawings, svg_of
 
 SIZE, PAIR = 512, 128  # px: as the sample is drawn, as pairs are stored
 BROWN = "#6b4423"

@@ -23,15 +23,15 @@ import click
 import numpy as np
 import tensorflow as tf
 
-from curate import shards
 from curate.contract import ShardIndex, read_vocabulary
-from train import data
-from train.data import Choices, training_batches, white_outside
-from train.devices import side_by_side
-from train.pairs import Pairs
+from curate.shards import shard
+from train.data import batches as batching
+from train.data.batches import Choices, training_batches, white_outside
+from train.data.pairs import Pairs
+from train.model.devices import side_by_side
 from train.presets import preset
-from train.run import build, steadily
-from train.schedule import pace
+from train.training.fit import build, steadily
+from train.training.schedule import pace
 
 BATCH = 8  # of tags-cpu
 CORES, ASKED = 16, 5000  # the issue's machine, and the pairs a second that it shall be fed
@@ -119,13 +119,15 @@ def scaling(folder: Path) -> float:
     """Wall speed of two threads against one, on batches of 64 as the preset varies them."""
     pairs, choices = Pairs(folder, "train"), Choices.of(preset("tags-cpu"))
     records = [pairs.read(number) for number in range(min(64, len(pairs)))]
-    drawn = data.Drawn(*map(np.asarray, data._draw(tf.constant(0, tf.int64), len(records), [0], pairs, choices)))
+    drawn = batching.Drawn(
+        *map(np.asarray, batching._draw(tf.constant(0, tf.int64), len(records), [0], pairs, choices))
+    )
     best: dict[int, float] = {}
     for threads in (1, 2, 1, 2, 1, 2):
         with ThreadPoolExecutor(threads) as pool:
             started = time.perf_counter()
             for _ in range(5):
-                data._gather(records, drawn, pairs, choices, pool)
+                batching._gather(records, drawn, pairs, choices, pool)
             best[threads] = min(best.get(threads, math.inf), time.perf_counter() - started)
     return round(best[1] / best[2], 2)
 
@@ -145,7 +147,7 @@ def main(dataset: Path, as_json: bool) -> None:
     with TemporaryDirectory() as scratch:
         for encoding in ("png", "raw"):
             folder = Path(scratch) / encoding
-            shards.shard(dataset, folder, shards.Options(encoding=encoding))
+            shard.shard(dataset, folder, shard.Options(encoding=encoding))
             rounds = microseconds(pipelines(folder))
             found = {name: median(one[name] for one in rounds) for name in rounds[0]}
             result[encoding] = told(rounds, found)

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from curate.report import report
+from curate.audit.report import report
 from tests.bench.browse import grown
 
 

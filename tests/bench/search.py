@@ -23,8 +23,8 @@ from typing import Any
 import click
 import numpy as np
 
-from curate import manifest
-from curate.hamming import Hashes, Pairs, near_pairs, parse
+from curate.dataset import parquet
+from curate.search.hamming import Hashes, Pairs, near_pairs, parse
 from tests import peers as others
 
 LEAST, BRUTE = 4, 5  # powers of ten: of the smallest set, and of the largest that all pairs are compared of
@@ -67,7 +67,7 @@ def made(hashes: Hashes, count: int, seed: int) -> Hashes:
 
 def real_hashes(dataset: Path) -> Hashes:
     """What dedupe compares of each picture that is not empty."""
-    rows = manifest.read_parts(dataset / "records", ["search_hashes", "emptiness"]).to_pylist()
+    rows = parquet.read_parts(dataset / "records", ["search_hashes", "emptiness"]).to_pylist()
     return np.unique(
         parse([row["search_hashes"][0] for row in rows if row["search_hashes"] and row["emptiness"] < 0.995])
     )

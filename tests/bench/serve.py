@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.served import seconds, served
-from train.trained import load
+from train.model.trained import load
 
 
 def passing(run: Path) -> Callable[[], object]:

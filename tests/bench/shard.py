@@ -32,14 +32,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import formats, ledger, manifest, shards, tfrecord
 from curate.contract import SPLITS, read_index
-from curate.durable import atomic_write
-from curate.png import png
-from curate.resample import area
+from curate.dataset import ledger, parquet
+from curate.images.png import png
+from curate.images.resample import area
+from curate.shards import formats, shard, tfrecord
+from curate.system.files import atomic_write
 
 Row = dict[str, Any]
-OPTIONS = shards.Options()
+OPTIONS = shard.Options()
 FEWEST = 32_000  # pairs that are timed: of a few thousand, the start and the end take as long
 SIDE = 16  # px of pairs whose memory is measured
 COPY = 5000  # about as many rows a part
@@ -117,9 +118,9 @@ def _records(folder: Path) -> Iterator[dict[str, Any]]:
 
 def grown(dataset: Path, out: Path, pairs: int, side: int | None) -> Path:
     """A dataset of about `pairs` kept pairs: those of `dataset` under other ids, shrunk to `side` px or as they are."""
-    rows = manifest.read_parts(dataset / "manifest")
+    rows = parquet.read_parts(dataset / "manifest")
     rows = rows.filter(pc.is_null(rows["dropped"])).slice(0, min(pairs, COPY))
-    stored = manifest.read_parts(dataset / "pairs", _columns(dataset))
+    stored = parquet.read_parts(dataset / "pairs", _columns(dataset))
     stored = stored.take(pc.index_in(rows["id"], stored["id"].combine_chunks()))
     if side:
         for name in (one for one in stored.column_names if one == "color" or one.startswith("line_")):
@@ -129,8 +130,8 @@ def grown(dataset: Path, out: Path, pairs: int, side: int | None) -> Path:
         (out / name).mkdir(parents=True)
     ledger.write_state(out, ledger.read_state(dataset) | {"parts": {}})  # its parts are others
     for copy in range(-(-pairs // len(rows))):
-        manifest.write_table(manifest.part(out / "manifest", copy), _renamed(rows, copy, ("id", "family", "group")))
-        manifest.write_table(manifest.part(out / "pairs", copy), _renamed(stored, copy, ("id",)))
+        parquet.write_table(parquet.part(out / "manifest", copy), _renamed(rows, copy, ("id", "family", "group")))
+        parquet.write_table(parquet.part(out / "pairs", copy), _renamed(stored, copy, ("id",)))
     return out
 
 
@@ -158,11 +159,11 @@ def timed(call: Callable[[], object]) -> float:
 def speed(dataset: Path, work: Path, rounds: int) -> dict[str, Any]:
     """CPU seconds of the script over ours, of the whole and of packing alone: the medians of rounds taken in turn."""
     spent: dict[str, list[float]] = {name: [] for name in ("plain", "ours", "pack_plain", "pack_ours")}
-    table = manifest.read_parts(dataset / "pairs", _columns(dataset)).slice(0, FEWEST)
+    table = parquet.read_parts(dataset / "pairs", _columns(dataset)).slice(0, FEWEST)
     rows = [{**row, "family": row["id"], "group": row["id"], "tags": [0, 3, 70, 400]} for row in table.to_pylist()]
     calls: dict[str, Callable[[], object]] = {
         "plain": lambda: plain(dataset, work / "plain"),
-        "ours": lambda: shards.shard(dataset, work / "ours", OPTIONS),
+        "ours": lambda: shard.shard(dataset, work / "ours", OPTIONS),
         "pack_plain": lambda: pack_plain(rows, work / "pack_plain"),
         "pack_ours": lambda: pack_ours(rows, work / "pack_ours"),
     }
@@ -186,7 +187,7 @@ def speed(dataset: Path, work: Path, rounds: int) -> dict[str, Any]:
 
 def peak(dataset: Path, out: Path) -> int:
     """Bytes that sharding had resident at most, of a process that does nothing else."""
-    shards.shard(dataset, out, OPTIONS)
+    shard.shard(dataset, out, OPTIONS)
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
@@ -197,7 +198,7 @@ def memory(dataset: Path, work: Path, pairs: int) -> dict[str, Any]:
     for count in (pairs, 4 * pairs, 16 * pairs):
         folder = grown(dataset, work / "grown", count, SIDE)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            peaks[manifest.rows(folder / "manifest")] = process.submit(peak, folder, work / "shards").result()
+            peaks[parquet.rows(folder / "manifest")] = process.submit(peak, folder, work / "shards").result()
         for path in (folder, work / "shards"):
             shutil.rmtree(path)
     _, (middle, low), (most, high) = peaks.items()

@@ -30,15 +30,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate import candidates, dedupe, engine, extract, ledger, manifest, shards, thumbnails
-from curate.candidates import BLOCK
-from curate.columns import SCHEMA_VERSION
-from curate.decode import decode
-from curate.hamming import Pairs
-from curate.part import Part, Task, extract_part
-from curate.pictures import Pictures
-from curate.progress import QUIET
-from curate.scan import Source, scan
+from curate.dataset import ledger, parquet
+from curate.dataset.schema import SCHEMA_VERSION
+from curate.deduplication import dedupe, propose, thumbnails
+from curate.deduplication.pictures import Pictures
+from curate.deduplication.propose import BLOCK
+from curate.extraction import extract
+from curate.extraction.part import Part, Task, extract_part
+from curate.images.decode import decode
+from curate.search.hamming import Pairs
+from curate.shards import shard
+from curate.sources.scan import Source, scan
+from curate.workers import executor
+from curate.workers.progress import QUIET
 from tests.bench.extract import pictures as pages
 from tests.bench.search import alone
 from tests.bench.strangers import pictures_of, proposals
@@ -56,7 +60,7 @@ Cost = dict[str, float]
 def spent(call: Callable[[], object]) -> Cost:
     """CPU seconds of this process, and of its ended workers beyond their start; MB one of those had at most."""
     marks = [_seconds()]
-    list(engine.run(nothing, range(WORKERS), WORKERS))
+    list(executor.run(nothing, range(WORKERS), WORKERS))
     marks.append(_seconds())
     with ThreadPoolExecutor(1) as pool:
         ended = threading.Event()
@@ -150,12 +154,12 @@ def extracting(art: Path, dataset: Path, work: Path) -> Cost:
         (some / path.name).symlink_to(path.resolve())
     options = extract.Options(keep_monochrome=True)
     cost = spent(lambda: extract.extract([Source("art", some)], out, options, workers=WORKERS))
-    rows = manifest.rows(out / "records")
+    rows = parquet.rows(out / "records")
     copy = shutil.copytree(dataset, work / "again")
     return {
         "node_cpu_seconds": cost["node"] / rows,
         "commit_seconds": committing(out),
-        "memory": alone(_held_again, art, copy) / manifest.rows(dataset / "records"),
+        "memory": alone(_held_again, art, copy) / parquet.rows(dataset / "records"),
     }
 
 
@@ -169,12 +173,12 @@ def _held_again(art: Path, dataset: Path) -> float:
 
 def committing(dataset: Path) -> float:
     """Wall seconds that a part takes which is staged already: they pass one after another."""
-    first = len(manifest.parts(dataset / "records"))
-    ids = tuple(manifest.read_table(manifest.part(dataset / "pairs", 0), ["id"])["id"].to_pylist())
+    first = len(parquet.parts(dataset / "records"))
+    ids = tuple(parquet.read_table(parquet.part(dataset / "pairs", 0), ["id"])["id"].to_pylist())
     staged = [Part(first + number, f".staged-{number}", ids, len(ids), 0, 0) for number in range(COMMITS)]
     for part in staged:
         for folder in ("records", "pairs"):
-            shutil.copy(manifest.part(dataset / folder, 0), dataset / folder / part.staged)
+            shutil.copy(parquet.part(dataset / folder, 0), dataset / folder / part.staged)
     started = time.monotonic()
     for part in staged:
         extract._commit(dataset, part, set(), dataset)
@@ -192,7 +196,7 @@ def deduping(dataset: Path, work: Path, rows: int, pictures: Pictures, found: Pa
         "node_cpu_seconds": known["node"] / rows,
         "proposal_cpu_seconds": proposing(copy, pictures, found),
         "look_cpu_seconds": whole["workers"] / len(found),
-        "part_cpu_seconds": looked_up(manifest.parts(dataset / "pairs")),
+        "part_cpu_seconds": looked_up(parquet.parts(dataset / "pairs")),
         "worker_mb": whole["worker_mb"],
         "memory": alone(_held_edges, copy) / rows,
         "proposal_memory": alone(_held_proposals, blocks) / len(found),
@@ -202,11 +206,11 @@ def deduping(dataset: Path, work: Path, rows: int, pictures: Pictures, found: Pa
 def proposing(dataset: Path, pictures: Pictures, found: Pairs) -> float:
     """CPU seconds to tell workers of a pair that passed the sieve."""
     proposed = np.concatenate([found, np.zeros((len(found), 1), np.int64)], axis=1)
-    with candidates._searching([dataset], pictures, dedupe.Options().max_distance, 1) as search:
+    with propose._searching([dataset], pictures, dedupe.Options().max_distance, 1) as search:
         spent = []
         for _ in range(2):  # the first one loads what it needs
             started = time.process_time()
-            list(candidates._tasks(np.split(proposed, range(BLOCK, len(proposed), BLOCK)), search))
+            list(propose._tasks(np.split(proposed, range(BLOCK, len(proposed), BLOCK)), search))
             spent.append(time.process_time() - started)
     return spent[-1] / len(found)
 
@@ -249,13 +253,13 @@ def sharding(dataset: Path, work: Path) -> Cost:
 
 def _sharded(dataset: Path, out: Path) -> Cost:
     QUIET.set(True)
-    return spent(lambda: shards.shard(dataset, out, shards.Options(), workers=WORKERS))
+    return spent(lambda: shard.shard(dataset, out, shard.Options(), workers=WORKERS))
 
 
 def stored(dataset: Path, rows: int) -> Cost:
     """Bytes a picture in a dataset's Parquet, by what they are; `line` is of a style."""
     pairs: dict[str, float] = {}
-    for path in manifest.parts(dataset / "pairs"):
+    for path in parquet.parts(dataset / "pairs"):
         for name, size in _columns(path):
             pairs[name] = pairs.get(name, 0) + size / rows
     lines = [size for name, size in pairs.items() if name.startswith("line_")]
@@ -286,7 +290,7 @@ def report(art: Path, dataset: Path, work: Path, number: int, rounds: int) -> di
     QUIET.set(True)
     pictures = pictures_of(dataset)
     found = proposals(pictures)
-    rows = manifest.rows(dataset / "records")
+    rows = parquet.rows(dataset / "records")
     told: dict[str, Any] = {
         "pictures": rows,
         "reading": readings(work, number, rounds),

@@ -24,14 +24,14 @@ from typing import Any
 import click
 import numpy as np
 
-from train import run as training
 from train.config import override
-from train.data import Batch, Choices, training_batches
-from train.devices import side_by_side
-from train.gan import Gan, Pace
-from train.pairs import Pairs
+from train.data.batches import Batch, Choices, training_batches
+from train.data.pairs import Pairs
+from train.model.devices import side_by_side
+from train.model.gan import Gan, Pace
 from train.presets import preset as named
-from train.schedule import pace
+from train.training import fit as training
+from train.training.schedule import pace
 
 KINDS = ("half", "plain", "both")
 BATCHES = 4

@@ -18,10 +18,12 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from curate import bands, candidates, dedupe, manifest
-from curate.hamming import Pairs
-from curate.pictures import COLUMNS, Pictures, gather
-from curate.sieve import Sieve
+from curate.dataset import parquet
+from curate.deduplication import dedupe, propose
+from curate.deduplication.pictures import COLUMNS, Pictures, gather
+from curate.deduplication.sieve import Sieve
+from curate.search import multi_index
+from curate.search.hamming import Pairs
 
 SHARES = (4, 2, 1)  # of the families, one in so many
 SAMPLES = 64  # draws of each share
@@ -29,15 +31,15 @@ SAMPLES = 64  # draws of each share
 
 def pictures_of(dataset: Path) -> Pictures:
     """As dedupe compares them."""
-    return gather(manifest.read_parts(dataset / "records", [*COLUMNS, "color_grid", "own_tags"]))
+    return gather(parquet.read_parts(dataset / "records", [*COLUMNS, "color_grid", "own_tags"]))
 
 
 def proposals(pictures: Pictures, *, sifted: bool = True) -> Pairs:
     """Every pair that dedupe's searches find, (m, 2), once a variant; if `sifted`, what the sieve leaves of them."""
     fresh, radius = np.ones(len(pictures.ids), np.bool_), dedupe.Options().max_distance
     sieve = Sieve(pictures) if sifted else None
-    found = candidates.as_they_lie(pictures, radius, fresh, bands.near, sieve.as_they_lie if sieve else None)
-    return np.concatenate([found, candidates.turned(pictures, radius, fresh, bands.near, sieve)[:, :2]])
+    found = propose.as_they_lie(pictures, radius, fresh, multi_index.near, sieve.as_they_lie if sieve else None)
+    return np.concatenate([found, propose.turned(pictures, radius, fresh, multi_index.near, sieve)[:, :2]])
 
 
 def report(dataset: Path) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def report(dataset: Path) -> dict[str, Any]:
     """
     pictures = pictures_of(dataset)
     found, raw = proposals(pictures), proposals(pictures, sifted=False)
-    rows = manifest.read_parts(dataset / "manifest", ["id", "family"]).to_pylist()
+    rows = parquet.read_parts(dataset / "manifest", ["id", "family"]).to_pylist()
     by_id = {row["id"]: row["family"] for row in rows}
     family = np.unique([by_id[key] or key for key in pictures.ids], return_inverse=True)[1]
     random = np.random.default_rng(0)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import click
 
-from curate import extract
-from curate.progress import QUIET
-from curate.scan import Source
+from curate.extraction import extract
+from curate.sources.scan import Source
+from curate.workers.progress import QUIET
 
 LINES = ("dilate",)
 

@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from curate import dedupe, extract, sample, shards
-from curate.scan import Source
-from curate.split import Shares
+from curate.deduplication import dedupe
+from curate.deduplication.split import Shares
+from curate.extraction import extract
+from curate.shards import shard
+from curate.sources import samples
+from curate.sources.scan import Source
 from tests.browser import HOSTILE
 from tests.hosts import end
 
@@ -44,10 +47,10 @@ SIZE = 256  # px
 def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two tone families of six, hearts and books in several colours, four others: 25 pictures with sidecars."""
     folder: Path = tmp_path_factory.mktemp("sample") / "art"
-    drawings = [one for one in sample._drawings() if sample.base(one.code) in CODES]
-    for path in (folder, sample.lines_of(folder)):
+    drawings = [one for one in samples._drawings() if samples.base(one.code) in CODES]
+    for path in (folder, samples.lines_of(folder)):
         path.mkdir()
-    sample._draw_all((drawings, folder, SIZE))
+    samples._draw_all((drawings, folder, SIZE))
     return folder
 
 
@@ -64,7 +67,7 @@ def dataset(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shard_folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset as shards of at most four pairs. Not to be changed."""
     folder: Path = tmp_path_factory.mktemp("packed") / "shards"
-    shards.shard(dataset, folder, shards.Options(shard_size=4, min_count=1))
+    shard.shard(dataset, folder, shard.Options(shard_size=4, min_count=1))
     return folder
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from curate.contract import SPLITS, check_files, read_index, shard_name, write_index
-from curate.durable import write_sealed
-from curate.faults import DamagedError, NurieError
+from curate.system.errors import DamagedError, NurieError
+from curate.system.files import write_sealed
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from curate import dedupe, extract, tag_table
-from curate.scan import Source
+from curate.dataset import tag_table
+from curate.deduplication import dedupe
+from curate.extraction import extract
+from curate.sources.scan import Source
 
 Tree = Callable[[Path], dict[str, bytes]]
 

@@ -16,7 +16,8 @@ from unittest import mock
 import pytest
 from cogapp import Cog
 
-ROOT = Path(__file__).parent.parent.parent
+from tests import ROOT
+
 DOCS = ROOT / ".github" / "docs"
 # in the order that a reader takes
 PAGES = [ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("guide", "training", "programs", "cluster", "faq"))]
@@ -94,7 +95,7 @@ def test_python_blocks_run_in_their_order(folder: Path) -> None:
 
 def test_recipes_are_understood(tmp_path: Path) -> None:
     from curate.cli.run import COMMANDS
-    from curate.recipe import read
+    from curate.planning.recipe import read
 
     blocks = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     assert blocks, "no recipe is shown"

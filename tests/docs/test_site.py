@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests import ROOT
 from tests.browser import DESKTOP, PHONE, Visit, barriers, overflow
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")

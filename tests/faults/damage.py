@@ -29,17 +29,21 @@ from typing import Any
 import click
 from click.testing import CliRunner, Result
 
-from curate import dedupe, extract, remove, sample, shards
+from curate.audit.verify import verify
 from curate.cli import main as curate
 from curate.contract import INDEX
-from curate.decisions import decide
-from curate.digests import digests
-from curate.durable import write_json
-from curate.faults import NurieError
-from curate.ledger import STATE
-from curate.scan import Source
-from curate.split import Shares
-from curate.verify import verify
+from curate.dataset import remove
+from curate.dataset.decisions import decide
+from curate.dataset.ledger import STATE
+from curate.deduplication import dedupe
+from curate.deduplication.split import Shares
+from curate.extraction import extract
+from curate.shards import shard
+from curate.sources import samples
+from curate.sources.scan import Source
+from curate.system.errors import NurieError
+from curate.system.files import write_json
+from curate.system.hashing import digests
 
 CODES = ("1F44B", "1F499", "1F49A", "1F49B", "2764", "1F9E1", "1F49C", "270B")
 SAVING = 5.0  # s between two writings of the tally
@@ -69,10 +73,10 @@ class Made:
 def make(folder: Path) -> Made:
     """Real art through every stage, at 32 px, with people's decisions and one who opted out."""
     art, dataset = folder / "art", folder / "dataset"
-    drawings = [one for one in sample._drawings() if sample.base(one.code) in CODES]
-    for path in (art, sample.lines_of(art)):
+    drawings = [one for one in samples._drawings() if samples.base(one.code) in CODES]
+    for path in (art, samples.lines_of(art)):
         path.mkdir(parents=True)
-    sample._draw_all((drawings, art, 48))
+    samples._draw_all((drawings, art, 48))
     extract.extract([Source("art", art)], dataset, extract.Options(size=32), part_size=8)
     options = dedupe.Options(shares=Shares(0.5, 0.25, 0.25, seed=5))
     dedupe.dedupe(dataset, options)
@@ -82,7 +86,7 @@ def make(folder: Path) -> Made:
     dedupe.dedupe(dataset, options)
     packed = {form: folder / form for form in FORMATS}
     for form, target in packed.items():
-        shards.shard(dataset, target, shards.Options(shard_size=6, min_count=1, format=form))
+        shard.shard(dataset, target, shard.Options(shard_size=6, min_count=1, format=form))
     return Made(art, dataset, packed)
 
 

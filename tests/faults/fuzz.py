@@ -21,11 +21,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from curate.durable import write_json
+from curate.system.files import write_json
+from tests import ROOT
 from tests.faults.hostile import sound
 from tests.faults.hostile.child import Row
 from tests.faults.hostile.readers import READERS
-from tests.faults.hostile.watch import ROOT, Watched
+from tests.faults.hostile.watch import Watched
 
 INPUTS = 120_000
 BATCH = 25  # inputs of a batch, times the reader's weight

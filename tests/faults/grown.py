@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from curate import ledger, manifest, tag_table
-from curate.columns import DECIDED, MANIFEST
-from curate.phash import GRID
+from curate.dataset import ledger, parquet, tag_table
+from curate.dataset.schema import DECIDED, MANIFEST
+from curate.signatures.phash import GRID
 from tests.bench.shard import shrunk
 
 PART = 512  # rows a part, as extract has them
@@ -21,10 +21,10 @@ def grown(dataset: Path, out: Path, pictures: int, side: int, part: int = PART) 
 
     The given one's kept rows are repeated in its order; split, group and family go with the new ids.
     """
-    rows = [row for row in manifest.read_parts(dataset / "manifest").to_pylist() if row["dropped"] is None]
-    stored = manifest.read_parts(dataset / "pairs").to_pylist()
+    rows = [row for row in parquet.read_parts(dataset / "manifest").to_pylist() if row["dropped"] is None]
+    stored = parquet.read_parts(dataset / "pairs").to_pylist()
     pairs = {pair["id"]: {name: _shrunk(name, value, side) for name, value in pair.items()} for pair in stored}
-    schema = manifest.read_table(manifest.part(dataset / "pairs", 0)).schema
+    schema = parquet.read_table(parquet.part(dataset / "pairs", 0)).schema
     for name in ("records", "pairs", "manifest"):
         (out / name).mkdir(parents=True)
     random = np.random.default_rng(0)
@@ -33,9 +33,9 @@ def grown(dataset: Path, out: Path, pictures: int, side: int, part: int = PART) 
         decided = [_renamed(row, start + place, random) for place, row in enumerate(some)]
         renamed = [{**pairs[row["id"]], "id": new["id"]} for row, new in zip(some, decided, strict=True)]
         found = [row | {name: None for name, _, _ in DECIDED} for row in decided]
-        manifest.write_rows(manifest.part(out / "records", number), found, MANIFEST)
-        manifest.write_rows(manifest.part(out / "manifest", number), decided, MANIFEST)
-        manifest.write_rows(manifest.part(out / "pairs", number), renamed, schema)
+        parquet.write_rows(parquet.part(out / "records", number), found, MANIFEST)
+        parquet.write_rows(parquet.part(out / "manifest", number), decided, MANIFEST)
+        parquet.write_rows(parquet.part(out / "pairs", number), renamed, schema)
     tag_table.write(out)
     state = ledger.peek_state(dataset)
     counts = {"in": pictures, "kept": pictures, "dropped": {}}

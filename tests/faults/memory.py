@@ -25,11 +25,11 @@ from typing import Any
 import click
 import httpx2
 
-from curate import manifest
+from curate.dataset import parquet
+from tests import ROOT
 from tests.faults.grown import grown
 from tests.faults.watching import Peak, peak
 
-ROOT = Path(__file__).parents[2]
 SIDE = 16  # px
 TIMES = (1, 4, 16)
 FORECAST = 10_000_000
@@ -95,7 +95,7 @@ def of_pictures(art: Path, home: Path, number: int) -> dict[str, tuple[str, Comm
 
 def of_rows(dataset: Path, home: Path) -> dict[str, tuple[str, Command]]:
     """Commands that read a dataset, in an order in which each finds what it needs."""
-    picture = str(manifest.read_table(manifest.part(dataset / "manifest", 0), ["path"])["path"][0])
+    picture = str(parquet.read_table(parquet.part(dataset / "manifest", 0), ["path"])["path"][0])
     shards, fitted = home / "shards", home / "run"
     sets = [word for one in SMALL for word in ("--set", one)]
     return {

@@ -35,9 +35,11 @@ import click
 import pyarrow as pa
 from scipy import stats
 
-from curate import dedupe, extract, shards
-from curate.progress import QUIET
-from curate.scan import Source
+from curate.deduplication import dedupe
+from curate.extraction import extract
+from curate.shards import shard
+from curate.sources.scan import Source
+from curate.workers.progress import QUIET
 from tests.faults.memory import SMALL, run
 from tests.faults.watching import Held
 
@@ -69,7 +71,7 @@ class Work:
         told = extract.extract([Source("art", self.art)], dataset, options, workers=WORKERS)
         assert told["new"] == (0 if resumed else told["in"]), told
         dedupe.dedupe(dataset, dedupe.Options(), workers=WORKERS)
-        shards.shard(dataset, packed, shards.Options(shard_size=64), workers=WORKERS)
+        shard.shard(dataset, packed, shard.Options(shard_size=64), workers=WORKERS)
         return self._fit(packed, STEPS * (1 + resumed))
 
     def _fit(self, packed: Path, steps: int) -> float:

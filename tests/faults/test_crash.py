@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from curate import apart, extract, ledger, manifest, part
-from curate.errors import NurieError
-from curate.optout import OptOut
-from curate.scan import Source, scan
+from curate.dataset import ledger, parquet
+from curate.dataset.opt_out import OptOut
+from curate.extraction import extract, isolated_reader, part
+from curate.sources.scan import Source, scan
+from curate.system.errors import NurieError
 
 OPTIONS = extract.Options(("dilate",), keep_monochrome=True)
 COLORS = ("red", "blue", "green", "gold", "teal", "pink")
@@ -63,7 +64,7 @@ def fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rows(dataset: Path) -> dict[str, dict[str, Any]]:
-    return {row["path"]: row for row in manifest.read_parts(dataset / "records").to_pylist()}
+    return {row["path"]: row for row in parquet.read_parts(dataset / "records").to_pylist()}
 
 
 def test_a_native_crash_costs_one_picture_and_no_neighbour_whatever_the_number_of_workers(
@@ -81,7 +82,7 @@ def test_a_native_crash_costs_one_picture_and_no_neighbour_whatever_the_number_o
     assert (lost["dropped"], lost["error"]) == ("unreadable", "CrashError: reading it ends the process by SIGSEGV")
     assert (lost["id"], lost["bytes"]) == (None, (sound / "2-fatal.png").stat().st_size)
     assert lost["tags"] == ["cat", "blue_hair"]
-    made = [manifest.read_parts(tmp_path / name / "pairs").sort_by("id") for name in ("1", "without")]
+    made = [parquet.read_parts(tmp_path / name / "pairs").sort_by("id") for name in ("1", "without")]
     assert made[0].equals(made[1])
     names = {path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*")}
     assert names == {path.relative_to(tmp_path / "2") for path in (tmp_path / "2").rglob("*")}
@@ -93,7 +94,7 @@ def test_a_drawing_that_runs_its_decoder_off_the_stack_is_a_record_with_an_error
     for name in ("pairs", "records", "art"):
         (tmp_path / name).mkdir()
     (tmp_path / "art" / "nested.svg").write_text(NESTED)
-    reader = apart.Reader(tmp_path, OPTIONS, OptOut())
+    reader = isolated_reader.Reader(tmp_path, OPTIONS, OptOut())
     row, pair = reader.read(next(scan([Source("art", tmp_path / "art")])), None)
     reader.close()
     assert (row["dropped"], pair) == ("unreadable", None)
@@ -131,11 +132,11 @@ def test_what_lacks_memory_here_is_read_apart(sound: Path, tmp_path: Path, monke
 def test_where_no_process_can_be_started_no_picture_is_blamed(
     sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "START", (sys.executable, "-c", "import os; os._exit(9)"))
+    monkeypatch.setattr(isolated_reader, "START", (sys.executable, "-c", "import os; os._exit(9)"))
     for name in ("pairs", "records"):
         (tmp_path / name).mkdir()
     file = next(scan([Source("art", sound)]))
-    reader = apart.Reader(tmp_path, OPTIONS, OptOut())
+    reader = isolated_reader.Reader(tmp_path, OPTIONS, OptOut())
     with pytest.raises(NurieError, match=r"cannot be started \(.*exit code 9\): .*fewer --workers.*goes on"):
         reader.read(file, None)
     reader.close()

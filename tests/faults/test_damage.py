@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from curate.cli import main as curate
 from curate.contract import INDEX, check_files, read_index
-from curate.digests import digests
-from curate.ledger import STATE
+from curate.dataset.ledger import STATE
+from curate.system.hashing import digests
 from tests.faults.damage import (
     FORMATS,
     SETTINGS,
@@ -191,10 +191,10 @@ def test_a_damaged_pair_that_fit_was_told_to_trust_ends_it_in_a_line(trusted: Pa
 
 
 def test_fit_keeps_off_a_run_folder_that_another_is_writing_before_it_hashes(made: Made, tmp_path: Path) -> None:
-    from curate import hold
+    from curate.system import lock
 
     (tmp_path / "run").mkdir()
-    with hold.alone(tmp_path / "run"):
+    with lock.alone(tmp_path / "run"):
         (tmp_path / "run" / ".lock").write_text('{"host": "other", "pid": 1, "since": "2026-01-01 00:00 UTC"}')
         result = train("fit", made.shards["tfrecord"], tmp_path / "run", "--steps", 1, *SETTINGS)
     told = f"another run is writing {tmp_path / 'run'} (process 1 on other, since 2026-01-01 00:00 UTC): wait"

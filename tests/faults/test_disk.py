@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from curate import dedupe, extract
 from curate.cli import main
-from curate.scan import Source
-from curate.split import Shares
+from curate.deduplication import dedupe
+from curate.deduplication.split import Shares
+from curate.extraction import extract
+from curate.sources.scan import Source
 from tests.faults.disk import Disk, mounted, told_by
 from tests.faults.drawn import drawn
 

@@ -15,20 +15,20 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from curate import hold
+from curate.audit.verify import verify
 from curate.cli import main as curate
-from curate.faults import NurieError
-from curate.hold import LOCK
-from curate.verify import verify
+from curate.system import lock
+from curate.system.errors import NurieError
+from curate.system.lock import LOCK
 from tests.faults.damage import Made, digest, made_once
 
 # argv: a folder; holds it until killed
 HOLDER = """
 import subprocess, sys, time
 from pathlib import Path
-from curate import hold
+from curate.system import lock
 
-with hold.alone(Path(sys.argv[1])):
+with lock.alone(Path(sys.argv[1])):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     print(child.pid, flush=True)
     time.sleep(60)
@@ -38,13 +38,13 @@ with hold.alone(Path(sys.argv[1])):
 CONTENDER = """
 import sys
 from pathlib import Path
-from curate import hold
-from curate.faults import NurieError
+from curate.system import lock
+from curate.system.errors import NurieError
 
 folder, times = Path(sys.argv[1]), int(sys.argv[2])
 while times:
     try:
-        with hold.alone(folder):
+        with lock.alone(folder):
             times -= 1
             (folder / "inside").touch(exist_ok=False)
             (folder / "inside").unlink()
@@ -76,10 +76,10 @@ def holding(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", int]]:
 
 def test_who_comes_second_is_told_who_holds_the_folder_where_and_since_when(tmp_path: Path) -> None:
     with holding(tmp_path) as (process, _):
-        with pytest.raises(NurieError) as told, hold.alone(tmp_path):
+        with pytest.raises(NurieError) as told, lock.alone(tmp_path):
             pass
         with pytest.raises(NurieError) as looked:
-            hold.check_free(tmp_path)
+            lock.check_free(tmp_path)
     assert str(told.value) == str(looked.value)
     assert f"another run is writing {tmp_path} (process {process.pid} on {socket.gethostname()}, since 20" in str(
         told.value
@@ -93,8 +93,8 @@ def test_a_killed_run_blocks_nobody_though_its_child_lives_on(tmp_path: Path) ->
         process.wait()
         os.kill(child, 0)  # it lives
         assert (tmp_path / LOCK).exists()
-        hold.check_free(tmp_path)
-        with hold.alone(tmp_path):
+        lock.check_free(tmp_path)
+        with lock.alone(tmp_path):
             assert json.loads((tmp_path / LOCK).read_bytes())["pid"] == os.getpid()
     assert list(tmp_path.iterdir()) == []
 
@@ -108,13 +108,13 @@ def test_a_killed_run_blocks_nobody_though_its_child_lives_on(tmp_path: Path) ->
         b'{"pid": 1}',
         json.dumps({"host": "elsewhere", "pid": 1, "since": "1999-12-31 23:59 UTC"}).encode(),
         json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": "now"}).encode(),
-    ],
+    ],    ids=["empty", "zeros", "too deep", "no host", "another host", "this process"],
 )
 def test_a_lock_file_that_nobody_holds_is_taken_over_whatever_it_says(tmp_path: Path, left: bytes) -> None:
     """As a reboot leaves it, another host, or a copy of the folder."""
     (tmp_path / LOCK).write_bytes(left)
-    hold.check_free(tmp_path)
-    with hold.alone(tmp_path), pytest.raises(NurieError, match="another run is writing"), hold.alone(tmp_path):
+    lock.check_free(tmp_path)
+    with lock.alone(tmp_path), pytest.raises(NurieError, match="another run is writing"), lock.alone(tmp_path):
         pass
     assert not (tmp_path / LOCK).exists()
 
@@ -125,23 +125,23 @@ def test_what_a_killed_run_left_is_tidied_away_and_what_is_held_stays(tmp_path: 
     (tmp_path / "held").mkdir()
     with holding(tmp_path / "held"):
         for name in ("left", "held", "nowhere"):
-            hold.tidy(tmp_path / name)
+            lock.tidy(tmp_path / name)
         assert not list((tmp_path / "left").iterdir())
         assert (tmp_path / "held" / LOCK).exists()
 
 
 def test_a_held_folder_that_is_copied_is_free_in_its_copy(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with hold.alone(tmp_path / "a"):
+    with lock.alone(tmp_path / "a"):
         shutil.copytree(tmp_path / "a", tmp_path / "b")
-        with hold.alone(tmp_path / "b"):
+        with lock.alone(tmp_path / "b"):
             pass
 
 
 def test_what_a_lock_file_says_is_no_way_to_write_on_the_terminal(tmp_path: Path) -> None:
-    with hold.alone(tmp_path):
+    with lock.alone(tmp_path):
         (tmp_path / LOCK).write_text(json.dumps({"host": "\x1b[2J\nError: none", "pid": 1, "since": ""}))
-        with pytest.raises(NurieError) as told, hold.alone(tmp_path):
+        with pytest.raises(NurieError) as told, lock.alone(tmp_path):
             pass
     assert str(told.value) == f"another run is writing {tmp_path}: wait until it ends"
 
@@ -149,12 +149,12 @@ def test_what_a_lock_file_says_is_no_way_to_write_on_the_terminal(tmp_path: Path
 def test_a_link_or_a_pipe_in_place_of_the_lock_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     (tmp_path / LOCK).symlink_to("precious")
-    with pytest.raises(OSError, match="symbolic"), hold.alone(tmp_path):
+    with pytest.raises(OSError, match="symbolic"), lock.alone(tmp_path):
         pass
     assert (tmp_path / "precious").read_text() == "mine"
     (tmp_path / LOCK).unlink()
     os.mkfifo(tmp_path / LOCK)
-    hold.check_free(tmp_path)  # and does not wait for who would write into it
+    lock.check_free(tmp_path)  # and does not wait for who would write into it
 
 
 def test_many_that_contend_for_a_folder_are_never_in_it_two_at_once(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_many_that_contend_for_a_folder_are_never_in_it_two_at_once(tmp_path: Pa
 
 def test_the_lock_is_on_a_file_open_for_writing_as_nfs_asks(tmp_path: Path) -> None:
     """A folder's own lock NFS keeps to the one host."""
-    with hold.alone(tmp_path):
+    with lock.alone(tmp_path):
         held = (tmp_path / LOCK).stat()
         lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()] if LINUX else []
     mine = [line for line in lines if line[-3].endswith(f":{held.st_ino}") and line[4] == str(os.getpid())]
@@ -184,7 +184,7 @@ def test_without_locks_the_filesystem_is_named(tmp_path: Path, monkeypatch: pyte
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", unknown)
-    with pytest.raises(NurieError, match="lies on a filesystem without locks"), hold.alone(tmp_path):
+    with pytest.raises(NurieError, match="lies on a filesystem without locks"), lock.alone(tmp_path):
         pass
 
 

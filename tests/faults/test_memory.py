@@ -11,9 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curate import dedupe, digests, extract, manifest, select, tag_table, tally, verify, why
-from curate.rules import Rules
-from curate.scan import Source
+from curate.audit import explain, tag_counts, verify
+from curate.dataset import parquet, tag_table
+from curate.deduplication import dedupe
+from curate.extraction import extract
+from curate.query import selection
+from curate.sources.scan import Source
+from curate.system import hashing
+from curate.tags.aliases import Rules
 from tests.faults.drawn import drawn
 from tests.faults.grown import grown
 from tests.faults.memory import run
@@ -53,15 +58,15 @@ def _peak(call: Callable[[], object]) -> int:
 
 
 def counted(dataset: Path) -> object:
-    return tally.tally(dataset, 50, Rules())
+    return tag_counts.tally(dataset, 50, Rules())
 
 
 def selected(dataset: Path) -> object:
-    return select.select(dataset, dataset.with_suffix(".parquet"), ["drawing"], where="width >= 100")
+    return selection.select(dataset, dataset.with_suffix(".parquet"), ["drawing"], where="width >= 100")
 
 
 def told(dataset: Path) -> object:
-    return why.why(dataset, str(manifest.read_table(manifest.part(dataset / "manifest", 0), ["id"])["id"][0]))
+    return explain.why(dataset, str(parquet.read_table(parquet.part(dataset / "manifest", 0), ["id"])["id"][0]))
 
 
 def verified(dataset: Path) -> object:
@@ -72,9 +77,9 @@ def verified(dataset: Path) -> object:
 def test_memory_is_that_of_some_parts_whatever_their_number(
     datasets: dict[int, Path], command: Callable[[Path], object], of_row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manifest, "GROUP", 2 * PART)
+    monkeypatch.setattr(parquet, "GROUP", 2 * PART)
     monkeypatch.setattr(tag_table, "PICTURES", 2 * PART)
-    monkeypatch.setattr(digests, "BUFFER", 1 << 12)  # of each thread that hashes, as many as find work
+    monkeypatch.setattr(hashing, "BUFFER", 1 << 12)  # of each thread that hashes, as many as find work
     few, many = (held(partial(command, dataset)) for dataset in datasets.values())
     assert many - few < of_row * (MANY - FEW), (few, many)
 

@@ -16,11 +16,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from curate import dedupe, extract, manifest, remove, shards, verify, why
+from curate.audit import explain, verify
 from curate.cli import main
-from curate.faults import printable
-from curate.scan import Source, scan
-from curate.split import Shares
+from curate.dataset import parquet, remove
+from curate.deduplication import dedupe
+from curate.deduplication.split import Shares
+from curate.extraction import extract
+from curate.shards import shard
+from curate.sources.scan import Source, scan
+from curate.system.errors import printable
 from tests.faults.hostile.sound import drawing
 
 NAMES = [
@@ -101,7 +105,7 @@ def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def rows(made: Path) -> list[dict[str, Any]]:
     """Rows of their manifest."""
-    found: list[dict[str, Any]] = manifest.read_parts(made / "manifest").to_pylist()
+    found: list[dict[str, Any]] = parquet.read_parts(made / "manifest").to_pylist()
     return found
 
 
@@ -125,7 +129,7 @@ def test_links_and_pipes_are_rows_that_say_what_they_are(rows: list[dict[str, An
 @pytest.mark.parametrize("form", ["tfrecord", "webdataset", "imagefolder"])
 def test_no_name_or_tag_makes_a_file_outside_of_the_shards(made: Path, tmp_path: Path, form: str) -> None:
     before = {path for path in tmp_path.parent.rglob("*") if tmp_path not in path.parents}
-    shards.shard(made, tmp_path / "in" / "shards", shards.Options(min_count=1, format=form))
+    shard.shard(made, tmp_path / "in" / "shards", shard.Options(min_count=1, format=form))
     assert {path for path in tmp_path.parent.rglob("*") if tmp_path not in path.parents} == before
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["shards"]
     assert verify.verify(tmp_path / "in" / "shards") == []
@@ -135,13 +139,13 @@ def test_no_name_or_tag_makes_a_file_outside_of_the_shards(made: Path, tmp_path:
 
 def test_why_and_remove_take_any_name(made: Path, source: Path, rows: list[dict[str, Any]], tmp_path: Path) -> None:
     for row in rows:
-        assert why.why(made, row["path"])
+        assert explain.why(made, row["path"])
     again = tmp_path / "dataset"
     extract.extract([Source("art", source)], again, extract.Options(lines=("dilate",), size=32))
-    kept = [row["path"] for row in manifest.read_parts(again / "manifest").to_pylist() if row["dropped"] is None]
+    kept = [row["path"] for row in parquet.read_parts(again / "manifest").to_pylist() if row["dropped"] is None]
     single = [path for path in kept if kept.count(path) == 1]
     assert remove.remove(again, single)["removed"] == len(single)
-    left = manifest.read_parts(again / "manifest").to_pylist()
+    left = parquet.read_parts(again / "manifest").to_pylist()
     assert len(left) == len(rows)
     assert verify.verify(again) == []
 
@@ -211,10 +215,10 @@ def test_files_that_change_while_they_are_read_are_rows(restless: Path, tmp_path
         assert verify.verify(tmp_path / str(number)) == []
         stored = {
             row["id"]
-            for row in manifest.read_parts(tmp_path / str(number) / "manifest").to_pylist()
+            for row in parquet.read_parts(tmp_path / str(number) / "manifest").to_pylist()
             if not row["dropped"]
         }
         pairs = (
-            pq.read_table(manifest.part(tmp_path / str(number) / "pairs", 0))["id"].to_pylist() if result["in"] else []
+            pq.read_table(parquet.part(tmp_path / str(number) / "pairs", 0))["id"].to_pylist() if result["in"] else []
         )
         assert stored == set(pairs)

@@ -19,11 +19,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from curate.cli import main as curate
-from curate.faults import DamagedError
+from curate.system.errors import DamagedError
+from tests import ROOT
 from tests.faults import shut
 from tests.faults.damage import SETTINGS, Made, files, in_a_line, made_once
 
-ROOT = Path(__file__).parents[2]
 MODULES = [path for package in ("curate", "train") for path in sorted((ROOT / package).rglob("*.py"))]
 LOADERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "joblib", "dill", "cloudpickle", "torch", "yaml", "dbm"}
 RUNNERS = {"eval", "exec", "compile", "__import__", "breakpoint"}
@@ -195,11 +195,11 @@ def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a model that nobody trained. Not to be changed."""
     from dataclasses import replace
 
-    from train import snapshots, trained
     from train.config import override
-    from train.folder import prepare
+    from train.model import snapshots, trained
     from train.presets import preset
-    from train.run import build
+    from train.training.fit import build
+    from train.training.folder import prepare
 
     folder: Path = tmp_path_factory.mktemp("run") / "run"
     settings = [word for word in SETTINGS if word != "--set"]
@@ -217,8 +217,8 @@ def copy(run: Path, tmp_path: Path) -> Path:
 
 
 def test_a_snapshot_with_an_array_of_objects_is_refused_in_a_line(made: Made, copy: Path, canary: Path) -> None:
-    from train import snapshots
     from train.errors import RunError
+    from train.model import snapshots
 
     [path] = snapshots.found(copy)
     with np.load(path, allow_pickle=False) as file:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from curate import dedupe, extract, shards
-from curate.scan import Source
+from curate.deduplication import dedupe
+from curate.extraction import extract
+from curate.shards import shard
+from curate.sources.scan import Source
 from tests.faults.drawn import drawn
 from tests.faults.soak import COUNTED, LEAST, MEMORY, WARM, report
 from tests.faults.watching import Held
@@ -29,7 +31,7 @@ def test_rounds_of_the_stages_leave_no_file_open_no_thread_no_process_and_no_tem
         for _ in range(2):  # the second finds all done
             extract.extract([Source("art", art)], home / "dataset", extract.Options(("dilate",)), part_size=3)
             dedupe.dedupe(home / "dataset", dedupe.Options())
-            shards.shard(home / "dataset", home / "shards", shards.Options(shard_size=4, min_count=1))
+            shard.shard(home / "dataset", home / "shards", shard.Options(shard_size=4, min_count=1))
         gc.collect()
         seen.append(Held.now(temporary).told())
     assert [{name: one[name] for name in COUNTED} for one in seen[2:]] == [

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from curate import dedupe, extract, sample, shards
-from curate.scan import Source
-from curate.split import Shares
+from curate.deduplication import dedupe
+from curate.deduplication.split import Shares
+from curate.extraction import extract
+from curate.shards import shard
+from curate.sources import samples
+from curate.sources.scan import Source
 
 CODES = ("1F44B", "1F44D", "1F499", "1F49A", "1F49B", "2764", "1F9E1", "1F49C", "270B", "1F4AA", "1F590", "1F448")
 SMALL = (
@@ -31,13 +34,13 @@ def pairs32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shard folder of 32 px pairs with all three splits, made by curate."""
     folder: Path = tmp_path_factory.mktemp("pairs")
     art = folder / "art"
-    drawings = [one for one in sample._drawings() if sample.base(one.code) in CODES]
-    for path in (art, sample.lines_of(art)):
+    drawings = [one for one in samples._drawings() if samples.base(one.code) in CODES]
+    for path in (art, samples.lines_of(art)):
         path.mkdir()
-    sample._draw_all((drawings, art, 64))
+    samples._draw_all((drawings, art, 64))
     extract.extract([Source("art", art)], folder / "dataset", extract.Options(size=32))
     dedupe.dedupe(folder / "dataset", dedupe.Options(shares=Shares(0.6, 0.25, 0.15, seed=SEED)))
-    shards.shard(folder / "dataset", folder / "shards", shards.Options(shard_size=20, min_count=1))
+    shard.shard(folder / "dataset", folder / "shards", shard.Options(shard_size=20, min_count=1))
     return folder / "shards"
 
 
@@ -50,7 +53,7 @@ def eagerly() -> Any:
 
     import tensorflow as tf
 
-    from train.gan import Gan
+    from train.model.gan import Gan
 
     compiled = Gan.step
 
@@ -84,8 +87,8 @@ def trained(pairs32: Path, small: Any, tmp_path_factory: pytest.TempPathFactory)
     """A run folder trained until it knows its few pairs by heart, at last with the adversary. Not to be changed."""
     from dataclasses import replace
 
-    from train.run import fit
-    from train.schedule import Length
+    from train.training.fit import fit
+    from train.training.schedule import Length
 
     run: Path = tmp_path_factory.mktemp("trained") / "run"
     config = replace(small, learning_rate=4e-3, warm_up_steps=5, average_decay=0.9, adversary_from=0.9, log_every=50)

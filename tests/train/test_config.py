@@ -5,7 +5,7 @@ import pytest
 
 from train.config import CHOICES, Config, from_json, override
 from train.errors import ConfigError
-from train.losses import ADVERSARIES, PIXELS
+from train.model.losses import ADVERSARIES, PIXELS
 from train.presets import PRESETS, preset
 
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 import curate.cli
 import train.cli
-from train.pairs import Pairs
-from train.trained import load
+from train.data.pairs import Pairs
+from train.model.trained import load
 
 
 def told(program: Any, *arguments: object) -> Any:

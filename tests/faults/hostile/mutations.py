@@ -499,7 +499,7 @@ def _value(draw: st.DrawFn, kind: pa.DataType) -> Any:
 
 def _example(sound: Sound) -> Any:
     """Records with other features, framed as they ought to be, in a file of the sound one's length."""
-    from curate import tfrecord
+    from curate.shards import tfrecord
 
     number = st.sampled_from([0, 1, -1, 15, 16, 17, 2**31, 2**63 - 1, -(2**63)])
     value = blobs | st.lists(number, max_size=5)

@@ -20,27 +20,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate import (
-    decode,
-    extract,
-    join,
-    kept,
-    ledger,
-    manifest,
-    record,
-    rules,
-    shards,
-    sidecar,
-    tables,
-    tally,
-    verify,
-    why,
-)
-from curate.columns import MANIFEST, pairs_schema
+from curate.audit import explain, tag_counts, verify
 from curate.contract import INDEX, check_files, read_index, read_vocabulary
-from curate.durable import SEAL, canonical_json
-from curate.faults import NurieError
-from curate.scan import Source, SourceFile, scan
+from curate.dataset import ledger, parquet
+from curate.dataset.schema import MANIFEST, pairs_schema
+from curate.extraction import extract, record
+from curate.images import decode
+from curate.shards import kept_rows, shard
+from curate.sources import table_lookup
+from curate.sources.scan import Source, SourceFile, scan
+from curate.system.errors import NurieError
+from curate.system.files import SEAL, canonical_json
+from curate.tags import aliases, metadata_tables, sidecar
 from tests.faults.hostile import sound
 
 MOST = 1 << 20  # pixels: what a small file claims is decoded thousands of times
@@ -140,7 +131,7 @@ def _table(name: str, data: bytes, place: Place) -> str:
     (root / name).write_bytes(data)
     files = list(scan([Source("art", root)]))
     rows = [file.path for file in files if file.path == name]
-    joined = join.Join()
+    joined = table_lookup.Join()
     try:
         told = [found for file in files if (found := joined.look_up(file)) is not None]
         known = joined._index.execute("SELECT count(*) FROM entries").fetchone()[0]
@@ -156,8 +147,8 @@ def _table(name: str, data: bytes, place: Place) -> str:
 def _entries(path: Path) -> int:
     """How many entries a table has, as far as it can be read."""
     found = 0
-    with contextlib.suppress(*tables.FAULTS):
-        for _ in tables.read(path):
+    with contextlib.suppress(*metadata_tables.FAULTS):
+        for _ in metadata_tables.read(path):
             found += 1
     return found
 
@@ -165,14 +156,14 @@ def _entries(path: Path) -> int:
 def _aliases(data: bytes, place: Place) -> str:
     path = place.scratch / "aliases"
     path.write_bytes(data)
-    rules.read_aliases(path)
+    aliases.read_aliases(path)
     return "read"
 
 
 def _implications(data: bytes, place: Place) -> str:
     path = place.scratch / "implications"
     path.write_bytes(data)
-    rules.read_implications(path)
+    aliases.read_implications(path)
     return "read"
 
 
@@ -213,16 +204,16 @@ def _part(name: str, data: bytes, place: Place) -> str:
     def check(copy: Path) -> str:
         faults = _vouched(copy, name, data)
         assert all("\n" not in fault for fault in faults)
-        table = manifest.read_table(copy / name)
+        table = parquet.read_table(copy / name)
         if name.startswith("manifest/"):
-            kept.read(copy, None)
-            tally.tally(copy, 10, rules.Rules())
+            kept_rows.read(copy, None)
+            tag_counts.tally(copy, 10, aliases.Rules())
             for key in table["path"].to_pylist()[:2]:
-                why.why(copy, key or "")
+                explain.why(copy, key or "")
         elif name.startswith("records/"):
             extract.foresee([], copy, record.Options(lines=("dilate",), size=16))
         else:
-            shards.shard(copy, place.scratch / "shards", shards.Options(min_count=1, encoding="raw"), workers=1)
+            shard.shard(copy, place.scratch / "shards", shard.Options(min_count=1, encoding="raw"), workers=1)
         return "faults told" if faults != [""] else "read"
 
     try:
@@ -234,7 +225,7 @@ def _part(name: str, data: bytes, place: Place) -> str:
 def _chosen(data: bytes, place: Place) -> str:
     path = place.scratch / "chosen.parquet"
     path.write_bytes(data)
-    rows, counted = kept.read(_dataset(place), path)
+    rows, counted = kept_rows.read(_dataset(place), path)
     assert counted["in"] == counted["kept"] + sum(counted["dropped"].values())
     rows.digest(), rows.tag_counts()
     return "read"
@@ -262,8 +253,8 @@ def _index(data: bytes, place: Place) -> str:
         for split in ("train", "validation", "test"):
             index.shards(split)
         told = verify.verify(copy)
-        why.why(_dataset(place), "0.png", shards=copy)
-        shards.finished(copy, {})
+        explain.why(_dataset(place), "0.png", shards=copy)
+        shard.finished(copy, {})
         return "faults told" if told else "read"
 
     return _within(_shards(place), INDEX, data, check)
@@ -279,8 +270,8 @@ def _vocabulary(data: bytes, place: Place) -> str:
 
 def _trained_on(name: str, data: bytes, place: Place) -> str:
     """A file of a shard folder, trained on unseen (`--trust`)."""
-    from train import pairs, unpack
-    from train.data import content_mask
+    from train.data import pairs, unpack
+    from train.data.batches import content_mask
 
     def check(copy: Path) -> str:
         found = pairs.Pairs(copy, "train")
@@ -301,7 +292,7 @@ def _trained_on(name: str, data: bytes, place: Place) -> str:
 
 
 def _drawing(data: bytes, place: Place) -> str:
-    from train.drawing import fit, read_drawing
+    from train.coloring.drawing import fit, read_drawing
 
     path = place.scratch / "line.png"
     path.write_bytes(data)
@@ -311,7 +302,7 @@ def _drawing(data: bytes, place: Place) -> str:
 
 
 def _run(name: str, data: bytes, place: Place) -> str:
-    from train import trained
+    from train.model import trained
 
     copy = place.scratch / "run"
     if not copy.exists():
@@ -327,7 +318,7 @@ def _run(name: str, data: bytes, place: Place) -> str:
 
 
 def _snapshot(data: bytes, place: Place) -> str:
-    from train import snapshots
+    from train.model import snapshots
 
     path = place.scratch / "000000004.npz"
     path.write_bytes(data)
@@ -376,6 +367,8 @@ _TABLES = {
     "meta_cap.json": "json",
     "posts.parquet": "parquet",
 }
+_SIDECAR_READERS = ("curate.tags.sidecar", "curate.tags.normalize")
+_TABLE_READERS = ("curate.tags.metadata_tables", "curate.sources.table_lookup", "json", "csv")
 READERS: dict[str, Reader] = {
     **{
         name: Reader(
@@ -383,7 +376,7 @@ READERS: dict[str, Reader] = {
             _pictures(name),
             name,
             weight=1 if name == "svg" else 8,
-            packages=("curate.decode", "curate.svg", "PIL"),
+            packages=("curate.images.decode", "curate.images.svg", "PIL"),
         )
         for name in ("png", "apng", "jpeg", "webp", "gif", "bmp", "tiff", "avif", "svg")
     },
@@ -394,14 +387,20 @@ READERS: dict[str, Reader] = {
         _texts("a.png.json"),
         "json",
         weight=8,
-        packages=("curate.sidecar", "curate.tags", "json"),
+        packages=("curate.tags.sidecar", "curate.tags.normalize", "json"),
     ),
     "sidecar-txt": Reader(
-        partial(_sidecar, "a.txt"), _texts("a.png.txt"), "lines", packages=("curate.sidecar", "curate.tags")
+        partial(_sidecar, "a.txt"),
+        _texts("a.png.txt"),
+        "lines",
+        packages=("curate.tags.sidecar", "curate.tags.normalize"),
     ),
     **{
         f"table-{name}": Reader(
-            partial(_table, name), _texts(name), kind, packages=("curate.tables", "curate.join", "json", "csv")
+            partial(_table, name),
+            _texts(name),
+            kind,
+            packages=_TABLE_READERS,
         )
         for name, kind in _TABLES.items()
     },

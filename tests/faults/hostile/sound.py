@@ -18,9 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from curate import dedupe, extract, shards
-from curate.scan import Source
-from curate.split import Shares
+from curate.deduplication import dedupe
+from curate.deduplication.split import Shares
+from curate.extraction import extract
+from curate.shards import shard
+from curate.sources.scan import Source
 
 SVG = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 6"><defs><linearGradient id="g"><stop stop-color="red"/>'
@@ -132,7 +134,7 @@ def data(folder: Path) -> Path:
         source = [Source("art", made / "art")]
         extract.extract(source, made / "dataset", extract.Options(lines=("dilate",), size=16))
         dedupe.dedupe(made / "dataset", dedupe.Options(shares=Shares(0.6, 0.2, 0.2)))
-        shards.shard(made / "dataset", made / "shards", shards.Options(shard_size=3, min_count=1))
+        shard.shard(made / "dataset", made / "shards", shard.Options(shard_size=3, min_count=1))
 
     return once(folder, make)
 
@@ -140,11 +142,11 @@ def data(folder: Path) -> Path:
 def run(folder: Path, made_from: Path) -> Path:
     """A run folder whose model was not trained: `train` reads it like any other."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from train import networks, snapshots, trained  # the first import of TensorFlow
     from train.config import override
-    from train.folder import prepare
-    from train.pairs import open_index
+    from train.data.pairs import open_index
+    from train.model import networks, snapshots, trained  # the first import of TensorFlow
     from train.presets import preset
+    from train.training.folder import prepare
 
     settings = ("width=2", "levels=2", "tag_width=2", "discriminator_width=2", "half_until=0")
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tests import ROOT
 from tests.faults.hostile.child import Row, Shared, kept
 
 TICK = 0.2  # s between looks
 CPU = 10.0  # s of CPU time that one input may take
 WALL = 300.0  # s that one may take, by the clock, whoever works on it: of a busy machine a process has a tenth
 MEMORY = 2 << 30  # bytes that the process may hold
-ROOT = Path(__file__).parents[3]
 
 
 @dataclass

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
-from curate.durable import read_json, write_json
-from tests.faults.killing.commands import BEFORE, COMMANDS, LOCAL, PICTURES, PYTHON, ROOT, Command, Made, bytes_below
+from curate.system.files import read_json, write_json
+from tests import ROOT
+from tests.faults.killing.commands import BEFORE, COMMANDS, LOCAL, PICTURES, PYTHON, Command, Made, bytes_below
 from tests.faults.killing.crew import Crew
 from tests.faults.killing.deaths import Death, Run, fault_of
 from tests.faults.killing.launch import changes

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[3]
 PYTHON = (sys.executable, "-m")
 PICTURES = 60
 EXTRACT = ("extract", "art={art}", "dataset", "--size", "32", "--lines", "dilate")

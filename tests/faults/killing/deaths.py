@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.faults.killing.commands import ROOT
+from tests import ROOT
 from tests.faults.killing.fork import Forked
 from tests.faults.killing.launch import BEGUN, Plan, changes
 

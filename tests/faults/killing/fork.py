@@ -18,7 +18,16 @@ from typing import BinaryIO, NoReturn
 
 from tests.faults.killing import launch
 
-IMPORTED = ("cli", "extract", "dedupe", "shards", "remove", "sample", "kept", "pack")
+IMPORTED = (
+    "cli",
+    "extraction.extract",
+    "deduplication.dedupe",
+    "shards.shard",
+    "dataset.remove",
+    "sources.samples",
+    "shards.kept_rows",
+    "shards.pack",
+)
 """Of curate: nothing in them runs a thread by being imported."""
 
 

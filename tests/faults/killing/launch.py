@@ -161,19 +161,19 @@ def make_small(module: str, arguments: list[str]) -> None:
     if module != "curate":
         return
     if arguments[0] in {"extract", "run"}:
-        from curate import extract
+        from curate.extraction import extract
 
         (extract.extract.__kwdefaults__ or {})["part_size"] = 24
     if arguments[0] in {"dedupe", "run"}:
-        from curate import candidates
+        from curate.deduplication import propose
 
-        candidates.BLOCK = 64
+        propose.BLOCK = 64
     if arguments[0] in {"shard", "run"}:
-        from curate import pack
+        from curate.shards import pack
 
         pack.AT_ONCE = 1 << 17
     if "--scheduler" in arguments:
-        from curate.cluster import connect
+        from curate.workers.dask_cluster import connect
 
         connect.__wrapped__.__kwdefaults__["least"] = 24  # type: ignore[attr-defined]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.durable import read_json, write_json
+from curate.system.files import read_json, write_json
 
 VAIN = 4
 

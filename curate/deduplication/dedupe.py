@@ -1,0 +1,127 @@
+"""Records -> manifest with groups, roles, families, splits and fates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curate.dataset import decisions, ledger, parquet, tag_table
+from curate.dataset.purge import sweep
+from curate.dataset.schema import HASH_RECIPE, MANIFEST
+from curate.deduplication import edge_store, other_dataset, verdicts
+from curate.deduplication.compare import LOOK
+from curate.deduplication.pictures import COLUMNS, RULES, gather
+from curate.deduplication.split import Shares
+from curate.signatures.variants import SLANTED, VARIANTS
+from curate.system import lock
+from curate.system.errors import NurieError
+from curate.system.files import options_hash
+from curate.workers import executor
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides the manifest."""
+
+    max_distance: int = 8
+    """Bits within which two pictures may be duplicates."""
+    drop_alternates: bool = False
+    """Keep one picture a family."""
+    mirror: bool = False
+    """Seek copies that are mirrored or on their side, too."""
+    shares: Shares = field(default_factory=Shares)
+    survivor: str = "pixels"
+    """Which of a set of duplicates is kept: a name of `pictures.RULES`."""
+
+    def __post_init__(self) -> None:
+        if self.survivor not in RULES:
+            raise NurieError(f"no survivor rule {self.survivor!r}: there are {', '.join(RULES)}")
+
+
+def dedupe(
+    dataset: Path, options: Options, *, other: Path | None = None, workers: executor.Workers = 1
+) -> dict[str, Any]:
+    """Decide every record's role and fate; writes `edges/` and the manifest. Running it again changes nothing.
+
+    What the dataset `other` has already is left out. Pictures that were looked at before are not compared with one
+    another again. Returns counts: `in`, `kept`, `dropped` by reason, `roles`, `families` (of two or more) and `splits`
+    of the kept. Raises DatasetError if a folder is no dataset, or one whose hashes were made in another way,
+    NurieError if another run is writing it.
+    """
+    ledger.read_state(dataset)
+    with lock.alone(dataset):
+        return _dedupe(dataset, options, other, workers)
+
+
+def _dedupe(dataset: Path, options: Options, other: Path | None, workers: executor.Workers) -> dict[str, Any]:
+    ledger.read_state(dataset, "records", "edges", *ledger.LASTING)
+    parquet.check_recipe(dataset)
+    sweep(dataset)  # which a kill may have broken off
+    state = ledger.read_state(dataset)
+    variants = VARIANTS if options.mirror else SLANTED
+    records = parquet.read_parts(dataset / "records", [*COLUMNS, "color_grid", "own_tags"])
+    told = decisions.read(dataset)
+    people = decisions.resolve(told)
+    pictures = gather(records, variants, rule=options.survivor, retagged=people.tags)
+    looks = edge_store.look(dataset, pictures, options.max_distance, mirror=options.mirror, workers=workers)
+    found = {}
+    if other:
+        found = other_dataset.elsewhere(dataset, pictures, other, options.max_distance, variants, workers=workers)
+    decided = verdicts.verdicts(
+        pictures,
+        verdicts.overrule(looks, pictures, people),
+        options.shares,
+        verdicts.decided(pictures, people, found),
+        drop_alternates=options.drop_alternates,
+    )
+    dropped, own_tags = (records[name].to_pylist() for name in ("dropped", "own_tags"))
+    columns = verdicts.columns(dropped, own_tags, pictures, decided)
+    how, hashes = resolved(options, other), hashed(dataset, state, options, other)
+    ledger.forget_manifest(dataset)
+    parquet.replace_manifest(dataset, _parts(dataset, columns), {"extract": state["options"], "dedupe": how})
+    tag_table.write(dataset)
+    table = parquet.read_parts(dataset / "manifest", ["dropped", "role", "split", "family"])
+    made = {"counts": parquet.counts(table), "dedupe": how, "hashes": state.get("hashes", {}) | hashes}
+    state |= {**made, "decisions": len(told)}
+    ledger.write_state(dataset, state, rehash=("manifest", ledger.TAG_TABLE, "edges", ledger.DECISIONS))
+    return {**parquet.counts(table), **_summary(table)}
+
+
+def resolved(options: Options, other: Path | None) -> dict[str, Any]:
+    """Options as `dataset.json` and the manifest tell them; of `other`, a digest. Raises DatasetError if it is none."""
+    return asdict(options) | ({"against": other_dataset.digest(other)} if other else {})
+
+
+def hashed(dataset: Path, state: dict[str, Any], options: Options, other: Path | None) -> dict[str, str]:
+    """Hashes of what decides the manifest: options, how pictures are compared, and all that is read of the dataset."""
+    how = {"options": resolved(options, other), "look": LOOK, "hashes": HASH_RECIPE}
+    inputs = ledger.known_digests(dataset, state, ("records", "pairs", *ledger.LASTING))
+    return {"dedupe": options_hash(how), "dedupe_inputs": options_hash(inputs)}
+
+
+def _parts(dataset: Path, columns: dict[str, list[Any]]) -> Iterator[pa.Table]:
+    """The records with the decided columns put in, part by part."""
+    start = 0
+    for table in parquet.iter_parts(dataset / "records"):
+        part, stop = table, start + table.num_rows
+        for name, values in columns.items():
+            column = pa.array(values[start:stop], MANIFEST.field(name).type)
+            part = part.set_column(part.schema.get_field_index(name), MANIFEST.field(name), column)
+        yield part
+        start = stop
+
+
+def _summary(table: pa.Table) -> dict[str, Any]:
+    rows = table.to_pylist()
+    kept = [row for row in rows if row["dropped"] is None]
+    sizes = Counter(row["family"] for row in kept)
+    return {
+        "roles": dict(sorted(Counter(row["role"] for row in rows if row["role"]).items())),
+        "families": sum(size > 1 for size in sizes.values()),
+        "splits": dict(sorted(Counter(row["split"] for row in kept).items())),
+    }

@@ -1,0 +1,235 @@
+"""Bytes -> an upright RGB picture on white."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from curate.images import svg
+from curate.system.errors import DecodeError
+
+Rgb = npt.NDArray[np.uint8]
+"""(height, width, 3) uint8 RGB."""
+
+# Pillow knows more, and hands some of them (EPS) to other programs; JPEG covers the MPO of stereo cameras
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+PROFILED = {"L": "GRAY", "RGB": "RGB ", "CMYK": "CMYK"}
+"""Modes that an ICC profile can belong to, with the profile's name for their colour space."""
+
+READS = 2_000_000  # most pieces that a file is read in: some ten seconds of Pillow's time, or 250 MB of a GIF
+PAGES = 5_000 * 22  # most pieces of a TIFF's pages, 22 each: Pillow counts them in a time that grows with their square
+SCAN = b"\xff\xda"  # where a scan of a JPEG begins; its pixels never hold it
+WORK = 5e9  # most pixels that all scans of a JPEG together may go over: some ten seconds
+SIDES = 2**31 - 1  # most px, and frames, that the manifest can hold
+
+# Pillow's plugins let these through on damaged files; anything else is a bug and may be seen
+FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+    AssertionError,  # Pillow's, of what a second header says
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before its pixels are decoded. Size in px as stored, before EXIF rotation."""
+
+    width: int
+    height: int
+    format: str
+    mode: str
+    frames: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture."""
+
+    rgb: Rgb
+    header: Header
+
+
+class MemoryShortError(DecodeError, MemoryError):
+    """There is not as much memory as the picture takes; in another process there may be."""
+
+
+class TooLargeError(DecodeError):
+    """The header promises more pixels than allowed; nothing was decoded."""
+
+    def __init__(self, header: Header, max_pixels: int) -> None:
+        self.header = header
+        pixels = header.width * header.height
+        super().__init__(f"{pixels:,} pixels is over the limit of {max_pixels:,}: raise --max-pixels to take it")
+
+
+def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
+    """Decode a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or SVG, whatever its name; the first frame of an animation.
+
+    EXIF orientation is applied, transparency laid on white, an ICC profile brought to sRGB, deep gray to 8 bits. CMYK
+    without a profile is converted as Pillow does: R = (255 - C)(255 - K) / 255.
+
+    Raises TooLargeError, before decoding, if the header promises more than `max_pixels`, MemoryShortError if memory
+    runs out, and DecodeError if the bytes are no picture or a damaged one.
+    """
+    try:
+        drawn = svg.png(data) if svg.is_svg(data) else data
+        with warnings.catch_warnings(action="ignore"), _open(drawn) as image:  # of flaws in files that can be read
+            header = _header(image)
+            header = header if drawn is data else replace(header, format="svg")
+            if header.width * header.height > max_pixels:
+                raise TooLargeError(header, max_pixels)
+            if image.format in {"JPEG", "MPO"}:
+                _check_scans(drawn, header)
+            plain = _plain_jpeg(drawn, image)
+            return Picture(np.asarray(_on_white(_upright(image))) if plain is None else plain, header)
+    except UnidentifiedImageError:
+        raise DecodeError("not a known picture format" if data else "the file is empty") from None
+    except FAULTS as error:
+        short = isinstance(error, MemoryError) or str(error).startswith("out of memory")  # as Pillow's decoders tell it
+        raise (MemoryShortError if short else DecodeError)(_one_line(error)) from None
+
+
+class _Bytes(io.BytesIO):
+    """A file that is read in so many pieces at most: what a parser does for ever, it does piece by piece."""
+
+    left = READS
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise DecodeError(
+                "the file is in too many pieces, or has too many pages: save it anew, the first page alone"
+            )
+        return super().read(size)
+
+
+def _open(data: bytes) -> Image.Image:
+    # decode() has a limit of its own, which the caller can raise; Pillow's would refuse honest large scans
+    Image.MAX_IMAGE_PIXELS = None
+    return Image.open(_Bytes(data), formats=FORMATS)
+
+
+def _header(image: Image.Image) -> Header:
+    width, height = image.size
+    file = getattr(image, "fp", None)
+    if isinstance(file, _Bytes) and image.format == "TIFF":
+        file.left = PAGES
+    frames = getattr(image, "n_frames", 1)
+    if isinstance(file, _Bytes):
+        file.left = READS
+    if max(width, height, frames) > SIDES:
+        raise DecodeError(f"the header tells of {width} x {height} px and {frames} frames: it is damaged")
+    return Header(width, height, (image.format or "unknown").lower(), image.mode, frames)
+
+
+def _check_scans(data: bytes, header: Header) -> None:
+    """A scan may be thirty bytes, and goes over all pixels."""
+    scans = data.count(SCAN[1:])  # or more: one byte is counted in a third of the time
+    if scans * header.width * header.height > WORK:
+        scans = data.count(SCAN)
+    if scans * header.width * header.height > WORK and scans > 1:
+        raise DecodeError(f"the JPEG has {scans:,} scans, too many for its size: save it anew")
+
+
+def _plain_jpeg(data: bytes, image: Image.Image) -> Rgb | None:
+    """Pixels of a sound JPEG that is to be neither turned nor brought to sRGB, as nearly all are; None for others.
+
+    Pillow's pixels, at half its cost: it would decode to four bytes a pixel, and copy them to three.
+    """
+    if image.format != "JPEG" or image.mode not in {"RGB", "L"} or _turned(image):
+        return None
+    profile = image.info.get("icc_profile")
+    if profile and _transform(profile, image.mode) is not None:
+        return None
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True), np.uint8)
+    except ValueError:  # damaged, or only odd: Pillow decides
+        return None
+
+
+def _turned(image: Image.Image) -> bool:
+    return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image) if _turned(image) else image  # which would copy it
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Composite rather than `convert("RGB")`, which would show the colours hidden under transparent pixels."""
+    image = _eight_bits(image)
+    if image.has_transparency_data:
+        image = _srgb(image.convert("RGBA"))
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    image = _srgb(image if image.mode in PROFILED else image.convert("RGB"))
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The deep gray modes, which `convert` would clip at 255, and the keys of transparency that Pillow leaves deep."""
+    key = image.info.get("transparency")
+    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:  # of a 16-bit PNG, whose pixels are cut to 8
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    peak = float(values.max()) if image.mode in {"I", "F"} else 65535.0
+    scale = 255.0 if peak <= 1 else 1.0 if peak <= 255 else 1 / 256  # floats run to 1, or to 255 as bytes do
+    gray = Image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8))
+    if isinstance(key, int):
+        gray.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    gray.info |= {name: value for name, value in image.info.items() if name == "icc_profile"}
+    return gray
+
+
+def _srgb(image: Image.Image) -> Image.Image:
+    """Colours brought to sRGB by the embedded ICC profile, if it fits the mode; a broken profile is left aside."""
+    profile = image.info.get("icc_profile")
+    bands = image.mode.removesuffix("A")
+    transform = _transform(profile, bands) if profile else None
+    if transform is None:
+        return image
+    opaque = image.convert(bands)
+    opaque = ImageCms.applyTransform(opaque, transform) or opaque
+    if bands != image.mode:
+        opaque.putalpha(image.getchannel("A"))
+    return opaque
+
+
+@lru_cache(maxsize=32)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From an ICC profile to sRGB; None if it is sRGB, of other bands, or broken. Building one costs milliseconds."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if PROFILED.get(mode) != source.profile.xcolor_space or "sRGB" in ImageCms.getProfileDescription(source):
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def _one_line(error: BaseException) -> str:
+    """Class and message without line breaks and addresses, which differ from run to run."""
+    message = re.sub(r"\s+", " ", re.sub(r"<[^>]* at 0x[0-9a-fA-F]+>", "the file", str(error)))
+    return f"{type(error).__name__}: {message}"[:300]

@@ -1,0 +1,196 @@
+"""Colour picture -> line art: pure functions, one a method, (height, width, 3) uint8 RGB -> (height, width) uint8.
+
+255 is paper, 0 is ink. Lines are taken at full resolution, up to 4,096 px a side, and shrunk afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from curate.images import hed, resample
+from curate.images.decode import Rgb
+from curate.images.max_filter import brightest, darkest
+from curate.system.jit import compiled
+
+Gray = npt.NDArray[np.uint8]
+"""(height, width) uint8."""
+
+SOFT = 10.0  # a float32 has no tanh but -1 below minus this
+LONGEST = 4096  # px of the longer side that lines are drawn of
+PEN_STROKE = 204  # a stroke's gray level on its fill, of 255, below which it tells of the pen
+PEN_LEAST, PEN_SHARE = 0.02, 0.5  # of the picture that strokes take, of the strokes that have one colour
+PEN_DARK = 128  # the brightest channel a pen may have
+PEN_NEAR = 8  # levels that the pen's colour may differ by in each channel
+
+
+def gray(rgb: Rgb) -> Gray:
+    """Luma as in ITU-R BT.601, the weights OpenCV and Pillow share."""
+    return resample.gray(rgb)
+
+
+def dilate(rgb: Rgb) -> Gray:
+    """What a maximum filter takes away: dark strokes thinner than it, on the paper of their surroundings.
+
+    line = 255 - |dilate(g) - g|. The filter is 5x5 px up to 256 px a side and grows with the picture, or a large one
+    would have hairlines. Source: PaintsChainer's first version (T. Yonetsuji, Qiita, 2016).
+    """
+    luma = gray(rgb)
+    bright = brightest(luma, reach(rgb))
+    return np.asarray(cv2.bitwise_not(cv2.subtract(bright, luma, dst=bright), dst=bright), np.uint8)
+
+
+def xdog(
+    rgb: Rgb, sigma: float = 0.5, k: float = 4.5, sharpness: float = 19.0, epsilon: float = 0.01, phi: float = 1e9
+) -> Gray:
+    """Extended difference of Gaussians, thresholded by a soft step: S = (1 + p)·G(sigma) - p·G(k·sigma).
+
+    Ink where S < epsilon: 1 + tanh(phi·(S - epsilon)); with the default phi that is black or white. `sigma` in px,
+    S on a scale of 0 to 1. Source: Winnemöller, Kyprianidis, Olsen, "XDoG" (Computers & Graphics 36, 2012), eq. 7.
+    """
+    return ink(gray(rgb), sigma, k, sharpness, epsilon, phi)
+
+
+def ink(
+    luma: Gray, sigma: float = 0.5, k: float = 4.5, sharpness: float = 19.0, epsilon: float = 0.01, phi: float = 1e9
+) -> Gray:
+    """`xdog` of a picture whose luma is known."""
+    shade = np.divide(luma, np.float32(255), dtype=np.float32)
+    narrow = np.asarray(cv2.GaussianBlur(shade, (0, 0), sigma), np.float32)
+    step = np.asarray(cv2.GaussianBlur(shade, (0, 0), k * sigma, dst=shade), np.float32)
+    np.multiply(narrow, 1 + sharpness, out=narrow)
+    np.subtract(narrow, np.multiply(step, sharpness, out=step), out=step)
+    np.subtract(step, epsilon, out=step)
+    lines = np.multiply(step >= 0, 255, dtype=np.uint8)
+    soft = (step < 0) & (step > -SOFT / phi)
+    if soft.any():
+        lines[soft] = np.rint(255 * (1 + np.tanh(phi * step[soft])))
+    return lines
+
+
+def workable(rgb: Rgb) -> Rgb:
+    """The picture itself, or where a side is longer than 4,096 px, the picture shrunk to that by area.
+
+    Filters grow with the picture: on 170 megapixels they took minutes, and what is thinner than 1 px of 4,096 leaves no
+    trace in a pair.
+    """
+    height, width, _ = rgb.shape
+    scale = LONGEST / max(height, width)
+    if scale >= 1:
+        return rgb
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def reach(rgb: Rgb) -> int:
+    """Radius in px of a filter that takes in a stroke: 2 (a 5x5 square) up to 256 px a side, then growing with it."""
+    height, width, _ = rgb.shape
+    return int(max(2, round(max(height, width) / 128)))
+
+
+def dodge(rgb: Rgb) -> Gray:
+    """Each pixel as a share of the brightest around it: line = 255·g / dilate(g).
+
+    A stroke is as black on a dark fill as on paper, which a difference fades. Source: the "colour dodge" blend of image
+    editors, with a maximum filter for its blur.
+    """
+    luma = gray(rgb)
+    return np.asarray(cv2.divide(luma, brightest(luma, reach(rgb)), scale=255), np.uint8)
+
+
+def contour(rgb: Rgb, weight: float = 0.35) -> Gray:
+    """Strokes as dark as the channel that tells most, borders of fills paler, and all that the pen filled black.
+
+    line = min over R, G, B of (255·c / close(c), 255 - weight·(dilate(c) - erode(c))), and 0 where `pen` says so. The
+    closing fills what is darker than both its sides and up to 4·`reach` wide, so a step between two fills is no stroke
+    and a broad stroke is not hollow. The gradient's window is a little wider than `reach`: where nobody drew a line, it
+    would have been about as broad. Sources: the black top-hat of Meyer (in Serra, "Image Analysis and Mathematical
+    Morphology", 1982), as a share for his difference; Rivest, Soille, Beucher, "Morphological gradients" (Journal of
+    Electronic Imaging 2, 1993).
+    """
+    radius = reach(rgb)
+    half = 5 * radius // 4
+    strokes, step = np.full(rgb.shape[:2], 255, np.uint8), np.zeros(rgb.shape[:2], np.uint8)
+    bright, other, closed = (np.empty(step.shape, np.uint8) for _ in range(3))  # kept: fresh memory takes half the time
+    channels = [np.asarray(channel, np.uint8) for channel in cv2.split(rgb)]
+    for channel in channels:
+        brightest(channel, half, bright)
+        darkest(brightest(bright, 2 * radius - half, other), 2 * radius, closed)
+        arrays = (channel, closed, bright, darkest(channel, half, other), strokes, step)
+        _tell(*(one.reshape(-1) for one in arrays))
+    lines = cv2.min(strokes, cv2.convertScaleAbs(step, dst=step, alpha=-weight, beta=255), dst=step)
+    if (color := pen(rgb, strokes)) is not None:
+        near = (cv2.inRange(one, low, low + 2 * PEN_NEAR) for one, low in zip(channels, color - PEN_NEAR, strict=True))
+        lines = cv2.subtract(lines, reduce(cv2.bitwise_and, near), dst=step)  # all at once takes thrice the time
+    return np.asarray(lines, np.uint8)
+
+
+@compiled
+def _tell(channel: Any, closed: Any, bright: Any, dark: Any, strokes: Any, step: Any) -> None:
+    """What a channel's pixels (n,) have of strokes, 255·c / closed, and of steps, bright - dark, where that is more.
+
+    Rounded as OpenCV's `divide` does it, halves to the even one. `strokes` keeps the least, `step` the most.
+    """
+    for place in range(len(channel)):
+        share = np.rint(np.float32(255) * np.float32(channel[place]) / np.float32(max(closed[place], np.uint8(1))))
+        strokes[place] = min(strokes[place], np.uint8(share))
+        step[place] = max(step[place], np.uint8(bright[place] - dark[place]))
+
+
+def pen(rgb: Rgb, strokes: Gray) -> npt.NDArray[np.float64] | None:
+    """The one dark colour, R, G, B, that most strokes have; None where they have many, are light, or are few.
+
+    What a pen filled is ink too, however broad, and may be of any colour. Colours are counted in bins of 8 levels; few
+    are strokes on less than a fiftieth of the picture. The constants, and `contour`'s, were chosen on 200 drawings of
+    OpenMoji's that are not among the 450 of `tests/bench/lineart.py`.
+    """
+    step = max(1, reach(rgb) // 2)  # a stroke is several px wide
+    drawn = strokes[::step, ::step] < PEN_STROKE
+    colors = rgb[::step, ::step][drawn]
+    if len(colors) < PEN_LEAST * drawn.size or not len(colors):
+        return None
+    bins = (colors.astype(np.int32) >> 3) @ np.array((1024, 32, 1), np.int32)
+    counts = np.bincount(bins)
+    commonest = int(counts.argmax())
+    if counts[commonest] < PEN_SHARE * len(colors):
+        return None
+    color = colors[bins == commonest].mean(axis=0)
+    return color if color.max() <= PEN_DARK else None
+
+
+def adaptive(rgb: Rgb, offset: float = 10.0) -> Gray:
+    """Black where a pixel is more than `offset` gray levels below the mean around it, else white.
+
+    The window is four times as wide as a stroke's. Source: Bradley and Roth, "Adaptive Thresholding using the Integral
+    Image" (Journal of Graphics Tools 12, 2007), with a difference for their ratio, as OpenCV has it.
+    """
+    side = 8 * reach(rgb) + 1
+    return np.asarray(
+        cv2.adaptiveThreshold(gray(rgb), 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, side, offset), np.uint8
+    )
+
+
+def canny(rgb: Rgb, low: float = 50.0, high: float = 150.0) -> Gray:
+    """Canny's edges of every colour channel, black, as wide as they need to be to outlive the shrinking.
+
+    `low` and `high` are the gradients of his hysteresis. Source: Canny, "A Computational Approach to Edge Detection"
+    (IEEE PAMI 8, 1986).
+    """
+    edges = np.maximum.reduce([cv2.Canny(channel, low, high) for channel in cv2.split(rgb)])
+    return np.asarray(cv2.bitwise_not(brightest(edges, reach(rgb) // 2)), np.uint8)
+
+
+METHODS: dict[str, Callable[[Rgb], Gray]] = {
+    "dilate": dilate,
+    "dodge": dodge,
+    "contour": contour,
+    "xdog": xdog,
+    "adaptive": adaptive,
+    "canny": canny,
+    "hed": hed.hed,
+}

@@ -1,0 +1,200 @@
+"""Manifest and pairs -> shards, vocabulary and index: chosen, planned, packed, told."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate.contract import INDEX, METADATA, SPLITS, VOCABULARY, ShardFile, ShardIndex, read_index, write_index
+from curate.dataset import ledger, opt_out
+from curate.shards import formats, kept_rows
+from curate.shards.kept_rows import Kept
+from curate.shards.pack import SPILLS, Form, Plan, pack
+from curate.system import lock
+from curate.system.errors import DatasetError, NurieError
+from curate.system.files import atomic_write, options_hash
+from curate.system.lock import LOCK
+from curate.tags import normalize
+from curate.tags.aliases import Rules
+from curate.workers import executor
+
+# what a shard folder may hold, so that a torn one can be cleared and a stranger's cannot; paths below it, folders too
+OURS = re.compile(
+    rf"{INDEX}|{VOCABULARY}|{re.escape(LOCK)}|{SPILLS}(/.*)?|\..*\.tmp|[^/]*-of-[^/]*\.(tfrecord|tar|parquet)"
+    rf"|{formats.LISTINGS}(/[^/]*-of-[^/]*\.parquet(\.tmp)?)?"
+    rf"|({'|'.join(SPLITS)})(/{METADATA}|/\.{METADATA}\.tmp|/\d{{5,}}(/\d{{3,}}(/[0-9a-f]{{32}}\.(color|line_\w+)\.png)?)?)?"
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides the bytes of a shard folder, beside the manifest."""
+
+    shard_size: int = 4096
+    """Most pairs a shard; the shards of a split are equal to within one pair."""
+    encoding: str = "png"
+    """`png`, or `raw` pixels: of flat art ten times as large, read faster."""
+    min_count: int = 5
+    """Tags of fewer training pairs are left out of the vocabulary."""
+    seed: int = 0
+    format: str = "tfrecord"
+    """A key of formats.WRITERS."""
+
+    def check(self) -> None:
+        """Raise NurieError if options exclude one another."""
+        if self.encoding == "raw" and self.format != "tfrecord":
+            raise NurieError(f"--encoding raw is of TFRecords only: leave it out, --format {self.format} stores PNG")
+
+
+def shard(
+    dataset: Path,
+    shards: Path,
+    options: Options,
+    *,
+    chosen: Path | None = None,
+    rules: Rules | None = None,
+    workers: executor.Workers = 1,
+) -> dict[str, Any]:
+    """Write the kept pairs of a dataset (or of `chosen`, a filtered manifest), tags by `rules`, as a shard folder.
+
+    Returns counts. Raises DatasetError if the manifest has no splits, names pictures the dataset has no pairs of, or
+    `shards` holds something else; NurieError if another run is writing it, or options exclude one another.
+    """
+    options.check()
+    state = ledger.read_state(dataset, *([] if chosen else ["manifest"]), ledger.REMOVED)
+    rows, counted = choose(dataset, chosen, rules)
+    resolved = resolve(state, options, rows)
+    shards.mkdir(parents=True, exist_ok=True)
+    with lock.alone(shards):
+        index = finished(shards, resolved)
+        if index is None:
+            _prepare(shards)
+            counts = rows.tag_counts()
+            plan = _plan(rows, counts, options)
+            with _nothing_torn(shards):
+                files = {VOCABULARY: _write_vocabulary(shards, plan.vocabulary)}
+                lines: list[str] = state["options"]["lines"]
+                form = Form(options.format, options.encoding, lines, options_hash(resolved))
+                files |= pack(dataset, shards, plan, form, workers)
+                index = _index(state, plan, counts, files, resolved, options)
+                write_index(shards, index)
+    return {**counted, **_summary(index)}
+
+
+def resolve(state: dict[str, Any], options: Options, rows: Kept) -> dict[str, Any]:
+    """All that decides the bytes of a shard folder: `index.json` tells it, and its hash."""
+    # without the default format, so that shards made before there were others are still those asked for
+    told = {name: value for name, value in asdict(options).items() if (name, value) != ("format", "tfrecord")}
+    return {"extract": state["options"], "shard": told, "rows": rows.digest()}
+
+
+def choose(dataset: Path, chosen: Path | None, rules: Rules | None) -> tuple[Kept, dict[str, Any]]:
+    """The rows to be written, none of which opted out; and the counts."""
+    rows, counted = kept_rows.read(dataset, chosen, rules)
+    gone = pa.array(sorted(opt_out.read(dataset).ids), pa.string())
+    if (found := rows.find(gone)[rows.find(gone) >= 0]).size:
+        told = f"{chosen or dataset / 'manifest'} keeps {rows.name(found.min())}, which opted out"
+        raise DatasetError(f"{told}: run `curate dedupe {dataset}`, and select anew")
+    return rows, counted
+
+
+def finished(shards: Path, resolved: dict[str, Any]) -> ShardIndex | None:
+    """The index of shards that are those asked for, None where they have to be made."""
+    try:
+        index = read_index(shards)
+    except NurieError:
+        return None
+    paths = {name: shards / name for name in index.files}
+    whole = all(path.is_file() and path.stat().st_size == index.files[name].bytes for name, path in paths.items())
+    return index if whole and index.options_hash == options_hash(resolved) else None
+
+
+def _prepare(shards: Path) -> None:
+    """An empty folder, or one whose contents are shards, finished or torn; never anything else of the user's."""
+    found = sorted(path.relative_to(shards).as_posix() for path in shards.rglob("*"))
+    if strangers := [name for name in found if not OURS.fullmatch(name)]:
+        raise DatasetError(f"{shards} holds other files ({strangers[0]}): give a new or empty folder for the shards")
+    (shards / INDEX).unlink(missing_ok=True)  # first, so that a torn folder never looks finished
+    _empty(shards)
+
+
+def _empty(shards: Path) -> None:
+    for path in [path for path in shards.iterdir() if path.name != LOCK]:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@contextmanager
+def _nothing_torn(shards: Path) -> Iterator[None]:
+    """Empty the folder of a block that fails: what is begun may take the very room that it lacked."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # a worker given up as lost may still write there
+            _empty(shards)
+        raise
+
+
+def _plan(rows: Kept, counts: list[dict[str, int]], options: Options) -> Plan:
+    """Shuffle each split whole, then cut it into shards equal to within one pair."""
+    shards: list[tuple[str, str]] = []
+    shard, position = np.zeros((2, len(rows)), np.int32)
+    for number, split in enumerate(SPLITS):
+        members = np.flatnonzero(rows.splits == number)
+        order = np.random.default_rng([options.seed, number]).permutation(len(members))
+        total = -(-len(members) // options.shard_size)
+        for one, chunk in enumerate(np.array_split(order, total) if total else []):
+            shard[members[chunk]] = len(shards)
+            position[members[chunk]] = np.arange(len(chunk))
+            shards.append((split, formats.name_of(options.format, split, one, total)))
+    # tags of the training pairs: one that only validation has could never be learned
+    vocabulary = [tag for tag, count in normalize.ranked(counts[0]).items() if count >= options.min_count]
+    return Plan(shards, rows, shard, position, vocabulary)
+
+
+def _write_vocabulary(shards: Path, vocabulary: list[str]) -> ShardFile:
+    with atomic_write(shards / VOCABULARY) as file:
+        file.write("".join(f"{tag}\n" for tag in vocabulary).encode())
+    return formats.described(shards / VOCABULARY, "", 0)
+
+
+def _index(
+    state: dict[str, Any],
+    plan: Plan,
+    counts: list[dict[str, int]],
+    files: dict[str, ShardFile],
+    resolved: dict[str, Any],
+    options: Options,
+) -> ShardIndex:
+    known = set(plan.vocabulary)
+    pairs = np.bincount(plan.kept.splits, minlength=len(SPLITS)).tolist()
+    return ShardIndex(
+        size=state["options"]["size"],
+        encoding=options.encoding,
+        lines=tuple(state["options"]["lines"]),
+        pairs=dict(zip(SPLITS, pairs, strict=True)),
+        tags={
+            split: {tag: count for tag, count in counted.items() if tag in known}
+            for split, counted in zip(SPLITS, counts, strict=True)
+        },
+        colors={tag: pair for tag in plan.vocabulary if (pair := normalize.split_color(tag))},
+        files=files,
+        licenses=plan.kept.counts("license"),
+        attribution=tuple(artist for artist in plan.kept.counts("artist") if artist),
+        options=resolved,
+        options_hash=options_hash(resolved),
+    )
+
+
+def _summary(index: ShardIndex) -> dict[str, Any]:
+    shards = sum(len(index.shards(split)) for split in SPLITS)
+    size = sum(file.bytes for file in index.files.values())
+    vocabulary = {tag for counted in index.tags.values() for tag in counted}
+    return {"splits": dict(index.pairs), "shards": shards, "bytes": size, "vocabulary": len(vocabulary)}

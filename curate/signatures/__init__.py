@@ -1,0 +1,5 @@
+"""What makes two pictures comparable: perceptual hashes, colour signatures, strokes and alignment.
+
+In: RGB and line-art arrays. Out: 64-bit hashes, small signatures, and distances between two pictures.
+Builds on `images` and `tags`. Pure functions.
+"""

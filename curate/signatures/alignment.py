@@ -1,0 +1,140 @@
+"""Two views of trimmed pictures -> how unlike their colours are, once one is laid on the other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from curate.images.decode import Rgb
+from curate.images.square import square
+from curate.signatures.strokes import edges, line_difference
+
+VIEW = 96  # px, side of a view
+CELLS = 32  # a side, in which colours are compared
+STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
+SMOOTHED = 5  # px, of the smoothing that lets the search look further than a stroke
+STRETCH = 0.25  # a map that scales by more lays a dash on a square
+EXPOSABLE = 25.0  # regions that differ by more are no matter of exposure: a tenth brighter is 16
+FLAT = 24  # gray levels within 3x3 px: where shrinking mixes ink with clipped paper, a gain holds no longer
+FEW = VIEW * VIEW // 100  # px of strokes, a hundredth of a view: a soft picture has as good as none
+CLIPPED = 4  # gray levels from black or white in which an exposure loses what was there
+GAIN, LIFT = (0.7, 1.4), 50.0  # the exposures that are looked for
+
+_UNDO = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+_CORNER = np.ones((2, 2), np.uint8)
+_WINDOW = np.ones((3, 3), np.uint8)
+_EVERYWHERE = np.full((VIEW, VIEW), 255, np.uint8)
+
+Lab = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How unlike two pictures are: largest CIELAB difference (CIE 1976) of their colours, by what may be overlooked."""
+
+    spot: float
+    """Of any cell."""
+    region: float
+    """Of a square of 2x2 cells: strokes, whose cells hang on a fraction of a pixel, are thinner."""
+    exposed: float
+    """Of a region, once exposure is made equal."""
+    strokes: float
+    """Not of colours, but of the strokes of what both show: see strokes.line_difference."""
+
+
+def view(trimmed: Rgb) -> Rgb:
+    """The trimmed picture in a square of 96 px: where a copy has other borders, the views are still alike."""
+    return square(trimmed, VIEW)
+
+
+def difference(one: Rgb, other: Rgb) -> Difference:
+    """Compare two views (96, 96, 3), each laid on the other; the order does not matter.
+
+    A view is moved by the affine map that correlates best (Evangelidis and Psarakis, "Parametric Image Alignment Using
+    Enhanced Correlation Coefficient Maximization", IEEE PAMI 30, 2008), so crops and resizes shift nothing. Colours
+    are compared in 32x32 cells, each with the nearest of the cells around its place.
+    """
+    spot, region, exposed, strokes = zip(*(_compared(a, b) for a, b in ((one, other), (other, one))), strict=True)
+    # the better of the two takes no recolour across the limit, but a copy, of which laying blurs an edge in one alone
+    return Difference(max(spot), max(region), min(exposed), max(strokes))
+
+
+def _compared(one: Rgb, other: Rgb) -> tuple[float, float, float, float]:
+    laid, inside = _laid(one, other)
+    spot, region = _unlike(one, laid, inside)
+    if region > EXPOSABLE:
+        return spot, region, region, math.inf
+    exposures = [(_exposed(one, laid), laid), (one, _exposed(laid, one))]
+    regions = [_unlike(a, b, inside)[1] for a, b in exposures if a is not None and b is not None]
+    return spot, region, min([region, *regions]), _strokes(one, laid, inside)
+
+
+def _laid(one: Rgb, other: Rgb) -> tuple[Rgb, npt.NDArray[np.bool_]]:
+    """`other` moved onto `one`, and the cells (32, 32) that it covers; where they cannot be aligned, as it is."""
+    grays = [cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in (one, other)]
+    try:
+        move = np.eye(2, 3, dtype=np.float32)
+        found = cv2.findTransformECC(grays[0], grays[1], move, cv2.MOTION_AFFINE, STEPS, _EVERYWHERE, SMOOTHED)
+        move = np.asarray(found[1], np.float32)
+    except cv2.error:  # a flat picture, or one unlike the other
+        return other, np.ones((CELLS, CELLS), np.bool_)
+    if np.abs(np.linalg.svd(move[:, :2], compute_uv=False) - 1).max() > STRETCH:
+        return other, np.ones((CELLS, CELLS), np.bool_)
+    laid = cv2.warpAffine(other, move, (VIEW, VIEW), flags=_UNDO, borderValue=(255, 255, 255))
+    covered = cv2.warpAffine(_EVERYWHERE, move, (VIEW, VIEW), flags=_UNDO)
+    inside = cv2.resize(covered, (CELLS, CELLS), interpolation=cv2.INTER_AREA) >= 250
+    return np.asarray(laid, np.uint8), np.asarray(inside, np.bool_)
+
+
+def _unlike(one: Rgb, other: Rgb, inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Largest difference of a cell, and of a region."""
+    a, b = _cells(one), _cells(other)
+    unlike = np.where(inside, np.maximum(_to_nearest(a, b), _to_nearest(b, a)), 0).astype(np.float32)
+    return float(unlike.max()), float(cv2.morphologyEx(unlike, cv2.MORPH_OPEN, _CORNER).max())
+
+
+def _strokes(one: Rgb, laid: Rgb, inside: npt.NDArray[np.bool_]) -> float:
+    shown = cv2.resize(inside.astype(np.uint8), (VIEW, VIEW), interpolation=cv2.INTER_NEAREST) > 0
+    a, b = (np.where(shown, edges(rgb), 255).astype(np.uint8) for rgb in (one, laid))
+    return line_difference(a, b, FEW)
+
+
+def _cells(rgb: Rgb) -> Lab:
+    small = cv2.resize(rgb, (CELLS, CELLS), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.float32)
+
+
+def _to_nearest(one: Lab, other: Lab) -> npt.NDArray[np.float32]:
+    padded = cv2.copyMakeBorder(other, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    shifts = [padded[y : y + CELLS, x : x + CELLS] for y in range(3) for x in range(3)]
+    return np.asarray(np.min([np.linalg.norm(one - shifted, axis=2) for shifted in shifts], axis=0), np.float32)
+
+
+def _exposed(rgb: Rgb, goal: Rgb) -> Rgb | None:
+    """`rgb` with one gain and one lift for all channels, so that it comes nearest to the goal; None where none fits.
+
+    A recolour moves some colours and leaves paper and strokes, which no gain and lift does. The fit is that of flat
+    areas, where there are any.
+    """
+    told = ((goal > CLIPPED) | (rgb <= CLIPPED)) & (goal < 255 - CLIPPED)
+    steep = np.maximum(*(cv2.morphologyEx(one, cv2.MORPH_GRADIENT, _WINDOW) for one in (rgb, goal)))
+    flat = told & (steep.max(axis=2) < FLAT)[..., None]
+    if flat.sum() >= VIEW and np.ptp(rgb[flat]) > 0:
+        told = flat
+    x, y = rgb[told].astype(np.float64), goal[told].astype(np.float64)
+    near = np.ones(len(x), np.bool_)
+    gain, lift = 1.0, 0.0
+    for _ in range(4):  # least squares, then without what does not follow
+        if near.sum() < VIEW or np.ptp(x[near]) == 0:
+            return None
+        gain = float(np.cov(x[near], y[near], bias=True)[0, 1] / x[near].var())
+        lift = float(y[near].mean() - gain * x[near].mean())
+        off = np.abs(gain * x + lift - y)
+        near = off <= max(6.0, 2 * float(np.median(off)))
+    if not GAIN[0] < gain < GAIN[1] or abs(lift) >= LIFT:
+        return None
+    return np.asarray(np.clip(np.rint(rgb * gain + lift), 0, 255), np.uint8)

@@ -1,0 +1,43 @@
+"""How else a copy may lie: turned a little, as a scan is, or mirrored, or on its side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from curate.images.decode import Rgb
+
+Variant = Callable[[Rgb], Rgb]  # of any number of channels
+
+SLANT = 2.0  # degrees
+MARGIN = 8  # px around a view, so that turning cuts nothing off
+
+
+def slanted(degrees: float) -> Variant:
+    """Turn a picture (side, side[, 3]) on white."""
+
+    def turn(rgb: Rgb) -> Rgb:
+        wide = cv2.copyMakeBorder(rgb, *(MARGIN,) * 4, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        height, width = wide.shape[:2]
+        how = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+        return np.asarray(cv2.warpAffine(wide, how, (width, height), borderValue=(255, 255, 255)), np.uint8)
+
+    return turn
+
+
+def mirrored(rgb: Rgb) -> Rgb:
+    """Left to right."""
+    return np.ascontiguousarray(rgb[:, ::-1])
+
+
+def turned(quarters: int) -> Variant:
+    """Turn by quarters of a circle."""
+    return lambda rgb: np.ascontiguousarray(np.rot90(rgb, quarters))
+
+
+SLANTED = (slanted(SLANT), slanted(-SLANT))
+MIRRORED = (mirrored, turned(1), turned(2), turned(3))
+VARIANTS = (*SLANTED, *MIRRORED)
+"""In the order of a record's `search_hashes`, after the hash of the picture as it is."""

@@ -1,0 +1,36 @@
+"""The files of a page, sent as they are: its own, and those that all pages share."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import PurePath
+
+from fastapi import APIRouter, HTTPException, Response
+
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+SHARED = "curate.web"
+"""The package whose `shared` folder every page may ask for."""
+
+
+def page_files(package: str) -> dict[str, tuple[bytes, str]]:
+    """Bytes and type of each file of a package's page, by the path that it is asked for: no visitor names a file."""
+    folders = (files(SHARED) / "shared", files(package) / "page")
+    found = {one.name: one.read_bytes() for folder in folders for one in folder.iterdir()}
+    known = {name: PurePath(name).suffix for name in found}
+    return {name: (data, TYPES[known[name]]) for name, data in found.items() if known[name] in TYPES}
+
+
+def router(package: str) -> APIRouter:
+    """Answers with the page of a package, which is read once."""
+    page = page_files(package)
+    routes = APIRouter()
+
+    @routes.get("/", include_in_schema=False)
+    @routes.get("/{name}", include_in_schema=False)
+    def file(name: str = "index.html") -> Response:
+        if name not in page:
+            raise HTTPException(404, "there is nothing here")
+        data, kind = page[name]
+        return Response(data, media_type=kind, headers={"cache-control": "no-cache"})
+
+    return routes

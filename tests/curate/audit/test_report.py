@@ -1,0 +1,440 @@
+"""The report's page tells what the manifest holds, whatever that is, and is a good page to people and browsers."""
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from curate.audit import census, count_tables, examples, html_page
+from curate.audit.report import report
+from curate.dataset import decisions, ledger, parquet
+from curate.dataset.remove import remove
+from curate.deduplication import dedupe
+from curate.deduplication.split import Shares
+from curate.extraction import extract
+from curate.sources.scan import Source
+from curate.system.errors import DamagedError, NurieError
+from curate.tags.normalize import normalize, split_color
+from tests.bench.browse import grown
+from tests.browser import CANARY, DESKTOP, HOSTILE, PHONE, SONG, Visit, Watch, barriers, overflow
+
+ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
+
+
+def copy(art: Path, to: Path, name: str) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(art / name, to)
+
+
+@pytest.fixture(scope="module")
+def folder(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of two sources with many fates, whose names, tags and sidecars are hostile."""
+    home = tmp_path_factory.mktemp("report")
+    names = sorted(path.name for path in art.glob("*.png"))
+    for name in names[12:]:
+        copy(art, home / "s" / name, name)
+        copy(art, home / "s" / f"{name}.json", f"{name}.json")
+    for number, text in enumerate(HOSTILE):  # a slash makes a folder, and the path holds the whole text again
+        path = home / "h" / f"{number}{text}.png"
+        copy(art, path, names[number])
+        path.write_bytes(path.read_bytes() + bytes([number]))  # other bytes, and where it is in `s`, the same picture
+        post = {"tags": [text, "cat"], "artist": text, "license": text, "rating": text, "extra": text}
+        path.with_name(f"{path.name}.json").write_text(json.dumps(post), "utf-8")
+        path.with_name(f"{number}.broken{text.split('/')[0]}.png").write_bytes(b"\x89PNG" + text.encode())
+    copy(art, home / "h" / "twin.png", names[-1])
+    copy(art, home / "h" / f"sidecar{HOSTILE[0]}.png", names[-2])
+    (home / "h" / f"sidecar{HOSTILE[0]}.png.json").write_text(HOSTILE[0], "utf-8")
+    sources = [Source("s", home / "s"), Source(HOSTILE[2].replace("/", ""), home / "h")]
+    extract.extract(sources, home / "d", extract.Options(), part_size=16)
+    dedupe.dedupe(home / "d", dedupe.Options(shares=Shares(0.5, 0.25, 0.25)))
+    return home
+
+
+@pytest.fixture(scope="module")
+def told(folder: Path) -> dict[str, Any]:
+    return report(folder / "d", folder / "report.html")
+
+
+@pytest.fixture
+def html(folder: Path, told: dict[str, Any]) -> Path:
+    return folder / "report.html"
+
+
+class Tables(HTMLParser):
+    """Every table's rows of text, by its caption."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: dict[str, list[list[str]]] = {}
+        self.rows: list[list[str]] = []
+        self.images = 0
+        self.into: Callable[[str], None] = lambda _: None
+        self.caption = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002  # the parser's signature
+        self.images += tag == "img"
+        if tag == "caption":
+            self.caption, self.rows, self.into = "", [], self._caption
+        elif tag == "tr":
+            self.rows.append([])
+        elif tag in {"th", "td"}:
+            self.rows[-1].append("")
+            self.into = self._cell
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in {"th", "td", "caption"}:
+            self.into = lambda _: None
+        elif tag == "table":
+            self.found[self.caption] = self.rows
+
+    def handle_data(self, data: str) -> None:
+        self.into(data)
+
+    def _caption(self, data: str) -> None:
+        self.caption += data
+
+    def _cell(self, data: str) -> None:
+        self.rows[-1][-1] += data
+
+    def counts(self, caption: str) -> list[tuple[str, int]]:
+        """(name, count) of a table with bars."""
+        return [(row[0], int(row[1].replace(",", ""))) for row in self.found.get(caption, [[]])[1:]]
+
+
+def frame(dataset: Path) -> pd.DataFrame:
+    return pd.read_parquet(dataset / "manifest")
+
+
+def test_counts_are_those_of_the_manifest_by_pandas(folder: Path, told: dict[str, Any]) -> None:
+    rows = frame(folder / "d")
+    kept = rows[rows["dropped"].isna()]
+    tags = Counter(tag for one in kept["tags"] for tag in one)
+    assert told["in"] == len(rows) == told["kept"] + sum(told["dropped"].values())
+    assert told["dropped"] == rows["dropped"].value_counts().sort_index().to_dict()
+    assert told["bytes"] == kept["bytes"].sum()
+    assert told["roles"] == rows["role"].value_counts().sort_index().to_dict()
+    assert told["splits"] == kept["split"].value_counts().to_dict()
+    assert told["families"] == (kept["family"].value_counts() > 1).sum()
+    colors = sum(split_color(tag) is not None for tag in tags)
+    assert told["tags"] == {"distinct": len(tags), "colors": colors, "untagged": sum(len(t) == 0 for t in kept["tags"])}
+    assert told["errors"] == Counter(text.split(":")[0] for text in rows["error"].dropna())
+    assert ledger.read_state(folder / "d")["counts"] == {name: told[name] for name in ("in", "kept", "dropped")}
+    assert told["dropped"].keys() == {"unreadable", "duplicate"}
+    assert kept["license"].isin(HOSTILE).sum() >= 12
+
+
+def test_tables_of_the_page_tell_the_same(folder: Path, html: Path, told: dict[str, Any]) -> None:
+    tables = Tables(html.read_text("utf-8"))
+    kept = frame(folder / "d").query("dropped.isnull()", engine="python")
+    fates = [(name.split(" ")[0], count) for name, count in tables.counts("Files by what became of them")]
+    assert fates == [("kept", told["kept"]), *told["dropped"].items()]
+    assert sum(count for _, count in fates) == told["in"]
+    for caption, column in (("Width", "width"), ("Area", "width"), ("Width to height", "width"), ("Formats", "format")):
+        assert sum(count for _, count in tables.counts(caption)) == kept[column].notna().sum()
+    assert dict(tables.counts("Width")) == {"256 to 511": len(kept)}
+    sizes = tables.counts("Families by their size")
+    assert sum(count for _, count in sizes) == kept["family"].nunique()
+    assert dict(sizes)["1"] == (kept["family"].value_counts() == 1).sum()
+    splits = {row[0]: (int(row[1]), int(row[2])) for row in tables.found["Kept pictures by split"][1:]}
+    expected = kept.groupby("split")["family"].agg(["size", "nunique"])
+    assert splits == {str(name): (row["size"], row["nunique"]) for name, row in expected.iterrows()}
+    tags = Counter(tag for one in kept["tags"] for tag in one)
+    first = sorted(tags.items(), key=lambda pair: (-pair[1], pair[0]))[:20]
+    shown = [(html_page.visible(html_page.short(tag, 60)), count) for tag, count in first]
+    assert tables.counts("The commonest tags") == shown
+    for caption, column in (("Licences", "license"), ("Artists", "artist"), ("Ratings", "rating")):
+        names = Counter(html_page.visible(html_page.short(name, 60)) for name in kept[column].dropna())
+        assert dict(tables.counts(caption)) == names
+    sources = {row[0]: [int(one) for one in row[1:]] for row in tables.found["Files by source"][1:]}
+    assert [sum(column) for column in zip(*sources.values(), strict=True)] == [
+        told["in"], told["kept"], told["in"] - told["kept"],
+    ]  # fmt: skip
+    hashes = ledger.read_state(folder / "d")["hashes"]
+    for stage in ("extract", "dedupe"):
+        assert tables.found[f"Options of curate {stage}"][-1] == ["hash of these", hashes[stage]]
+
+
+def test_a_dataset_gives_the_same_bytes_wherever_it_lies(folder: Path, html: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "d", tmp_path / "elsewhere")
+    report(tmp_path / "elsewhere", tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == html.read_bytes()
+    assert str(folder).encode() not in html.read_bytes()
+
+
+def test_json_prints_the_counts(run: Callable[..., Any], dataset: Path, tmp_path: Path) -> None:
+    printed = run("report", dataset, tmp_path / "page.html")
+    assert printed["in"] == printed["kept"] + sum(printed["dropped"].values()) == parquet.rows(dataset / "manifest")
+    assert printed["page_bytes"] == (tmp_path / "page.html").stat().st_size
+
+
+def test_the_page_does_not_grow_with_the_dataset(folder: Path, dataset: Path, tmp_path: Path) -> None:
+    """Once every kind of exhibit has its places filled."""
+    sizes, images = [], []
+    for name, times in (("many", 15), ("more", 45)):
+        grown(dataset, tmp_path / name, times * parquet.rows(dataset / "manifest"))
+        found = report(tmp_path / name, tmp_path / "page.html")
+        assert found["kept"] >= 20 * times
+        sizes.append(found["page_bytes"])
+        images.append(Tables((tmp_path / "page.html").read_text("utf-8")).images)
+    assert max(images) < 500
+    assert sizes[1] < 1.1 * sizes[0] < 5e6
+
+
+def sources_of(tmp_path: Path, files: dict[str, bytes]) -> list[Source]:
+    (tmp_path / "s").mkdir()
+    for name, data in files.items():
+        (tmp_path / "s" / name).write_bytes(data)
+    return [Source("s", tmp_path / "s")]
+
+
+@pytest.mark.parametrize("deduped", [False, True])
+@pytest.mark.parametrize("files", [{}, {"a.png": b"torn", "b.jpg": b""}], ids=["empty", "unreadable"])
+def test_a_dataset_of_nothing_has_a_page(tmp_path: Path, files: dict[str, bytes], deduped: bool) -> None:
+    extract.extract(sources_of(tmp_path, files), tmp_path / "d", extract.Options())
+    if deduped:
+        dedupe.dedupe(tmp_path / "d", dedupe.Options())
+    told = report(tmp_path / "d", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert (told["in"], told["kept"]) == (len(files), 0)
+    assert ("run <code>curate dedupe</code>" in text) == (not deduped)
+    assert ("No file was found" in text) == (not files)
+    assert ("DecodeError" in text) == bool(files)
+
+
+def test_before_dedupe_the_page_says_so_and_shows_the_rest(art: Path, tmp_path: Path) -> None:
+    extract.extract([Source("art", art)], tmp_path / "d", extract.Options())
+    told = report(tmp_path / "d", tmp_path / "page.html")
+    tables = Tables((tmp_path / "page.html").read_text("utf-8"))
+    assert told["roles"] == {}
+    assert (tmp_path / "page.html").read_text("utf-8").count("run <code>curate dedupe</code>") == 3
+    assert "Families by their size" not in tables.found
+    assert tables.images > 12
+
+
+def test_pictures_added_since_dedupe_are_not_called_unlike(art: Path, tmp_path: Path) -> None:
+    [source] = sources_of(tmp_path, {"a.png": (art / "1F408.png").read_bytes()})
+    extract.extract([source], tmp_path / "d", extract.Options())
+    dedupe.dedupe(tmp_path / "d", dedupe.Options())
+    copy(art, tmp_path / "s" / "b.png", "1F408.png")
+    extract.extract([source], tmp_path / "d", extract.Options())
+    report(tmp_path / "d", tmp_path / "page.html")
+    assert "run <code>curate dedupe</code>" in (tmp_path / "page.html").read_text("utf-8")
+
+
+def test_who_opted_out_is_counted_and_told_nothing_of(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "d")
+    remove(tmp_path / "d", ["1F408.png"])
+    for step in (lambda: None, lambda: dedupe.dedupe(tmp_path / "d", dedupe.Options())):
+        step()
+        told = report(tmp_path / "d", tmp_path / "page.html")
+        assert told["dropped"]["removed"] == 1
+        assert "1F408" not in (tmp_path / "page.html").read_text("utf-8")
+
+
+def test_what_people_told_apart_is_not_shown_as_recolours(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "d")
+    pair = ("1F44B-1F3FC.png", "1F44B-1F3FB.png")
+
+    def beside(html: str) -> bool:
+        cards = re.findall(r"alternate: .*?</li>", html, re.DOTALL)
+        return any(all(f"{name}</bdi>" in card for name in pair) for card in cards)
+
+    report(tmp_path / "d", tmp_path / "page.html")
+    assert beside((tmp_path / "page.html").read_text("utf-8"))
+    decisions.decide(tmp_path / "d", "different", pair)
+    dedupe.dedupe(tmp_path / "d", dedupe.Options())
+    report(tmp_path / "d", tmp_path / "page.html")
+    assert not beside((tmp_path / "page.html").read_text("utf-8"))
+
+
+def test_the_page_has_a_place_of_its_own(dataset: Path, tmp_path: Path) -> None:
+    for target, told in (
+        (dataset / "report.html", "lies in the dataset"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "none" / "page.html", "there is no folder"),
+    ):
+        with pytest.raises(NurieError, match=told):
+            report(dataset, target)
+    with pytest.raises(NurieError, match="not a dataset folder"):
+        report(tmp_path, tmp_path / "page.html")
+
+
+def test_damage_leaves_the_page_of_before(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "d")
+    report(tmp_path / "d", tmp_path / "page.html")
+    before = (tmp_path / "page.html").read_bytes()
+    for path in parquet.parts(tmp_path / "d" / "pairs"):
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DamagedError, match="curate verify"):
+        report(tmp_path / "d", tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"d", "page.html"}
+
+
+@pytest.fixture
+def opened(visit: Visit, html: Path) -> Any:
+    """The page with all its parts open, where nothing but escaping is in the way of hostile text."""
+    shown = visit(html, bypass_csp=True)
+    shown.evaluate(ALL)
+    return shown
+
+
+@pytest.mark.browser
+def test_hostile_text_is_shown_and_nothing_else_happens(opened: Any, folder: Path) -> None:
+    text = re.sub(r"\s+", " ", opened.inner_text("body"))
+    for one in HOSTILE:
+        expected = html_page.visible(html_page.short(normalize(one), 60))
+        assert re.sub(r"\s+", " ", expected).strip() in text
+    assert (
+        opened.evaluate("document.scripts.length + document.querySelectorAll('iframe, object, form, input').length")
+        == 0
+    )
+    attributes = "[...document.querySelectorAll('*')].flatMap(one => one.getAttributeNames())"
+    known = {
+        *(
+            "lang",
+            "charset",
+            "http-equiv",
+            "content",
+            "name",
+            "rel",
+            "href",
+            "class",
+            "id",
+            "tabindex",
+            "scope",
+            "open",
+        ),
+        *(
+            "src",
+            "width",
+            "height",
+            "alt",
+            "loading",
+            "decoding",
+            "viewBox",
+            "preserveAspectRatio",
+            "cx",
+            "cy",
+            "r",
+            "fill",
+        ),
+        *("aria-label", "aria-labelledby", "aria-hidden"),
+    }
+    assert set(opened.evaluate(attributes)) <= known
+    assert opened.evaluate("[...document.images].every(one => one.src.startsWith('data:image/webp;base64,'))")
+    assert "\u202e" not in opened.content()
+
+
+@pytest.mark.browser
+def test_every_thumbnail_is_a_picture_and_comes_lazily(opened: Any) -> None:
+    assert opened.evaluate("[...document.images].every(one => one.loading == 'lazy' && one.alt)")
+    decode = "async one => { one.loading = 'eager'; await one.decode(); return one.naturalWidth }"
+    widths = opened.evaluate(f"Promise.all([...document.images].map({decode}))")
+    assert len(widths) > 50
+    assert set(widths) == {128}
+
+
+@pytest.mark.browser
+def test_the_page_asks_for_nothing_but_itself(chromium: Any, html: Path) -> None:
+    watch = Watch(chromium.new_page())
+    watch.page.goto(html.as_uri())
+    assert not watch.faults()
+    assert [one for one in watch.asked if not one.startswith("data:")] == [html.as_uri()]
+    watch.page.close()
+
+
+@pytest.mark.browser
+def test_its_policy_stops_what_escaping_would_miss(chromium: Any, html: Path, tmp_path: Path) -> None:
+    smuggled = (
+        f"<script>{SONG}</script><img src=x onerror={SONG}><img src=https://example.com/x.png><style>p{{}}</style>"
+    )
+    (tmp_path / "page.html").write_text(html.read_text("utf-8").replace("</main>", f"{smuggled}</main>"), "utf-8")
+    watch = Watch(chromium.new_page())
+    watch.page.goto((tmp_path / "page.html").as_uri())
+    told = watch.faults()
+    said = [fault for fault in told if fault.startswith("console: ")]
+    assert len(said) == 5  # the script, the handler, two pictures, the style
+    assert all("violates the following Content Security Policy" in one for one in said)
+    assert "https://example.com/x.png: csp" in told
+    assert not watch.page.evaluate(f"'{CANARY}' in window")
+    watch.page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop light", "phone dark"])
+def test_nothing_is_in_the_way_of_people(visit: Visit, html: Path, size: tuple[int, int], dark: bool) -> None:
+    shown = visit(html, size=size, dark=dark)
+    shown.evaluate(ALL)
+    assert barriers(shown) == []
+
+
+@pytest.mark.browser
+def test_nobody_scrolls_sideways(visit: Visit, html: Path) -> None:
+    shown = visit(html)
+    shown.evaluate(ALL)
+    for width in (320, 360, 480, 768, 1280, 1920):
+        shown.set_viewport_size({"width": width, "height": 700})
+        assert overflow(shown) == 0
+
+
+@pytest.mark.browser
+def test_a_keyboard_is_enough(visit: Visit, html: Path) -> None:
+    shown = visit(html)
+    shown.keyboard.press("Tab")
+    assert shown.evaluate("document.activeElement.textContent") == "Skip to the content"
+    box = shown.locator(":focus").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    shown.keyboard.press("Enter")
+    assert shown.evaluate("document.activeElement.id") == "content"
+    closed = shown.locator("details:not([open]) summary").first
+    closed.focus()
+    assert shown.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    shown.keyboard.press("Enter")
+    assert shown.evaluate("document.activeElement.parentElement.open")
+    shown.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert shown.locator("nav").bounding_box()["y"] == 0, "the sections are at hand wherever one is"  # type: ignore[index]
+    for link in shown.locator("nav a").all():
+        assert shown.locator(link.get_attribute("href") or "#none").count() == 1
+
+
+def test_what_is_shown_is_what_dedupe_measured_and_the_extremes_of_the_kept(folder: Path, html: Path) -> None:
+    most, lines = 4, ["contour", "dilate", "xdog"]
+    found = census.take(folder / "d", most)
+    shown = examples.gather(folder / "d", found, count_tables.families(found).some(most), lines)
+    table, edges = frame(folder / "d"), pd.read_parquet(folder / "d" / "edges")
+    measured = {tuple(sorted(row[:2])): dict(zip(edges, row, strict=True)) for row in edges.itertuples(index=False)}
+    copies: dict[Any, Any] = {
+        (row.id, row.duplicate_of): row.distance for row in table[table["dropped"] == "duplicate"].itertuples()
+    }
+    assert shown.copies
+    assert shown.recolours
+    for both in shown.copies:
+        distance = copies[both.one["id"], both.other["id"]]
+        assert both.one["distance"] == distance
+        assert f"duplicate: {int(distance)} bit" in html.read_text("utf-8")
+    for both in (*shown.copies, *shown.recolours):
+        assert both.look == measured.get(tuple(sorted((both.one["id"], both.other["id"]))), {})
+    colors = [both.look["color_distance"] for both in shown.recolours]
+    assert {both.look["kind"] for both in shown.recolours} == {"alternate"}
+    assert colors == sorted(colors)
+    kept = table[table["dropped"].isna()]
+    extremes = {
+        "faint": ("line_faint", -1),
+        "gaps": ("line_gaps", -1),
+        "pale": ("line_ink", 1),
+        "black": ("line_ink", -1),
+    }
+    for name, (column, sign) in extremes.items():
+        told = kept[kept[column] > 0] if name in {"faint", "gaps"} else kept
+        assert [row[column] for row in shown.worst[name]] == sorted(told[column], key=lambda one: sign * one)[:most]
+    assert {(row["id"], f"line_{line}") for row in shown.any for line in lines} <= shown.pixels.keys()

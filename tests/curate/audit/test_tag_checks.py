@@ -1,0 +1,94 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.audit.tag_checks import contradictions, doubts
+from curate.cli import main
+from curate.dataset import parquet
+from curate.dataset.schema import pairs_schema
+from curate.extraction import extract
+from curate.sources.scan import Source
+from curate.system.errors import DamagedError
+
+HEARTS = {"1F499.png": "blue", "1F49A.png": "green", "1F49B.png": "yellow", "2764.png": "red"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("blue_hair red_hair", {"hair": ("blue", "red")}),
+        ("blue_hair red_eyes", {}),
+        ("blue red", {}),
+        ("light_blue_hair blue_hair aqua_hair", {}),
+        ("blonde_hair yellow_hair", {}),
+        ("grey_hair silver_hair white_hair", {"hair": ("grey", "silver", "white")}),
+        ("blue_hair red_hair multicolored_hair", {}),
+        ("blue_eyes red_eyes heterochromia", {}),
+        ("blue_hair red_hair 2girls", {}),
+        ("blue_hair red_hair 1girl 1boy", {}),
+        ("blue_hair red_hair 1girl", {"hair": ("blue", "red")}),
+        ("dark_skin_tone light_skin_tone", {"skin_tone": ("dark", "light")}),
+        ("dark_skin_tone light_skin_tone first_dark_skin_tone second_light_skin_tone", {}),
+        ("artist:blue_hair red_hair", {}),
+    ],
+)
+def test_one_noun_in_two_colours_is_a_contradiction_unless_the_tags_explain_it(
+    tags: str, expected: dict[str, tuple[str, ...]]
+) -> None:
+    assert contradictions(tags.split()) == expected
+
+
+@given(st.lists(st.text() | st.sampled_from(["blue_hair", "red_hair", "2girls", "light_skin"])))
+def test_no_tags_make_it_fail_and_only_two_colours_contradict(tags: list[str]) -> None:
+    assert all(len(colors) > 1 for colors in contradictions(tags).values())
+
+
+@pytest.fixture
+def tagged(art: Path, tmp_path: Path) -> Path:
+    """Four hearts in four colours, each tagged as all four."""
+    folder = tmp_path / "hearts"
+    folder.mkdir()
+    for name in HEARTS:
+        shutil.copy(art / name, folder)
+        (folder / f"{name}.txt").write_text(", ".join(f"{color}_heart" for color in HEARTS.values()) + ", pink")
+    extract.extract([Source("hearts", folder)], tmp_path / "d", extract.Options(lines=("dilate",)))
+    return tmp_path / "d"
+
+
+def test_only_the_colours_that_no_pixel_has_are_listed(tagged: Path, run: Callable[..., Any]) -> None:
+    told = run("tags", tagged, "--check")
+    unseen = {row["path"]: set(row["tags"]) for row in told["unseen"]}
+    all_of_them, near = {f"{color}_heart" for color in HEARTS.values()}, {"green_heart", "yellow_heart"}
+    assert unseen["1F499.png"] == all_of_them - {"blue_heart"}
+    assert unseen["2764.png"] == all_of_them - {"red_heart"}
+    assert unseen["1F49A.png"] == unseen["1F49B.png"] == all_of_them - near  # a leaf green may be called yellow
+    assert {row["path"] for row in told["contradictions"]} == set(HEARTS)
+    assert told["contradictions"][0]["noun"] == "heart"
+
+
+def test_real_art_with_its_own_tags_is_beyond_doubt(dataset: Path, run: Callable[..., Any]) -> None:
+    told = run("tags", dataset, "--check")
+    assert told["unseen"] == told["contradictions"] == []
+
+
+def test_doubtful_tags_are_printed_by_path(tagged: Path) -> None:
+    printed = CliRunner().invoke(main, ["tags", str(tagged), "--check"]).stdout
+    assert "2764.png: heart is blue and green and yellow and red" in printed
+    assert "2764.png: no such colour: blue_heart, green_heart" in printed
+    assert "4 contradictions, 4 pictures without a colour they are tagged with" in printed
+    assert "contradictions" not in json.loads(CliRunner().invoke(main, ["tags", str(tagged), "--json"]).stdout)
+
+
+def test_a_pair_without_a_picture_is_told_as_damage(tagged: Path) -> None:
+    path = parquet.part(tagged / "pairs", 0)
+    rows = parquet.read_table(path).to_pylist()
+    parquet.write_rows(path, [row | {"color": b"x"} for row in rows], pairs_schema(("dilate",)))
+    with pytest.raises(DamagedError, match="curate verify"):
+        doubts(tagged, parquet.read_parts(tagged / "manifest").to_pylist())

@@ -1,0 +1,89 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.audit.verify import verify
+from curate.dataset import decisions, ledger, parquet, tag_table
+from curate.dataset.schema import MANIFEST
+from curate.deduplication import dedupe
+from curate.extraction import extract
+from curate.sources.scan import Source
+
+Tree = Callable[[Path], dict[str, bytes]]
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "id": st.sampled_from("abc"),
+            "tags": st.lists(st.sampled_from(["x", "y", "é"])),
+            "dropped": st.sampled_from([None, "duplicate"]),
+        }
+    )
+)
+
+
+def pairs(folder: Path) -> list[tuple[str, str]]:
+    """(id, tag) of the kept rows of a manifest, as plain Python has them."""
+    rows = parquet.read_parts(folder).to_pylist()
+    return sorted({(row["id"], tag) for row in rows if row["dropped"] is None for tag in row["tags"]})
+
+
+@settings(max_examples=40)
+@given(st.lists(ROWS, max_size=3), st.sampled_from([1, 2, 100]))
+def test_it_is_the_sorted_set_of_the_kept_rows_ids_and_tags(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[list[dict[str, object]]], at_once: int
+) -> None:
+    dataset: Path = tmp_path_factory.mktemp("t")
+    (dataset / "manifest").mkdir()
+    for number, rows in enumerate(parts):
+        parquet.write_rows(parquet.part(dataset / "manifest", number), rows, MANIFEST)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tag_table, "PICTURES", at_once)
+        tag_table.write(dataset)
+        table = parquet.read_table(dataset / ledger.TAG_TABLE)
+        assert table.schema == tag_table.SCHEMA
+        assert [tuple(row.values()) for row in table.to_pylist()] == pairs(dataset / "manifest")
+        assert tag_table.faults(dataset) == []
+        parquet.write_table(dataset / ledger.TAG_TABLE, pa.concat_tables([table, table.slice(0, 1)]))
+        assert len(tag_table.faults(dataset)) == bool(table.num_rows)
+
+
+def test_it_follows_the_manifest_through_every_stage(art: Path, tmp_path: Path) -> None:
+    target = tmp_path / "d"
+    for limit in (4, None):
+        extract.extract([Source("art", art)], target, extract.Options(lines=("dilate",)), limit=limit)
+        frame = pd.read_parquet(target / "tags.parquet")
+        assert list(frame.itertuples(index=False, name=None)) == pairs(target / "manifest")
+    decisions.decide(target, "retag", ["1F408.png"], "told by people")
+    dedupe.dedupe(target, dedupe.Options())
+    parts = parquet.parts(target / "manifest")
+    frame = pd.read_parquet(target / "tags.parquet")
+    assert list(frame.itertuples(index=False, name=None)) == pairs(target / "manifest")
+    assert "told_by_people" in set(frame["tag"])
+    hashes = {pq.read_schema(path).metadata[b"nurie.options_hash"] for path in (target / "tags.parquet", *parts)}
+    assert len(hashes) == 1
+    assert verify(target) == []
+
+
+def test_a_run_after_a_kill_between_manifest_and_tags_puts_them_right(
+    dataset: Path, tmp_path: Path, tree: Tree
+) -> None:
+    copy = Path(shutil.copytree(dataset, tmp_path / "d"))
+    options = dedupe.Options()
+    dedupe.dedupe(copy, options)
+    whole = tree(copy)
+    (copy / "tags.parquet").write_bytes(b"older")
+    dedupe.dedupe(copy, options)
+    assert tree(copy) == whole
+
+
+def test_starting_over_deletes_it_first(dataset: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(dataset, tmp_path / "d"))
+    assert ledger.clear(copy)
+    assert not list(copy.iterdir())

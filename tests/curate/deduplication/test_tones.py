@@ -1,0 +1,70 @@
+"""Every other of OpenMoji's tone families: the same drawing in up to six skin tones, or two people in 25.
+
+Of all of them tests.bench.families prints as much, of the demo's dataset.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from curate.deduplication import dedupe
+from curate.deduplication.split import Families
+from curate.extraction import extract
+from curate.sources import samples
+from curate.sources.scan import Source
+from curate.workers import executor
+from tests.bench.families import report, true_families
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def toned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of their pictures."""
+    home = tmp_path_factory.mktemp("tones")
+    members = samples.families(drawing.code for drawing in samples._drawings())
+    bases = set(sorted(base for base, count in members.items() if count > 1)[::2])
+    drawings = [drawing for drawing in samples._drawings() if samples.base(drawing.code) in bases]
+    for path in (home / "art", samples.lines_of(home / "art")):
+        path.mkdir()
+    tasks = [(drawings[start : start + 64], home / "art", 256) for start in range(0, len(drawings), 64)]
+    assert sum(executor.run(samples._draw_all, tasks, 2)) > 1000
+    extract.extract([Source("art", home / "art")], home / "dataset", extract.Options(lines=("dilate",)), workers=2)
+    dedupe.dedupe(home / "dataset", dedupe.Options())
+    return home / "dataset"
+
+
+@pytest.fixture(scope="module")
+def found(toned: Path) -> dict[str, Any]:
+    return report(pd.read_parquet(toned / "manifest"), None)
+
+
+def test_no_tone_is_dropped_as_a_duplicate_but_a_byte_copy(found: dict[str, Any]) -> None:
+    assert found["tone"]["families"] > 150
+    assert found["tone"]["dropped"]["duplicate"] > 0
+    assert found["tone"]["dropped_as_duplicate_but_no_byte_copy"] == 0
+
+
+def test_no_tone_family_has_pictures_in_two_splits(found: dict[str, Any]) -> None:
+    assert found["tone"]["straddling_splits"] == 0
+    assert found["color"]["straddling_splits"] == 0
+
+
+def test_few_pictures_are_left_out_between_two_splits(found: dict[str, Any]) -> None:
+    assert found["tone"]["dropped"].get("straddles", 0) < 0.02 * found["tone"]["pictures"]
+
+
+def test_verified_look_alikes_join_every_tone_family(toned: Path) -> None:
+    rows, edges = pd.read_parquet(toned / "manifest"), pd.read_parquet(toned / "edges")
+    place = {key: number for number, key in reversed(list(enumerate(rows["id"])))}
+    joined = Families(len(rows))
+    for a, b in zip(edges["a"], edges["b"], strict=True):
+        joined.join(place[a], place[b])
+    roots = {
+        name: {joined.root(place[rows["id"][member]]) for member in members}
+        for name, members in true_families(rows).items()
+        if name.startswith("tone ")
+    }
+    assert not [name for name, found_roots in roots.items() if len(found_roots) > 1]

@@ -1,0 +1,46 @@
+from itertools import combinations
+from random import Random
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.search.hamming import near_pairs, parse
+
+
+def oracle(hashes: list[int], radius: int) -> list[list[int]]:
+    return [[a, b] for a, b in combinations(range(len(hashes)), 2) if (hashes[a] ^ hashes[b]).bit_count() <= radius]
+
+
+near = st.integers(0, 2**64 - 1).flatmap(
+    lambda center: st.lists(
+        st.lists(st.integers(0, 63), max_size=5).map(lambda bits: center ^ sum(1 << bit for bit in set(bits))),
+        max_size=12,
+    )
+)
+
+
+@given(st.tuples(near, near, st.lists(st.integers(0, 2**64 - 1), max_size=5)), st.integers(0, 16))
+def test_every_near_pair_is_found_and_no_other(groups: tuple[list[int], ...], radius: int) -> None:
+    hashes = [one for group in groups for one in group]
+    assert near_pairs(np.array(hashes, np.uint64), radius).tolist() == oracle(hashes, radius)
+
+
+@given(st.tuples(near, near, st.lists(st.integers(0, 2**64 - 1), max_size=5)), st.integers(0, 12), st.randoms())
+def test_of_fresh_hashes_every_near_pair_is_found_and_no_other(
+    groups: tuple[list[int], ...], radius: int, random: Random
+) -> None:
+    hashes = [one for group in groups for one in group]
+    fresh = np.array([random.random() < 0.3 for _ in hashes], np.bool_)
+    found = near_pairs(np.array(hashes, np.uint64), radius, fresh).tolist()
+    assert found == [[a, b] for a, b in oracle(hashes, radius) if fresh[a] or fresh[b]]
+
+
+def test_two_thousand_hashes_of_few_bits_agree_with_the_oracle() -> None:
+    rng = np.random.default_rng(0)
+    hashes = (rng.integers(0, 2**20, 2000, dtype=np.uint64) << np.uint64(22)) | np.uint64(5)
+    assert near_pairs(hashes, 2).tolist() == oracle(hashes.tolist(), 2)
+
+
+def test_hex_digits_are_read_as_imagehash_writes_them() -> None:
+    assert parse(["8000000000000001", "00000000000000ff"]).tolist() == [2**63 + 1, 255]

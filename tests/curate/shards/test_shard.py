@@ -1,0 +1,339 @@
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from curate.contract import SPLITS, check_files, read_index, read_vocabulary
+from curate.dataset import parquet
+from curate.deduplication import dedupe
+from curate.deduplication.split import Shares
+from curate.extraction import extract
+from curate.images.decode import decode
+from curate.shards import pack, shard
+from curate.sources.scan import Source
+from curate.system.errors import DatasetError
+from curate.system.files import write_json
+from curate.tags.aliases import Rules
+from curate.workers import executor
+
+Tree = Callable[[Path], dict[str, bytes]]
+Record = dict[str, Any]
+OPTIONS = shard.Options(shard_size=4, min_count=1)
+
+
+def read(path: Path) -> list[Record]:
+    """Records of a shard, as TensorFlow reads them."""
+    features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("id", "family", "group", "color")}
+    features |= {f"line_{method}": tf.io.FixedLenFeature([], tf.string) for method in ("dilate", "xdog")}
+    features |= {"content_box": tf.io.FixedLenFeature([4], tf.int64), "tags": tf.io.VarLenFeature(tf.int64)}
+    parsed = [tf.io.parse_single_example(record, features) for record in tf.data.TFRecordDataset(str(path))]
+    return [
+        {name: (tf.sparse.to_dense(value) if name == "tags" else value).numpy() for name, value in one.items()}
+        for one in parsed
+    ]
+
+
+def kept(dataset: Path) -> dict[str, dict[str, Any]]:
+    rows = parquet.read_parts(dataset / "manifest").to_pylist()
+    return {row["id"]: row for row in rows if row["dropped"] is None}
+
+
+def test_every_kept_picture_is_in_exactly_one_record_of_its_split(dataset: Path, shard_folder: Path) -> None:
+    index, rows = read_index(shard_folder), kept(dataset)
+    found = {
+        split: [record["id"].decode() for name in index.shards(split) for record in read(shard_folder / name)]
+        for split in SPLITS
+    }
+    assert Counter(key for ids in found.values() for key in ids) == Counter(rows.keys())
+    assert all(rows[key]["split"] == split for split, ids in found.items() for key in ids)
+    assert {split: len(ids) for split, ids in found.items()} == dict(index.pairs)
+
+
+def test_a_record_holds_its_pictures_pair_and_tags(dataset: Path, shard_folder: Path) -> None:
+    pairs = {pair["id"]: pair for pair in parquet.read_parts(dataset / "pairs").to_pylist()}
+    rows, vocabulary = kept(dataset), read_vocabulary(shard_folder)
+    for path in shard_folder.glob("*.tfrecord"):
+        for record in read(path):
+            key = record["id"].decode()
+            assert {name: record[name] for name in ("color", "line_dilate", "line_xdog")} == {
+                name: pairs[key][name] for name in ("color", "line_dilate", "line_xdog")
+            }
+            assert record["content_box"].tolist() == pairs[key]["content_box"]
+            assert (record["family"].decode(), record["group"].decode()) == (rows[key]["family"], rows[key]["group"])
+            assert {vocabulary[tag] for tag in record["tags"]} == set(rows[key]["tags"]) & set(vocabulary)
+
+
+def test_a_record_has_the_bytes_tensorflow_would_write(shard_folder: Path) -> None:
+    for path in shard_folder.glob("*.tfrecord"):
+        for record in tf.data.TFRecordDataset(str(path)):
+            example = tf.train.Example.FromString(record.numpy())
+            assert example.SerializeToString(deterministic=True) == record.numpy()
+
+
+def test_offset_and_length_in_the_table_cut_out_the_record(shard_folder: Path) -> None:
+    for path in shard_folder.glob("*.tfrecord"):
+        data, table = path.read_bytes(), pd.read_parquet(path.with_suffix(".parquet"))
+        records = [one.numpy() for one in tf.data.TFRecordDataset(str(path))]
+        cut = [data[at : at + long] for at, long in zip(table["offset"], table["length"], strict=True)]
+        assert cut == records
+        assert [record["id"].decode() for record in read(path)] == list(table["id"])
+        assert [record["family"].decode() for record in read(path)] == list(table["family"])
+
+
+def test_raw_and_png_hold_the_same_pixels(dataset: Path, shard_folder: Path, tmp_path: Path) -> None:
+    shard.shard(dataset, tmp_path / "raw", shard.Options(shard_size=4, min_count=1, encoding="raw"))
+    for path in sorted(shard_folder.glob("*.tfrecord")):
+        for png, raw in zip(read(path), read(tmp_path / "raw" / path.name), strict=True):
+            color = np.frombuffer(raw["color"], np.uint8).reshape(128, 128, 3)
+            np.testing.assert_array_equal(color, decode(png["color"]).rgb)
+            line = np.frombuffer(raw["line_xdog"], np.uint8).reshape(128, 128)
+            np.testing.assert_array_equal(line, decode(png["line_xdog"]).rgb[..., 0])
+
+
+def test_any_number_of_workers_and_a_second_run_give_the_same_bytes(
+    dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
+) -> None:
+    shard.shard(dataset, tmp_path / "two", OPTIONS, workers=2)
+    assert tree(tmp_path / "two") == tree(shard_folder)
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "two").iterdir()}
+    shard.shard(dataset, tmp_path / "two", OPTIONS)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "two").iterdir()} == stamps
+
+
+def test_parts_of_another_size_give_the_same_records(
+    art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
+) -> None:
+    extract.extract([Source("art", art)], tmp_path / "d", extract.Options(), part_size=5)
+    dedupe.dedupe(tmp_path / "d", dedupe.Options(shares=Shares(0.5, 0.25, 0.25)))
+    shard.shard(tmp_path / "d", tmp_path / "s", OPTIONS)
+    assert tree(tmp_path / "s") == tree(shard_folder)
+
+
+@pytest.mark.parametrize(("limit", "value"), [("AT_ONCE", 1), ("FILES", 1), ("FILES", 3)])
+def test_how_much_is_spilled_at_once_or_together_changes_no_byte(
+    dataset: Path,
+    shard_folder: Path,
+    tmp_path: Path,
+    tree: Tree,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    value: int,
+) -> None:
+    monkeypatch.setattr(pack, limit, value)
+    shard.shard(dataset, tmp_path / "s", OPTIONS)
+    assert tree(tmp_path / "s") == tree(shard_folder)
+
+
+def test_shards_are_as_few_as_may_be_and_equal_to_within_one_pair(dataset: Path, tmp_path: Path) -> None:
+    for size in (1, 3, 5, 100):
+        shard.shard(dataset, tmp_path / str(size), shard.Options(shard_size=size))
+        index = read_index(tmp_path / str(size))
+        for split in SPLITS:
+            counts = [index.files[name].records for name in index.shards(split)]
+            assert len(counts) == -(-index.pairs[split] // size)
+            assert max(counts) - min(counts) <= 1
+
+
+def test_the_order_is_shuffled_by_the_seed_alone(dataset: Path, tmp_path: Path) -> None:
+    orders = []
+    for seed in (0, 1):
+        shard.shard(dataset, tmp_path / str(seed), shard.Options(seed=seed))
+        [name] = read_index(tmp_path / str(seed)).shards("train")
+        orders.append(list(pd.read_parquet((tmp_path / str(seed) / name).with_suffix(".parquet"))["id"]))
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert sorted(orders[0]) not in orders
+
+
+def test_the_vocabulary_is_of_training_tags_most_frequent_first_ties_by_name(dataset: Path, tmp_path: Path) -> None:
+    shard.shard(dataset, tmp_path / "s", shard.Options(min_count=2))
+    counts = Counter(tag for row in kept(dataset).values() if row["split"] == "train" for tag in row["tags"])
+    expected = sorted((tag for tag, count in counts.items() if count >= 2), key=lambda tag: (-counts[tag], tag))
+    assert read_vocabulary(tmp_path / "s") == expected
+    assert dict(read_index(tmp_path / "s").tags["train"]) == {tag: counts[tag] for tag in expected}
+
+
+def test_the_index_counts_licences_and_names_the_artists(dataset: Path, shard_folder: Path) -> None:
+    index = read_index(shard_folder)
+    assert index.licenses == {"CC BY-SA 4.0": len(kept(dataset))}
+    assert index.attribution == ("OpenMoji",)
+    assert check_files(shard_folder, index) == []
+
+
+def test_a_manifest_filtered_in_pandas_makes_shards_of_its_rows(dataset: Path, tmp_path: Path) -> None:
+    pictures = pd.read_parquet(dataset / "manifest")
+    hearts = pictures[pictures["tags"].map(lambda tags: "heart" in tags)]
+    assert 0 < len(hearts) < len(pictures)
+    hearts.to_parquet(tmp_path / "hearts.parquet")
+    counts = shard.shard(dataset, tmp_path / "s", OPTIONS, chosen=tmp_path / "hearts.parquet")
+    assert counts["kept"] == len(hearts)
+    assert sum(read_index(tmp_path / "s").pairs.values()) == len(hearts)
+
+
+def test_null_tags_are_no_tags(dataset: Path, tmp_path: Path) -> None:
+    pictures = pd.read_parquet(dataset / "manifest")
+    pictures.loc[::2, "tags"] = None
+    pictures.to_parquet(tmp_path / "some.parquet")
+    assert shard.shard(dataset, tmp_path / "s", OPTIONS, chosen=tmp_path / "some.parquet")["kept"] == len(pictures)
+
+
+def test_a_tag_changed_in_pandas_is_the_tag_of_the_record(dataset: Path, tmp_path: Path) -> None:
+    pictures = pd.read_parquet(dataset / "manifest")
+    pictures["tags"] = [["mine"]] * len(pictures)
+    pictures.to_parquet(tmp_path / "mine.parquet")
+    shard.shard(dataset, tmp_path / "s", OPTIONS, chosen=tmp_path / "mine.parquet")
+    assert read_vocabulary(tmp_path / "s") == ["mine"]
+
+
+def test_aliases_and_implications_make_the_shards_of_a_manifest_that_tells_them_out(
+    dataset: Path, tmp_path: Path, tree: Callable[[Path], dict[str, bytes]]
+) -> None:
+    rules = Rules({"blue_heart": "heart"}, {"heart": ("love", "symbol")})
+    pictures = pd.read_parquet(dataset / "manifest")
+    pictures["tags"] = [list(rules.apply(tags)) for tags in pictures["tags"]]
+    pictures.to_parquet(tmp_path / "told.parquet")
+    shard.shard(dataset, tmp_path / "expected", OPTIONS, chosen=tmp_path / "told.parquet")
+    shard.shard(dataset, tmp_path / "ruled", OPTIONS, rules=rules)
+    assert tree(tmp_path / "ruled") == tree(tmp_path / "expected")
+    assert {"heart", "love", "symbol"} <= {*read_vocabulary(tmp_path / "ruled")} - {"blue_heart"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda table: table.drop(columns="family"), "lacks the column family"),
+        (lambda table: table.assign(width="wide"), "does not have the manifest's types"),
+        (lambda table: table.assign(split=None), "has no splits: run `curate dedupe"),
+        (lambda table: table.head(0), "keeps no picture"),
+        (lambda table: pd.concat([table, table]), "keeps a picture twice"),
+        (lambda table: table.assign(id="0" * 31 + "1").head(1), "has no pair of 1 chosen pictures"),
+        (lambda table: table.assign(id="A" * 32).head(1), "keeps 'AAAA.*', which is no picture's id"),
+        (lambda table: table.assign(id=None).head(1), "keeps a file that could not be read"),
+        (lambda table: table.assign(tags=[["a", "b\nc"]] * len(table)), "a tag is one line of text"),
+    ],
+)
+def test_a_manifest_that_makes_no_shards_is_told_in_a_line(
+    dataset: Path, tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], told: str
+) -> None:
+    change(pd.read_parquet(dataset / "manifest")).to_parquet(tmp_path / "m.parquet")
+    with pytest.raises(DatasetError, match=told) as caught:
+        shard.shard(dataset, tmp_path / "s", OPTIONS, chosen=tmp_path / "m.parquet")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_without_splits_is_refused(art: Path, tmp_path: Path) -> None:
+    extract.extract([Source("art", art)], tmp_path / "d", extract.Options(lines=("dilate",)), limit=2)
+    with pytest.raises(DatasetError, match="has no splits: run `curate dedupe"):
+        shard.shard(tmp_path / "d", tmp_path / "s", OPTIONS)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(DatasetError, match=r"holds other files \(letter.txt\)"):
+        shard.shard(dataset, tmp_path, OPTIONS)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def lose(folder: Path) -> None:
+    next(folder.glob("train-*.tfrecord")).unlink()
+
+
+def cut(folder: Path) -> None:
+    (folder / "tags.txt").write_bytes(b"")
+
+
+def garble(folder: Path) -> None:
+    (folder / "index.json").write_bytes(b"{")
+
+
+def age(folder: Path) -> None:
+    write_json(folder / "index.json", {"version": 0})
+
+
+def stop(folder: Path) -> None:
+    (folder / "index.json").unlink()
+    (folder / ".spill").mkdir()
+    (folder / ".tags.txt.tmp").touch()
+
+
+@pytest.mark.parametrize("damage", [lose, cut, garble, age, stop])
+def test_damaged_torn_and_outdated_shards_are_made_again(
+    dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, damage: Callable[[Path], None]
+) -> None:
+    again = Path(shutil.copytree(shard_folder, tmp_path / "s"))
+    damage(again)
+    shard.shard(dataset, again, OPTIONS)
+    assert tree(again) == tree(shard_folder)
+
+
+def test_shards_asked_for_otherwise_replace_the_old_ones(
+    dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
+) -> None:
+    again = Path(shutil.copytree(shard_folder, tmp_path / "s"))
+    shard.shard(dataset, again, shard.Options(shard_size=100, min_count=1))
+    assert len(list(again.glob("*.tfrecord"))) == 3
+    shard.shard(dataset, again, OPTIONS)
+    assert tree(again) == tree(shard_folder)
+
+
+@pytest.mark.parametrize("form", ["tfrecord", "webdataset"])
+def test_work_that_is_done_twice_over_changes_no_byte(
+    dataset: Path, tmp_path: Path, tree: Tree, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster, where a worker that was given up as lost may have done all but tell."""
+    options = replace(OPTIONS, format=form)
+    shard.shard(dataset, tmp_path / "once", options)
+
+    def twice(function: Callable[[Any], Any], tasks: Iterable[Any], _workers: int) -> Iterator[Any]:
+        for task in tasks:
+            function(task)
+            yield function(task)
+
+    monkeypatch.setattr(executor, "run", twice)
+    shard.shard(dataset, tmp_path / "twice", options)
+    assert tree(tmp_path / "twice") == tree(tmp_path / "once")
+
+
+@pytest.mark.parametrize("form", ["tfrecord", "webdataset"])
+def test_what_lost_attempts_left_half_written_is_gone_in_the_end(
+    dataset: Path, tmp_path: Path, tree: Tree, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(OPTIONS, format=form)
+    shard.shard(dataset, tmp_path / "whole", options)
+    run = executor.run
+
+    def losing(function: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:
+        for result in run(function, tasks, workers):
+            for path in [*(tmp_path / "s").rglob("*.tfrecord"), *(tmp_path / "s").rglob("*-of-*.parquet")]:
+                path.with_name(f".{path.name}.deadbeef.tmp").write_bytes(b"half")
+            yield result
+
+    monkeypatch.setattr(executor, "run", losing)
+    shard.shard(dataset, tmp_path / "s", options)
+    assert tree(tmp_path / "s") == tree(tmp_path / "whole")
+
+
+def test_a_shard_of_which_spills_are_gone_is_not_written(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt that comes too late, while the run removes what another one read."""
+    run = executor.run
+
+    def late(function: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:
+        for result in run(function, tasks, workers):
+            if function is pack._spill:
+                min((tmp_path / "s" / pack.SPILLS / result[1]).glob("*.arrows")).unlink()
+            yield result
+
+    monkeypatch.setattr(executor, "run", late)
+    with pytest.raises(DatasetError, match=r"0 of \d pairs are there"):
+        shard.shard(dataset, tmp_path / "s", OPTIONS)
+    assert not list((tmp_path / "s").glob("*.tfrecord"))

@@ -1,0 +1,79 @@
+import io
+from pathlib import Path
+
+import imagehash
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from curate.images.decode import decode
+from curate.images.lineart import gray
+from curate.images.resample import luma
+from curate.images.square import content_box
+from curate.signatures import phash
+
+
+def test_the_hash_of_every_test_picture_is_that_of_imagehash(art: Path) -> None:
+    for path in sorted(art.glob("*.png")):
+        assert phash.phash(decode(path.read_bytes()).rgb) == str(imagehash.phash(Image.open(path).convert("RGB")))
+
+
+@settings(max_examples=30)
+@given(arrays(np.uint8, st.tuples(st.integers(1, 70), st.integers(1, 70), st.just(3))))
+def test_the_hash_of_any_picture_is_that_of_imagehash(rgb: np.ndarray) -> None:
+    assert phash.phash(rgb) == str(imagehash.phash(Image.fromarray(rgb)))
+
+
+def test_the_hash_is_imagehashs_in_colours_whose_gray_opencv_rounds_otherwise() -> None:
+    green, blue = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    colors = np.stack([np.zeros_like(green), green, blue], axis=-1)
+    odd = colors[gray(colors) != np.asarray(Image.fromarray(colors).convert("L"))]
+    for seed in range(20):
+        rgb = odd[np.random.default_rng(seed).integers(0, len(odd), (32, 32))]
+        assert phash.phash(rgb) == str(imagehash.phash(Image.fromarray(rgb)))
+
+
+def test_white_borders_do_not_change_the_search_hash(art: Path) -> None:
+    rgb = decode((art / "1F44B-1F3FD.png").read_bytes()).rgb
+    padded = np.pad(rgb, ((30, 5), (0, 60), (0, 0)), constant_values=255)
+    assert phash.phash(padded) != phash.phash(rgb)
+    assert phash.phash(phash.trim(padded)) == phash.phash(phash.trim(rgb))
+
+
+def test_the_colour_signature_is_lab_by_cell() -> None:
+    rgb = np.zeros((80, 80, 3), np.uint8)
+    rgb[:40] = (255, 0, 0)
+    grid = phash.color_grid(rgb).reshape(8, 8, 3)
+    # sRGB red is L 53.24, a 80.09, b 67.20 under D65; black is 0, 0, 0
+    np.testing.assert_allclose(grid[0, 0], [53.24, 80.09, 67.20], atol=0.3)
+    np.testing.assert_allclose(grid[7, 7], 0, atol=0.1)
+
+
+def test_a_blank_page_is_empty_and_a_drawing_is_not(art: Path) -> None:
+    assert phash.emptiness(np.full((50, 60, 3), 255, np.uint8)) == 1
+    assert phash.emptiness(decode((art / "1F600.png").read_bytes()).rgb) < 0.9
+
+
+def outline(trimmed: np.ndarray) -> str | None:
+    plan = phash.plan(luma(trimmed))
+    return phash.outline_hash(plan, content_box(trimmed.shape[0], trimmed.shape[1], len(plan)))
+
+
+def test_a_full_bleed_picture_has_no_outline() -> None:
+    rgb = np.random.default_rng(0).integers(0, 200, (90, 120, 3), dtype=np.uint8)
+    assert outline(rgb) is None
+
+
+def test_the_outline_survives_a_recolour(art: Path) -> None:
+    hashes = {outline(phash.trim(decode(path.read_bytes()).rgb)) for path in sorted(art.glob("1F44B-*.png"))}
+    assert len(hashes) == 1
+
+
+def test_a_jpeg_copy_keeps_its_signature(art: Path) -> None:
+    rgb = decode((art / "1F408.png").read_bytes()).rgb
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=60)
+    one, other = phash.color_grid(phash.trim(rgb)), phash.color_grid(phash.trim(decode(buffer.getvalue()).rgb))
+    assert np.linalg.norm((one - other).reshape(-1, 3), axis=1).max() < 6

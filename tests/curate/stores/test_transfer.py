@@ -1,0 +1,313 @@
+"""Copies of datasets and shards, in folders and in a bucket of a real S3 server on this host."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import Mock
+
+import pytest
+from click.testing import CliRunner
+
+from curate.audit.verify import verify
+from curate.cli import main
+from curate.dataset import ledger, remove
+from curate.stores import transfer
+from curate.stores.listing import JOURNAL
+from curate.system import storage
+from curate.system.errors import DamagedError, NurieError
+from tests.hosts import end
+
+Tree = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture(params=["dataset", "shard_folder"])
+def whole(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.getfixturevalue(request.param)
+    return found
+
+
+def test_a_copy_to_a_store_and_back_is_the_folder_to_the_byte_and_a_second_one_copies_nothing(
+    whole: Path, store: object, tmp_path: Path, tree: Tree, run: Callable[..., Any]
+) -> None:
+    files = len(tree(whole)) - 1  # but for the one that lists them
+    for source, target in ((whole, "s3://bucket/a/b"), ("s3://bucket/a/b/", tmp_path / "back")):
+        for copied in (files, 0):
+            told = run("copy", source, target)
+            assert (told["files"], told["copied"]) == (files, copied)
+            assert bool(told["bytes"]) == bool(copied)
+    assert tree(tmp_path / "back") == tree(whole)
+    assert verify(tmp_path / "back") == []
+    assert len(cast("Any", storage.parse("s3://bucket/a/b")).fs.find("bucket/a/b")) == files + 1
+
+
+def test_a_copy_that_is_broken_off_anywhere_is_none_and_the_next_goes_on(
+    whole: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "NOTE_EVERY", 0)
+    monkeypatch.setattr(transfer, "NOTE_SHARE", 0)
+    monkeypatch.setattr(transfer, "THREADS", 1)
+    fetch, total = transfer._fetch, len(tree(whole)) - 1
+    copied: list[str] = []
+
+    def short(*given: Any) -> str:
+        if len(copied) == 2 * (sitting + 1):  # and so are all that come after it
+            raise KeyboardInterrupt
+        copied.append(given[-2])
+        return fetch(*given)
+
+    monkeypatch.setattr(transfer, "_fetch", short)
+    for sitting in range(total):
+        try:
+            transfer.copy(whole, tmp_path / "copy")
+        except KeyboardInterrupt:
+            assert len(copied) == 2 * (sitting + 1)
+            with pytest.raises(NurieError, match="is a copy that was broken off: copy to it again first"):
+                transfer.copy(tmp_path / "copy", tmp_path / "other")
+        else:
+            break
+    assert sorted(copied) == sorted(set(tree(whole)) - {ledger.STATE, "index.json"})
+    assert tree(tmp_path / "copy") == tree(whole)
+
+
+def test_a_copy_of_something_else_takes_its_place_whole_once_that_is_asked_for(
+    dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
+) -> None:
+    transfer.copy(dataset, tmp_path / "copy")
+    before = tree(tmp_path / "copy")
+    with pytest.raises(NurieError, match="holds something else, or an older copy: give another place, or --replace it"):
+        transfer.copy(shard_folder, tmp_path / "copy")
+    assert tree(tmp_path / "copy") == before
+    transfer.copy(shard_folder, tmp_path / "copy", replace=True)
+    assert tree(tmp_path / "copy") == tree(shard_folder)
+    assert verify(tmp_path / "copy") == []
+
+
+def test_a_copy_brought_up_to_date_holds_nothing_of_what_opted_out(
+    dataset: Path, store: object, tmp_path: Path, tree: Tree
+) -> None:
+    own, there = Path(shutil.copytree(dataset, tmp_path / "own")), storage.parse("s3://bucket/copy")
+    transfer.copy(own, there)
+    remove.remove(own, ["1F408.png"])
+    told = transfer.copy(own, there, replace=True)
+    assert 0 < told["copied"] < told["files"]
+    transfer.copy(there, tmp_path / "back")
+    assert tree(tmp_path / "back") == tree(own)
+
+
+def test_what_a_kill_left_to_be_deleted_is_deleted_by_the_next_run(
+    dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer.copy(dataset, tmp_path / "copy")
+
+    def broken(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "_fetch", broken)
+        with pytest.raises(KeyboardInterrupt):
+            transfer.copy(shard_folder, tmp_path / "copy", replace=True)
+    assert (tmp_path / "copy" / JOURNAL).is_file()
+    transfer.copy(shard_folder, tmp_path / "copy")
+    assert tree(tmp_path / "copy") == tree(shard_folder)
+
+
+def test_a_copy_that_takes_the_place_of_a_broken_one_leaves_nothing_of_what_that_had_not_noted(
+    dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, files = transfer._fetch, iter(range(4))
+
+    def short(*given: Any) -> str:
+        if next(files, None) is None:
+            raise KeyboardInterrupt
+        return fetch(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "_fetch", short)
+        patched.setattr(transfer, "THREADS", 1)
+        with pytest.raises(KeyboardInterrupt):
+            transfer.copy(dataset, tmp_path / "copy")
+    transfer.copy(shard_folder, tmp_path / "copy", replace=True)
+    assert tree(tmp_path / "copy") == tree(shard_folder)
+
+
+def test_a_journal_beside_a_listing_is_taken_for_nothing(
+    dataset: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = storage.delete
+
+    def broken(path: Path) -> None:
+        if path.name == JOURNAL:
+            raise KeyboardInterrupt
+        delete(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transfer, "NOTE_EVERY", 0)
+        patched.setattr(transfer, "NOTE_SHARE", 0)
+        patched.setattr(storage, "delete", broken)
+        with pytest.raises(KeyboardInterrupt):
+            transfer.copy(dataset, tmp_path / "copy")
+    changed = Path(shutil.copytree(tmp_path / "copy", tmp_path / "changed"))
+    assert transfer.copy(dataset, tmp_path / "copy")["copied"] == 0
+    assert tree(tmp_path / "copy") == tree(dataset)
+    remove.remove(changed, ["1F408.png"])
+    before = tree(changed)
+    with pytest.raises(NurieError, match="holds something else, or an older copy"):
+        transfer.copy(dataset, changed)
+    assert tree(changed) == before
+
+
+def test_folders_that_are_links_to_another_disk_are_copied_and_copied_to(
+    dataset: Path, tmp_path: Path, tree: Tree
+) -> None:
+    linked = Path(shutil.copytree(dataset, tmp_path / "linked"))
+    (linked / "pairs").rename(tmp_path / "elsewhere")
+    (linked / "pairs").symlink_to(tmp_path / "elsewhere")
+    assert transfer.copy(linked, tmp_path / "copy")["copied"]
+    assert tree(tmp_path / "copy") == tree(dataset)
+    assert transfer.copy(dataset, linked)["copied"] == 0
+
+
+def test_a_copy_that_is_stopped_waits_for_no_file_to_end(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = threading.Event()
+
+    class Slow(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            started.set()
+            time.sleep(0.02)
+            buffer[:1] = b"x"
+            return 1
+
+    def wait(*_: object, **__: object) -> None:
+        started.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transfer, "BUFFER", 1)
+    monkeypatch.setattr(transfer, "wait", wait)
+    monkeypatch.setattr(storage, "opened", lambda _path: io.BufferedReader(Slow(), 1))
+    with pytest.raises(KeyboardInterrupt):
+        transfer.copy(dataset, tmp_path / "copy")
+    assert {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()} == {JOURNAL}
+
+
+def test_a_copy_that_was_killed_in_its_first_note_goes_on(
+    dataset: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", lambda *_, **__: None)  # as of a process that is no more
+        patched.setattr(Path, "replace", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            transfer.copy(dataset, tmp_path / "copy")
+    assert tree(tmp_path / "copy").keys() == {".lock", f".{JOURNAL}.tmp"}
+    transfer.copy(dataset, tmp_path / "copy")
+    assert tree(tmp_path / "copy") == tree(dataset)
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes()[::-1]), Path.unlink])
+def test_a_file_that_is_not_what_the_listing_says_is_named_and_no_copy_passes_for_whole(
+    whole: Path, store: object, tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    torn = Path(shutil.copytree(whole, tmp_path / "torn"))
+    path = max([*torn.glob("*.tfrecord"), *torn.glob("pairs/*.parquet")])
+    change(path)
+    for target in (tmp_path / "copy", storage.parse("s3://bucket/copy")):
+        with pytest.raises(DamagedError, match=path.name):
+            transfer.copy(torn, target)
+        with pytest.raises(NurieError, match=r"is neither|was broken off"):
+            transfer.copy(target, tmp_path / "other")
+
+
+def test_a_file_that_changes_while_it_is_sent_makes_no_copy_that_passes_for_whole(
+    shard_folder: Path, store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changing, there = Path(shutil.copytree(shard_folder, tmp_path / "changing")), storage.parse("s3://bucket/copy")
+    put = storage.put
+
+    def late(source: Path, path: Path, tell: Callable[[int], None]) -> None:
+        if source.name == "tags.txt":
+            source.with_name("new").write_bytes(source.read_bytes()[::-1])
+            source.with_name("new").replace(source)
+        put(source, path, tell)
+
+    monkeypatch.setattr(storage, "put", late)
+    with pytest.raises(DamagedError, match=r"tags\.txt was changed while it was sent: run this command again"):
+        transfer.copy(changing, there)
+    with pytest.raises(NurieError, match=r"is neither|was broken off"):
+        transfer.copy(there, tmp_path / "back")
+
+
+def test_a_file_that_rots_in_a_store_is_told_with_what_mends_it(
+    shard_folder: Path, store: object, tmp_path: Path, tree: Tree
+) -> None:
+    there = storage.parse("s3://bucket/copy")
+    transfer.copy(shard_folder, there)
+    storage.write(there / "tags.txt", (shard_folder / "tags.txt").read_bytes()[::-1])
+    with pytest.raises(DamagedError, match="other bytes than its listing says: delete it there, and copy it there"):
+        transfer.copy(there, tmp_path / "back")
+    storage.delete(there / "tags.txt")
+    assert transfer.copy(shard_folder, there)["copied"] == 1
+    transfer.copy(there, tmp_path / "back")
+    assert tree(tmp_path / "back") == tree(shard_folder)
+
+
+def test_a_web_server_whose_listing_tells_no_sizes_is_copied_from(
+    shard_folder: Path, tmp_path: Path, tree: Tree
+) -> None:
+    serving = partial(http.server.SimpleHTTPRequestHandler, directory=str(shard_folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serving) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = storage.parse(f"http://127.0.0.1:{server.server_port}/")
+        told = [transfer.copy(address, tmp_path / "copy") for _ in range(2)]
+        server.shutdown()
+    assert [one["copied"] for one in told] == [len(tree(shard_folder)) - 1, 0]
+    assert tree(tmp_path / "copy") == tree(shard_folder)
+
+
+def test_a_file_in_the_place_of_the_folder_is_told_with_what_to_do(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for target, told in ((tmp_path / "file", "move this file"), (tmp_path / "file" / "x", "that stands in its path")):
+        result = CliRunner().invoke(main, ["copy", str(dataset), str(target)])
+        assert result.exit_code == 1
+        assert re.fullmatch(rf"Error: {target}: .*: give another name .*{told}.*, then run .*\n", result.stderr)
+
+
+def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
+    dataset: Path, store: subprocess.Popen[bytes], tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("mine")
+    (link := tmp_path / "link").symlink_to(dataset)
+    bucket, none = storage.parse("s3://bucket/x"), storage.parse("s3://no-such-bucket/x")
+    cases = [
+        (bucket, storage.parse("s3://bucket/y"), "are both addresses: copy to a folder of this host first"),
+        (tmp_path / "mine", tmp_path / "x", "is neither a dataset nor a shard folder"),
+        (tmp_path / "nowhere", tmp_path / "x", "is neither a dataset nor a shard folder"),
+        (dataset, tmp_path / "mine", r"holds other files \(diary.txt\): give a new or empty place"),
+        (dataset, dataset / "removed", "one lies inside the other: give a folder elsewhere"),
+        (dataset, link / "copy", "one lies inside the other: give a folder elsewhere"),
+        (dataset, dataset.parent, "one lies inside the other: give a folder elsewhere"),
+        (dataset, none, "cannot be written now"),
+    ]
+    for source, target, told in cases:
+        with pytest.raises(NurieError, match=told):
+            transfer.copy(source, target)
+    end(store)
+    with pytest.raises(NurieError, match=r"s3://bucket/x.* now .*: see that its store answers"):
+        transfer.copy(dataset, bucket)
+    assert set(tree(tmp_path)) == {"mine/diary.txt"}
+    assert not (dataset / "removed").exists()

@@ -1,0 +1,46 @@
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from curate.system.signals import Stopped, stoppable
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def heard(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that is not ignored, as one may be by a background job."""
+    before = signal.signal(request.param, signal.default_int_handler)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def test_a_signal_stops_a_block_and_its_echo_does_not_break_off_what_puts_things_in_order(
+    heard: signal.Signals,
+) -> None:
+    ordered = False
+
+    def work() -> None:
+        nonlocal ordered
+        try:
+            send(heard)
+        finally:
+            send(heard)
+            ordered = True
+
+    with pytest.raises(Stopped) as caught, stoppable():
+        work()
+    assert caught.value.number == heard
+    assert ordered
+    assert signal.getsignal(heard) is signal.default_int_handler
+
+
+def test_a_signal_that_is_ignored_stays_so(heard: signal.Signals) -> None:
+    signal.signal(heard, signal.SIG_IGN)
+    with stoppable():
+        send(heard)
+    assert signal.getsignal(heard) is signal.SIG_IGN

@@ -1,0 +1,124 @@
+"""Sources in a bucket of a real S3 server on this host: what becomes of them is what becomes of a folder."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate.cli import main
+from curate.dataset import parquet
+from curate.extraction import extract
+from curate.extraction.record import read_file
+from curate.sources.scan import Source, parse_sources, scan
+from curate.system import storage
+from curate.system.errors import MissingExtraError, NurieError, SourceError
+from tests.hosts import connected, end, hosts
+
+Tree = Callable[[Path], dict[str, bytes]]
+
+OPTIONS = extract.Options(("dilate",))
+
+
+@pytest.fixture(scope="module")
+def folder(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawings in folders, sidecars, tables as text and as Parquet, a file that is no picture. Not to be changed."""
+    import pandas as pd
+
+    made: Path = tmp_path_factory.mktemp("bucket") / "art"
+    (made / "b" / "ü x").mkdir(parents=True)
+    for number, path in enumerate(sorted(art.iterdir())):
+        shutil.copy(path, made / ("", "b", "b/ü x")[number // 2 % 3] / path.name)
+    (made / "a#b%20c?.png").write_bytes(b"no picture")
+    names = [path.relative_to(made).as_posix() for path in sorted(made.rglob("*.png"))]
+    pd.DataFrame({"file_name": names, "tags": [["of_a_table"]] * len(names)}).to_parquet(made / "metadata.parquet")
+    (made / "b" / "metadata.csv").write_text(f'file_name,text\n{min(made.glob("b/*.png")).name},"one, two"\n')
+    return made
+
+
+@pytest.fixture
+def bucket(folder: Path, store: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """The server of s3://bucket/art, which holds `folder`."""
+    import s3fs
+
+    files = s3fs.S3FileSystem(skip_instance_cache=True)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            files.pipe_file(f"bucket/art/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    files.pipe_file("bucket/art/b/", b"")  # as consoles mark a folder
+    return store
+
+
+def test_a_bucket_becomes_the_bytes_of_a_folder_by_local_workers_and_on_a_cluster(
+    folder: Path, bucket: object, tmp_path: Path, tree: Tree
+) -> None:
+    extract.extract([Source("art", folder)], tmp_path / "folder", OPTIONS, part_size=4)
+    sources = parse_sources(["s3://bucket/art"])
+    with hosts(tmp_path / "hosts", 2) as one, connected(one, 2, least=4) as found:
+        for name, workers in (("one", 1), ("two", 2), ("cluster", found)):
+            extract.extract(sources, tmp_path / name, OPTIONS, part_size=4, workers=workers)
+            assert tree(tmp_path / name) == tree(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/art", "s3://bucket/art/"])
+def test_files_of_a_bucket_are_listed_with_their_sizes_in_the_order_of_a_folder(
+    folder: Path, bucket: object, tmp_path: Path, run: Callable[..., Any], address: str
+) -> None:
+    here, there = (list(scan(parse_sources([root]))) for root in (str(folder), address))
+    assert [(file.source, file.path) for file in there] == [(file.source, file.path) for file in here]
+    assert [file.size for file in there] == [file.file.stat().st_size for file in here]
+    told = [run("extract", source, tmp_path / "dataset", "--dry-run") for source in (folder, address)]
+    assert len({(one["in"], one["sidecars"], one["bytes_to_read"]) for one in told}) == 1
+
+
+def test_a_store_that_is_lost_is_told_in_a_line_and_makes_no_record(
+    bucket: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    sources = parse_sources(["s3://bucket/art"])
+    file = next(file for file in scan(sources) if file.path.endswith(".png"))
+    end(bucket)
+    lost: list[Callable[[], object]] = [
+        lambda: read_file(replace(file, sidecars=()), OPTIONS),
+        lambda: storage.opened(file.file).read(),
+        lambda: list(scan(sources)),
+        lambda: parquet.read_table(sources[0].root / "metadata.parquet"),
+    ]
+    for work in lost:
+        with pytest.raises(NurieError, match=r"s3://bucket/art.* cannot be read now .*, then run this command again"):
+            work()
+
+
+def test_a_file_that_is_gone_from_a_bucket_costs_that_file_alone(bucket: object, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        storage.read(storage.parse("s3://bucket/art/gone.png"))
+    assert not storage.there(storage.parse("s3://bucket/art/gone.png"))
+    with pytest.raises(SourceError, match="is not a folder"):
+        parse_sources(["s3://bucket/other"])
+
+
+def test_an_address_of_this_host_is_its_folder(tmp_path: Path) -> None:
+    assert storage.parse(f"file://{tmp_path}/a b#c") == tmp_path / "a b#c"
+
+
+def test_addresses_that_nothing_reads_or_of_what_is_no_folder_are_refused_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match="names a folder without a name: write / once"):
+        storage.parse("s3://bucket//art")
+    with pytest.raises(SourceError, match=r"foo://x/y cannot be read .*: install what reads it, or mount it"):
+        storage.parse("foo://x/y")
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", str(tmp_path), "s3://bucket/report.html"])
+    assert "is an address, and only sources, datasets, shards and copies may be" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setitem(sys.modules, "upath", None)
+    with pytest.raises(MissingExtraError, match=r"nurie\[s3\]"):
+        storage.parse("s3://bucket/art")

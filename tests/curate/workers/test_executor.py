@@ -1,0 +1,137 @@
+import os
+import platform
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curate.images import lineart
+from curate.system import lock
+from curate.system.errors import NurieError
+from curate.workers import executor
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def fall(number: int) -> int:
+    if number == 3:
+        raise ValueError(f"task {number}")
+    return number
+
+
+def die(_number: int) -> int:
+    os._exit(9)
+
+
+def faults(_number: int) -> int:
+    """Pages that the system gives for a picture's line art, where one of the same size was drawn before."""
+    rgb = np.full((1000, 1000, 3), 255, np.uint8)
+    lineart.xdog(rgb)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    lineart.xdog(rgb)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory in its own way")
+def test_a_worker_keeps_the_memory_of_a_picture_for_the_next() -> None:
+    assert max(executor.run(faults, range(2), 2)) < 4_000_000 / os.sysconf("SC_PAGESIZE")  # one array of several
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_tasks(workers: int) -> None:
+    assert list(executor.run(square, iter(range(20)), workers)) == [n * n for n in range(20)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_task_is_raised_here_after_the_results_before_it(workers: int) -> None:
+    results = executor.run(fall, range(10), workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="task 3"):
+        next(results)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_tasks_are_taken_as_they_are_needed(workers: int) -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = executor.run(square, tasks(), workers)
+    next(results)
+    assert len(taken) <= 3 * workers
+    assert isinstance(results, Generator)
+    results.close()
+
+
+def test_a_folder_is_held_by_one_run_at_a_time_and_free_afterwards(tmp_path: Path) -> None:
+    with lock.alone(tmp_path), pytest.raises(NurieError, match="another run is writing"), lock.alone(tmp_path):
+        pass
+    with lock.alone(tmp_path):
+        pass
+
+
+def test_a_worker_that_dies_is_told_in_a_line() -> None:
+    with pytest.raises(NurieError, match="fewer --workers"):
+        list(executor.run(die, range(4), 2))
+
+
+def harmless(numbers: Sequence[int]) -> list[int]:
+    return [-number for number in numbers]
+
+
+def die_of(number: int) -> int:
+    if number in {4, -7}:
+        os._exit(9)
+    return abs(number)
+
+
+def test_tasks_under_way_when_a_worker_dies_are_done_again_in_another_way_and_in_order() -> None:
+    tasks = [number for number in range(16) if number != 7]
+    assert list(executor.run(die_of, iter(tasks), 2, again=harmless)) == tasks
+    with pytest.raises(NurieError, match="fewer --workers"):
+        list(executor.run(die_of, [4, 7], 1, again=harmless))
+
+
+SCRIPT = """
+import os, signal, sys, time
+from pathlib import Path
+from curate.workers import executor
+
+def meet_or_work(seconds):
+    here = Path(sys.argv[1])
+    (here / str(os.getpid())).touch()
+    while len(list(here.iterdir())) < 2:
+        time.sleep(0.01)
+    time.sleep(seconds)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell begins deaf to it
+    for number, _ in enumerate(executor.run(meet_or_work, [0, 0, 2], 2)):
+        print(number, flush=True)
+"""
+
+
+def test_ctrl_c_ends_busy_and_idle_workers_without_their_tracebacks(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    (tmp_path / "met").mkdir()
+    command = [sys.executable, str(script), str(tmp_path / "met")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "0\n"
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+        _, told = run.communicate(timeout=60)
+    assert run.returncode == -signal.SIGINT
+    assert (
+        told.count("Traceback") == told.count("KeyboardInterrupt") == 1
+    )  # the parent's own, which click turns into a line

@@ -1,0 +1,143 @@
+"""What is handed on colours as the run does, tells what it is of, and is there whole or not at all."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from curate.contract import read_index
+from train.cli import main
+from train.config import override
+from train.data.batches import fixed_batch
+from train.data.pairs import Pairs
+from train.errors import RunError
+from train.exports import export as stage
+from train.exports.export import FORMATS, Format, export
+from train.model import networks
+from train.model.trained import load
+from train.presets import preset
+
+CLOSE = 1e-4  # largest difference of colours in [-1, 1] on real pairs; a step of 8 bits is 78 times that
+FIGURES = {"split": "validation", "pairs": 12, "kid": None, "tags": {"obedience": {"accuracy": 0.625}}, "seconds": 3.0}
+
+
+def colored(trained: Any, batch: Any) -> Any:
+    return np.asarray(trained.model([batch.lines, batch.tags], training=False))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_export_colours_real_pairs_as_the_run_does(form: str, trained: Path, pairs32: Path, tmp_path: Path) -> None:
+    told = export(trained, tmp_path / "out", form)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {FORMATS[form].name, "vocabulary.txt", "README.md"}
+    assert told["difference"] <= CLOSE
+    exported = FORMATS[form].open(Path(told["model"]))
+    for numbers in ([0], [1, 2, 3]):  # any number of pictures at once
+        batch = fixed_batch(Pairs(pairs32, "validation"), numbers)
+        made = exported(np.asarray(batch.lines), np.asarray(batch.tags))
+        wanted = colored(load(trained), batch)
+        assert made.dtype == np.float32
+        assert np.ptp(wanted) > 1
+        np.testing.assert_allclose(made, wanted, atol=CLOSE, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "wgan"])
+def test_generators_of_other_parts_can_be_written_in_every_format(name: str, tmp_path: Path) -> None:
+    """Transposed convolutions, pooling, batch norm, and networks that see no tags."""
+    model = networks.generator(override(preset(name), ["width=8", "levels=3"]), 32, 5)
+    draw = np.random.default_rng(1)
+    lines, tags = draw.uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32), np.eye(2, 5, dtype=np.float32)
+    wanted = np.asarray(model([lines, tags], training=False))
+    for form in FORMATS.values():
+        form.write(model, tmp_path / form.name)
+        np.testing.assert_allclose(form.open(tmp_path / form.name)(lines, tags), wanted, atol=CLOSE, rtol=0)
+
+
+def test_the_vocabulary_beside_it_is_the_run_s(trained: Path, tmp_path: Path) -> None:
+    export(trained, tmp_path / "out")
+    assert (tmp_path / "out" / "vocabulary.txt").read_bytes() == (trained / "vocabulary.txt").read_bytes()
+
+
+def test_the_card_tells_data_licence_settings_figures_and_feeding(trained: Path, pairs32: Path, tmp_path: Path) -> None:
+    (tmp_path / "evaluation.json").write_text(json.dumps(FIGURES), "utf-8")
+    export(trained, tmp_path / "out", "keras", tmp_path / "evaluation.json")
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    index = read_index(pairs32)
+    [(licence, count)] = index.licenses.items()
+    assert f"{licence} {count}" in card
+    assert f"Attribution: {', '.join(index.attribution)}" in card
+    assert f"train {index.pairs['train']}" in card
+    assert f"float32 (b, {len(load(trained).vocabulary)})" in card
+    assert "| tags.obedience.accuracy | 0.625 |" in card
+    assert "| learning_rate | 0.004 |" in card
+    assert "| kid | - |" in card
+    assert "seconds" not in card
+    assert "value / 127.5 - 1" in card
+
+
+def test_a_card_without_figures_says_how_to_measure(trained: Path, tmp_path: Path) -> None:
+    export(trained, tmp_path / "out")
+    assert "train evaluate RUN SHARDS --json > FILE" in (tmp_path / "out" / "README.md").read_text("utf-8")
+
+
+def test_an_export_that_colours_otherwise_is_not_handed_on(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(model: keras.Model, path: Path) -> None:
+        other = keras.models.clone_model(model)
+        other.set_weights([one * 1.1 for one in model.get_weights()])
+        other.save(path)
+
+    monkeypatch.setitem(stage.FORMATS, "keras", Format("model.keras", spoilt, FORMATS["keras"].open))
+    with pytest.raises(RunError, match="differs"):
+        export(trained, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_export_leaves_nothing_and_the_next_is_whole(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(stage.FORMATS, "keras", replace(FORMATS["keras"], write=interrupted))
+        with pytest.raises(KeyboardInterrupt):
+            export(trained, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / ".out.tmp").mkdir()  # as a kill would leave it
+    (tmp_path / ".out.tmp" / "model.onnx").touch()
+    export(trained, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert not (tmp_path / "out" / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("module", ["tf2onnx", "onnxruntime"])
+def test_a_missing_extra_is_one_line_that_names_it(
+    module: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    result = CliRunner().invoke(main, ["export", str(trained), str(tmp_path / "out"), "--format", "onnx"])
+    assert result.exit_code == 1
+    assert result.stderr == "Error: --format onnx needs an extra: run `pip install 'nurie[export]'`\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_other_files_is_left_alone(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine", "utf-8")
+    with pytest.raises(RunError, match="other files"):
+        export(trained, tmp_path)
+    assert (tmp_path / "thesis.txt").read_text("utf-8") == "mine"
+
+
+def test_the_command_prints_where_the_model_is(trained: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["export", str(trained), str(tmp_path / "out"), "--json"])
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert Path(told["model"]).is_file()
+    assert told["format"] == "keras"

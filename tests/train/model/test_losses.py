@@ -1,0 +1,94 @@
+import math
+
+import numpy as np
+import pytest
+
+from train.model import losses
+
+REALS, FAKES = np.array([2.0, 0.0], np.float32), np.array([-2.0, 1.0], np.float32)
+
+
+def square(*values: float) -> np.ndarray:
+    """(1, 1, n, 1): one picture of n pixels in a row."""
+    return np.array(values, np.float32).reshape(1, 1, -1, 1)
+
+
+def test_losses_of_pixels_against_numbers_worked_by_hand() -> None:
+    fakes, reals = square(0.5, -1.0), square(1.0, 0.0)
+    np.testing.assert_allclose(losses.l1(fakes, reals).numpy().ravel(), [0.5, 1.0])
+    np.testing.assert_allclose(losses.mse(fakes, reals).numpy().ravel(), [0.25, 1.0])
+    # probabilities 0.75 of 1: -log 0.75 = 0.287682; 0.25 of 0.5: -(log 0.25 + log 0.75) / 2 = 0.836988
+    made = losses.log(square(0.5, -0.5), square(1.0, 0.0)).numpy().ravel()
+    np.testing.assert_allclose(made, [0.287682, 0.836988], atol=1e-6)
+
+
+def test_a_mean_counts_what_the_mask_leaves_and_every_picture_alike() -> None:
+    errors, mask = np.zeros((2, 2, 2, 3), np.float32), np.zeros((2, 2, 2, 1), np.float32)
+    errors[0], mask[0] = 1, 1  # four pixels of error 1
+    errors[1, 0, 0], errors[1, 1] = (3, 3, 3), 100
+    mask[1, 0, 0] = 1  # one pixel of error 3, the others outside
+    assert float(losses.masked_mean(errors, mask)) == pytest.approx((1 + 3) / 2)
+    halves = [float(losses.masked_mean(errors[n : n + 1], mask[n : n + 1])) for n in (0, 1)]
+    assert np.mean(halves) == pytest.approx(2)
+
+
+def test_hinge_against_numbers_worked_by_hand() -> None:
+    # reals: max(0, 1-2) = 0 and max(0, 1-0) = 1, mean 0.5; fakes: max(0, 1-2) = 0 and max(0, 1+1) = 2, mean 1
+    assert float(losses.hinge_discriminator(REALS, FAKES)) == pytest.approx(1.5)
+    assert float(losses.negative_logit(REALS, FAKES)) == pytest.approx(0.5)  # -(-2 + 1) / 2
+
+
+def test_wasserstein_against_numbers_worked_by_hand() -> None:
+    assert float(losses.wasserstein_critic(REALS, FAKES)) == pytest.approx(-0.5 - 1.0)  # mean of fakes, of reals
+
+
+def test_relativistic_against_numbers_worked_by_hand() -> None:
+    # real - fake: 4 and -1; log(1 + e^-4) = 0.018150, log(1 + e) = 1.313262
+    assert float(losses.relativistic_discriminator(REALS, FAKES)) == pytest.approx(0.665706, abs=1e-5)
+    # fake - real: -4 and 1; log(1 + e^4) = 4.018150, log(1 + e^-1) = 0.313262
+    assert float(losses.relativistic_generator(REALS, FAKES)) == pytest.approx(2.165706, abs=1e-5)
+
+
+def test_minimax_and_kl_against_the_formulas_as_the_papers_write_them() -> None:
+    d = 1 / (1 + np.exp(-FAKES))
+    assert float(losses.minimax_generator(REALS, FAKES)) == pytest.approx(np.log(1 - d).mean(), abs=1e-6)
+    assert float(losses.negative_logit(REALS, FAKES)) == pytest.approx(-np.log(d / (1 - d)).mean(), abs=1e-6)
+
+
+def test_cross_entropy_against_numbers_worked_by_hand() -> None:
+    # log(1 + e^-2) = 0.126928, log(1 + e^0) = 0.693147, mean 0.410038
+    # fakes: 0.126928 and log(1 + e) = 1.313262, mean 0.720095
+    assert float(losses.cross_entropy_discriminator(REALS, FAKES)) == pytest.approx(0.410038 + 0.720095, abs=1e-5)
+    # -log D(fake): log(1 + e^2) = 2.126928 and log(1 + e^-1) = 0.313262, mean 1.220095
+    assert float(losses.nonsaturating_generator(REALS, FAKES)) == pytest.approx(1.220095, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name, game in losses.ADVERSARIES.items() if game.tie is not None])
+def test_a_discriminator_that_cannot_tell_has_the_loss_of_a_tie(name: str) -> None:
+    nothing, game = np.zeros(5, np.float32), losses.ADVERSARIES[name]
+    assert float(game.discriminator(nothing, nothing)) == pytest.approx(game.tie)
+    if name in {"minimax", "nonsaturating", "kl"}:
+        assert game.tie == pytest.approx(2 * math.log(2))
+
+
+@pytest.mark.parametrize("name", sorted(losses.ADVERSARIES))
+def test_each_side_gains_where_the_other_loses(name: str) -> None:
+    game = losses.ADVERSARIES[name]
+    assert float(game.discriminator(REALS, FAKES)) < float(game.discriminator(FAKES, REALS))
+    assert float(game.generator(FAKES, REALS)) < float(game.generator(REALS, FAKES))
+
+
+def test_tags_that_nobody_told_cost_nothing() -> None:
+    logits, tags = np.array([[0.0, 2.0, 9.0]], np.float32), np.array([[1.0, 0.0, 0.0]], np.float32)
+    # log(1 + e^0) - 0 = 0.693147; log(1 + e^2) = 2.126928; the third is not told
+    told = np.array([[1.0, 1.0, 0.0]], np.float32)
+    assert float(losses.tag_error(logits, tags, told)) == pytest.approx((0.693147 + 2.126928) / 2, abs=1e-6)
+    assert float(losses.tag_error(logits, tags, np.zeros_like(told))) == 0
+
+
+def test_the_unit_penalty_takes_the_norm_over_the_whole_picture() -> None:
+    slopes = np.zeros((2, 2, 2, 3), np.float32)
+    slopes[0, 0, 0, 0], slopes[0, 1, 1, 2] = 3, 4  # norm 5, over pixels and channels
+    slopes[1, 0, 1, 1] = 1  # norm 1
+    assert float(losses.unit_penalty(slopes)) == pytest.approx((16 + 0) / 2)
+    assert float(losses.real_penalty(slopes)) == pytest.approx((25 + 1) / 2 / 2)

@@ -1,0 +1,147 @@
+"""A page on a training tells what its files tell, whatever they hold."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.browser import HOSTILE, PHONE, Visit, barriers, overflow
+from train.cli import main
+from train.coloring import grids
+from train.errors import RunError
+from train.pages.curves import POINTS, Curve, Plot
+from train.pages.show import show
+
+finite = st.floats(-1e6, 1e6)
+
+
+@given(st.lists(finite, min_size=1, max_size=30).map(lambda few: few * 40))
+def test_a_curve_is_short_and_keeps_mean_extremes_and_ends(values: list[float]) -> None:
+    curve = Curve()
+    for seen, value in enumerate(values):
+        curve.add(seen, value)
+    points = curve.points()
+    assert len(points) <= 2 * POINTS
+    weights = [curve.stretch] * (len(points) - bool(curve.open)) + [len(curve.open)] * bool(curve.open)
+    assert np.average([value for _, value in points], weights=weights) == pytest.approx(np.mean(values), abs=1e-6)
+    assert (curve.first, curve.least, curve.most, curve.last) == (values[0], min(values), max(values), values[-1])
+    assert [seen for seen, _ in points] == sorted(seen for seen, _ in points)
+
+
+@given(st.lists(finite, min_size=1, max_size=20))
+def test_points_and_ticks_lie_within_the_plot(values: list[float]) -> None:
+    curve = Curve()
+    for seen, value in enumerate(values):
+        curve.add(seen, value)
+    plot = Plot(curve, len(values))
+    heights = [plot.y(value) for value in values] + [height for height, _ in plot.ticks()]
+    assert all(-0.1 <= height <= 140.1 for height in heights)
+
+
+@pytest.mark.parametrize(("rows", "columns", "size"), [(1, 1, 1), (6, 5, 16), (3, 2, 33)])
+def test_a_grid_is_cut_into_the_columns_it_was_made_of(rows: int, columns: int, size: int) -> None:
+    made = np.random.default_rng(0).uniform(-1, 1, (columns, rows, size, size, 3)).astype(np.float32)
+    cut = grids.cut(grids.grid(list(made), [""] * columns), columns)
+    assert np.array_equal(np.stack(cut), grids.to_uint8(made).reshape(columns, rows * size, size, 3))
+    with pytest.raises(ValueError, match="no grid of"):
+        grids.cut(np.zeros((50, 51, 3), np.uint8), 5)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder as a training writes it: 30 rows, an alarm in the middle and one at the end, three samples."""
+    run = tmp_path / "run"
+    (run / "samples").mkdir(parents=True)
+    described: dict[str, Any] = {
+        "config": {"preset": "dcgan", "width": 8},
+        "size": 16,
+        "colors": {},
+        "pairs": {"train": 9},
+    }
+    (run / "config.json").write_text(json.dumps({**described, "licenses": {"": 9}}))
+    with (run / "stats.jsonl").open("w") as file:
+        for step in range(2, 62, 2):
+            row = {"step": step, "images_seen": 8 * step, "elapsed": step / 7, "l1": 1 / step, "rate": 1.0}
+            alarms = ["sepia"] * (20 <= step <= 30) + ["collapse"] * (step >= 50)
+            file.write(json.dumps({**row, "alarms": alarms}) + "\n")
+        file.write('{"step": 62, "images_se')  # as a kill leaves it
+    for step in (2, 30, 60):
+        columns = [np.full((2, 16, 16, 3), step / 30 - 1, np.float32)] * len(grids.SAMPLE)
+        grids.save_png(run / "samples" / f"{step:09d}.png", grids.grid(columns, grids.SAMPLE))
+    return run
+
+
+def test_last_figures_and_raised_alarms_are_those_of_the_last_whole_row(run: Path) -> None:
+    told = show(run)
+    assert told == {
+        "page": str(run / "show.html"),
+        "step": 60,
+        "images_seen": 480,
+        "alarms": ["collapse"],
+        "figures": {"l1": 1 / 60, "rate": 1.0},
+    }
+
+
+def test_alarms_are_spans_of_pairs_seen(run: Path) -> None:
+    show(run)
+    text = "".join((run / "show.html").read_text("utf-8").split("\n"))
+    assert '<th scope="row">sepia</th><td class="number">160</td><td class="number">240</td>' in text
+    assert '<th scope="row">collapse</th><td class="number">400</td><td class="number">still</td>' in text
+
+
+def test_equal_runs_make_equal_pages_and_a_real_run_has_one(run: Path, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "other" / "run")
+    show(run)
+    show(tmp_path / "other" / "run")
+    assert (run / "show.html").read_bytes() == (tmp_path / "other" / "run" / "show.html").read_bytes()
+    last = json.loads((trained / "stats.jsonl").read_text().splitlines()[-1])
+    told = show(trained, tmp_path / "page.html")
+    assert told["figures"]["l1"] == last["l1"]
+    assert "data:image/webp" in (tmp_path / "page.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("config.json", None, "is no run folder: give one that `train fit"),
+        ("stats.jsonl", None, "is no run folder: give one that `train fit"),
+        ("stats.jsonl", "", "has no figures yet"),
+        ("samples/000000060.png", "no picture", "000000060.png cannot be read: delete it"),
+    ],
+)
+def test_a_folder_without_a_page_is_told_in_a_line(run: Path, name: str, content: str | None, told: str) -> None:
+    (run / name).unlink() if content is None else (run / name).write_text(content)
+    with pytest.raises(RunError, match=told):
+        show(run)
+    result = CliRunner().invoke(main, ["show", str(run)])
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+
+
+@pytest.mark.browser
+def test_hostile_names_in_a_run_stay_text_and_everybody_can_read_the_page(run: Path, visit: Visit) -> None:
+    described = json.loads((run / "config.json").read_text())
+    described["licenses"] = dict.fromkeys(HOSTILE, 1)
+    described["config"] |= dict.fromkeys(HOSTILE, HOSTILE[0])
+    described["config"]["preset"] = HOSTILE[2]
+    (run / "config.json").write_text(json.dumps(described))
+    whole = (run / "stats.jsonl").read_text().rpartition("\n")[0]
+    with (run / "stats.jsonl").open("w") as file:
+        row = {"step": 64, "images_seen": 512, "elapsed": 9.0, "alarms": list(HOSTILE), **dict.fromkeys(HOSTILE, 0.5)}
+        file.write(f"{whole}\n{json.dumps(row)}\n")
+    show(run)
+    for dark in (False, True):
+        page = visit(run / "show.html", dark=dark, size=PHONE)
+        assert page.locator("circle").count() == page.locator("svg").count(), "a figure told only once is seen, too"
+        page.locator("summary").click()
+        assert page.locator("header strong").inner_text() == HOSTILE[2]
+        assert overflow(page) == 0
+        assert not barriers(page)
+        page.locator(".strip img").evaluate_all(
+            "them => Promise.all(them.map(one => { one.loading = 'eager'; return one.decode(); }))"
+        )

@@ -1,0 +1,171 @@
+"""A run folder -> a folder for other programs: the model in their format, its vocabulary, and a card of both."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from curate.system.errors import naming
+from curate.system.files import atomic_write, read_json, sync_folder
+from train.config import described
+from train.errors import RunError, system_told
+from train.exports import card
+from train.model.layers import OWN
+from train.model.trained import MODEL, TAGS, Trained, load
+
+Pixels = npt.NDArray[np.float32]
+Model = Callable[[Pixels, Pixels], Pixels]
+LARGEST = 1e-3
+"""Difference of colours in [-1, 1] from the run's model that an export may show: an eighth of a step of 8 bits."""
+OPSET = 18  # of ONNX, 2022: what runtimes of the last years read
+TRIED = 3  # pictures that an export is tried on
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to hand a model on."""
+
+    name: str
+    """Of its file or folder in OUT."""
+    write: Callable[[keras.Model, Path], None]
+    open: Callable[[Path], Model]
+    """What is written, as a function of lines and tags, run by the program it is meant for."""
+
+
+def export(run: Path, out: Path, form: str = "keras", evaluation: Path | None = None) -> dict[str, Any]:
+    """Write the model of `run`, in a format of FORMATS, its vocabulary and its card to the new folder `out`.
+
+    Lines (b, size, size, 1) and multi-hot tags (b, vocabulary) -> colours (b, size, size, 3), all float32, pixels in
+    [-1, 1]. What was written is opened and tried first: it may differ from the run's model by LARGEST. `evaluation` is
+    the JSON of `train evaluate`, for the card. Raises RunError if the run is not finished, `out` holds files, an extra
+    is missing, or the trial fails.
+    """
+    trained = load(run)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} holds other files: give a new or empty folder for the export")
+    figures = read_json(evaluation) if evaluation else None
+    with naming(out), system_told(), _folder(out) as folder:
+        form_ = FORMATS[form]
+        form_.write(trained.model, folder / form_.name)
+        difference = _difference(trained, form_.open(folder / form_.name))
+        if not difference <= LARGEST:
+            raise RunError(f"the {form} export differs from {run / MODEL} by {difference:.2g}: choose another --format")
+        shutil.copyfile(run / TAGS, folder / TAGS)
+        facts = card.Facts(form, form_.name, described(run), trained.vocabulary, difference, figures)
+        (folder / card.NAME).write_text(card.text(facts), "utf-8")
+    return {"out": str(out), "format": form, "model": str(out / form_.name), "difference": difference}
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[Path]:
+    """A folder that becomes `out` only when the block ends well; an error leaves nothing behind."""
+    temporary = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        sync_folder(temporary)
+        temporary.replace(out)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(out.parent)
+
+
+def _difference(trained: Trained, exported: Model) -> float:
+    """Largest difference between the two models' colours, on squares of noise with half of the tags."""
+    draw = np.random.default_rng(0)
+    lines = draw.uniform(-1, 1, (TRIED, trained.size, trained.size, 1)).astype(np.float32)
+    tags = draw.integers(0, 2, (TRIED, len(trained.vocabulary))).astype(np.float32)
+    wanted = np.asarray(trained.model([lines, tags], training=False))
+    return float(np.abs(exported(lines, tags) - wanted).max())
+
+
+def _signature(model: keras.Model) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec(one.shape, tf.float32, name=one.name) for one in model.inputs]
+
+
+def _named(model: keras.Model) -> Callable[[Any, Any], dict[str, Any]]:
+    """The model as a function whose inputs and output have names in every format."""
+
+    def colors(lines: Any, tags: Any) -> dict[str, Any]:
+        return {"colors": model([lines, tags], training=False)}
+
+    return colors
+
+
+def _write_keras(model: keras.Model, path: Path) -> None:
+    model.save(path)
+
+
+def _open_keras(path: Path) -> Model:
+    model = keras.saving.load_model(path, custom_objects=OWN, compile=False, safe_mode=True)
+    return lambda lines, tags: np.asarray(model([lines, tags], training=False))
+
+
+def _write_savedmodel(model: keras.Model, path: Path) -> None:
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serve", _named(model), input_signature=_signature(model))
+    archive.write_out(path, verbose=False)
+
+
+def _open_savedmodel(path: Path) -> Model:
+    loaded = tf.saved_model.load(str(path))  # kept by the function: its variables go when it goes
+    return lambda lines, tags: np.asarray(loaded.serve(tf.constant(lines), tf.constant(tags))["colors"])
+
+
+def _onnx() -> tuple[Any, Any]:
+    """What writes ONNX, and what runs it. Raises RunError before any work if either is missing."""
+    try:
+        import onnxruntime  # noqa: PLC0415  # an extra
+        import tf2onnx  # noqa: PLC0415
+    except ImportError:
+        raise RunError("--format onnx needs an extra: run `pip install 'nurie[export]'`") from None
+    return tf2onnx, onnxruntime
+
+
+def _write_onnx(model: keras.Model, path: Path) -> None:
+    writer, _ = _onnx()
+    graph, _ = writer.convert.from_function(tf.function(_named(model)), _signature(model), opset=OPSET)
+    with atomic_write(path) as file:
+        file.write(graph.SerializeToString())
+
+
+def _open_onnx(path: Path) -> Model:
+    _, runtime = _onnx()
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda lines, tags: np.asarray(session.run(["colors"], {"lines": lines, "tags": tags})[0])
+
+
+def _write_tflite(model: keras.Model, path: Path) -> None:
+    saved = path.with_suffix(".saved")
+    _write_savedmodel(model, saved)
+    with atomic_write(path) as file:
+        file.write(tf.lite.TFLiteConverter.from_saved_model(str(saved)).convert())
+    shutil.rmtree(saved)
+
+
+def _open_tflite(path: Path) -> Model:
+    with warnings.catch_warnings():  # TensorFlow 2.21 says that its interpreter will move to a package of its own
+        warnings.simplefilter("ignore", UserWarning)
+        runner = tf.lite.Interpreter(model_content=path.read_bytes()).get_signature_runner("serving_default")
+    return lambda lines, tags: np.asarray(runner(lines=lines, tags=tags)["colors"])
+
+
+FORMATS: dict[str, Format] = {
+    "keras": Format(MODEL, _write_keras, _open_keras),
+    "savedmodel": Format("savedmodel", _write_savedmodel, _open_savedmodel),
+    "onnx": Format("model.onnx", _write_onnx, _open_onnx),
+    "tflite": Format("model.tflite", _write_tflite, _open_tflite),
+}

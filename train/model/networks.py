@@ -1,0 +1,118 @@
+"""Generator and discriminator, built from a config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from train.config import Config
+from train.model.layers import computing, conv, down, enlarge, join, modulate, norm
+
+WIDEST = 8  # times the first width: deeper blocks stay that wide
+
+
+def generator(config: Config, size: int, vocabulary: int) -> keras.Model:
+    """U-Net: lines (b, size, size, 1) and multi-hot tags (b, vocabulary) -> colours (b, size, size, 3) in [-1, 1].
+
+    Tags enter every decoder block by FiLM. The full resolution is left to two thin convolutions that see the lines
+    again: blocks there cost several times all others together. Without skips it is an autoencoder.
+    It computes in the config's precision; its inputs, weights and output are float32.
+    Source: Ronneberger et al., "U-Net" (2015), arXiv:1505.04597; conditioning as in train.model.layers.FiLM.
+    """
+    with computing(config.precision):
+        return _generator(config, size, vocabulary)
+
+
+def _generator(config: Config, size: int, vocabulary: int) -> keras.Model:
+    lines = keras.Input((size, size, 1), name="lines")
+    tags = keras.Input((vocabulary,), name="tags")
+    condition = _embedding(tags, config.tag_width) if config.tags else None
+    pooled = config.sampling == "pooled"
+    widths = [config.width * min(WIDEST, 2**level) for level in range(config.levels)]
+    skips, x = [], lines
+    for channels in widths:
+        x = down(x, channels, config.norm, pooled=pooled)
+        skips.append(x)
+    x = _bottleneck(x, condition, widths[-1])
+    for channels, skip in zip(widths[-2::-1], skips[-2::-1], strict=True):
+        x = conv(channels)(join(enlarge(x, channels, transposed=pooled), skip, config.skip))
+        x = layers.Activation("silu")(modulate(norm(x, config.norm), condition))
+    thin = config.width // 2 or 1
+    x = join(enlarge(x, thin, transposed=pooled), lines, config.skip)
+    x = layers.Activation("silu")(conv(thin, bias=True)(x))
+    colors = layers.Conv2D(3, 3, padding="same", activation="tanh", name="colors", dtype="float32")(x)
+    return keras.Model([lines, tags], colors, name="generator")
+
+
+def halved(model: keras.Model) -> keras.Model:
+    """The same generator, of the same weights, for pairs of half the size."""
+    lines, tags = model.inputs
+    inputs = [keras.Input((lines.shape[1] // 2, lines.shape[2] // 2, 1)), keras.Input(tags.shape[1:])]
+    return keras.models.clone_model(model, inputs, clone_function=lambda layer: layer)
+
+
+def _embedding(tags: Any, width: int) -> Any:
+    """Sum of the tags' vectors, then a small network: (b, vocabulary) -> (b, width). No tags are a zero sum."""
+    total = layers.Dense(width, use_bias=False, kernel_initializer="glorot_normal", name="tag_vectors")(tags)
+    return layers.Dense(width, activation="silu", name="tag_mix")(layers.Activation("silu")(total))
+
+
+def _bottleneck(x: Any, condition: Any | None, channels: int) -> Any:
+    """Two convolutions where each sees most of the picture, and what the whole of it says added everywhere."""
+    y = layers.Activation("silu")(conv(channels)(x))
+    whole = layers.Dense(channels)(layers.GlobalAveragePooling2D()(y))
+    y = layers.Add()([conv(channels)(y), layers.Reshape((1, 1, channels))(whole)])
+    return layers.Activation("silu")(layers.Add()([x, modulate(y, condition)]))
+
+
+def discriminator(config: Config, size: int, vocabulary: int, colors: int) -> keras.Model:
+    """Lines (b, size, size, 1), colours (…, 3), tags (b, vocabulary) -> logits, and logits of the colour tags.
+
+    Logits are (b, size/8, size/8, 1), one a patch, or (b, 1) from a dense head. Each is of what is seen, plus how the
+    features agree with the tags (projection). The second output (b, colors) is there under `auxiliary_weight` only.
+    Source: patches, Isola et al. (2017), arXiv:1611.07004; dense head, batch norm from the second block on, Radford et
+    al. (2015), arXiv:1511.06434; projection, Miyato and Koyama (2018), arXiv:1802.05637; spectral norm, Miyato et al.
+    (2018), arXiv:1802.05957; second output, Odena et al. (2017), arXiv:1610.09585.
+    """
+    lines = keras.Input((size, size, 1), name="lines")
+    pictures = keras.Input((size, size, 3), name="colors")
+    tags = keras.Input((vocabulary,), name="tags")
+    bound = layers.SpectralNormalization if config.discriminator_norm == "spectral" else lambda layer: layer
+    x = layers.Concatenate()([lines, pictures])
+    deepest = 4 * config.discriminator_width
+    dense = config.head == "dense"
+    for block in range(4):
+        channels = min(deepest, config.discriminator_width * 2**block)
+        x = bound(conv(channels, stride=2 if block < 3 or dense else 1, bias=True))(x)
+        x = layers.LeakyReLU(0.2)(norm(x, "none" if block == 0 else _of_features(config)))
+    logits = bound(layers.Dense(1))(layers.Flatten()(x)) if dense else bound(layers.Conv2D(1, 1))(x)
+    if config.tags:
+        wanted = bound(layers.Dense(deepest, use_bias=False))(tags)
+        logits = Agreement()([logits, layers.GlobalAveragePooling2D()(x) if dense else x, wanted])
+    outputs = [logits]
+    if config.auxiliary_weight and colors:
+        outputs.append(bound(layers.Dense(colors))(layers.GlobalAveragePooling2D()(x)))
+    return keras.Model([lines, pictures, tags], outputs, name="discriminator")
+
+
+def _of_features(config: Config) -> str:
+    """Norm of the discriminator's features; spectral norm is one of weights."""
+    return "none" if config.discriminator_norm == "spectral" else config.discriminator_norm
+
+
+@keras.saving.register_keras_serializable(package="nurie")
+class Agreement(layers.Layer):
+    """Logits (b, ..., 1), features (b, ..., c), vectors (b, c) -> logits + <features, vector> / sqrt(c)."""
+
+    def call(self, inputs: Any) -> Any:
+        """Add to each logit how the features there agree with the tags' vector."""
+        logits, features, vectors = inputs
+        along = ops.reshape(vectors, (-1, *(1,) * (len(features.shape) - 2), vectors.shape[-1]))
+        inner = ops.sum(features * along, axis=-1, keepdims=True)
+        return logits + inner / ops.sqrt(ops.cast(ops.shape(features)[-1], inner.dtype))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape of the logits."""
+        return input_shape[0]
