@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from curate.system.errors import DamagedError, NurieError
-from curate.system.files import SEAL, check_seal, read_json, write_sealed
-from curate.system.hashing import digests
-from curate.system.lock import LOCK
-from curate.system.paths import is_below
+from curate.system.files import SEAL_KEY, check_seal, read_json, write_sealed
+from curate.system.hashing import sha256_files
+from curate.system.lock import LOCK_FILE
+from curate.system.paths import is_safe_relative_path
 
 SHARD_VERSION = 1
 SPLITS = ("train", "validation", "test")
-INDEX = "index.json"
-VOCABULARY = "tags.txt"
-METADATA = "metadata.parquet"
-ENDINGS = {"tfrecord": ".tfrecord", "webdataset": ".tar", "imagefolder": f"/{METADATA}"}
+INDEX_FILE = "index.json"
+VOCABULARY_FILE = "tags.txt"
+METADATA_FILE = "metadata.parquet"
+ENDING_BY_FORMAT = {"tfrecord": ".tfrecord", "webdataset": ".tar", "imagefolder": f"/{METADATA_FILE}"}
 """Of the files that hold the pairs of a split, or list them, by format."""
-LARGEST_SIDE = 4096  # px of a pair: four times what `extract --size` takes
+MAX_PAIR_SIDE_PX = 4096  # px of a pair: four times what `extract --size` takes
 
 
 def shard_name(split: str, number: int, total: int, suffix: str = "tfrecord") -> str:
@@ -71,15 +71,15 @@ class ShardIndex:
         """One of ENDINGS."""
         return str(self.options.get("shard", {}).get("format", "tfrecord"))
 
-    def shards(self, split: str) -> list[str]:
+    def shard_names(self, split: str) -> list[str]:
         """Names of the files that hold a split's pairs, in order; of an imagefolder, of the one that lists them."""
-        ending = ENDINGS[self.format]
+        ending = ENDING_BY_FORMAT[self.format]
         return sorted(name for name, file in self.files.items() if file.split == split and name.endswith(ending))
 
 
 def write_index(folder: str | os.PathLike[str], index: ShardIndex) -> None:
     """Write `index.json`; the folder counts as complete from then on."""
-    write_sealed(Path(folder) / INDEX, asdict(index))
+    write_sealed(Path(folder) / INDEX_FILE, asdict(index))
 
 
 def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
@@ -87,23 +87,25 @@ def read_index(folder: str | os.PathLike[str]) -> ShardIndex:
 
     Raises NurieError if the folder holds none or one of another version or format, DamagedError if it is malformed.
     """
-    path = Path(folder) / INDEX
+    path = Path(folder) / INDEX_FILE
     if not path.is_file():
-        raise NurieError(f"{folder} is not a finished shard folder (no {INDEX}): run `curate shard DATASET {folder}`")
+        raise NurieError(
+            f"{folder} is not a finished shard folder (no {INDEX_FILE}): run `curate shard DATASET {folder}`"
+        )
     raw = read_json(path)
     version = raw.get("version") if isinstance(raw, dict) else None
     if version != SHARD_VERSION:
         remedy = "make the shards again with `curate shard`"
         raise NurieError(f"{path} has version {version!r}, this nurie reads {SHARD_VERSION}: {remedy}")
     check_seal(path, raw)
-    raw.pop(SEAL, None)
+    raw.pop(SEAL_KEY, None)
     try:
         raw["files"] = {name: ShardFile(**file) for name, file in raw["files"].items()}
         raw["colors"] = {tag: tuple(pair) for tag, pair in raw["colors"].items()}
         raw["lines"], raw["attribution"] = tuple(raw["lines"]), tuple(raw["attribution"])
         index = ShardIndex(**raw)
         _check_index(index)
-        known = index.format in ENDINGS
+        known = index.format in ENDING_BY_FORMAT
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DamagedError(f"{path} is damaged ({error}): make the shards again with `curate shard`") from None
     if not known:
@@ -127,13 +129,13 @@ def _check_index(index: ShardIndex) -> None:
         raise ValueError("a count is no number")
     if not all(isinstance(one, str) for one in texts) or any(len(pair) != 2 for pair in index.colors.values()):
         raise ValueError("what should be text is not")
-    if not 0 < index.size <= LARGEST_SIDE or not index.lines or not {*index.pairs, *index.tags} <= {*SPLITS}:
+    if not 0 < index.size <= MAX_PAIR_SIDE_PX or not index.lines or not {*index.pairs, *index.tags} <= {*SPLITS}:
         raise ValueError("its size, line styles or splits cannot be")
-    if outside := [name for name in index.files if not is_below(name)]:
+    if outside := [name for name in index.files if not is_safe_relative_path(name)]:
         raise ValueError(f"{outside[0]!r} is no file of its folder")
 
 
-def read_vocabulary(folder: str | os.PathLike[str], name: str = VOCABULARY) -> list[str]:
+def read_vocabulary(folder: str | os.PathLike[str], name: str = VOCABULARY_FILE) -> list[str]:
     """Tags in the order of their indices, most frequent first. Raises DamagedError if they cannot be read."""
     path = Path(folder) / name
     try:
@@ -142,8 +144,8 @@ def read_vocabulary(folder: str | os.PathLike[str], name: str = VOCABULARY) -> l
         raise DamagedError(f"{path} cannot be read ({error}): restore it, or make its folder again") from None
 
 
-def check_files(
-    folder: str | os.PathLike[str], index: ShardIndex, tell: Callable[[int], None] | None = None
+def find_file_faults(
+    folder: str | os.PathLike[str], index: ShardIndex, on_bytes: Callable[[int], None] | None = None
 ) -> list[str]:
     """Compare every file of a shard folder with its index; one line a fault, none if all is well.
 
@@ -158,12 +160,12 @@ def check_files(
             faults[path] = f"{path} has {path.stat().st_size} bytes, the index says {expected.bytes}"
         else:
             whole[path] = expected
-    for path, found in digests(whole, tell):
+    for path, found in sha256_files(whole, on_bytes):
         if isinstance(found, OSError):
             faults[path] = f"{path} cannot be read ({found.strerror or found})"
         elif found != whole[path].sha256:
             faults[path] = f"{path} has other bytes than the index says (SHA-256 differs)"
-    known = {Path(folder) / name for name in (INDEX, LOCK, *index.files)}
+    known = {Path(folder) / name for name in (INDEX_FILE, LOCK_FILE, *index.files)}
     known |= {parent for path in known for parent in path.parents}
     listed = [faults[path] for name in index.files if (path := Path(folder) / name) in faults]
     return listed + [f"{path} is not in the index" for path in sorted(Path(folder).rglob("*")) if path not in known]

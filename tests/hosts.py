@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from curate.workers.dask_cluster import Cluster, connect
+from curate.workers.dask_cluster import DaskCluster, connect_cluster
 from tests import ROOT
 
 
@@ -68,9 +68,9 @@ def hosts(folder: Path, workers: int, **options: Any) -> Iterator[Hosts]:
 
 
 @contextmanager
-def connected(one: Hosts, workers: int, **options: Any) -> Iterator[Cluster]:
+def connected(one: Hosts, workers: int, **options: Any) -> Iterator[DaskCluster]:
     """To a cluster of at least so many workers."""
-    with connect(one.address, **options) as found:
+    with connect_cluster(one.address, **options) as found:
         found.client.wait_for_workers(workers, timeout=60)
         yield found
 

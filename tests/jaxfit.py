@@ -23,9 +23,9 @@ from typing import Any
 import click
 import numpy as np
 
-from train.config import Config, check, override
-from train.data.order import batch_numbers
-from train.presets import preset as named
+from train.config import Config, check_config, override
+from train.data.order import pair_numbers_at_step
+from train.presets import preset_config as named
 
 AHEAD = 100  # steps between looks at the clock: a GPU works behind Python's back
 KINDS = ("half", "plain", "both")
@@ -43,7 +43,7 @@ def pack(shards: Path, packed: Path) -> None:
     """The training pairs of SHARDS in one file of arrays."""
     from train.data.batches import content_mask
     from train.data.pairs import Pairs
-    from train.data.unpack import unpack
+    from train.data.unpack import unpack_pair
 
     pairs = Pairs(shards, "train")
     index, count = pairs.index, len(pairs)
@@ -51,14 +51,14 @@ def pack(shards: Path, packed: Path) -> None:
     colors = np.empty((count, index.size, index.size, 3), np.uint8)
     masks, tags = np.empty_like(lines[0]), np.zeros((count, len(pairs.vocabulary)), np.uint8)
     for number in range(count):
-        record = pairs.read(number)
-        pair = unpack(record, 0, index)
+        record = pairs.read_record(number)
+        pair = unpack_pair(record, 0, index)
         for style in range(len(index.lines)):
-            lines[style, number] = unpack(record, style, index).line
-        masks[number] = content_mask(pair.box, index.size)
+            lines[style, number] = unpack_pair(record, style, index).line
+        masks[number] = content_mask(pair.content_box, index.size)
         colors[number] = np.where(masks[number] == 1, pair.color, 255)
-        tags[number, pair.tags] = 1
-    np.savez(packed, lines=lines, colors=colors, masks=masks, tags=tags, sided=pairs.sided)
+        tags[number, pair.tag_indices] = 1
+    np.savez(packed, lines=lines, colors=colors, masks=masks, tags=tags, sided=pairs.side_tag_mask)
 
 
 @main.command()
@@ -89,17 +89,17 @@ def train(
 @click.argument("run", type=click.Path(path_type=Path))
 def run(shards: Path, weights: Path, run: Path) -> None:
     """A run folder RUN of the model in WEIGHTS, rounded to 16 bits for the road."""
-    from train.model.trained import save
-    from train.training.fit import build
-    from train.training.folder import prepare
+    from train.model.trained import save_model
+    from train.training.fit import build_gan
+    from train.training.run_folder import prepare_run_folder
 
     found = np.load(weights, allow_pickle=False)
-    config = check(Config(**json.loads(str(found["told"]))["config"]))
-    gan = build(config, shards)
-    for place, weight in enumerate(gan.average.trainable_variables):
+    config = check_config(Config(**json.loads(str(found["told"]))["config"]))
+    gan = build_gan(config, shards)
+    for place, weight in enumerate(gan.averaged_generator.trainable_variables):
         weight.assign(found[f"{place:03d}"].astype(np.float32))
-    prepare(shards, run, config, fresh=True)
-    save(run, gan.average)
+    prepare_run_folder(shards, run, config, fresh=True)
+    save_model(run, gan.averaged_generator)
 
 
 def trained(config: Config, data: dict[str, Any], seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -122,7 +122,7 @@ def trained(config: Config, data: dict[str, Any], seconds: float) -> tuple[dict[
     while done < 1:
         kind = KINDS[(done >= config.half_until) + (done >= config.adversary_from)]
         for _ in range(AHEAD):
-            numbers = batch_numbers(config.seed, steps, config.batch_size, count)
+            numbers = pair_numbers_at_step(config.seed, steps, config.batch_size, count)
             share = min(1.0, (steps + 1) / config.warm_up_steps) * (1 + math.cos(math.pi * done)) / 2
             state, figures = step(ours.paced(state, share, steps), drawn(data, numbers, steps, config), kind)
             steps += 1

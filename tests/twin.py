@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.config import Config
-from train.model.layers import GROUPS, FiLM, GroupNorm
-from train.model.networks import WIDEST
+from train.model.layers import MAX_NORM_GROUPS, FiLM, GroupNorm
+from train.model.networks import MAX_WIDTH_FACTOR
 
 if TYPE_CHECKING:  # tests.bench.gpu runs where there is no TensorFlow
-    from train.model.gan import Gan, Pace
+    from train.model.gan import Gan, StepSettings
 
 Figures = dict[str, Tensor]
 Compile = Callable[..., Any]
@@ -51,7 +51,9 @@ class Normed(nn.Module):
     def __init__(self, given: int, channels: int, *, stride: int = 1, condition: int = 0) -> None:
         super().__init__()
         self.conv = nn.Conv2d(given, channels, 3, stride, 1, bias=False)
-        self.norm = nn.GroupNorm(next(n for n in range(GROUPS, 0, -1) if channels % n == 0), channels, eps=1e-3)
+        self.norm = nn.GroupNorm(
+            next(n for n in range(MAX_NORM_GROUPS, 0, -1) if channels % n == 0), channels, eps=1e-3
+        )
         self.film = nn.Linear(condition, 2 * channels) if condition else None
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -80,7 +82,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
-        widths = [config.width * min(WIDEST, 2**level) for level in range(config.levels)]
+        widths = [config.width * min(MAX_WIDTH_FACTOR, 2**level) for level in range(config.levels)]
         deepest, thin, n = widths[-1], config.width // 2 or 1, config.tag_width
         self.tag_vectors, self.tag_mix = nn.Linear(vocabulary, n, bias=False), nn.Linear(n, n)
         pairs = zip([1, *widths], widths, strict=False)
@@ -205,7 +207,7 @@ class Twin:
         wrap = compiled or (lambda function: function)
         self.pixels, self.judged, self.fooled = wrap(self._pixels), wrap(self._judged), wrap(self._fooled)
 
-    def step(self, batch: TwinBatch, pace: Pace, rate: float, kind: str) -> Figures:
+    def step(self, batch: TwinBatch, pace: StepSettings, rate: float, kind: str) -> Figures:
         """One training step, `half`, `plain` or `both`."""
         self.g_optimizer.param_groups[0]["lr"] = rate * self.config.learning_rate
         self.d_optimizer.param_groups[0]["lr"] = rate * self.config.discriminator_rate
@@ -218,22 +220,22 @@ class Twin:
         made = self.generator(*batch_of(batch, self.memory, self.device)[::3])
         return made.cpu().numpy().transpose(0, 2, 3, 1)[:, ::-1, ::-1]
 
-    def half_step(self, batch: TwinBatch, pace: Pace) -> Figures:
+    def half_step(self, batch: TwinBatch, pace: StepSettings) -> Figures:
         lines, colors, mask = (functional.avg_pool2d(one, 2) for one in batch[:3])
         return self.plain_step(TwinBatch(lines, colors, mask, batch.tags), pace)
 
-    def plain_step(self, batch: TwinBatch, pace: Pace) -> Figures:
+    def plain_step(self, batch: TwinBatch, pace: StepSettings) -> Figures:
         _, error = self.pixels(*batch, whiten=False)
-        self._move_generator(float(pace.loss_weight) * error, float(pace.decay))
+        self._move_generator(float(pace.loss_weight) * error, float(pace.average_decay))
         return {"l1": error}
 
-    def adversarial_step(self, batch: TwinBatch, pace: Pace) -> Figures:
+    def adversarial_step(self, batch: TwinBatch, pace: StepSettings) -> Figures:
         fakes, error = self.pixels(*batch, whiten=True)
         loss, figures, kernels, vectors = self.judged(batch, fakes.detach())
         self._move_discriminator(loss, kernels, vectors)
         adversarial = self.fooled(batch, fakes)
         loss = float(pace.loss_weight) * error + self.config.adversarial_weight * adversarial
-        self._move_generator(loss, float(pace.decay))
+        self._move_generator(loss, float(pace.average_decay))
         return {"l1": error, "generator": adversarial, **figures}
 
     def _pixels(

@@ -13,7 +13,7 @@ from typing import Any, cast
 from curate.system.files import check_seal, read_json
 from train.errors import ConfigError
 
-CONFIG = "config.json"  # in the run folder
+CONFIG_FILE = "config.json"  # in the run folder
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Config:
     """What the best snapshot has least of, on fixed validation pairs: `ciede2000` or `l1`."""
 
     @property
-    def apart(self) -> int:
+    def effective_parts(self) -> int:
         """In how many parts a batch passes on one device."""
         whole = self.jit or "batch" in {self.norm, self.discriminator_norm}
         return 1 if whole else min(self.parts, self.batch_size)
@@ -130,9 +130,9 @@ class Config:
         return tuple(name for one in self.lines.split(",") if (name := one.strip()))
 
 
-LATER: dict[str, Any] = {"parts": 1}
+DEFAULTS_FOR_OLDER_RUNS: dict[str, Any] = {"parts": 1}
 """What runs had that were begun before there was the key."""
-CHOICES: dict[str, tuple[str, ...]] = {
+ALLOWED_VALUES: dict[str, tuple[str, ...]] = {
     "target": ("colors", "lines"),
     "sampling": ("strided", "pooled"),
     "skip": ("concat", "add", "none"),
@@ -154,18 +154,18 @@ def override(config: Config, settings: Iterable[str]) -> Config:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or key not in types:
-            raise ConfigError(f"--set {setting!r}: no such key{nearest(key, types)}; keys: {', '.join(types)}")
-        config = replace(config, **{key: _value(key, text, types[key])})
-    return check(config)
+            raise ConfigError(f"--set {setting!r}: no such key{did_you_mean(key, types)}; keys: {', '.join(types)}")
+        config = replace(config, **{key: _parse_value(key, text, types[key])})
+    return check_config(config)
 
 
-def check(config: Config) -> Config:
+def check_config(config: Config) -> Config:
     """The config itself. Raises ConfigError if its values do not fit together."""
     inputs = ("move", "tag_dropout", "single_tag_dropout", "jitter", "line_variation", "balance")
     shares = (*inputs, "half_until", "adversary_from", "average_decay", "beta_1", "beta_2")
     if bad := [name for name in shares if not 0 <= getattr(config, name) <= 1]:
         raise ConfigError(f"{bad[0]} is a share: give 0 to 1, not {getattr(config, bad[0])}")
-    for key, names in CHOICES.items():
+    for key, names in ALLOWED_VALUES.items():
         if getattr(config, key) not in names:
             raise ConfigError(f"{key} is one of {', '.join(names)}, not {getattr(config, key)!r}")
     counts = (
@@ -194,20 +194,20 @@ def check(config: Config) -> Config:
     return config
 
 
-def described(run: Path) -> dict[str, Any]:
+def read_run_config(run: Path) -> dict[str, Any]:
     """RUN/config.json. Raises DamagedError or ConfigError if it is not as it was written."""
-    told = read_json(run / CONFIG)
-    check_seal(run / CONFIG, told)
+    told = read_json(run / CONFIG_FILE)
+    check_seal(run / CONFIG_FILE, told)
     kinds: dict[str, type | tuple[type, ...]]
     kinds = {"config": dict, "size": int, "colors": dict, "vocabulary": (str, NoneType)}
     if not isinstance(told, dict) or not all(isinstance(told.get(name), kind) for name, kind in kinds.items()):
-        raise ConfigError(f"{run / CONFIG} is not of a run: give another folder, or train again")
+        raise ConfigError(f"{run / CONFIG_FILE} is not of a run: give another folder, or train again")
     return told
 
 
-def from_json(values: Mapping[str, Any]) -> Config:
+def config_from_json(values: Mapping[str, Any]) -> Config:
     """Config out of a run folder's config.json. Raises ConfigError if its keys are not those of this version."""
-    values = LATER | dict(values)
+    values = DEFAULTS_FOR_OLDER_RUNS | dict(values)
     if set(values) != set(asdict(Config())):
         odd = sorted(set(values) ^ set(asdict(Config())))
         raise ConfigError(
@@ -216,7 +216,7 @@ def from_json(values: Mapping[str, Any]) -> Config:
     usual = asdict(Config())
     if odd := [name for name, value in values.items() if not _is_of(value, type(usual[name]))]:
         raise ConfigError(f"{odd[0]} in the run's config.json is {values[odd[0]]!r}, which is none: train again")
-    return check(Config(**values))
+    return check_config(Config(**values))
 
 
 def _is_of(value: object, kind: type) -> bool:
@@ -226,7 +226,7 @@ def _is_of(value: object, kind: type) -> bool:
     return type(value) is kind
 
 
-def _value(key: str, text: str, kind: type) -> Any:
+def _parse_value(key: str, text: str, kind: type) -> Any:
     if kind is bool:
         if text.lower() not in {"true", "false"}:
             raise ConfigError(f"--set {key}={text}: write true or false")
@@ -240,7 +240,7 @@ def _value(key: str, text: str, kind: type) -> Any:
     return value
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not known: the one most like it, if any is."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {close[0]!r}?" if close else ""

@@ -6,20 +6,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from curate.system.errors import REMEDIES, NurieError
+from curate.system.errors import OS_ERROR_REMEDIES, NurieError
 
 __all__ = [
-    "AGAIN",
+    "RESHARD_REMEDY",
     "ConfigError",
+    "DrawingError",
     "NotFiniteError",
     "NurieError",
-    "PictureError",
     "RunError",
     "TagError",
-    "system_told",
+    "translate_tensorflow_errors",
 ]
 
-AGAIN = "run `curate verify` on them, and `curate shard` again"
+RESHARD_REMEDY = "run `curate verify` on them, and `curate shard` again"
 """What to do with shards that hold what they cannot."""
 
 
@@ -43,18 +43,18 @@ class TagError(NurieError):
     """A tag the model never learned."""
 
 
-class PictureError(NurieError):
+class DrawingError(NurieError):
     """A line drawing that cannot be read."""
 
 
 @contextmanager
-def system_told() -> Iterator[None]:
+def translate_tensorflow_errors() -> Iterator[None]:
     """Raise an OSError where TensorFlow could not write a file, for a full disk say, which it tells in text alone."""
     try:
         yield
     except Exception as error:
         ours = type(error).__module__.startswith("tensorflow.")
-        for number in REMEDIES if ours else ():
+        for number in OS_ERROR_REMEDIES if ours else ():
             if os.strerror(number) in str(error):
                 raise OSError(number, os.strerror(number)) from None
         raise

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from train.config import Config, nearest
+from train.config import Config, did_you_mean
 from train.errors import ConfigError
 
 
@@ -96,10 +96,10 @@ PRESETS: dict[str, Preset] = {
 }  # fmt: skip
 
 
-def preset(name: str, gpu: bool = False) -> Config:
+def preset_config(name: str, gpu: bool = False) -> Config:
     """Config of a preset; `tags` means `tags-gpu` where there is a GPU, else `tags-cpu`. Raises ConfigError."""
     if name == "tags":
         name = "tags-gpu" if gpu else "tags-cpu"
     if name not in PRESETS:
-        raise ConfigError(f"no preset {name!r}{nearest(name, ['tags', *PRESETS])}: see `train presets`")
+        raise ConfigError(f"no preset {name!r}{did_you_mean(name, ['tags', *PRESETS])}: see `train presets`")
     return replace(Config(), preset=name, **PRESETS[name].changes)

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 
-QUIET = "TF_CPP_MIN_LOG_LEVEL"
+LOG_LEVEL_VARIABLE = "TF_CPP_MIN_LOG_LEVEL"
 
 
 def load_tensorflow() -> None:
@@ -14,20 +14,20 @@ def load_tensorflow() -> None:
 
     Set TF_CPP_MIN_LOG_LEVEL, to 0 say, to hear it.
     """
-    if QUIET in os.environ:
-        _load()
+    if LOG_LEVEL_VARIABLE in os.environ:
+        _import_and_find_gpus()
     else:
-        os.environ[QUIET] = "2"
-        load_without_talk()
+        os.environ[LOG_LEVEL_VARIABLE] = "2"
+        load_tensorflow_quietly()
 
 
-def load_without_talk() -> None:
+def load_tensorflow_quietly() -> None:
     """As `load_tensorflow`, in a process that has been told already how much to say."""
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 2)
         try:
-            _load()
+            _import_and_find_gpus()
         except Exception:
             kept.seek(0)
             os.write(stderr, kept.read())
@@ -37,7 +37,7 @@ def load_without_talk() -> None:
             os.close(stderr)
 
 
-def _load() -> None:
+def _import_and_find_gpus() -> None:
     import tensorflow as tf  # noqa: PLC0415  # costs seconds
 
     tf.config.list_physical_devices()

@@ -20,15 +20,15 @@ import pyarrow.compute as pc
 
 from curate.dataset import parquet
 
-EXAMPLES = 5  # of each class of errors
-COLUMNS = (
+EXAMPLES_PER_ERROR = 5  # of each class of errors
+CENSUS_COLUMNS = (
     *("source", "path", "id", "bytes", "width", "height", "format", "line_ink", "line_faint", "line_gaps", "tags"),
     *("rating", "license", "artist", "role", "duplicate_of", "distance", "family", "split", "dropped", "error"),
 )
-COUNTED = ("format", "rating", "license", "artist", "role", "split")  # of the kept, by value
+COUNTED_COLUMNS = ("format", "rating", "license", "artist", "role", "split")  # of the kept, by value
 Bins = tuple[tuple[float, str], ...]
 """Lower end and name of each range."""
-BINS: Mapping[str, Bins] = {
+SIZE_BINS: Mapping[str, Bins] = {
     "width": (
         *((0, "under 128 px"), (128, "128 to 255"), (256, "256 to 511"), (512, "512 to 767"), (768, "768 to 1,023")),
         *((1024, "1,024 to 1,535"), (1536, "1,536 to 2,047"), (2048, "2,048 to 4,095"), (4096, "4,096 and more")),
@@ -61,20 +61,20 @@ FAMILY_SIZES: Bins = (
 )
 
 
-class Least:
+class SmallestKeys:
     """The `most` least of all keys that pass by: tuples that end with an id, so that ties have an order, too."""
 
     def __init__(self, most: int) -> None:
-        self.most = most
-        self.held: list[tuple[Any, ...]] = []
+        self.limit = most
+        self.keys: list[tuple[Any, ...]] = []
 
     def add(self, keys: Iterable[tuple[Any, ...]]) -> None:
         """Let keys pass by; one that is there already is not held twice."""
-        self.held = heapq.nsmallest(self.most, {*self.held, *keys})
+        self.keys = heapq.nsmallest(self.limit, {*self.keys, *keys})
 
 
 @dataclass
-class Faulty:
+class ErrorClass:
     """Records with one class of error."""
 
     count: int = 0
@@ -86,43 +86,43 @@ class Faulty:
 class Census:
     """What is counted of all records (`fates`, `sources`, `errors`), and of the kept ones."""
 
-    most: int
+    examples_per_kind: int
     """How many pictures each choice holds."""
     fates: Counter[str | None] = field(default_factory=Counter)
     sources: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """`in` and `kept` of each source."""
-    errors: dict[str, Faulty] = field(default_factory=lambda: defaultdict(Faulty))
-    values: dict[str, Counter[Any]] = field(default_factory=lambda: {name: Counter() for name in COUNTED})
+    errors: dict[str, ErrorClass] = field(default_factory=lambda: defaultdict(ErrorClass))
+    value_counts: dict[str, Counter[Any]] = field(default_factory=lambda: {name: Counter() for name in COUNTED_COLUMNS})
     """Of the kept, by column."""
     roles: Counter[str | None] = field(default_factory=Counter)
     """Of all records."""
     byte_copies: int = 0
     """Of the duplicates that were dropped."""
-    bytes: int = 0
+    kept_bytes: int = 0
     """Of the kept files."""
-    sizes: dict[str, npt.NDArray[np.int64]] = field(
-        default_factory=lambda: {name: np.zeros(len(bins), np.int64) for name, bins in BINS.items()}
+    size_counts: dict[str, npt.NDArray[np.int64]] = field(
+        default_factory=lambda: {name: np.zeros(len(bins), np.int64) for name, bins in SIZE_BINS.items()}
     )
     tags: Counter[str] = field(default_factory=Counter)
-    tags_each: Counter[int] = field(default_factory=Counter)
+    tags_per_picture: Counter[int] = field(default_factory=Counter)
     """Kept pictures by how many tags they have."""
-    families: dict[str, list[npt.NDArray[np.uint64]]] = field(default_factory=lambda: defaultdict(list))
+    family_hashes: dict[str, list[npt.NDArray[np.uint64]]] = field(default_factory=lambda: defaultdict(list))
     """Family of each kept picture as a number, by split."""
-    chosen: dict[str, Least] = field(init=False)
+    example_keys: dict[str, SmallestKeys] = field(init=False)
     """Keys that end with an id; of copies, with theirs and the survivor's."""
 
     def __post_init__(self) -> None:
         names = ("any", "faint", "gaps", "pale", "black", "twins", "copies", "far_copies")
-        self.chosen = {name: Least(self.most) for name in names}
+        self.example_keys = {name: SmallestKeys(self.examples_per_kind) for name in names}
 
-    def counts(self) -> dict[str, Any]:
+    def fate_counts(self) -> dict[str, Any]:
         """`in`, `kept` and `dropped` by reason, as every stage tells them."""
         dropped = {reason: count for reason, count in self.fates.items() if reason is not None}
         return {"in": self.fates.total(), "kept": self.fates[None], "dropped": dict(sorted(dropped.items()))}
 
     def mean_tags(self) -> float:
         """Tags of a kept picture, on average; 0 if none is kept."""
-        return sum(tags * pictures for tags, pictures in self.tags_each.items()) / max(1, self.fates[None])
+        return sum(tags * pictures for tags, pictures in self.tags_per_picture.items()) / max(1, self.fates[None])
 
 
 def take(dataset: Path, most: int) -> Census:
@@ -131,7 +131,7 @@ def take(dataset: Path, most: int) -> Census:
     An id is a digest, so that the least ones are a sample at random, and the same one each time.
     """
     census = Census(most)
-    for table in parquet.iter_parts(dataset / "manifest", COLUMNS):
+    for table in parquet.iter_parts(dataset / "manifest", CENSUS_COLUMNS):
         kept = table.filter(pc.is_null(table["dropped"]))
         _count_fates(census, table, kept)
         _count_kept(census, kept)
@@ -139,12 +139,12 @@ def take(dataset: Path, most: int) -> Census:
     return census
 
 
-def family_number(family: str) -> int:
+def family_hash(family: str) -> int:
     """A family's id as 64 bits."""
     return int.from_bytes(blake2b(family.encode(), digest_size=8).digest(), "big")
 
 
-def binned(values: npt.NDArray[Any], bins: Bins) -> npt.NDArray[np.int64]:
+def count_per_bin(values: npt.NDArray[Any], bins: Bins) -> npt.NDArray[np.int64]:
     """How many values lie in each range."""
     edges = [edge for edge, _ in bins]
     return np.bincount(np.searchsorted(edges, values, side="right") - 1, minlength=len(bins)).astype(np.int64)
@@ -162,23 +162,23 @@ def _count_fates(census: Census, table: pa.Table, kept: pa.Table) -> None:
         kind, _, message = row["error"].partition(": ")
         faulty = census.errors[kind]
         faulty.count += 1
-        if faulty.count <= EXAMPLES:
+        if faulty.count <= EXAMPLES_PER_ERROR:
             faulty.examples.append((row["source"], row["path"], message, row["dropped"]))
 
 
 def _count_kept(census: Census, kept: pa.Table) -> None:
-    for name, counter in census.values.items():
+    for name, counter in census.value_counts.items():
         counter.update(_values(kept[name]))
-    census.bytes += pc.sum(kept["bytes"]).as_py() or 0
+    census.kept_bytes += pc.sum(kept["bytes"]).as_py() or 0
     census.tags.update(_values(pc.list_flatten(kept["tags"])))
-    census.tags_each.update(_values(pc.list_value_length(kept["tags"])))
+    census.tags_per_picture.update(_values(pc.list_value_length(kept["tags"])))
     width, height = (kept[name].to_numpy().astype(np.float64) for name in ("width", "height"))
     measures = {"width": width, "megapixels": width * height / 1e6, "aspect": width / height}
-    for name, bins in BINS.items():
-        census.sizes[name] += binned(measures[name], bins)
+    for name, bins in SIZE_BINS.items():
+        census.size_counts[name] += count_per_bin(measures[name], bins)
     for split in kept["split"].unique().drop_null().to_pylist():
         mine = kept.filter(pc.equal(kept["split"], split))["family"].to_pylist()
-        census.families[split].append(np.fromiter(map(family_number, mine), np.uint64, len(mine)))
+        census.family_hashes[split].append(np.fromiter(map(family_hash, mine), np.uint64, len(mine)))
 
 
 def _choose(census: Census, table: pa.Table, kept: pa.Table) -> None:
@@ -196,7 +196,7 @@ def _choose(census: Census, table: pa.Table, kept: pa.Table) -> None:
         "copies": ((one, other) for _, one, other in pairs),
         "far_copies": ((-bits, one, other) for bits, one, other in pairs),
     }
-    for name, least in census.chosen.items():
+    for name, least in census.example_keys.items():
         least.add(keys[name])
 
 

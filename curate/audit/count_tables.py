@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from curate.audit import census
 from curate.audit.census import Census
-from curate.audit.explain import REASONS
+from curate.audit.explain import DROP_REASON_TEXTS
 from curate.contract import SPLITS
-from curate.tags.normalize import COLORS, ranked, split_color
+from curate.tags.normalize import COLORS, sort_by_count, split_color
 
-TAGS, NAMES = 200, 50  # rows of a table, at most
-FATES = {"kept": "goes on to the shards", **REASONS}
-SWATCHES = {
+MAX_TAG_ROWS, MAX_NAME_ROWS = 200, 50  # rows of a table, at most
+FATE_NOTES = {"kept": "goes on to the shards", **DROP_REASON_TEXTS}
+SWATCH_COLORS = {
     "blond": "#e8d28b",
     "blonde": "#e8d28b",
     "golden": "#d9a520",
@@ -35,7 +35,7 @@ SWATCHES = {
 
 
 @dataclass(frozen=True)
-class Bar:
+class CountBar:
     """A row of a table of counts."""
 
     name: str
@@ -50,10 +50,10 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Table:
+class CountTable:
     """The first of some counts."""
 
-    bars: list[Bar]
+    bars: list[CountBar]
     rows: int
     """How many there are."""
     unknown: int = 0
@@ -61,79 +61,79 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Families:
+class FamilySizes:
     """Number of each family with kept pictures, and how many it has."""
 
-    numbers: npt.NDArray[np.uint64]
+    hashes: npt.NDArray[np.uint64]
     sizes: npt.NDArray[np.int64]
 
-    def some(self, most: int) -> dict[int, int]:
+    def choose_examples(self, most: int) -> dict[int, int]:
         """Sizes by number of the largest families of two or more, then of those of least number: half and half."""
         several = self.sizes > 1
-        pairs = list(zip(self.numbers[several].tolist(), self.sizes[several].tolist(), strict=True))
+        pairs = list(zip(self.hashes[several].tolist(), self.sizes[several].tolist(), strict=True))
         largest = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[: most // 2]
         rest = sorted(set(pairs) - set(largest))[: most - len(largest)]
         return dict((*largest, *rest))
 
 
-def families(found: Census) -> Families:
+def family_sizes(found: Census) -> FamilySizes:
     """The families of a census, by number."""
-    arrays = [one for split in found.families.values() for one in split]
-    return Families(*np.unique(np.concatenate([np.empty(0, np.uint64), *arrays]), return_counts=True))
+    arrays = [one for split in found.family_hashes.values() for one in split]
+    return FamilySizes(*np.unique(np.concatenate([np.empty(0, np.uint64), *arrays]), return_counts=True))
 
 
-def counts(found: Census) -> dict[str, Any]:
+def summary_counts(found: Census) -> dict[str, Any]:
     """`in`, `kept`, `dropped` by reason, and what else there is to tell in a few numbers."""
     return {
-        **found.counts(),
-        "bytes": found.bytes,
+        **found.fate_counts(),
+        "bytes": found.kept_bytes,
         "roles": dict(sorted((role, count) for role, count in found.roles.items() if role is not None)),
-        "splits": {split: count for split in SPLITS if (count := found.values["split"][split])},
-        "families": int((families(found).sizes > 1).sum()),
+        "splits": {split: count for split in SPLITS if (count := found.value_counts["split"][split])},
+        "families": int((family_sizes(found).sizes > 1).sum()),
         "tags": {
             "distinct": len(found.tags),
             "colors": sum(split_color(tag) is not None for tag in found.tags),
-            "untagged": found.tags_each[0],
+            "untagged": found.tags_per_picture[0],
         },
         "errors": dict(sorted((kind, faulty.count) for kind, faulty in found.errors.items())),
     }
 
 
-def tables(found: Census) -> dict[str, Table]:
+def build_tables(found: Census) -> dict[str, CountTable]:
     """Every table of counts, by name; shares are of the kept pictures but for `fates` (all) and `family_sizes`."""
     kept = found.fates[None]
-    tags = ranked(found.tags)
-    sizes = families(found).sizes
+    tags = sort_by_count(found.tags)
+    sizes = family_sizes(found).sizes
     return {
-        "fates": _table({"kept": kept, **found.counts()["dropped"]}, found.fates.total(), notes=FATES),
-        "family_sizes": _binned(census.FAMILY_SIZES, census.binned(sizes, census.FAMILY_SIZES), len(sizes)),
-        "tags": _table(tags, kept, TAGS),
-        "colors": _table({tag: count for tag, count in tags.items() if split_color(tag)}, kept, NAMES),
-        **{name: _binned(bins, found.sizes[name], kept) for name, bins in census.BINS.items()},
-        **{name: _named(found, name) for name in ("format", "rating", "license", "artist")},
+        "fates": _table({"kept": kept, **found.fate_counts()["dropped"]}, found.fates.total(), notes=FATE_NOTES),
+        "family_sizes": _bin_table(census.FAMILY_SIZES, census.count_per_bin(sizes, census.FAMILY_SIZES), len(sizes)),
+        "tags": _table(tags, kept, MAX_TAG_ROWS),
+        "colors": _table({tag: count for tag, count in tags.items() if split_color(tag)}, kept, MAX_NAME_ROWS),
+        **{name: _bin_table(bins, found.size_counts[name], kept) for name, bins in census.SIZE_BINS.items()},
+        **{name: _column_table(found, name) for name in ("format", "rating", "license", "artist")},
     }
 
 
-def splits(found: Census) -> list[dict[str, Any]]:
+def split_rows(found: Census) -> list[dict[str, Any]]:
     """Pictures, families and share of each split, in order."""
     return [
         {
             "name": split,
             "pictures": count,
-            "families": len(np.unique(np.concatenate(found.families[split]))),
+            "families": len(np.unique(np.concatenate(found.family_hashes[split]))),
             "share": 100 * count / found.fates[None],
         }
         for split in SPLITS
-        if (count := found.values["split"][split])
+        if (count := found.value_counts["split"][split])
     ]
 
 
-def _named(found: Census, column: str) -> Table:
-    known = {name: count for name, count in found.values[column].items() if name is not None}
-    return _table(ranked(known), found.fates[None], NAMES, unknown=found.values[column][None])
+def _column_table(found: Census, column: str) -> CountTable:
+    known = {name: count for name, count in found.value_counts[column].items() if name is not None}
+    return _table(sort_by_count(known), found.fates[None], MAX_NAME_ROWS, unknown=found.value_counts[column][None])
 
 
-def _binned(bins: census.Bins, values: npt.NDArray[np.int64], total: int) -> Table:
+def _bin_table(bins: census.Bins, values: npt.NDArray[np.int64], total: int) -> CountTable:
     """Without the empty ranges at either end."""
     used = np.flatnonzero(values)
     inside = slice(used[0], used[-1] + 1) if used.size else slice(0)
@@ -148,16 +148,18 @@ def _table(
     *,
     notes: Mapping[str, str] | None = None,
     unknown: int = 0,
-) -> Table:
+) -> CountTable:
     longest = max(values.values(), default=0) or 1
     shown: Sequence[tuple[str, int]] = list(values.items())[:most]
     bars = [
-        Bar(name, count, 100 * count / max(1, total), 100 * count / longest, (notes or {}).get(name, ""), _swatch(name))
+        CountBar(
+            name, count, 100 * count / max(1, total), 100 * count / longest, (notes or {}).get(name, ""), _swatch(name)
+        )
         for name, count in shown
     ]
-    return Table(bars, len(values), unknown)
+    return CountTable(bars, len(values), unknown)
 
 
 def _swatch(tag: str) -> str:
     color, _ = split_color(tag) or ("", "")
-    return SWATCHES.get(color) or (color.replace("_", "") if color in COLORS else "")
+    return SWATCH_COLORS.get(color) or (color.replace("_", "") if color in COLORS else "")

@@ -14,27 +14,27 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-SHORT = 120  # characters of a text from data; a path may have 4,096, a tag any number
+MAX_TEXT_CHARACTERS = 120  # characters of a text from data; a path may have 4,096, a tag any number
 JOINERS = "\u200c\u200d"  # hold emoji and Persian together
 
 
 def render(name: str, **context: Any) -> bytes:
     """The template `name`.html.jinja with the style `name`.css in it, as UTF-8: equal contexts give equal bytes."""
-    style = _source(f"{name}.css")
+    style = _read_resource(f"{name}.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"short": short, "size": size}
-    template = environment.from_string(_source(f"{name}.html.jinja"))
+    environment.filters |= {"short": shorten, "size": format_bytes}
+    template = environment.from_string(_read_resource(f"{name}.html.jinja"))
     return template.render(**context, style=style, policy=policy).encode()
 
 
-def visible(text: str) -> str:
+def escape_invisible(text: str) -> str:
     r"""Text with every character to be seen: controls, line separators and marks of direction as escapes.
 
-    >>> visible("caf\u00e9 is fine, \u202etxt.exe\n is not")
+    >>> escape_invisible("caf\u00e9 is fine, \u202etxt.exe\n is not")
     'café is fine, \\u202etxt.exe\\n is not'
     """
     if text.isprintable():
@@ -42,7 +42,7 @@ def visible(text: str) -> str:
     return "".join(one if one.isprintable() or one in JOINERS else ascii(one)[1:-1] for one in text)
 
 
-def short(text: str, most: int = SHORT) -> str:
+def shorten(text: str, most: int = MAX_TEXT_CHARACTERS) -> str:
     """Text of at most so many characters, its middle left out: both ends of a path tell most."""
     if len(text) <= most:
         return text
@@ -50,7 +50,7 @@ def short(text: str, most: int = SHORT) -> str:
     return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
 
 
-def size(count: int) -> str:
+def format_bytes(count: int) -> str:
     """Bytes in the unit that people would name."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
@@ -62,8 +62,8 @@ def _finalize(value: Any) -> Any:
     """What is printed of a value: whole numbers with their thousands apart, text made visible unless it is markup."""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return visible(value) if type(value) is str else value  # markup is of a class of its own
+    return escape_invisible(value) if type(value) is str else value  # markup is of a class of its own
 
 
-def _source(name: str) -> str:
+def _read_resource(name: str) -> str:
     return files("curate.audit").joinpath(name).read_text("utf-8")

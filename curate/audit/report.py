@@ -14,7 +14,7 @@ from curate.dataset import ledger
 from curate.system.errors import DatasetError, NurieError
 from curate.system.files import atomic_write
 
-MOST = 12  # pictures, pairs or families of each kind
+EXAMPLES_PER_KIND = 12  # pictures, pairs or families of each kind
 
 
 def report(dataset: Path, target: Path) -> dict[str, Any]:
@@ -23,12 +23,16 @@ def report(dataset: Path, target: Path) -> dict[str, Any]:
     Returns counts: `in`, `kept`, `dropped` by reason, and more of what the page tells. Raises DatasetError if the
     folder is no finished dataset, NurieError if there is no place for the page, DamagedError if a part is damaged.
     """
-    state = ledger.read_state(dataset)
+    state = ledger.read_ledger(dataset)
     if "counts" not in state:
         raise DatasetError(f"{dataset} is not finished: run `curate extract` again")
-    _check_place(dataset, target)
-    found = census.take(dataset, MOST)
-    told, families, lines = count_tables.counts(found), count_tables.families(found), state["options"]["lines"]
+    _check_target(dataset, target)
+    found = census.take(dataset, EXAMPLES_PER_KIND)
+    told, families, lines = (
+        count_tables.summary_counts(found),
+        count_tables.family_sizes(found),
+        state["options"]["lines"],
+    )
     known = bool(told["roles"]) or not told["kept"]  # what was added since is not compared yet
     html = html_page.render(
         "report",
@@ -38,17 +42,17 @@ def report(dataset: Path, target: Path) -> dict[str, Any]:
         hashes=state.get("hashes", {}),
         told=told,
         found=found,
-        tables=count_tables.tables(found),
-        splits=count_tables.splits(found),
+        tables=count_tables.build_tables(found),
+        splits=count_tables.split_rows(found),
         lines=lines,
-        shown=examples.gather(dataset, found, families.some(MOST), lines),
+        shown=examples.gather_examples(dataset, found, families.choose_examples(EXAMPLES_PER_KIND), lines),
     )
     with atomic_write(target) as file:
         file.write(html)
     return told | {"page_bytes": len(html)}
 
 
-def _check_place(dataset: Path, target: Path) -> None:
+def _check_target(dataset: Path, target: Path) -> None:
     if target.is_dir():
         raise NurieError(f"{target} is a folder: give the page a name, as in {target / 'report.html'}")
     if not target.absolute().parent.is_dir():

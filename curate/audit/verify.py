@@ -8,15 +8,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.contract import INDEX, check_files, read_index, read_vocabulary
+from curate.contract import INDEX_FILE, find_file_faults, read_index, read_vocabulary
 from curate.dataset import ledger, opt_out, parquet, tag_table
-from curate.dataset.schema import KEY
-from curate.stores.listing import neither
+from curate.dataset.schema import FILE_KEY
+from curate.stores.listing import unrecognized_folder_error
 from curate.system import lock
 from curate.system.errors import DamagedError
-from curate.system.files import SEAL, read_json
-from curate.system.hashing import digests
-from curate.system.lock import LOCK
+from curate.system.files import SEAL_KEY, read_json
+from curate.system.hashing import sha256_files
+from curate.system.lock import LOCK_FILE
 from curate.workers import progress
 
 
@@ -26,39 +26,42 @@ def verify(folder: Path) -> list[str]:
     Raises NurieError if it is neither, or a run is writing it.
     """
     lock.check_free(folder)
-    kinds = {ledger.STATE: _dataset, INDEX: _shards}
+    kinds = {ledger.LEDGER_FILE: _dataset, INDEX_FILE: _shards}
     kind = next((name for name in kinds if (folder / name).is_file()), None)
     if kind is None:
-        raise neither(folder)
+        raise unrecognized_folder_error(folder)
     try:
         found = kinds[kind](folder)
-        if not found and SEAL not in read_json(folder / kind):
+        if not found and SEAL_KEY not in read_json(folder / kind):
             found = [f"{folder / kind} has no seal, as those of older versions: make its folder again"]
     except DamagedError as error:
         found = [str(error)]
-    return [_in_a_line(fault) for fault in found]
+    return [_printable_line(fault) for fault in found]
 
 
-def _in_a_line(text: str) -> str:
+def _printable_line(text: str) -> str:
     """A stranger's file may have any name."""
     told = text.encode("utf-8", "backslashreplace").decode()
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in told)
 
 
 def _dataset(dataset: Path) -> list[str]:
-    state = ledger.peek_state(dataset)
+    state = ledger.peek_ledger(dataset)
     parts = {dataset / name: digest for name, digest in state["parts"].items()}
     faults = [f"{path} is missing" for path in parts if not path.is_file()]
     there = [path for path in parts if path.is_file()]
-    with progress.reading("verify", sum(path.stat().st_size for path in there)) as bar:
-        for path, found in digests(there, bar.read):
+    with progress.byte_bar("verify", sum(path.stat().st_size for path in there)) as bar:
+        for path, found in sha256_files(there, bar.advance_bytes):
             if isinstance(found, OSError):
                 faults.append(f"{path} cannot be read ({found.strerror or found})")
             elif found != parts[path]:
-                faults.append(f"{path} has other bytes than {ledger.STATE} says")
-    known = {*parts, *(dataset / name for name in (ledger.STATE, LOCK, *ledger.FOLDERS, *ledger.LASTING))}
+                faults.append(f"{path} has other bytes than {ledger.LEDGER_FILE} says")
+    known = {
+        *parts,
+        *(dataset / name for name in (ledger.LEDGER_FILE, LOCK_FILE, *ledger.STAGE_FOLDERS, *ledger.PERMANENT_FOLDERS)),
+    }
     strange = [path for path in sorted(dataset.rglob("*")) if path not in known]
-    faults += [f"{path} is not in {ledger.STATE}" for path in strange]
+    faults += [f"{path} is not in {ledger.LEDGER_FILE}" for path in strange]
     if faults:
         return faults  # contents of damaged files say nothing more
     if "counts" not in state:
@@ -67,21 +70,24 @@ def _dataset(dataset: Path) -> list[str]:
 
 
 def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
-    rows = parquet.read_parts(dataset / "manifest", [*KEY, "id", "dropped"])
+    rows = parquet.read_parts(dataset / "manifest", [*FILE_KEY, "id", "dropped"])
     faults = [
         f"{row['path']} of {row['source']} is in the manifest {row['count']} times"
-        for row in _repeated(rows.select(KEY))
+        for row in _repeated(rows.select(FILE_KEY))
     ]
-    if rows.select(KEY) != parquet.read_parts(dataset / "records", KEY):
+    if rows.select(FILE_KEY) != parquet.read_parts(dataset / "records", FILE_KEY):
         faults.append(f"{dataset}/manifest has other rows than the records: run `curate dedupe` again")
-    if parquet.counts(rows) != counts:
-        faults.append(f"{dataset}/manifest counts {parquet.counts(rows)}, {ledger.STATE} says {counts}")
+    if parquet.count_fates(rows) != counts:
+        faults.append(f"{dataset}/manifest counts {parquet.count_fates(rows)}, {ledger.LEDGER_FILE} says {counts}")
     faults += tag_table.faults(dataset)
     pairs = pa.concat_tables([rows.select(["id"]).slice(0, 0), *parquet.iter_parts(dataset / "pairs", ["id"])])
     kept = rows.filter(pc.is_null(rows["dropped"]))
-    faults += [f"kept picture {key} has no pair" for key in _lacking(kept["id"], pairs["id"])]
-    faults += [f"{dataset} still holds {key}, which opted out: run `curate dedupe`" for key in _unswept(dataset, rows)]
-    faults += [f"pair {key} belongs to no record" for key in _lacking(pairs["id"], rows["id"])]
+    faults += [f"kept picture {key} has no pair" for key in _ids_not_in(kept["id"], pairs["id"])]
+    faults += [
+        f"{dataset} still holds {key}, which opted out: run `curate dedupe`"
+        for key in _ids_kept_despite_opt_out(dataset, rows)
+    ]
+    faults += [f"pair {key} belongs to no record" for key in _ids_not_in(pairs["id"], rows["id"])]
     return faults + [f"pair {row['id']} is stored {row['count']} times" for row in _repeated(pairs)]
 
 
@@ -92,31 +98,35 @@ def _repeated(table: pa.Table) -> list[dict[str, Any]]:
     return list(told.filter(pc.greater(told["count"], 1)).to_pylist())
 
 
-def _lacking(ids: pa.ChunkedArray, known: pa.ChunkedArray) -> list[str]:
+def _ids_not_in(ids: pa.ChunkedArray, known: pa.ChunkedArray) -> list[str]:
     """Those of some ids that are not known, sorted."""
     strange = ids.filter(pc.invert(pc.is_in(ids, value_set=known.combine_chunks())))
     return sorted(strange.unique().to_pylist(), key=str)
 
 
-def _unswept(dataset: Path, rows: pa.Table) -> list[str]:
+def _ids_kept_despite_opt_out(dataset: Path, rows: pa.Table) -> list[str]:
     """Ids that opted out and whose records still say more than that."""
     ids = pa.array(sorted(opt_out.read(dataset).ids), pa.string())
-    stay = pc.and_(pc.is_in(rows["id"], value_set=ids), pc.not_equal(pc.fill_null(rows["dropped"], ""), opt_out.REASON))
+    stay = pc.and_(
+        pc.is_in(rows["id"], value_set=ids), pc.not_equal(pc.fill_null(rows["dropped"], ""), opt_out.REMOVED_REASON)
+    )
     return sorted(rows.filter(stay)["id"].unique().to_pylist())
 
 
 def _shards(shards: Path) -> list[str]:
     index = read_index(shards)
-    with progress.reading("verify", sum(file.bytes for file in index.files.values())) as bar:
-        faults = check_files(shards, index, bar.read)
+    with progress.byte_bar("verify", sum(file.bytes for file in index.files.values())) as bar:
+        faults = find_file_faults(shards, index, bar.advance_bytes)
     if faults:
         return faults
     for split, pairs in index.pairs.items():
-        records = sum(index.files[name].records for name in index.shards(split))
+        records = sum(index.files[name].records for name in index.shard_names(split))
         if records != pairs:
-            faults.append(f"{shards / INDEX} counts {pairs} pairs of {split}, its shards hold {records}")
+            faults.append(f"{shards / INDEX_FILE} counts {pairs} pairs of {split}, its shards hold {records}")
     for name, file in index.files.items():
         if name.endswith(".parquet") and parquet.read_table(shards / name).num_rows != file.records:
             faults.append(f"{shards / name} does not list the {file.records} records the index says")
     unknown = {tag for counted in index.tags.values() for tag in counted} - set(read_vocabulary(shards))
-    return faults + [f"{shards / INDEX} counts the tag {tag}, which the vocabulary lacks" for tag in sorted(unknown)]
+    return faults + [
+        f"{shards / INDEX_FILE} counts the tag {tag}, which the vocabulary lacks" for tag in sorted(unknown)
+    ]

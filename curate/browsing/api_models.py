@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from curate.browsing.catalog import Row
-from curate.browsing.live_dataset import View
+from curate.browsing.live_dataset import DatasetView
 from curate.dataset.decisions import UNDO
-from curate.dataset.id_index import Rows
+from curate.dataset.id_index import RowNumbers
 
-TILE = ("id", "source", "path", "role", "group", "duplicate_of", "distance", "family", "dropped", "error")
+TILE_COLUMNS = ("id", "source", "path", "role", "group", "duplicate_of", "distance", "family", "dropped", "error")
 
 
 @dataclass(frozen=True)
-class Dataset:
+class DatasetInfo:
     """What the page is of."""
 
     name: str
@@ -53,7 +53,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PicturePage:
     """One page of what a filter finds."""
 
     total: int
@@ -70,7 +70,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Family:
+class FamilyTiles:
     """Pictures that look alike: the first of them survives."""
 
     id: str
@@ -84,13 +84,13 @@ class FamilyPage:
     """One page of the families of which a filter finds a picture."""
 
     total: int
-    families: list[Family]
+    families: list[FamilyTiles]
     unknown: dict[str, list[str]]
     problem: str
 
 
 @dataclass(frozen=True)
-class Look:
+class LookAlike:
     """A verified look-alike of a picture."""
 
     tile: Tile
@@ -101,7 +101,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Decision:
+class DecisionRow:
     """A row of `decisions/`. `holds`: it is in force; `waits`: the manifest does not follow it yet."""
 
     sequence: int
@@ -116,15 +116,15 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Decisions:
+class DecisionPage:
     """One page of what people decided, the last first."""
 
     total: int
-    rows: list[Decision]
+    rows: list[DecisionRow]
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureDetails:
     """All that is known of a picture."""
 
     tile: Tile
@@ -135,34 +135,36 @@ class Picture:
     own_tags: list[str]
     given_tags: list[str] | None
     """By people, in place of its own."""
-    looks: list[Look]
+    looks: list[LookAlike]
     look_alikes: int
     """How many there are, of which `looks` are the nearest."""
-    decisions: list[Decision]
+    decisions: list[DecisionRow]
     story: list[str]
 
 
-def tiles(seen: View, rows: Rows) -> list[Tile]:
+def to_tiles(seen: DatasetView, rows: RowNumbers) -> list[Tile]:
     """Rows as a list shows them."""
-    decided = seen.people.by_id
+    decided = seen.decisions.kinds_by_id
     return [
-        Tile(**row, stored=seen.gallery.has(row["id"]), decided=sorted(decided.get(row["id"] or "", ())))
-        for row in seen.catalog.rows(rows, TILE)
+        Tile(**row, stored=seen.pictures.has(row["id"]), decided=sorted(decided.get(row["id"] or "", ())))
+        for row in seen.catalog.read_rows(rows, TILE_COLUMNS)
     ]
 
 
-def looks(seen: View, found: Iterable[Row]) -> list[Look]:
+def to_look_alikes(seen: DatasetView, found: Iterable[Row]) -> list[LookAlike]:
     """Look-alikes, as `Catalog.looks` finds them, with their tiles; not those that are gone."""
-    known = [(look, rows[0]) for look in found if len(rows := seen.catalog.of(look["id"]))]
-    told = tiles(seen, np.array([row for _, row in known], np.int64))
+    known = [(look, rows[0]) for look in found if len(rows := seen.catalog.rows_of_id(look["id"]))]
+    told = to_tiles(seen, np.array([row for _, row in known], np.int64))
     names = ("kind", "distance", "color_distance", "line_difference")
-    return [Look(tile, **{name: look[name] for name in names}) for tile, (look, _) in zip(told, known, strict=True)]
+    return [
+        LookAlike(tile, **{name: look[name] for name in names}) for tile, (look, _) in zip(told, known, strict=True)
+    ]
 
 
-def decision(seen: View, row: Row) -> Decision:
+def to_decision_row(seen: DatasetView, row: Row) -> DecisionRow:
     """A row of `decisions/` with `holds`, and what became of it."""
     told = {name: row[name] for name in ("sequence", "kind", "a", "b", "holds")}
     keys = [key for key in (row["a"], row["b"]) if key and row["kind"] != UNDO]
-    paths = [seen.catalog.path(key) or "" for key in keys]
-    waits = row["sequence"] >= len(seen.people.rows) - seen.waiting
-    return Decision(**told, tags=None if row["tags"] is None else list(row["tags"]), waits=waits, paths=paths)
+    paths = [seen.catalog.path_of_id(key) or "" for key in keys]
+    waits = row["sequence"] >= len(seen.decisions.rows) - seen.pending
+    return DecisionRow(**told, tags=None if row["tags"] is None else list(row["tags"]), waits=waits, paths=paths)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from curate import __version__
-from curate.cli.command import Road
+from curate.cli.command import OrderedGroup
 from curate.cli.make import copy, dedupe, extract, sample, select, shard
 from curate.cli.manage import browse, decide, plan, remove, report, tags, verify, why
 from curate.cli.run import run
 
 
-@click.group(cls=Road, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OrderedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="nurie", prog_name="curate")
 def main() -> None:
     """Drawings in, shards out: colour art and tags become line-art/colour pairs for training.

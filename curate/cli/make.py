@@ -8,35 +8,43 @@ from typing import Any
 
 import click
 
-from curate.cli.command import dry_run_option, names_of, on_cluster, stage, summary, with_rules, workers_option
-from curate.cli.remote_args import Folder, Place
-from curate.contract import ENDINGS
-from curate.tags.aliases import Rules
+from curate.cli.command import (
+    cli_command,
+    complete_names,
+    dry_run_option,
+    print_summary,
+    with_scheduler,
+    with_tag_rules,
+    workers_option,
+)
+from curate.cli.remote_args import FolderOrAddress, LocalPath
+from curate.contract import ENDING_BY_FORMAT
+from curate.tags.aliases import TagRules
 from curate.workers.executor import Workers
 
-FOLDER, PLACE = Folder(path_type=Path), Place(path_type=Path)
+LOCAL_PATH, FOLDER_OR_ADDRESS = LocalPath(path_type=Path), FolderOrAddress(path_type=Path)
 
 
-def _methods() -> Iterable[str]:
-    from curate.images.lineart import METHODS  # noqa: PLC0415  # costs OpenCV
+def _line_methods() -> Iterable[str]:
+    from curate.images.lineart import LINE_METHODS  # noqa: PLC0415  # costs OpenCV
 
-    return METHODS
+    return LINE_METHODS
 
 
-def _rules() -> Iterable[str]:
-    from curate.deduplication.pictures import RULES  # noqa: PLC0415  # costs Arrow
+def _survivor_rules() -> Iterable[str]:
+    from curate.deduplication.pictures import SURVIVOR_RULES  # noqa: PLC0415  # costs Arrow
 
-    return RULES
+    return SURVIVOR_RULES
 
 
 @click.command()
 @click.argument("package", type=click.Choice(["openmoji"]))
-@click.argument("art", type=FOLDER)
+@click.argument("art", type=LOCAL_PATH)
 @click.option("--size", type=click.IntRange(16, 4096), default=512, show_default=True, help="Side in px.")
 @click.option("--limit", type=click.IntRange(1), help="Draw only the first N pictures.")
 @dry_run_option
 @workers_option
-@stage(summary)
+@cli_command(print_summary)
 def sample(
     package: str,  # noqa: ARG001  # there is one
     art: Path,
@@ -47,22 +55,22 @@ def sample(
 ) -> dict[str, Any]:
     """Real art with tags, from the installed demo extra, into ART; the artists' own lines into ART.lines."""
     from curate.planning import staleness  # noqa: PLC0415
-    from curate.sources.samples import openmoji  # noqa: PLC0415
+    from curate.sources.samples import draw_openmoji  # noqa: PLC0415
 
     if dry_run:
-        return {"due": staleness.sample(art, size, limit)}
-    return openmoji(art, size, workers, limit)
+        return {"due": staleness.reason_to_sample(art, size, limit)}
+    return draw_openmoji(art, size, workers, limit)
 
 
 @click.command()
 @click.argument("sources", metavar="[NAME=]SOURCE...", nargs=-1, required=True)
-@click.argument("dataset", type=PLACE)
+@click.argument("dataset", type=FOLDER_OR_ADDRESS)
 @click.option(
     "--lines",
     default="contour,dilate,xdog",
     show_default=True,
     help="Line-art methods to store; first = default.",
-    shell_complete=names_of(_methods),
+    shell_complete=complete_names(_line_methods),
 )
 @click.option("--size", type=click.IntRange(8, 1024), default=128, show_default=True, help="Side of the pairs in px.")
 @click.option("--max-pixels", type=click.IntRange(1), default=200_000_000, show_default=True, help="Larger is dropped.")
@@ -76,8 +84,8 @@ def sample(
     "--dry-run", is_flag=True, help="Count what there is to read and whether it fits the disk; write nothing."
 )
 @workers_option
-@stage(summary)
-@on_cluster
+@cli_command(print_summary)
+@with_scheduler
 def extract(
     sources: tuple[str, ...],
     dataset: Path,
@@ -98,17 +106,19 @@ def extract(
     from curate.planning import staleness  # noqa: PLC0415
     from curate.sources.scan import parse_sources  # noqa: PLC0415
 
-    methods = stage_extract.parse_lines(lines)
-    options = stage_extract.Options(methods, size, max_pixels, min_side, max_aspect or 0, keep_monochrome, folder_tags)
+    methods = stage_extract.parse_line_methods(lines)
+    options = stage_extract.ExtractOptions(
+        methods, size, max_pixels, min_side, max_aspect or 0, keep_monochrome, folder_tags
+    )
     roots = parse_sources(sources)
     if dry_run:
-        found = stage_extract.foresee(roots, dataset, options, limit=limit, fresh=fresh)
-        return {**found.told(), "due": staleness.extract(found, dataset, fresh=fresh)}
+        found = stage_extract.forecast_extract(roots, dataset, options, limit=limit, fresh=fresh)
+        return {**found.to_json_dict(), "due": staleness.reason_to_extract(found, dataset, fresh=fresh)}
     return stage_extract.extract(roots, dataset, options, workers=workers, limit=limit, fresh=fresh)
 
 
 @click.command()
-@click.argument("dataset", type=PLACE)
+@click.argument("dataset", type=FOLDER_OR_ADDRESS)
 @click.option("--max-distance", type=click.IntRange(0, 16), default=8, show_default=True, help="Bits, for duplicates.")
 @click.option("--mirror", is_flag=True, help="Seek mirrored copies, and such as lie on their side.")
 @click.option(
@@ -117,16 +127,18 @@ def extract(
     default="pixels",
     show_default=True,
     help="Which duplicate is kept: most pixels, bytes, tags, score, or first.",
-    shell_complete=names_of(_rules),
+    shell_complete=complete_names(_survivor_rules),
 )
 @click.option("--drop-alternates", is_flag=True, help="Keep one picture of a set of recolours.")
-@click.option("--against", "other", metavar="OTHER", type=PLACE, help="Leave out what this dataset has already.")
+@click.option(
+    "--against", "other", metavar="OTHER", type=FOLDER_OR_ADDRESS, help="Leave out what this dataset has already."
+)
 @click.option("--split", default="0.9,0.05,0.05", show_default=True, help="Shares of train, validation, test.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides which family goes to which split.")
 @dry_run_option
 @workers_option
-@stage(summary)
-@on_cluster
+@cli_command(print_summary)
+@with_scheduler
 def dedupe(
     dataset: Path,
     max_distance: int,
@@ -144,23 +156,25 @@ def dedupe(
     Pictures it has compared before are not compared again.
     """
     from curate.deduplication import dedupe as stage_dedupe  # noqa: PLC0415
-    from curate.deduplication.split import parse_shares  # noqa: PLC0415
+    from curate.deduplication.split import parse_split_shares  # noqa: PLC0415
     from curate.planning import staleness  # noqa: PLC0415
 
-    options = stage_dedupe.Options(max_distance, drop_alternates, mirror, parse_shares(split, seed), survivor)
+    options = stage_dedupe.DedupeOptions(
+        max_distance, drop_alternates, mirror, parse_split_shares(split, seed), survivor
+    )
     if dry_run:
-        return {"due": staleness.dedupe(dataset, options, other)}
-    return stage_dedupe.dedupe(dataset, options, other=other, workers=workers)
+        return {"due": staleness.reason_to_dedupe(dataset, options, other)}
+    return stage_dedupe.dedupe(dataset, options, against=other, workers=workers)
 
 
 @click.command()
-@click.argument("dataset", type=PLACE)
-@click.argument("out", metavar="OUT.parquet", type=FOLDER)
+@click.argument("dataset", type=FOLDER_OR_ADDRESS)
+@click.argument("out", metavar="OUT.parquet", type=LOCAL_PATH)
 @click.option("--include", metavar="TAG", multiple=True, help="Keep pictures with this tag; repeat: all must hold.")
 @click.option("--exclude", metavar="TAG", multiple=True, help="Leave out pictures with this tag.")
 @click.option("--where", metavar="EXPRESSION", help='Over the columns: "width >= 512 and score > 3".')
 @dry_run_option
-@stage(summary)
+@cli_command(print_summary)
 def select(
     dataset: Path, out: Path, include: tuple[str, ...], exclude: tuple[str, ...], where: str | None, dry_run: bool
 ) -> dict[str, Any]:
@@ -169,19 +183,19 @@ def select(
     from curate.query.selection import select as stage_select  # noqa: PLC0415
 
     if dry_run:
-        return {"due": staleness.select(dataset, out, include, exclude, where)}
+        return {"due": staleness.reason_to_select(dataset, out, include, exclude, where)}
     return stage_select(dataset, out, include, exclude, where)
 
 
 @click.command()
-@click.argument("dataset", type=PLACE)
-@click.argument("shards", type=PLACE)
-@click.option("--manifest", "chosen", type=FOLDER, help="A smaller manifest, of `select` or pandas.")
+@click.argument("dataset", type=FOLDER_OR_ADDRESS)
+@click.argument("shards", type=FOLDER_OR_ADDRESS)
+@click.option("--manifest", "chosen", type=LOCAL_PATH, help="A smaller manifest, of `select` or pandas.")
 @click.option("--shard-size", type=click.IntRange(1), default=4096, show_default=True, help="Most pairs a shard.")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(list(ENDINGS)),
+    type=click.Choice(list(ENDING_BY_FORMAT)),
     default="tfrecord",
     show_default=True,
     help="`train` reads tfrecord; PyTorch's WebDataset and Hugging Face's datasets the others.",
@@ -191,9 +205,9 @@ def select(
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
 @dry_run_option
 @workers_option
-@stage(summary)
-@on_cluster
-@with_rules
+@cli_command(print_summary)
+@with_scheduler
+@with_tag_rules
 def shard(
     dataset: Path,
     shards: Path,
@@ -203,7 +217,7 @@ def shard(
     encoding: str,
     min_count: int,
     seed: int,
-    rules: Rules,
+    rules: TagRules,
     dry_run: bool,
     workers: Workers,
 ) -> dict[str, Any]:
@@ -211,20 +225,20 @@ def shard(
     from curate.planning import staleness  # noqa: PLC0415
     from curate.shards import shard as stage_shard  # noqa: PLC0415
 
-    options = stage_shard.Options(shard_size, encoding, min_count, seed, form)
+    options = stage_shard.ShardOptions(shard_size, encoding, min_count, seed, form)
     if dry_run:
-        return {"due": staleness.shard(dataset, shards, options, chosen, rules)}
-    return stage_shard.shard(dataset, shards, options, chosen=chosen, rules=rules, workers=workers)
+        return {"due": staleness.reason_to_shard(dataset, shards, options, chosen, rules)}
+    return stage_shard.shard(dataset, shards, options, manifest=chosen, rules=rules, workers=workers)
 
 
 @click.command()
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @click.option("--replace", is_flag=True, help="Of something else or an older copy in TO: bring it up to FROM.")
-@stage(summary)
+@cli_command(print_summary)
 def copy(source: str, target: str, replace: bool) -> dict[str, Any]:
     """Copy a whole dataset or shard folder to or from a store, as s3://bucket/shards, or another folder; checked."""
-    from curate.stores.transfer import copy as stage_copy  # noqa: PLC0415
+    from curate.stores.transfer import copy_folder as stage_copy  # noqa: PLC0415
     from curate.system import storage  # noqa: PLC0415
 
-    return stage_copy(storage.parse(source), storage.parse(target), replace=replace)
+    return stage_copy(storage.parse_address(source), storage.parse_address(target), replace=replace)

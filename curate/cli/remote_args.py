@@ -11,7 +11,7 @@ import click
 from curate.system.errors import NurieError
 
 
-class Folder(click.Path):
+class LocalPath(click.Path):
     """A local path: an address would become a strange one, and hold what nobody looks for there."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -22,21 +22,21 @@ class Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
-class Address(str):
+class StoreAddress(str):
     """Of a dataset or shards in a store."""
 
     __slots__ = ()
 
 
-class Place(click.Path):
+class FolderOrAddress(click.Path):
     """The folder of a dataset or of shards, or its address: `stage` then puts the folder that it is worked on in."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, or the address."""
-        return Address(value) if "://" in str(value) else super().convert(value, param, ctx)
+        return StoreAddress(value) if "://" in str(value) else super().convert(value, param, ctx)
 
 
-class Hand:
+class RemoteArgs:
     """What puts folders in the place of addresses, and sends what was made in them."""
 
     def __init__(self) -> None:
@@ -46,20 +46,20 @@ class Hand:
     def __call__(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options with folders, in which lies what the stores hold, or what this host was to send them."""
         self._dry = bool(options.get("dry_run"))
-        return {name: self._folder(one) if isinstance(one, Address) else one for name, one in options.items()}
+        return {name: self._folder(one) if isinstance(one, StoreAddress) else one for name, one in options.items()}
 
-    def _folder(self, address: Address) -> Path:
-        from curate.stores.working_copy import Away  # noqa: PLC0415  # costs Arrow
+    def _folder(self, address: StoreAddress) -> Path:
+        from curate.stores.working_copy import WorkingCopies  # noqa: PLC0415  # costs Arrow
 
-        self._away = self._away or Away()
-        folder: Path = self._away.folder(address)
+        self._away = self._away or WorkingCopies()
+        folder: Path = self._away.folder_for(address)
         return folder
 
-    def told(self, error: NurieError) -> str:
+    def translate_error(self, error: NurieError) -> str:
         """What an error says, to one who gave an address."""
-        return str(error) if self._away is None else str(self._away.told(error))
+        return str(error) if self._away is None else str(self._away.explain_error(error))
 
-    def send(self) -> None:
+    def send_back(self) -> None:
         """Once all went well; nothing, of a command that was to write nothing."""
         if self._away is not None and not self._dry:
-            self._away.send()
+            self._away.send_back()

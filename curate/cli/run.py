@@ -11,20 +11,20 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from curate.cli.command import bare, dry_run_option, names_of, rows, stage, workers_option
+from curate.cli.command import cli_command, complete_names, dry_run_option, print_table, unwrap_command, workers_option
 from curate.cli.make import dedupe, extract, sample, select, shard
-from curate.cli.remote_args import Hand
+from curate.cli.remote_args import RemoteArgs
 from curate.contract import SPLITS, read_index
-from curate.planning.recipe import Recipe, options_of, read
+from curate.planning.recipe import Recipe, read_recipe, recipe_options
 from curate.system.errors import NurieError, RecipeError, SourceError
 from curate.workers import progress
 
-COMMANDS = {"sample": sample, "extract": extract, "dedupe": dedupe, "select": select, "shard": shard}
-COUNTED = ("in", "kept", "dropped")
+STAGE_COMMANDS = {"sample": sample, "extract": extract, "dedupe": dedupe, "select": select, "shard": shard}
+COUNT_KEYS = ("in", "kept", "dropped")
 
 
 @dataclass
-class Told:
+class StageStatus:
     """What became of a stage."""
 
     stage: str
@@ -40,36 +40,36 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Road:
+class RecipeRun:
     """A recipe that is followed."""
 
     recipe: Recipe
     fresh: bool
-    hand: Hand = field(default_factory=Hand)
+    remote_args: RemoteArgs = field(default_factory=RemoteArgs)
 
-    def call(self, name: str, how: Mapping[str, object]) -> dict[str, Any]:
+    def call_stage(self, name: str, how: Mapping[str, object]) -> dict[str, Any]:
         """What a stage's command returns."""
-        with self.recipe.context(name, how) as context:
+        with self.recipe.make_context(name, how) as context:
             words = {key: value for key, value in context.params.items() if key not in {"as_json", "quiet"}}
-            return bare(COMMANDS[name])(**self.hand(words))
+            return unwrap_command(STAGE_COMMANDS[name])(**self.remote_args(words))
 
-    def due(self, name: str) -> str | None:
+    def due_reason(self, name: str) -> str | None:
         """Why a stage has something to do."""
-        result = self.call(name, {"dry-run": True, "fresh": self.fresh})
+        result = self.call_stage(name, {"dry-run": True, "fresh": self.fresh})
         if result.get("faults"):
             raise NurieError(result["faults"][0])
         due: str | None = result["due"]
         return due
 
 
-def followed(_name: str, result: dict[str, Any]) -> None:
+def print_run(_name: str, result: dict[str, Any]) -> None:
     """Print a row a stage, then what came out, and whether it is what the recipe expects."""
-    table: list[list[object]] = [["", "", *COUNTED, "seconds"]]
+    table: list[list[object]] = [["", "", *COUNT_KEYS, "seconds"]]
     for one in result["stages"]:
         why = f"due: {one['due']}" if one["state"] == "due" else one["state"]
         dropped = sum(one["dropped"].values()) if "dropped" in one else None
         table.append([one["stage"], why, one.get("in"), one.get("kept"), dropped, one.get("seconds")])
-    rows(table)
+    print_table(table)
     if "splits" in result:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in result["dropped"].items())
         counts = f"{result['in']:,} in = {result['kept']:,} kept + {sum(result['dropped'].values()):,} dropped"
@@ -81,11 +81,11 @@ def followed(_name: str, result: dict[str, Any]) -> None:
         click.echo(f"Warning: {difference}", err=True)
 
 
-def _settable() -> Iterable[str]:
+def _complete_settings() -> Iterable[str]:
     return (
         f"{name}.{key}="
-        for name, command in COMMANDS.items()
-        for key in options_of(command)
+        for name, command in STAGE_COMMANDS.items()
+        for key in recipe_options(command)
         if key != "dataset" or name == "extract"
     )
 
@@ -98,13 +98,13 @@ def _settable() -> Iterable[str]:
     metavar="STAGE.OPTION=VALUE",
     multiple=True,
     help="Overrule the recipe; repeatable.",
-    shell_complete=names_of(_settable),
+    shell_complete=complete_names(_complete_settings),
 )
 @click.option("--fresh", is_flag=True, help="Start the dataset over instead of going on.")
 @dry_run_option
 @workers_option
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="Work on this Dask cluster instead.")
-@stage(followed)
+@cli_command(print_run)
 def run(
     recipe: Path, settings: tuple[str, ...], fresh: bool, dry_run: bool, workers: int, scheduler: str | None
 ) -> dict[str, Any]:
@@ -116,68 +116,68 @@ def run(
     given = click.get_current_context().get_parameter_source("workers") is not ParameterSource.DEFAULT
     if scheduler is not None and given:
         raise click.UsageError("--scheduler brings workers of its own: leave --workers out")
-    road = Road(read(recipe, COMMANDS, settings), fresh)
+    road = RecipeRun(read_recipe(recipe, STAGE_COMMANDS, settings), fresh)
     how = {"fresh": fresh, "scheduler": scheduler} if scheduler else {"fresh": fresh, "workers": workers}
-    told = _foresee(road)
+    told = _check_stages(road)
     if not dry_run:
         for number, one in enumerate(told):
             after = any(before.done for before in told[:number])
-            one.due = road.due(one.stage) if after else one.due
+            one.due = road.due_reason(one.stage) if after else one.due
             if one.due is not None:
                 _run(road, one, how)
     return _summed_up(road, told, dry_run=dry_run)
 
 
-def _foresee(road: Road) -> list[Told]:
+def _check_stages(road: RecipeRun) -> list[StageStatus]:
     """What each stage has to do. All options are looked at before anything is done.
 
     Raises RecipeError, naming file and line, for an option that a stage refuses.
     """
-    told: list[Told] = []
+    told: list[StageStatus] = []
     for name in road.recipe.stages:
         before = next((one.stage for one in told if one.due is not None), None)
         try:
-            due = road.due(name)
+            due = road.due_reason(name)
         except NurieError as error:
             if isinstance(error, RecipeError):
                 raise
             if before is None or not isinstance(error, SourceError):  # else the source is made by then
-                raise RecipeError(f"{road.recipe.blamed(name, str(error))}: {error}") from None
+                raise RecipeError(f"{road.recipe.locate_error(name, str(error))}: {error}") from None
             due = None
-        told.append(Told(name, f"after {before}" if before else due))
+        told.append(StageStatus(name, f"after {before}" if before else due))
     return told
 
 
-def _run(road: Road, told: Told, how: Mapping[str, object]) -> None:
-    progress.say(f"{told.stage}: {told.due}")
+def _run(road: RecipeRun, told: StageStatus, how: Mapping[str, object]) -> None:
+    progress.print_status(f"{told.stage}: {told.due}")
     started = time.monotonic()
-    result = road.call(told.stage, how)
-    road.hand.send()
+    result = road.call_stage(told.stage, how)
+    road.remote_args.send_back()
     told.done, told.result = True, {**result, "seconds": round(time.monotonic() - started, 3)}
 
 
-def _summed_up(road: Road, told: list[Told], *, dry_run: bool) -> dict[str, Any]:
+def _summed_up(road: RecipeRun, told: list[StageStatus], *, dry_run: bool) -> dict[str, Any]:
     stages = [{"stage": one.stage, "state": one.state, "due": one.due, **one.result} for one in told]
     result: dict[str, Any] = {"recipe": str(road.recipe.path), "stages": stages, "differences": []}
     return result if dry_run else {**result, **_outcome(road)}
 
 
-def _outcome(road: Road) -> dict[str, Any]:
+def _outcome(road: RecipeRun) -> dict[str, Any]:
     """Counts of dataset and shards, and how they differ from what the recipe expects."""
     from curate.dataset import ledger  # noqa: PLC0415  # costs Arrow
     from curate.system import lock  # noqa: PLC0415
 
-    recipe, named = road.recipe, road.recipe.context("shard", {}).params
-    places = road.hand(named)
+    recipe, named = road.recipe, road.recipe.make_context("shard", {}).params
+    places = road.remote_args(named)
     for name in ("dataset", "shards"):
-        lock.tidy(places[name])  # a stage that is up to date does not take the hold
-    counts = ledger.read_state(places["dataset"])["counts"]
+        lock.remove_stale(places[name])  # a stage that is up to date does not take the hold
+    counts = ledger.read_ledger(places["dataset"])["counts"]
     pairs = read_index(places["shards"]).pairs
     splits = {split: pairs[split] for split in SPLITS}
     found = {"dataset": str(named["dataset"]), "shards": str(named["shards"]), **counts, "splits": splits}
     if not recipe.expect:
         return {**found, "expected": "none in the recipe"}
-    if changed := recipe.changed():
+    if changed := recipe.overruled_options():
         return {**found, "expected": f"not compared, as --set changed {', '.join(changed)}"}
-    differences = recipe.differences({**counts, **splits})
+    differences = recipe.count_differences({**counts, **splits})
     return {**found, "expected": "others" if differences else "these", "differences": differences}

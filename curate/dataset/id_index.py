@@ -7,23 +7,23 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-WIDTH = 32  # hex digits of an id
+ID_HEX_DIGITS = 32  # hex digits of an id
 
-Rows = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 
 
-class Lookup:
+class IdIndex:
     """Of a column of ids, nulls among them; any other text is found nowhere."""
 
     def __init__(self, ids: Iterable[str | None]) -> None:
-        keys = np.array([key or "" for key in ids], f"S{WIDTH}")
+        keys = np.array([key or "" for key in ids], f"S{ID_HEX_DIGITS}")
         self._order = np.argsort(keys, kind="stable")
         self._keys = keys[self._order]
 
-    def rows(self, key: str | None) -> Rows:
+    def rows(self, key: str | None) -> RowNumbers:
         """Rows that have an id, ascending; none for a null."""
         wanted = np.bytes_((key or "").encode())
-        if not wanted or len(wanted) > WIDTH:
+        if not wanted or len(wanted) > ID_HEX_DIGITS:
             return self._order[:0]
         low, high = (np.searchsorted(self._keys, wanted, side=side) for side in ("left", "right"))
         return self._order[low:high]

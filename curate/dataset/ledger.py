@@ -12,116 +12,128 @@ from curate.dataset import parquet
 from curate.dataset.schema import SCHEMA_VERSION
 from curate.system import lock
 from curate.system.errors import DamagedError, DatasetError
-from curate.system.files import SEAL, check_seal, read_json, write_sealed
-from curate.system.hashing import digests, sha256
-from curate.system.paths import is_below
+from curate.system.files import SEAL_KEY, check_seal, read_json, write_sealed
+from curate.system.hashing import sha256_file, sha256_files
+from curate.system.paths import is_safe_relative_path
 
-STATE = "dataset.json"
-FOLDERS = ("records", "pairs", "edges", "manifest")  # what stages make, and may make again
+LEDGER_FILE = "dataset.json"
+STAGE_FOLDERS = ("records", "pairs", "edges", "manifest")  # what stages make, and may make again
 TAG_TABLE = "tags.parquet"  # derived whenever the manifest is
-DECISIONS = "decisions"  # what people made
-REMOVED = "removed"  # who opted out
-CLEARED = ("edges", "manifest", "records", "pairs")  # the same in an order such that what is left vouches for itself
-GONE = ".{}.gone"  # their names until they are deleted
-LOOKED = "_looked.parquet"  # beside edges; readers of a folder of Parquet pass over names that begin with "_"
-LOOKS = ".looks"  # blocks of candidates, while dedupe looks at them
-LASTING = (DECISIONS, REMOVED)  # what outlives a dataset begun afresh
+DECISIONS_FOLDER = "decisions"  # what people made
+OPT_OUT_FOLDER = "removed"  # who opted out
+DELETION_ORDER = (
+    "edges",
+    "manifest",
+    "records",
+    "pairs",
+)  # the same in an order such that what is left vouches for itself
+DELETED_FOLDER_NAME = ".{}.gone"  # their names until they are deleted
+COMPARED_FILE = "_looked.parquet"  # beside edges; readers of a folder of Parquet pass over names that begin with "_"
+CANDIDATE_FOLDER = ".looks"  # blocks of candidates, while dedupe looks at them
+PERMANENT_FOLDERS = (DECISIONS_FOLDER, OPT_OUT_FOLDER)  # what outlives a dataset begun afresh
 AFRESH = "restore it from a copy, or begin anew with `curate extract --fresh`"
 REMEDIES = {
     "records": AFRESH,
     "pairs": AFRESH,
     "edges": "delete its folder, and run `curate dedupe`",
-    DECISIONS: "restore it from a copy, or delete it and decide anew",
-    REMOVED: "restore it from a copy, or delete it and run `curate remove` for all who opted out",
+    DECISIONS_FOLDER: "restore it from a copy, or delete it and decide anew",
+    OPT_OUT_FOLDER: "restore it from a copy, or delete it and run `curate remove` for all who opted out",
 }
 """Of damage; what is not named is derived by dedupe."""
 
 
-def clear(dataset: Path) -> bool:
+def delete_dataset(dataset: Path) -> bool:
     """Delete what this package made in a dataset folder, and nothing else that may lie there; False if it made none."""
-    if not (dataset / STATE).is_file():
+    if not (dataset / LEDGER_FILE).is_file():
         return False
-    clear_torn(dataset)
-    write_sealed(dataset / STATE, {**_state(dataset), "parts": {}})  # a kill below must leave no digest of what is gone
-    for name in CLEARED:  # at once or not at all: half of the records would pass for all of them
+    delete_leftovers(dataset)
+    write_sealed(
+        dataset / LEDGER_FILE, {**_load_ledger(dataset), "parts": {}}
+    )  # a kill below must leave no digest of what is gone
+    for name in DELETION_ORDER:  # at once or not at all: half of the records would pass for all of them
         if (dataset / name).exists():
-            (dataset / name).rename(dataset / GONE.format(name))
-    clear_torn(dataset)
+            (dataset / name).rename(dataset / DELETED_FOLDER_NAME.format(name))
+    delete_leftovers(dataset)
     (dataset / TAG_TABLE).unlink(missing_ok=True)
-    (dataset / STATE).unlink()
+    (dataset / LEDGER_FILE).unlink()
     return True
 
 
-def clear_torn(dataset: Path) -> None:
+def delete_leftovers(dataset: Path) -> None:
     """Delete what a killed stage left half written; only for a stage that writes, as another may be at work."""
     for path in [*dataset.glob("*/.*.parquet"), *dataset.glob(".*.tmp"), *dataset.glob("*/.*.tmp")]:
         path.unlink(missing_ok=True)  # a worker that outlived its run may be renaming it
-    for name in (parquet.NEW, parquet.OLD, LOOKS, *map(GONE.format, CLEARED)):
+    for name in (
+        parquet.NEW_MANIFEST,
+        parquet.OLD_MANIFEST,
+        CANDIDATE_FOLDER,
+        *map(DELETED_FOLDER_NAME.format, DELETION_ORDER),
+    ):
         shutil.rmtree(dataset / name, ignore_errors=True)
-    for path in parquet.parts(dataset / "pairs")[len(parquet.parts(dataset / "records")) :]:
+    for path in parquet.part_paths(dataset / "pairs")[len(parquet.part_paths(dataset / "records")) :]:
         path.unlink()  # its records, which are committed after it, never were
 
 
-def read_state(dataset: Path, *needed: str) -> dict[str, Any]:
+def read_ledger(dataset: Path, *needed: str) -> dict[str, Any]:
     """`dataset.json`, after finishing a manifest's swap that was killed between its two renames.
 
     Every byte of the folders `needed`, and of `tags.parquet` if that is, is compared with its digest: what is read of
     damaged data would be less than there is, or other. Raises DatasetError if the folder is no dataset, one of another
     version or one without the manifest that is needed, DamagedError if a file is not what it was.
     """
-    state = peek_state(dataset)
-    if not (dataset / "manifest").exists() and (dataset / parquet.OLD).exists():
+    state = peek_ledger(dataset)
+    if not (dataset / "manifest").exists() and (dataset / parquet.OLD_MANIFEST).exists():
         lock.check_free(dataset)
-        (dataset / parquet.NEW).rename(dataset / "manifest")  # whole by then
-    check(dataset, state, needed)
-    if "manifest" in needed and not parquet.parts(dataset / "manifest"):
+        (dataset / parquet.NEW_MANIFEST).rename(dataset / "manifest")  # whole by then
+    check_files(dataset, state, needed)
+    if "manifest" in needed and not parquet.part_paths(dataset / "manifest"):
         raise DatasetError(f"{dataset} is not finished: run `curate extract` again")
     return state
 
 
-def check(dataset: Path, state: dict[str, Any], needed: Collection[str]) -> None:
+def check_files(dataset: Path, state: dict[str, Any], needed: Collection[str]) -> None:
     """Raise DamagedError if a file that is listed below one of `needed` has other bytes, is not there, or has company.
 
     Records and pairs have to be there, needed or not: stages count them.
     """
     listed: dict[str, str] = state["parts"]
     present = [name for name in listed if _folder(name) in {"records", "pairs", *needed}]
-    lost = [name for name in present if not (dataset / name).is_file() and not _given_up(dataset, name)]
+    lost = [name for name in present if not (dataset / name).is_file() and not _is_deleted_as_advised(dataset, name)]
     fault = next((f"{dataset / name} is missing: {_remedy(name)}" for name in lost), "")
     if not fault:
-        fault = next(_strangers(dataset, listed, {"records", "pairs", *needed}), "")
+        fault = next(_unlisted_part_faults(dataset, listed, {"records", "pairs", *needed}), "")
     if not fault:
         sought = {name: listed[name] for name in present if _folder(name) in needed and (dataset / name).exists()}
-        fault = next(_differing(dataset, sought), "")
+        fault = next(_changed_file_faults(dataset, sought), "")
     if fault:
         lock.check_free(dataset)  # it may be what is being written now
         raise DamagedError(fault)
 
 
-def _strangers(dataset: Path, listed: Collection[str], folders: Collection[str]) -> Iterator[str]:
+def _unlisted_part_faults(dataset: Path, listed: Collection[str], folders: Collection[str]) -> Iterator[str]:
     """Parts that no stage wrote. A killed extract leaves some unlisted, the next numbers; other stages all or none."""
-    for folder in sorted(set(folders) & {*FOLDERS, *LASTING}):
-        ours = {path.name for path in _ours(dataset / folder)}
+    for folder in sorted(set(folders) & {*STAGE_FOLDERS, *PERMANENT_FOLDERS}):
+        ours = {path.name for path in _stage_files(dataset / folder)}
         if folder not in {"records", "pairs"} and any(_folder(name) == folder for name in listed):
             ours = {name.partition("/")[2] for name in listed if _folder(name) == folder}
-        for path in parquet.parts(dataset / folder):
+        for path in parquet.part_paths(dataset / folder):
             if path.name not in ours:
-                yield f"{path} is not in {STATE}: move it elsewhere"
+                yield f"{path} is not in {LEDGER_FILE}: move it elsewhere"
 
 
-def _ours(folder: Path) -> list[Path]:
+def _stage_files(folder: Path) -> list[Path]:
     """Files of a folder that a stage may have written: parts numbered without a gap, and what was looked at."""
     there = {path.name: path for path in sorted(folder.glob("[!.]*.parquet"))}
-    parts = takewhile(there.__contains__, (parquet.part(folder, number).name for number in count()))
-    return [there[name] for name in (*there.keys() & {LOOKED}, *parts)]
+    parts = takewhile(there.__contains__, (parquet.part_path(folder, number).name for number in count()))
+    return [there[name] for name in (*there.keys() & {COMPARED_FILE}, *parts)]
 
 
-def _differing(dataset: Path, parts: dict[str, str]) -> Iterator[str]:
-    for name, (path, found) in zip(parts, digests(dataset / name for name in parts), strict=True):
+def _changed_file_faults(dataset: Path, parts: dict[str, str]) -> Iterator[str]:
+    for name, (path, found) in zip(parts, sha256_files(dataset / name for name in parts), strict=True):
         if isinstance(found, OSError):
             yield f"{path} cannot be read ({found.strerror or found}): {_remedy(name)}"
         elif found != parts[name]:
-            yield f"{path} has other bytes than {STATE} says: {_remedy(name)}"
+            yield f"{path} has other bytes than {LEDGER_FILE} says: {_remedy(name)}"
 
 
 def _folder(name: str) -> str:
@@ -132,88 +144,92 @@ def _remedy(name: str) -> str:
     return REMEDIES.get(_folder(name), "run `curate dedupe` again")
 
 
-def _given_up(dataset: Path, name: str) -> bool:
+def _is_deleted_as_advised(dataset: Path, name: str) -> bool:
     """Whether it was deleted as its remedy says: what people made, whole, or what dedupe then looks at afresh."""
     folder = dataset / _folder(name)
-    return (folder.name == "edges" and not (folder / LOOKED).exists()) or (
-        folder.name in LASTING and not folder.exists()
+    return (folder.name == "edges" and not (folder / COMPARED_FILE).exists()) or (
+        folder.name in PERMANENT_FOLDERS and not folder.exists()
     )
 
 
-def peek_state(dataset: Path) -> dict[str, Any]:
+def peek_ledger(dataset: Path) -> dict[str, Any]:
     """`dataset.json`, with nothing finished, for whom is to write nothing. Raises as `read_state` does."""
-    if not (dataset / STATE).is_file():
-        raise DatasetError(f"{dataset} is not a dataset folder (no {STATE}): run `curate extract SOURCE {dataset}`")
-    state = _state(dataset)
+    if not (dataset / LEDGER_FILE).is_file():
+        raise DatasetError(
+            f"{dataset} is not a dataset folder (no {LEDGER_FILE}): run `curate extract SOURCE {dataset}`"
+        )
+    state = _load_ledger(dataset)
     if state["version"] != SCHEMA_VERSION:
-        differ = f"{dataset / STATE} has version {state['version']!r}, this nurie reads {SCHEMA_VERSION}"
+        differ = f"{dataset / LEDGER_FILE} has version {state['version']!r}, this nurie reads {SCHEMA_VERSION}"
         raise DatasetError(f"{differ}: run `curate extract` with --fresh")
     return state
 
 
-def _state(dataset: Path) -> dict[str, Any]:
-    state = read_json(dataset / STATE)
-    check_seal(dataset / STATE, state)
+def _load_ledger(dataset: Path) -> dict[str, Any]:
+    state = read_json(dataset / LEDGER_FILE)
+    check_seal(dataset / LEDGER_FILE, state)
     if (
         not isinstance(state, dict)
         or not isinstance(state.get("parts"), dict)
         or not {"version", "options"} <= state.keys()
     ):
-        raise DatasetError(f"{dataset / STATE} was not written by `curate`: give another folder for the dataset")
-    if not isinstance(state["options"], dict) or not all(map(is_below, state["parts"])):
-        raise DamagedError(f"{dataset / STATE} is damaged: restore it, or give another folder for the dataset")
-    return {name: value for name, value in state.items() if name != SEAL}
+        raise DatasetError(f"{dataset / LEDGER_FILE} was not written by `curate`: give another folder for the dataset")
+    if not isinstance(state["options"], dict) or not all(map(is_safe_relative_path, state["parts"])):
+        raise DamagedError(f"{dataset / LEDGER_FILE} is damaged: restore it, or give another folder for the dataset")
+    return {name: value for name, value in state.items() if name != SEAL_KEY}
 
 
-def write_state(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
+def write_ledger(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
     """Write `dataset.json` with the SHA-256 of every part; those of what `rehash` names are read again."""
     known = {name: digest for name, digest in state.get("parts", {}).items() if _folder(name) not in rehash}
-    files = [path for folder in (*FOLDERS, *LASTING) for path in _ours(dataset / folder)]
+    files = [path for folder in (*STAGE_FOLDERS, *PERMANENT_FOLDERS) for path in _stage_files(dataset / folder)]
     files += sorted(dataset.glob(TAG_TABLE))
     new = [path for path in files if path.relative_to(dataset).as_posix() not in known]
-    for path, found in digests(new):
+    for path, found in sha256_files(new):
         if isinstance(found, OSError):
             raise found
         known[path.relative_to(dataset).as_posix()] = found
     state["parts"] = known  # what is listed and not there stays listed: it is lost
-    write_sealed(dataset / STATE, state)
+    write_sealed(dataset / LEDGER_FILE, state)
 
 
-def _found(dataset: Path, folders: Sequence[str]) -> dict[str, Path]:
+def _existing_files(dataset: Path, folders: Sequence[str]) -> dict[str, Path]:
     """The files there are of some folders, by name; the table of tags is a file itself."""
     files = [path for folder in folders for path in sorted((dataset / folder).glob("[!.]*.parquet"))]
     files += [dataset / name for name in folders if name == TAG_TABLE and (dataset / name).is_file()]
     return {path.relative_to(dataset).as_posix(): path for path in files}
 
 
-def known_digests(dataset: Path, state: dict[str, Any], folders: Sequence[str]) -> dict[str, str]:
+def file_digests(dataset: Path, state: dict[str, Any], folders: Sequence[str]) -> dict[str, str]:
     """SHA-256 of every file of some folders: as `dataset.json` has it, or taken now."""
-    return {name: state["parts"].get(name) or sha256(path) for name, path in _found(dataset, folders).items()}
+    return {
+        name: state["parts"].get(name) or sha256_file(path) for name, path in _existing_files(dataset, folders).items()
+    }
 
 
-def whole(dataset: Path, state: dict[str, Any], folders: Sequence[str], *, bytewise: bool) -> bool:
+def is_intact(dataset: Path, state: dict[str, Any], folders: Sequence[str], *, bytewise: bool) -> bool:
     """Whether the files of some folders are those that `dataset.json` names; `bytewise`, with the same bytes."""
     told = {name: digest for name, digest in state["parts"].items() if name.partition("/")[0] in folders}
-    found = _found(dataset, folders)
+    found = _existing_files(dataset, folders)
     if found.keys() != told.keys():
         return False
-    return not bytewise or all(sha256(path) == told[name] for name, path in found.items())
+    return not bytewise or all(sha256_file(path) == told[name] for name, path in found.items())
 
 
-def forget(dataset: Path, files: Sequence[Path], stage: str = "") -> None:
+def forget_digests(dataset: Path, files: Sequence[Path], stage: str = "") -> None:
     """Take the digests of files that are about to change from `dataset.json`, whose next writing adds the new ones.
 
     If they are what a stage made, what is told of that is taken out, too.
     """
-    state, gone = _state(dataset), {path.relative_to(dataset).as_posix() for path in files}
+    state, gone = _load_ledger(dataset), {path.relative_to(dataset).as_posix() for path in files}
     left = state | {"parts": {name: digest for name, digest in state["parts"].items() if name not in gone}}
     left.pop(stage, None)
     if "hashes" in left:
         left["hashes"] = {name: value for name, value in left["hashes"].items() if name != stage}
     if left != state:
-        write_sealed(dataset / STATE, left)
+        write_sealed(dataset / LEDGER_FILE, left)
 
 
-def forget_manifest(dataset: Path) -> None:
+def forget_manifest_digests(dataset: Path) -> None:
     """Before it is replaced: a kill until its digests are known is no damage, and nobody takes it for what was told."""
-    forget(dataset, [*parquet.parts(dataset / "manifest"), dataset / TAG_TABLE], "dedupe")
+    forget_digests(dataset, [*parquet.part_paths(dataset / "manifest"), dataset / TAG_TABLE], "dedupe")

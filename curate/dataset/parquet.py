@@ -12,54 +12,54 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.dataset.schema import HASH_RECIPE, LISTED, MANIFEST, declared, with_options
+from curate.dataset.schema import HASH_RECIPE, MANIFEST_SCHEMA, NON_NULL_LIST_COLUMNS, declared_types, with_options
 from curate.system import storage
-from curate.system.errors import DamagedError, DatasetError, naming
+from curate.system.errors import DamagedError, DatasetError, name_file_in_errors
 from curate.system.files import atomic_write, sync_folder
 
-BUFFER = 1 << 20  # bytes read at once of a column; without, all of it is
-WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+READ_BUFFER_BYTES = 1 << 20  # bytes read at once of a column; without, all of it is
+WRITE_OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 """Options of Parquet: Zstandard alone lets a flipped bit pass as other values."""
-GROUP = 1 << 13  # rows of a row group, at least, where a file is written from parts
-PARTS = "part-*.parquet"
-NEW, OLD = ".manifest.new", ".manifest.old"
+MIN_ROW_GROUP_ROWS = 1 << 13  # rows of a row group, at least, where a file is written from parts
+PART_FILE_PATTERN = "part-*.parquet"
+NEW_MANIFEST, OLD_MANIFEST = ".manifest.new", ".manifest.old"
 
 
-def part(folder: Path, number: int) -> Path:
+def part_path(folder: Path, number: int) -> Path:
     """Path of part `number` in a records, pairs, manifest or edges folder."""
     return folder / f"part-{number:05d}.parquet"
 
 
-def parts(folder: Path) -> list[Path]:
+def part_paths(folder: Path) -> list[Path]:
     """The parts of a folder in order; none if it does not exist."""
-    if storage.remote(folder):
-        named = [one.name for one in storage.entries(folder)] if storage.there(folder) else []
-        return [folder / name for name in named if fnmatch(name, PARTS)]
-    return sorted(folder.glob(PARTS))
+    if storage.is_remote(folder):
+        named = [one.name for one in storage.list_folder(folder)] if storage.exists(folder) else []
+        return [folder / name for name in named if fnmatch(name, PART_FILE_PATTERN)]
+    return sorted(folder.glob(PART_FILE_PATTERN))
 
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write one Parquet file atomically; equal tables give equal bytes."""
-    with storage.written(path) as file:
-        pq.write_table(table, file, **WRITING)
+    with storage.open_atomic(path) as file:
+        pq.write_table(table, file, **WRITE_OPTIONS)
 
 
-def join_tables(path: Path, sources: Sequence[Path]) -> int:
+def merge_files(path: Path, sources: Sequence[Path]) -> int:
     """Write the tables of one schema as one Parquet file, atomically, a row group each; returns the rows."""
     schema = pq.read_schema(sources[0])
-    with atomic_write(path) as file, pq.ParquetWriter(file, schema, **WRITING) as writer:
+    with atomic_write(path) as file, pq.ParquetWriter(file, schema, **WRITE_OPTIONS) as writer:
         for source in sources:
             writer.write_table(read_table(source))
     return int(pq.read_metadata(path).num_rows)
 
 
-def write_tables(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+def write_table_stream(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write tables of one schema as one Parquet file, atomically, some thousand rows a row group; memory is theirs."""
-    with atomic_write(path) as file, pq.ParquetWriter(file, schema, **WRITING) as writer:
+    with atomic_write(path) as file, pq.ParquetWriter(file, schema, **WRITE_OPTIONS) as writer:
         held, groups = schema.empty_table(), 0
         for table in tables:
             held = pa.concat_tables([held, table.cast(schema)])
-            if held.num_rows >= GROUP:
+            if held.num_rows >= MIN_ROW_GROUP_ROWS:
                 writer.write_table(held)
                 held, groups = schema.empty_table(), groups + 1
         if held.num_rows or not groups:
@@ -74,18 +74,24 @@ def write_rows(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> Non
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read one Parquet file. Raises DamagedError, naming the file, if it is none or lacks a column."""
     # a third of the time of pq.read_table, for small parts
-    with _damage_told(path), _opened(path) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
+    with (
+        _raising_damaged(path),
+        _opened(path) as source,
+        pq.ParquetFile(source, page_checksum_verification=True) as file,
+    ):
         wanted = file.schema_arrow.names if columns is None else list(columns)
-        return _sound(path, file.read(wanted).select(wanted))
+        return _checked_table(path, file.read(wanted).select(wanted))
 
 
-def _sound(path: Path, table: pa.Table) -> pa.Table:
+def _checked_table(path: Path, table: pa.Table) -> pa.Table:
     """The table itself. Raises ValueError if texts of it are none, or the part of a dataset is of another schema."""
     table.validate(full=True)
-    for name, kind in (declared(path.parent.name) if path.name.startswith("part-") else {}).items():
+    for name, kind in (declared_types(path.parent.name) if path.name.startswith("part-") else {}).items():
         if name in table.column_names and table.schema.field(name).type != kind:
             raise ValueError(f"{name} is {table.schema.field(name).type}, not {kind}")
-        if name in LISTED and name in table.column_names and table[name].null_count:  # nobody's tags, and never written
+        if (
+            name in NON_NULL_LIST_COLUMNS and name in table.column_names and table[name].null_count
+        ):  # nobody's tags, and never written
             full = pa.array([tags or [] for tags in table[name].to_pylist()], kind)
             table = table.set_column(table.column_names.index(name), name, full)
     return table
@@ -93,32 +99,32 @@ def _sound(path: Path, table: pa.Table) -> pa.Table:
 
 def column_names(path: Path) -> list[str]:
     """Columns of one Parquet file, by its footer. Raises DamagedError as `read_table` does."""
-    with _damage_told(path):
+    with _raising_damaged(path):
         return list(pq.read_schema(path).names)
 
 
 def read_row_group(path: Path, number: int, columns: Sequence[str]) -> pa.Table:
     """Some columns of one row group. Raises DamagedError as `read_table` does."""
-    with _damage_told(path), pq.ParquetFile(path) as file:
-        return _sound(path, file.read_row_group(number, list(columns)).select(list(columns)))
+    with _raising_damaged(path), pq.ParquetFile(path) as file:
+        return _checked_table(path, file.read_row_group(number, list(columns)).select(list(columns)))
 
 
 def iter_row_groups(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Some columns of one Parquet file, a row group at a time. Raises DamagedError as `read_table` does."""
-    with _damage_told(path), pq.ParquetFile(path) as file:
+    with _raising_damaged(path), pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
-            yield _sound(path, file.read_row_group(number, list(columns)).select(list(columns)))
+            yield _checked_table(path, file.read_row_group(number, list(columns)).select(list(columns)))
 
 
 def _opened(path: Path) -> AbstractContextManager[Any]:
     """What Arrow reads of a path: itself, or a store's file, opened."""
-    return storage.opened(path) if storage.remote(path) else nullcontext(path)
+    return storage.open_file(path) if storage.is_remote(path) else nullcontext(path)
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _raising_damaged(path: Path) -> Iterator[None]:
     # a pipe in a part's place would be waited for
-    if not storage.remote(path) and (path.is_fifo() or path.is_char_device() or path.is_socket()):
+    if not storage.is_remote(path) and (path.is_fifo() or path.is_char_device() or path.is_socket()):
         raise DamagedError(f"{path} is no file: run `curate verify`")
     try:
         yield
@@ -131,23 +137,25 @@ def _damage_told(path: Path) -> Iterator[None]:
 
 def read_parts(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """All parts of a folder as one table."""
-    tables = [read_table(path, columns) for path in parts(folder)]
-    return pa.concat_tables(tables) if tables else MANIFEST.empty_table().select(columns or MANIFEST.names)
+    tables = [read_table(path, columns) for path in part_paths(folder)]
+    return (
+        pa.concat_tables(tables) if tables else MANIFEST_SCHEMA.empty_table().select(columns or MANIFEST_SCHEMA.names)
+    )
 
 
-def read_chosen(path: Path) -> pa.Table:
+def read_selection(path: Path) -> pa.Table:
     """A filtered manifest, as `curate select` or pandas wrote it, back in the manifest's own types.
 
     Raises DatasetError if there is no such file, or a column is missing or holds something else.
     """
-    return pa.concat_tables([MANIFEST.empty_table(), *iter_chosen(path, MANIFEST.names)])
+    return pa.concat_tables([MANIFEST_SCHEMA.empty_table(), *iter_selection(path, MANIFEST_SCHEMA.names)])
 
 
-def iter_chosen(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+def iter_selection(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Some columns of a filtered manifest, a batch of rows at a time; all are checked as by `read_chosen`."""
     if not path.exists():
         raise DatasetError(f"{path} does not exist: write it with `curate select` or pandas")
-    with _damage_told(path):
+    with _raising_damaged(path):
         for source in pq.ParquetDataset(path, partitioning=None).files:
             with pq.ParquetFile(source) as file:
                 read = _to_read(path, file.schema_arrow, columns)
@@ -159,16 +167,22 @@ def iter_chosen(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 
 def _to_read(path: Path, held: pa.Schema, columns: Sequence[str]) -> list[str]:
     """Columns asked for, and those of another type than the manifest's: only their values tell whether they fit it."""
-    if missing := [name for name in MANIFEST.names if name not in held.names]:
+    if missing := [name for name in MANIFEST_SCHEMA.names if name not in held.names]:
         raise DatasetError(
             f"{path} lacks the column {missing[0]}: filter the rows of DATASET/manifest, keep its columns"
         )
-    return [name for name in MANIFEST.names if name in columns or held.field(name).type != MANIFEST.field(name).type]
+    return [
+        name
+        for name in MANIFEST_SCHEMA.names
+        if name in columns or held.field(name).type != MANIFEST_SCHEMA.field(name).type
+    ]
 
 
 def _cast(path: Path, table: pa.Table) -> pa.Table:
     try:
-        return table.cast(pa.schema([MANIFEST.field(name) for name in table.column_names], MANIFEST.metadata))
+        return table.cast(
+            pa.schema([MANIFEST_SCHEMA.field(name) for name in table.column_names], MANIFEST_SCHEMA.metadata)
+        )
     except (pa.ArrowException, ValueError) as error:
         raise DatasetError(
             f"{path} does not have the manifest's types ({' '.join(str(error).split())}): keep the columns as they are"
@@ -177,32 +191,32 @@ def _cast(path: Path, table: pa.Table) -> pa.Table:
 
 def iter_parts(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The parts of a folder, one table at a time: memory stays that of one part."""
-    for path in parts(folder):
+    for path in part_paths(folder):
         yield read_table(path, columns)
 
 
 def iter_batches(path: Path, columns: Sequence[str] | None, rows: int) -> Iterator[pa.Table]:
     """Some columns of one Parquet file, or all, `rows` rows at a time: memory stays that of so many small values."""
-    with _damage_told(path), pq.ParquetFile(path, buffer_size=BUFFER) as file:
+    with _raising_damaged(path), pq.ParquetFile(path, buffer_size=READ_BUFFER_BYTES) as file:
         for batch in file.iter_batches(rows, columns=None if columns is None else list(columns)):
             yield pa.Table.from_batches([batch])
 
 
-def check_recipe(dataset: Path) -> None:
+def check_hash_recipe(dataset: Path) -> None:
     """Raise DatasetError if records were hashed by another recipe than this one: they cannot be compared."""
-    for path in parts(dataset / "records"):
+    for path in part_paths(dataset / "records"):
         recipe = (_metadata(path).metadata or {}).get(b"nurie.hashes", b"").decode("utf-8", "replace")
         if recipe != HASH_RECIPE:
             told = f"{path} was hashed as {recipe!r}, this nurie hashes as {HASH_RECIPE!r}"
             raise DatasetError(f"{told}: run `curate extract` with --fresh")
 
 
-def rows(folder: Path) -> int:
+def count_rows(folder: Path) -> int:
     """Rows of all parts of a folder, by their footers; -1 if it does not exist."""
-    return sum(_metadata(path).num_rows for path in parts(folder)) if folder.exists() else -1
+    return sum(_metadata(path).num_rows for path in part_paths(folder)) if folder.exists() else -1
 
 
-def unpacked_bytes(path: Path, columns: Collection[str]) -> int:
+def uncompressed_bytes(path: Path, columns: Collection[str]) -> int:
     """What columns of a part take in memory, by its footer: without compression, which may be by any factor."""
     metadata = _metadata(path)
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
@@ -211,22 +225,22 @@ def unpacked_bytes(path: Path, columns: Collection[str]) -> int:
 
 
 def _metadata(path: Path) -> Any:
-    with _damage_told(path):
+    with _raising_damaged(path):
         return pq.read_metadata(path)
 
 
 def replace_manifest(dataset: Path, tables: Iterator[pa.Table], options: Mapping[str, object]) -> None:
     """Derive the manifest anew, part by part, and swap it in by rename; the files tell the `options`."""
-    new, old = dataset / NEW, dataset / OLD
-    schema = with_options(MANIFEST, options)
+    new, old = dataset / NEW_MANIFEST, dataset / OLD_MANIFEST
+    schema = with_options(MANIFEST_SCHEMA, options)
     for stale in (new, old):
         shutil.rmtree(stale, ignore_errors=True)
     try:
-        with naming(dataset / "manifest"):
+        with name_file_in_errors(dataset / "manifest"):
             new.mkdir()
-        write_table(part(new, 0), schema.empty_table())  # an empty manifest has its columns too
+        write_table(part_path(new, 0), schema.empty_table())  # an empty manifest has its columns too
         for number, table in enumerate(tables):
-            write_table(part(new, number), table.select(MANIFEST.names).cast(schema))
+            write_table(part_path(new, number), table.select(MANIFEST_SCHEMA.names).cast(schema))
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)  # it may take the very room that it lacked
         raise
@@ -237,7 +251,7 @@ def replace_manifest(dataset: Path, tables: Iterator[pa.Table], options: Mapping
     shutil.rmtree(old, ignore_errors=True)
 
 
-def counts(table: pa.Table) -> dict[str, Any]:
+def count_fates(table: pa.Table) -> dict[str, Any]:
     """`in`, `kept` and `dropped` by reason of a manifest's `dropped` column; they always add up."""
     reasons = table.column("dropped").value_counts().to_pylist()
     dropped = {entry["values"]: entry["counts"] for entry in reasons if entry["values"] is not None}

@@ -23,107 +23,111 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.dataset import decisions, ledger, opt_out, parquet, tag_table
-from curate.dataset.opt_out import OptOut, Row
+from curate.dataset.opt_out import OptOut, RecordRow
 
-TOLD = ("id", "artist", "own_tags", "dropped")
+IDENTIFYING_COLUMNS = ("id", "artist", "own_tags", "dropped")
 
 
-class Clean(Protocol):
+class TableCleaner(Protocol):
     """A stored table -> the same without what opted out."""
 
     def __call__(self, table: pa.Table, removed: OptOut) -> pa.Table:
         """Of any number of rows, also of none."""
 
 
-def sweep(dataset: Path) -> int:
+def purge_opted_out(dataset: Path) -> int:
     """Take what opted out from a dataset that the caller holds; returns the records that were emptied.
 
     The caller writes `dataset.json` after it, with the digests that lie there then.
     """
     if not opt_out.read(dataset):
         return 0
-    opt_out.add(dataset, [(opt_out.ID, key) for key in _ids(dataset, opt_out.read(dataset))])
+    opt_out.add(dataset, [(opt_out.ID_KIND, key) for key in _ids_to_remove(dataset, opt_out.read(dataset))])
     removed = opt_out.read(dataset)
-    stale = list(_stale(dataset, removed))
+    stale = list(_files_to_clean(dataset, removed))
     rewritten = {path.parent.name for path, _ in stale}
-    ledger.check(dataset, ledger.peek_state(dataset), rewritten)  # damage would be given a digest of its own
-    emptied = sum(_full(table, removed) for table in parquet.iter_parts(dataset / "records", TOLD))
-    behind = parquet.rows(dataset / "manifest") != parquet.rows(dataset / "records")
-    anew = behind or any(_full(table, removed) for table in parquet.iter_parts(dataset / "manifest", TOLD))
-    derived = parquet.parts(dataset / "manifest") if anew else []
-    ledger.forget(dataset, [*derived, dataset / ledger.TAG_TABLE, *(path for path, _ in stale)])
+    ledger.check_files(dataset, ledger.peek_ledger(dataset), rewritten)  # damage would be given a digest of its own
+    emptied = sum(
+        _count_unblanked(table, removed) for table in parquet.iter_parts(dataset / "records", IDENTIFYING_COLUMNS)
+    )
+    behind = parquet.count_rows(dataset / "manifest") != parquet.count_rows(dataset / "records")
+    anew = behind or any(
+        _count_unblanked(table, removed) for table in parquet.iter_parts(dataset / "manifest", IDENTIFYING_COLUMNS)
+    )
+    derived = parquet.part_paths(dataset / "manifest") if anew else []
+    ledger.forget_digests(dataset, [*derived, dataset / ledger.TAG_TABLE, *(path for path, _ in stale)])
     if anew:
         records = parquet.iter_parts(dataset / "records")
-        options = {"extract": ledger.read_state(dataset)["options"]}
-        parquet.replace_manifest(dataset, (_emptied(table, removed) for table in records), options)
+        options = {"extract": ledger.read_ledger(dataset)["options"]}
+        parquet.replace_manifest(dataset, (_with_blanked_rows(table, removed) for table in records), options)
     tag_table.write(dataset)  # always: a kill may have come between the manifest and its tags
     for path, clean in stale:
         parquet.write_table(path, clean(parquet.read_table(path), removed))
     return emptied
 
 
-def _ids(dataset: Path, removed: OptOut) -> Iterator[str]:
+def _ids_to_remove(dataset: Path, removed: OptOut) -> Iterator[str]:
     """Ids of the records that are to stay out, or do: a copy may come without the sidecar that names the artist."""
     people = decisions.resolve(decisions.read(dataset)).tags
     retagged = {key for key, tags in people.items() if removed.artists.intersection(tags)}
-    for table in parquet.iter_parts(dataset / "records", TOLD):
-        by_artist = {row for row, artist in opt_out.credit(table) if artist in removed.artists}
+    for table in parquet.iter_parts(dataset / "records", IDENTIFYING_COLUMNS):
+        by_artist = {row for row, artist in opt_out.iter_artist_tags(table) if artist in removed.artists}
         for row, (key, dropped) in enumerate(zip(table["id"].to_pylist(), table["dropped"].to_pylist(), strict=True)):
-            if key and (key in retagged or dropped == opt_out.REASON or row in by_artist):
+            if key and (key in retagged or dropped == opt_out.REMOVED_REASON or row in by_artist):
                 yield key
 
 
-def _stale(dataset: Path, removed: OptOut) -> Iterator[tuple[Path, Clean]]:
+def _files_to_clean(dataset: Path, removed: OptOut) -> Iterator[tuple[Path, TableCleaner]]:
     """Files that still hold what is to be gone, pixels first, and how each is made clean."""
-    listed: list[tuple[Path, tuple[str, ...]]] = [(path, ("id",)) for path in parquet.parts(dataset / "pairs")]
-    listed += [(path, ("a", "b")) for path in parquet.parts(dataset / "edges")]
-    listed += [(path, ("id",)) for path in [dataset / "edges" / ledger.LOOKED] if path.is_file()]
+    listed: list[tuple[Path, tuple[str, ...]]] = [(path, ("id",)) for path in parquet.part_paths(dataset / "pairs")]
+    listed += [(path, ("a", "b")) for path in parquet.part_paths(dataset / "edges")]
+    listed += [(path, ("id",)) for path in [dataset / "edges" / ledger.COMPARED_FILE] if path.is_file()]
     for path, names in listed:
-        if pc.any(_named(parquet.read_table(path, names), removed, names)).as_py():
-            yield path, partial(_without, names=names)
-    for path in parquet.parts(dataset / ledger.DECISIONS):
+        if pc.any(_names_removed(parquet.read_table(path, names), removed, names)).as_py():
+            yield path, partial(_without_removed, names=names)
+    for path in parquet.part_paths(dataset / ledger.DECISIONS_FOLDER):
         if any(row["tags"] and row["a"] in removed.ids for row in parquet.read_table(path).to_pylist()):
-            yield path, _untold
-    for path in parquet.parts(dataset / "records"):
-        if _full(parquet.read_table(path, TOLD), removed):
-            yield path, _emptied
+            yield path, _without_given_tags
+    for path in parquet.part_paths(dataset / "records"):
+        if _count_unblanked(parquet.read_table(path, IDENTIFYING_COLUMNS), removed):
+            yield path, _with_blanked_rows
 
 
-def _named(table: pa.Table, removed: OptOut, names: tuple[str, ...]) -> pa.ChunkedArray:
+def _names_removed(table: pa.Table, removed: OptOut, names: tuple[str, ...]) -> pa.ChunkedArray:
     """Whether each row names an id that opted out in one of some columns."""
-    ids = _ids_of(removed)
+    ids = _id_array(removed)
     first, *others = (pc.is_in(table[name], value_set=ids) for name in names)
     for one in others:
         first = pc.or_(first, one)
     return first
 
 
-def _without(table: pa.Table, removed: OptOut, *, names: tuple[str, ...]) -> pa.Table:
-    return table.filter(pc.invert(_named(table, removed, names)))
+def _without_removed(table: pa.Table, removed: OptOut, *, names: tuple[str, ...]) -> pa.Table:
+    return table.filter(pc.invert(_names_removed(table, removed, names)))
 
 
-def _untold(table: pa.Table, removed: OptOut) -> pa.Table:
+def _without_given_tags(table: pa.Table, removed: OptOut) -> pa.Table:
     """Decisions keep their numbers, and lose the tags that people gave."""
     rows = [row | ({"tags": None} if row["a"] in removed.ids else {}) for row in table.to_pylist()]
     return pa.Table.from_pylist(rows, schema=table.schema)
 
 
-def _emptied(table: pa.Table, removed: OptOut) -> pa.Table:
-    rows = [opt_out.blank(row) if _is_full(row, removed) else row for row in table.to_pylist()]
+def _with_blanked_rows(table: pa.Table, removed: OptOut) -> pa.Table:
+    rows = [opt_out.blank_record(row) if _is_unblanked(row, removed) else row for row in table.to_pylist()]
     return pa.Table.from_pylist(rows, schema=table.schema)
 
 
-def _full(table: pa.Table, removed: OptOut) -> int:
+def _count_unblanked(table: pa.Table, removed: OptOut) -> int:
     """Rows of records or manifest that say more than that they were removed; all ids of artists are known by now."""
-    table = table.filter(pc.invert(pc.fill_null(pc.equal(table["dropped"], opt_out.REASON), fill_value=False)))
+    table = table.filter(pc.invert(pc.fill_null(pc.equal(table["dropped"], opt_out.REMOVED_REASON), fill_value=False)))
     unread = table.filter(pc.is_null(table["id"])).to_pylist()
-    known: list[bool] = pc.is_in(table["id"], value_set=_ids_of(removed)).to_pylist()
-    return sum(known) + sum(map(removed.has, unread))
+    known: list[bool] = pc.is_in(table["id"], value_set=_id_array(removed)).to_pylist()
+    return sum(known) + sum(map(removed.has_opted_out, unread))
 
 
-def _ids_of(removed: OptOut) -> pa.Array:
+def _id_array(removed: OptOut) -> pa.Array:
     return pa.array(sorted(removed.ids), pa.string())
 
 
-def _is_full(row: Row, removed: OptOut) -> bool:
-    return row["dropped"] != opt_out.REASON and removed.has(row)
+def _is_unblanked(row: RecordRow, removed: OptOut) -> bool:
+    return row["dropped"] != opt_out.REMOVED_REASON and removed.has_opted_out(row)

@@ -12,21 +12,23 @@ import pyarrow.compute as pc
 from curate.dataset import ledger, parquet
 
 # (name, type, meaning); manifests/columns.md is made from this table, too
-COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
+TAG_TABLE_COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("id", pa.string(), "a kept picture's id"),
     ("tag", pa.string(), "one of its tags"),
 )
-SCHEMA = pa.schema([(name, kind) for name, kind, _ in COLUMNS])
+TAG_TABLE_SCHEMA = pa.schema([(name, kind) for name, kind, _ in TAG_TABLE_COLUMNS])
 CODED = pa.schema([("id", pa.large_string()), ("tags", pa.large_list(pa.int32()))])
-PICTURES = 1 << 14  # of which texts are held at once
-STAMP = (b"nurie.options", b"nurie.options_hash")
+PICTURES_PER_TABLE = 1 << 14  # of which texts are held at once
+OPTION_METADATA_KEYS = (b"nurie.options", b"nurie.options_hash")
 
 
 def write(dataset: Path) -> None:
     """Derive `tags.parquet` from the manifest, with the options of that: equal manifests give equal bytes."""
-    first = next(parquet.iter_parts(dataset / "manifest", ["id"]), SCHEMA.empty_table())
-    told = {name: value for name, value in (first.schema.metadata or {}).items() if name in STAMP}
-    parquet.write_tables(dataset / ledger.TAG_TABLE, derive(dataset), SCHEMA.with_metadata(told or None))
+    first = next(parquet.iter_parts(dataset / "manifest", ["id"]), TAG_TABLE_SCHEMA.empty_table())
+    told = {name: value for name, value in (first.schema.metadata or {}).items() if name in OPTION_METADATA_KEYS}
+    parquet.write_table_stream(
+        dataset / ledger.TAG_TABLE, derive(dataset), TAG_TABLE_SCHEMA.with_metadata(told or None)
+    )
 
 
 def derive(dataset: Path) -> Iterator[pa.Table]:
@@ -42,8 +44,12 @@ def derive(dataset: Path) -> Iterator[pa.Table]:
     for start, stop in _cuts(whole["id"], order):
         some = whole.take(order[start:stop])
         ids = some["id"].take(pc.list_parent_indices(some["tags"])).cast(pa.string())
-        table = pa.Table.from_arrays([ids, known.take(pc.list_flatten(some["tags"]))], schema=SCHEMA)
-        yield table.group_by(SCHEMA.names).aggregate([]).sort_by([(name, "ascending") for name in SCHEMA.names])
+        table = pa.Table.from_arrays([ids, known.take(pc.list_flatten(some["tags"]))], schema=TAG_TABLE_SCHEMA)
+        yield (
+            table.group_by(TAG_TABLE_SCHEMA.names)
+            .aggregate([])
+            .sort_by([(name, "ascending") for name in TAG_TABLE_SCHEMA.names])
+        )
 
 
 def _coded(table: pa.Table, names: dict[str, int]) -> pa.Table:
@@ -63,7 +69,7 @@ def _cuts(ids: pa.ChunkedArray, order: pa.Array) -> Iterator[tuple[int, int]]:
     """Where to part the sorted rows: after so many, and then only between two ids."""
     start = 0
     while start < len(order):
-        stop = min(start + PICTURES, len(order))
+        stop = min(start + PICTURES_PER_TABLE, len(order))
         while stop < len(order) and ids[order[stop].as_py()] == ids[order[stop - 1].as_py()]:
             stop += 1
         yield start, stop
@@ -73,7 +79,7 @@ def _cuts(ids: pa.ChunkedArray, order: pa.Array) -> Iterator[tuple[int, int]]:
 def faults(dataset: Path) -> list[str]:
     """What is wrong with `tags.parquet`, in a line; none if it says what the manifest says."""
     path = dataset / ledger.TAG_TABLE
-    if path.is_file() and _same(parquet.iter_batches(path, None, parquet.GROUP), derive(dataset)):
+    if path.is_file() and _same(parquet.iter_batches(path, None, parquet.MIN_ROW_GROUP_ROWS), derive(dataset)):
         return []
     state = "has other tags than the manifest" if path.is_file() else "is missing"
     return [f"{path} {state}: run `curate dedupe` again"]
@@ -81,10 +87,10 @@ def faults(dataset: Path) -> list[str]:
 
 def _same(found: Iterator[pa.Table], expected: Iterator[pa.Table]) -> bool:
     """Whether two tables are equal, each of which comes in parts of its own."""
-    held = SCHEMA.empty_table()
+    held = TAG_TABLE_SCHEMA.empty_table()
     for table in expected:
         while held.num_rows < table.num_rows and (more := next(found, None)) is not None:
-            if more.schema != SCHEMA:
+            if more.schema != TAG_TABLE_SCHEMA:
                 return False
             held = pa.concat_tables([held, more])
         if not held.slice(0, table.num_rows).equals(table):

@@ -15,14 +15,14 @@ import cv2
 import pyarrow as pa
 
 from curate.dataset import parquet
-from curate.deduplication.thumbnails import Place, Thumbnails
+from curate.deduplication.thumbnails import PairLocation, Thumbnails
 from curate.signatures import alignment, likeness, phash
+from curate.signatures.orientations import ORIENTATIONS
 from curate.signatures.strokes import line_difference
-from curate.signatures.variants import VARIANTS
 
-LOOK = 6  # of another number, edges were proposed or verified in another way and are looked at again
+COMPARISON_VERSION = 6  # of another number, edges were proposed or verified in another way and are looked at again
 
-BLOCK = pa.schema(
+CANDIDATE_SCHEMA = pa.schema(
     [
         *((name, pa.int64()) for name in ("a", "b")),
         *((name, pa.int32()) for name in ("variant", "bits", "part_a", "row_a", "part_b", "row_b")),
@@ -41,8 +41,8 @@ class Candidate(NamedTuple):
     """0 as they lie; else one lies as b in curate.signatures.variants, counted from 1, negative where that is a."""
     bits: int
     """Between the hashes of the trimmed pictures."""
-    one: Place
-    other: Place
+    place_a: PairLocation
+    place_b: PairLocation
     color: float
     """Largest difference of their colour signatures, as they lie."""
     near: bool
@@ -67,7 +67,7 @@ class Edge(NamedTuple):
     line_difference: float
 
 
-class Look(NamedTuple):
+class VerifiedPair(NamedTuple):
     """What became of a candidate that is no stranger."""
 
     candidate: Candidate
@@ -75,31 +75,31 @@ class Look(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Task:
+class CompareTask:
     """A block of candidates to look at, and where the pictures lie."""
 
-    block: Path
+    candidates_path: Path
     """In a folder of its run's own."""
-    parts: tuple[Path, ...]
+    pair_parts: tuple[Path, ...]
 
 
-def look(task: Task) -> list[Look]:
+def compare_block(task: CompareTask) -> list[VerifiedPair]:
     """Look at every candidate of a block."""
     cv2.setNumThreads(1)  # on pictures this small threads cost more than they do
-    thumbnails = _thumbnails(task.block.parent, task.parts)
-    looks = ((candidate, _edge(candidate, thumbnails)) for candidate in _read(task.block))
-    return [Look(candidate, edge) for candidate, edge in looks if edge is not None]
+    thumbnails = _thumbnails(task.candidates_path.parent, task.pair_parts)
+    looks = ((candidate, _edge(candidate, thumbnails)) for candidate in _read(task.candidates_path))
+    return [VerifiedPair(candidate, edge) for candidate, edge in looks if edge is not None]
 
 
-def write(path: Path, columns: dict[str, Any]) -> None:
+def write_candidates(path: Path, columns: dict[str, Any]) -> None:
     """Write a block of candidates, by the names of BLOCK."""
-    parquet.write_table(path, pa.table(columns, schema=BLOCK))
+    parquet.write_table(path, pa.table(columns, schema=CANDIDATE_SCHEMA))
 
 
 def _read(path: Path) -> Iterator[Candidate]:
     for row in parquet.read_table(path).to_pylist():
         one, other = ((row.pop(f"part_{side}"), row.pop(f"row_{side}")) for side in "ab")
-        yield Candidate(one=one, other=other, **row)
+        yield Candidate(place_a=one, place_b=other, **row)
 
 
 @lru_cache(maxsize=1)
@@ -109,10 +109,10 @@ def _thumbnails(_run: Path, parts: tuple[Path, ...]) -> Thumbnails:
 
 
 def _edge(found: Candidate, thumbnails: Thumbnails) -> Edge | None:
-    return _as_variant(found, thumbnails) if found.variant else _as_they_lie(found, thumbnails)
+    return _compare_transformed(found, thumbnails) if found.variant else _compare_untransformed(found, thumbnails)
 
 
-def _as_they_lie(found: Candidate, thumbnails: Thumbnails) -> Edge | None:
+def _compare_untransformed(found: Candidate, thumbnails: Thumbnails) -> Edge | None:
     lines = _lines(found, thumbnails)
     kind = _kind(found, lines, thumbnails)
     return Edge(found.a, found.b, kind, found.bits, found.color, lines) if kind else None
@@ -124,41 +124,52 @@ def _kind(found: Candidate, lines: float, thumbnails: Thumbnails) -> str | None:
     Whether two pictures are look-alikes hangs on their pixels alone: tags, which may be added to later, decide only
     of which kind. Else a family could part as the dataset grows.
     """
-    alternate = "alternate" if lines <= likeness.SAME_LINES else None
-    apart = found.conflict or (found.doubtful and found.color > likeness.SAME_SIGNATURE)
-    if not found.near or found.color > likeness.PERHAPS_SAME or (apart and alternate):
+    alternate = "alternate" if lines <= likeness.MAX_RECOLOUR_LINE_DIFFERENCE else None
+    apart = found.conflict or (found.doubtful and found.color > likeness.STRICT_SIGNATURE_DISTANCE)
+    if not found.near or found.color > likeness.MAX_COPY_SIGNATURE_DISTANCE or (apart and alternate):
         return alternate  # aligning costs milliseconds
-    unlike = alignment.difference(thumbnails.view(found.one), thumbnails.view(found.other))
-    if not likeness.same_colors(unlike) or not likeness.same_strokes(lines, unlike):
+    unlike = alignment.aligned_difference(thumbnails.view(found.place_a), thumbnails.view(found.place_b))
+    if not likeness.has_copy_colors(unlike) or not likeness.has_copy_strokes(lines, unlike):
         return alternate
-    apart = apart or (found.doubtful and unlike.spot > likeness.SAME_SPOTS) or _edited(found, thumbnails)
+    apart = (
+        apart
+        or (found.doubtful and unlike.cell_distance > likeness.STRICT_CELL_DISTANCE)
+        or _is_edited(found, thumbnails)
+    )
     return "alternate" if apart else "duplicate"
 
 
-def _as_variant(found: Candidate, thumbnails: Thumbnails) -> Edge | None:
+def _compare_transformed(found: Candidate, thumbnails: Thumbnails) -> Edge | None:
     """A copy that was turned or mirrored; None for a stranger."""
-    lay = VARIANTS[abs(found.variant) - 1]
-    one, other = thumbnails.view(found.one), thumbnails.view(found.other)
-    one, other = (phash.trim(lay(one)), other) if found.variant < 0 else (one, phash.trim(lay(other)))
-    grids = [phash.color_grid(phash.trim(rgb))[None] for rgb in (one, other)]
+    lay = ORIENTATIONS[abs(found.variant) - 1]
+    one, other = thumbnails.view(found.place_a), thumbnails.view(found.place_b)
+    one, other = (
+        (phash.trim_white_borders(lay(one)), other)
+        if found.variant < 0
+        else (one, phash.trim_white_borders(lay(other)))
+    )
+    grids = [phash.color_grid(phash.trim_white_borders(rgb))[None] for rgb in (one, other)]
     color = float(likeness.color_distance(*grids)[0])
-    if color > likeness.PERHAPS_SAME:
+    if color > likeness.MAX_COPY_SIGNATURE_DISTANCE:
         return None
-    unlike, lines = alignment.difference(alignment.view(one), alignment.view(other)), _lines(found, thumbnails)
-    if not likeness.same_colors(unlike) or not likeness.same_strokes(lines, unlike):
+    unlike, lines = (
+        alignment.aligned_difference(alignment.thumbnail(one), alignment.thumbnail(other)),
+        _lines(found, thumbnails),
+    )
+    if not likeness.has_copy_colors(unlike) or not likeness.has_copy_strokes(lines, unlike):
         return None
     # slanting blurs: a playing card of another suit would pass for a copy, had it not most pixels in their places
-    apart = found.conflict or found.doubtful or _edited(found, thumbnails)
+    apart = found.conflict or found.doubtful or _is_edited(found, thumbnails)
     return Edge(found.a, found.b, "alternate" if apart else "duplicate", found.bits, color, lines)
 
 
 def _lines(found: Candidate, thumbnails: Thumbnails) -> float:
     """Difference of the strokes, which hang on dark and light; if large, of the edges, which hang on any colour."""
-    drawn = line_difference(thumbnails.sketch(found.one), thumbnails.sketch(found.other))
-    if drawn <= likeness.SAME_LINES:
+    drawn = line_difference(thumbnails.sketch(found.place_a), thumbnails.sketch(found.place_b))
+    if drawn <= likeness.MAX_RECOLOUR_LINE_DIFFERENCE:
         return drawn
-    return min(drawn, line_difference(thumbnails.edges(found.one), thumbnails.edges(found.other)))
+    return min(drawn, line_difference(thumbnails.edge_mask(found.place_a), thumbnails.edge_mask(found.place_b)))
 
 
-def _edited(found: Candidate, thumbnails: Thumbnails) -> bool:
-    return found.comparable and likeness.edited(thumbnails.color(found.one), thumbnails.color(found.other))
+def _is_edited(found: Candidate, thumbnails: Thumbnails) -> bool:
+    return found.comparable and likeness.is_edited(thumbnails.color(found.place_a), thumbnails.color(found.place_b))

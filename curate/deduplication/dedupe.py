@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from curate.dataset import decisions, ledger, parquet, tag_table
-from curate.dataset.purge import sweep
-from curate.dataset.schema import HASH_RECIPE, MANIFEST
+from curate.dataset.purge import purge_opted_out
+from curate.dataset.schema import HASH_RECIPE, MANIFEST_SCHEMA
 from curate.deduplication import edge_store, other_dataset, verdicts
-from curate.deduplication.compare import LOOK
-from curate.deduplication.pictures import COLUMNS, RULES, gather
-from curate.deduplication.split import Shares
-from curate.signatures.variants import SLANTED, VARIANTS
+from curate.deduplication.compare import COMPARISON_VERSION
+from curate.deduplication.pictures import PICTURE_COLUMNS, SURVIVOR_RULES, gather_pictures
+from curate.deduplication.split import SplitShares
+from curate.signatures.orientations import ORIENTATIONS, SLANTS
 from curate.system import lock
 from curate.system.errors import NurieError
 from curate.system.files import options_hash
@@ -25,7 +25,7 @@ from curate.workers import executor
 
 
 @dataclass(frozen=True)
-class Options:
+class DedupeOptions:
     """What decides the manifest."""
 
     max_distance: int = 8
@@ -34,17 +34,17 @@ class Options:
     """Keep one picture a family."""
     mirror: bool = False
     """Seek copies that are mirrored or on their side, too."""
-    shares: Shares = field(default_factory=Shares)
+    shares: SplitShares = field(default_factory=SplitShares)
     survivor: str = "pixels"
     """Which of a set of duplicates is kept: a name of `pictures.RULES`."""
 
     def __post_init__(self) -> None:
-        if self.survivor not in RULES:
-            raise NurieError(f"no survivor rule {self.survivor!r}: there are {', '.join(RULES)}")
+        if self.survivor not in SURVIVOR_RULES:
+            raise NurieError(f"no survivor rule {self.survivor!r}: there are {', '.join(SURVIVOR_RULES)}")
 
 
 def dedupe(
-    dataset: Path, options: Options, *, other: Path | None = None, workers: executor.Workers = 1
+    dataset: Path, options: DedupeOptions, *, against: Path | None = None, workers: executor.Workers = 1
 ) -> dict[str, Any]:
     """Decide every record's role and fate; writes `edges/` and the manifest. Running it again changes nothing.
 
@@ -53,54 +53,56 @@ def dedupe(
     of the kept. Raises DatasetError if a folder is no dataset, or one whose hashes were made in another way,
     NurieError if another run is writing it.
     """
-    ledger.read_state(dataset)
-    with lock.alone(dataset):
-        return _dedupe(dataset, options, other, workers)
+    ledger.read_ledger(dataset)
+    with lock.exclusive(dataset):
+        return _dedupe(dataset, options, against, workers)
 
 
-def _dedupe(dataset: Path, options: Options, other: Path | None, workers: executor.Workers) -> dict[str, Any]:
-    ledger.read_state(dataset, "records", "edges", *ledger.LASTING)
-    parquet.check_recipe(dataset)
-    sweep(dataset)  # which a kill may have broken off
-    state = ledger.read_state(dataset)
-    variants = VARIANTS if options.mirror else SLANTED
-    records = parquet.read_parts(dataset / "records", [*COLUMNS, "color_grid", "own_tags"])
+def _dedupe(dataset: Path, options: DedupeOptions, other: Path | None, workers: executor.Workers) -> dict[str, Any]:
+    ledger.read_ledger(dataset, "records", "edges", *ledger.PERMANENT_FOLDERS)
+    parquet.check_hash_recipe(dataset)
+    purge_opted_out(dataset)  # which a kill may have broken off
+    state = ledger.read_ledger(dataset)
+    variants = ORIENTATIONS if options.mirror else SLANTS
+    records = parquet.read_parts(dataset / "records", [*PICTURE_COLUMNS, "color_grid", "own_tags"])
     told = decisions.read(dataset)
     people = decisions.resolve(told)
-    pictures = gather(records, variants, rule=options.survivor, retagged=people.tags)
-    looks = edge_store.look(dataset, pictures, options.max_distance, mirror=options.mirror, workers=workers)
+    pictures = gather_pictures(records, variants, survivor_rule=options.survivor, corrected_tags=people.tags)
+    looks = edge_store.update_edges(dataset, pictures, options.max_distance, mirror=options.mirror, workers=workers)
     found = {}
     if other:
-        found = other_dataset.elsewhere(dataset, pictures, other, options.max_distance, variants, workers=workers)
-    decided = verdicts.verdicts(
+        found = other_dataset.find_matches(dataset, pictures, other, options.max_distance, variants, workers=workers)
+    decided = verdicts.decide(
         pictures,
-        verdicts.overrule(looks, pictures, people),
+        verdicts.apply_decisions(looks, pictures, people),
         options.shares,
-        verdicts.decided(pictures, people, found),
+        verdicts.fixed_fates(pictures, people, found),
         drop_alternates=options.drop_alternates,
     )
     dropped, own_tags = (records[name].to_pylist() for name in ("dropped", "own_tags"))
-    columns = verdicts.columns(dropped, own_tags, pictures, decided)
-    how, hashes = resolved(options, other), hashed(dataset, state, options, other)
-    ledger.forget_manifest(dataset)
+    columns = verdicts.manifest_columns(dropped, own_tags, pictures, decided)
+    how, hashes = resolved_options(options, other), staleness_hashes(dataset, state, options, other)
+    ledger.forget_manifest_digests(dataset)
     parquet.replace_manifest(dataset, _parts(dataset, columns), {"extract": state["options"], "dedupe": how})
     tag_table.write(dataset)
     table = parquet.read_parts(dataset / "manifest", ["dropped", "role", "split", "family"])
-    made = {"counts": parquet.counts(table), "dedupe": how, "hashes": state.get("hashes", {}) | hashes}
+    made = {"counts": parquet.count_fates(table), "dedupe": how, "hashes": state.get("hashes", {}) | hashes}
     state |= {**made, "decisions": len(told)}
-    ledger.write_state(dataset, state, rehash=("manifest", ledger.TAG_TABLE, "edges", ledger.DECISIONS))
-    return {**parquet.counts(table), **_summary(table)}
+    ledger.write_ledger(dataset, state, rehash=("manifest", ledger.TAG_TABLE, "edges", ledger.DECISIONS_FOLDER))
+    return {**parquet.count_fates(table), **_summary(table)}
 
 
-def resolved(options: Options, other: Path | None) -> dict[str, Any]:
+def resolved_options(options: DedupeOptions, against: Path | None) -> dict[str, Any]:
     """Options as `dataset.json` and the manifest tell them; of `other`, a digest. Raises DatasetError if it is none."""
-    return asdict(options) | ({"against": other_dataset.digest(other)} if other else {})
+    return asdict(options) | ({"against": other_dataset.records_digest(against)} if against else {})
 
 
-def hashed(dataset: Path, state: dict[str, Any], options: Options, other: Path | None) -> dict[str, str]:
+def staleness_hashes(
+    dataset: Path, state: dict[str, Any], options: DedupeOptions, against: Path | None
+) -> dict[str, str]:
     """Hashes of what decides the manifest: options, how pictures are compared, and all that is read of the dataset."""
-    how = {"options": resolved(options, other), "look": LOOK, "hashes": HASH_RECIPE}
-    inputs = ledger.known_digests(dataset, state, ("records", "pairs", *ledger.LASTING))
+    how = {"options": resolved_options(options, against), "look": COMPARISON_VERSION, "hashes": HASH_RECIPE}
+    inputs = ledger.file_digests(dataset, state, ("records", "pairs", *ledger.PERMANENT_FOLDERS))
     return {"dedupe": options_hash(how), "dedupe_inputs": options_hash(inputs)}
 
 
@@ -110,8 +112,8 @@ def _parts(dataset: Path, columns: dict[str, list[Any]]) -> Iterator[pa.Table]:
     for table in parquet.iter_parts(dataset / "records"):
         part, stop = table, start + table.num_rows
         for name, values in columns.items():
-            column = pa.array(values[start:stop], MANIFEST.field(name).type)
-            part = part.set_column(part.schema.get_field_index(name), MANIFEST.field(name), column)
+            column = pa.array(values[start:stop], MANIFEST_SCHEMA.field(name).type)
+            part = part.set_column(part.schema.get_field_index(name), MANIFEST_SCHEMA.field(name), column)
         yield part
         start = stop
 

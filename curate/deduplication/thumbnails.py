@@ -16,9 +16,9 @@ from curate.images.lineart import Gray
 from curate.signatures import strokes
 from curate.system.errors import DamagedError
 
-HELD = 64  # columns of parts that are kept
+MAX_CACHED_COLUMNS = 64  # columns of parts that are kept
 
-Place = tuple[int, int]
+PairLocation = tuple[int, int]
 """Number of a pairs part, and a row in it."""
 
 
@@ -27,32 +27,32 @@ class Thumbnails:
 
     def __init__(self, parts: Sequence[Path]) -> None:
         self.parts = parts
-        self._column = lru_cache(maxsize=HELD)(_column)
+        self._column = lru_cache(maxsize=MAX_CACHED_COLUMNS)(_column)
         self.sketch = lru_cache(maxsize=8192)(self._sketch)
-        self.edges = lru_cache(maxsize=8192)(self._edges)
+        self.edge_mask = lru_cache(maxsize=8192)(self._edges)
 
-    def _png(self, place: Place, name: str, flags: int) -> npt.NDArray[np.uint8]:
+    def _png(self, place: PairLocation, name: str, flags: int) -> npt.NDArray[np.uint8]:
         packed = np.frombuffer(self._column(self.parts[place[0]], name)[place[1]], np.uint8)
         return np.asarray(cv2.imdecode(packed, flags), np.uint8)
 
-    def _sketch(self, place: Place) -> Gray:
+    def _sketch(self, place: PairLocation) -> Gray:
         return self._png(place, "sketch", cv2.IMREAD_GRAYSCALE)
 
-    def _edges(self, place: Place) -> Gray:
-        return strokes.edges(self.view(place))
+    def _edges(self, place: PairLocation) -> Gray:
+        return strokes.edge_mask(self.view(place))
 
-    def view(self, place: Place) -> Rgb:
+    def view(self, place: PairLocation) -> Rgb:
         """(96, 96, 3) colours of the trimmed picture."""
         return self._png(place, "view", cv2.IMREAD_COLOR_RGB)
 
-    def color(self, place: Place) -> Rgb:
+    def color(self, place: PairLocation) -> Rgb:
         """(size, size, 3) colours of the pair."""
         return self._png(place, "color", cv2.IMREAD_COLOR_RGB)
 
 
-def places(parts: Sequence[Path], ids: Sequence[str]) -> npt.NDArray[np.int32]:
+def locate_pairs(parts: Sequence[Path], ids: Sequence[str]) -> npt.NDArray[np.int32]:
     """(n, 2) place of the pair of each id: of the last part that has one. Raises DamagedError if none has."""
-    wanted, at = set(ids), dict[str, Place]()
+    wanted, at = set(ids), dict[str, PairLocation]()
     for part, path in enumerate(parts):
         keys = parquet.read_table(path, ["id"])["id"].to_pylist()
         at |= {key: (part, row) for row, key in enumerate(keys) if key in wanted}

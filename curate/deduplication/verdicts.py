@@ -14,14 +14,14 @@ from typing import Any
 from curate.dataset.decisions import Decisions
 from curate.deduplication.compare import Edge
 from curate.deduplication.pictures import Pictures
-from curate.deduplication.split import Families, Shares, grow
-from curate.tags.normalize import unique
+from curate.deduplication.split import FamilyUnionFind, SplitShares, grow_families
+from curate.tags.normalize import unique_tags
 
-TAKEN_ALONG = frozenset({"straddles", "in_other", "decision"})  # what befalls a picture befalls its byte copies
+SHARED_DROP_REASONS = frozenset({"straddles", "in_other", "decision"})  # what befalls a picture befalls its byte copies
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class OtherDatasetMatch:
     """A picture of another dataset that one of ours is a copy of."""
 
     id: str
@@ -29,14 +29,14 @@ class Elsewhere:
 
 
 @dataclass(frozen=True)
-class Known:
+class FixedFates:
     """What else decides of pictures, by index."""
 
-    kept: frozenset[int] = frozenset()
+    kept_by_people: frozenset[int] = frozenset()
     """People want them kept: they are nobody's duplicates."""
-    left_out: frozenset[int] = frozenset()
+    dropped_by_people: frozenset[int] = frozenset()
     """People want them left out."""
-    elsewhere: Mapping[int, Elsewhere] = field(default_factory=dict)
+    in_other_dataset: Mapping[int, OtherDatasetMatch] = field(default_factory=dict)
     """Another dataset has them."""
 
 
@@ -53,40 +53,40 @@ class Verdict:
     distance: int | None = None
 
 
-def overrule(edges: Iterable[Edge], pictures: Pictures, decisions: Decisions) -> list[Edge]:
+def apply_decisions(edges: Iterable[Edge], pictures: Pictures, decisions: Decisions) -> list[Edge]:
     """The edges as people want them: some gone, some of another kind, some that no search found. Sorted."""
     known = {(edge.a, edge.b): edge for edge in edges}
-    places = pictures.places()
-    for pair, kind in decisions.pairs.items():
+    places = pictures.index_by_id()
+    for pair, kind in decisions.pair_kinds.items():
         found = sorted(places[key] for key in pair if key in places)
         if len(found) < len(pair):
             continue  # of a picture that is not there, or not there any more
         a, b = found
-        edge = known.pop((a, b), Edge(a, b, kind, pictures.bits(a, b), 0.0, 0.0))
+        edge = known.pop((a, b), Edge(a, b, kind, pictures.hash_distance(a, b), 0.0, 0.0))
         if kind != "different":
             known[a, b] = edge._replace(kind=kind)
     return [known[pair] for pair in sorted(known)]
 
 
-def decided(pictures: Pictures, decisions: Decisions, elsewhere: Mapping[int, Elsewhere]) -> Known:
+def fixed_fates(pictures: Pictures, decisions: Decisions, elsewhere: Mapping[int, OtherDatasetMatch]) -> FixedFates:
     """What people said of single pictures, by index."""
     fates = [decisions.fates.get(key) for key in pictures.ids]
     kept = frozenset(number for number, fate in enumerate(fates) if fate == "keep")
     left_out = frozenset(number for number, fate in enumerate(fates) if fate == "drop")
-    return Known(kept, left_out, {one: other for one, other in elsewhere.items() if one not in kept})
+    return FixedFates(kept, left_out, {one: other for one, other in elsewhere.items() if one not in kept})
 
 
-def verdicts(
-    pictures: Pictures, edges: Sequence[Edge], shares: Shares, known: Known, *, drop_alternates: bool
+def decide(
+    pictures: Pictures, edges: Sequence[Edge], shares: SplitShares, known: FixedFates, *, drop_alternates: bool
 ) -> list[Verdict]:
     """One verdict a picture, in order. `drop_alternates` keeps one picture a family."""
     looks: list[list[int]] = [[] for _ in pictures.ids]
     for edge in edges:
         looks[edge.a].append(edge.b)
         looks[edge.b].append(edge.a)
-    families, straddlers = grow(pictures.ids, looks, shares)
-    stars = _stars(pictures, edges, straddlers | known.left_out, known.kept)
-    survivors = _survivors(pictures, families, stars, straddlers | known.left_out, known)
+    families, straddlers = grow_families(pictures.ids, looks, shares)
+    stars = _stars(pictures, edges, straddlers | known.dropped_by_people, known.kept_by_people)
+    survivors = _survivors(pictures, families, stars, straddlers | known.dropped_by_people, known)
     members = Counter(stars)
 
     def verdict(one: int) -> Verdict:
@@ -94,17 +94,19 @@ def verdicts(
             return Verdict(pictures.ids[one], "unique", None, None, dropped="straddles")
         root = families.root(one)
         family, center = pictures.ids[root], pictures.ids[stars[one]]
-        split = shares.of(family)
-        if one in known.left_out:
+        split = shares.split_of(family)
+        if one in known.dropped_by_people:
             return Verdict(center, "unique", family, split, "decision")
-        if other := known.elsewhere.get(one):
+        if other := known.in_other_dataset.get(one):
             return Verdict(center, "duplicate", family, split, "in_other", other.id, other.distance)
         if stars[one] != one:
-            return Verdict(center, "duplicate", family, split, "duplicate", center, pictures.bits(one, stars[one]))
+            return Verdict(
+                center, "duplicate", family, split, "duplicate", center, pictures.hash_distance(one, stars[one])
+            )
         if survivors[root][0] != one:
-            dropped = "alternate" if drop_alternates and one not in known.kept else None
+            dropped = "alternate" if drop_alternates and one not in known.kept_by_people else None
             return Verdict(center, "alternate", family, split, dropped)
-        alone = len(survivors[root]) == 1 and members[one] == 1 and len(pictures.copies[one]) == 1
+        alone = len(survivors[root]) == 1 and members[one] == 1 and len(pictures.record_rows[one]) == 1
         return Verdict(center, "unique" if alone else "survivor", family, split)
 
     return [verdict(one) for one in range(len(pictures.ids))]
@@ -118,7 +120,7 @@ def _stars(pictures: Pictures, edges: Sequence[Edge], apart: frozenset[int], kep
             twins[edge.a].append(edge.b)
             twins[edge.b].append(edge.a)
     stars = [one if one in kept else -1 for one in range(len(pictures.ids))]
-    for one in sorted(range(len(pictures.ids)), key=lambda one: (one not in kept, pictures.worth[one])):
+    for one in sorted(range(len(pictures.ids)), key=lambda one: (one not in kept, pictures.survivor_keys[one])):
         if stars[one] in {-1, one}:
             for member in (one, *twins[one]):
                 stars[member] = one if stars[member] < 0 else stars[member]
@@ -126,17 +128,19 @@ def _stars(pictures: Pictures, edges: Sequence[Edge], apart: frozenset[int], kep
 
 
 def _survivors(
-    pictures: Pictures, families: Families, stars: list[int], apart: frozenset[int], known: Known
+    pictures: Pictures, families: FamilyUnionFind, stars: list[int], apart: frozenset[int], known: FixedFates
 ) -> dict[int, list[int]]:
     """Centres of stars of each family, by its root, the one worth most first; the others are its alternates."""
     found: dict[int, list[int]] = defaultdict(list)
-    for one in sorted(range(len(stars)), key=lambda one: (one not in known.kept, pictures.worth[one])):
-        if stars[one] == one and one not in apart and one not in known.elsewhere:
+    for one in sorted(
+        range(len(stars)), key=lambda one: (one not in known.kept_by_people, pictures.survivor_keys[one])
+    ):
+        if stars[one] == one and one not in apart and one not in known.in_other_dataset:
             found[families.root(one)].append(one)
     return found
 
 
-def columns(
+def manifest_columns(
     dropped: Sequence[str | None], own_tags: Sequence[Sequence[str]], pictures: Pictures, found: Sequence[Verdict]
 ) -> dict[str, list[Any]]:
     """Verdicts on pictures -> the decided columns, one value a record, given what extract dropped and read of tags."""
@@ -145,20 +149,20 @@ def columns(
     made |= {"dropped": list(dropped), "tags": list(own_tags)}
     merged = _merged_tags(pictures, found)
     for picture, verdict in enumerate(found):
-        best, *copies = pictures.copies[picture]
+        best, *copies = pictures.record_rows[picture]
         _set(made, best, asdict(verdict))
         made["tags"][best] = merged.get(pictures.ids[picture], pictures.tags[picture])
         for row in copies:
-            _set(made, row, asdict(_twin(verdict)))
+            _set(made, row, asdict(_copy_verdict(verdict)))
     return made
 
 
-def _twin(verdict: Verdict) -> Verdict:
+def _copy_verdict(verdict: Verdict) -> Verdict:
     """What becomes of a byte copy: it is one more duplicate of the survivor, unless the picture itself is left out."""
     return replace(
         verdict,
         role="duplicate",
-        dropped=verdict.dropped if verdict.dropped in TAKEN_ALONG else "duplicate",
+        dropped=verdict.dropped if verdict.dropped in SHARED_DROP_REASONS else "duplicate",
         duplicate_of=verdict.duplicate_of or verdict.group,
         distance=verdict.distance or 0,
     )
@@ -174,8 +178,8 @@ def _merged_tags(pictures: Pictures, found: Sequence[Verdict]) -> dict[str, tupl
     stars: dict[str, list[int]] = defaultdict(list)
     for picture, verdict in enumerate(found):
         stars[verdict.group].append(picture)
-    place = pictures.places()
+    place = pictures.index_by_id()
     return {
-        key: unique(tag for one in (place[key], *members) for tag in pictures.tags[one])
+        key: unique_tags(tag for one in (place[key], *members) for tag in pictures.tags[one])
         for key, members in stars.items()
     }

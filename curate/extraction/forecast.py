@@ -10,20 +10,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from curate.dataset import ledger, parquet
-from curate.extraction.record import Options
+from curate.extraction.record import ExtractOptions
 from curate.sources.scan import SourceFile
 from curate.system.errors import NurieError
 
 # what else there is is seldom a picture; one that is weighs too little to decide
-PICTURES = frozenset({".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".svg", ".tif", ".tiff", ".webp"})
-ROWS = 900  # bytes of a file's rows in records and manifest
+PICTURE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".svg", ".tif", ".tiff", ".webp"}
+)
+ROW_BYTES_PER_FILE = 900  # bytes of a file's rows in records and manifest
 BASIS = "a picture takes what flat icons take, at least, and what photographs take, at most"
 
-Key = tuple[str, str, bytes | None]
+FileKey = tuple[str, str, bytes | None]
 
 
 @dataclass(frozen=True)
-class Weight:
+class PictureBytes:
     """Bytes a picture takes in `pairs`, as measured with 128 px squares, compressed as they are stored."""
 
     color: int
@@ -34,14 +36,16 @@ class Weight:
     growth: int
     """Power of the side that the squares grow with: outlines grow with it, texture with its square."""
 
-    def bytes(self, options: Options) -> int:
+    def total(self, options: ExtractOptions) -> int:
         """Of one picture and its rows, with these options."""
         squares = self.color + self.line * len(options.lines)
-        return int(squares * (options.size / 128) ** self.growth) + self.compared + ROWS
+        return int(squares * (options.size / 128) ** self.growth) + self.compared + ROW_BYTES_PER_FILE
 
 
-LEAST = Weight(color=1_400, line=900, compared=1_600, growth=1)  # 300 OpenMoji drawings
-MOST = Weight(color=36_000, line=10_500, compared=23_000, growth=2)  # the finest grained of five photographs
+LEAST_PICTURE_BYTES = PictureBytes(color=1_400, line=900, compared=1_600, growth=1)  # 300 OpenMoji drawings
+MOST_PICTURE_BYTES = PictureBytes(
+    color=36_000, line=10_500, compared=23_000, growth=2
+)  # the finest grained of five photographs
 
 
 @dataclass(frozen=True)
@@ -53,21 +57,23 @@ class Forecast:
     sidecars: int
     suffixes: dict[str, int]
     bytes_to_read: int
-    least: int
-    most: int
-    free: int
+    least_bytes_to_write: int
+    most_bytes_to_write: int
+    bytes_free: int
 
     @property
-    def fault(self) -> str | None:
+    def disk_shortage(self) -> str | None:
         """Why it cannot be done, if the disk cannot even hold the least."""
-        if self.least <= self.free:
+        if self.least_bytes_to_write <= self.bytes_free:
             return None
-        needed, free = size(self.least), size(self.free)
+        needed, free = format_bytes(self.least_bytes_to_write), format_bytes(self.bytes_free)
         return f"the dataset needs {needed} or more and the disk has {free} free: give another disk, or --limit"
 
-    def told(self) -> dict[str, Any]:
+    def to_json_dict(self) -> dict[str, Any]:
         """As a dry run prints it: what is recorded already is not read again."""
-        verdict = "yes" if self.most <= self.free else "perhaps" if self.fault is None else "no"
+        verdict = (
+            "yes" if self.most_bytes_to_write <= self.bytes_free else "perhaps" if self.disk_shortage is None else "no"
+        )
         return {
             "in": self.files,
             "kept": self.files - self.recorded,
@@ -75,16 +81,16 @@ class Forecast:
             "sidecars": self.sidecars,
             "suffixes": self.suffixes,
             "bytes_to_read": self.bytes_to_read,
-            "bytes_to_write": {"least": self.least, "most": self.most},
-            "bytes_free": self.free,
+            "bytes_to_write": {"least": self.least_bytes_to_write, "most": self.most_bytes_to_write},
+            "bytes_free": self.bytes_free,
             "fits": verdict,
             "basis": BASIS,
-            "faults": [self.fault] if self.fault else [],
+            "faults": [self.disk_shortage] if self.disk_shortage else [],
         }
 
 
-def forecast(
-    files: Iterable[SourceFile], recorded: Container[Key], dataset: Path, options: Options, *, fresh: bool
+def make_forecast(
+    files: Iterable[SourceFile], recorded: Container[FileKey], dataset: Path, options: ExtractOptions, *, fresh: bool
 ) -> Forecast:
     """Count what an extract would find, read and make. `fresh` gives back what the dataset takes now."""
     counts: Counter[str] = Counter()
@@ -97,32 +103,32 @@ def forecast(
         known = (file.source, file.path, file.path_raw) in recorded
         counts["files"] += 1
         counts["recorded"] += known
-        length = 0 if known else file.size if file.size is not None else _length(file.file)
+        length = 0 if known else file.size if file.size is not None else _length(file.real_path)
         counts["bytes"] += length
-        counts["pictures"] += length > 0 and suffix in PICTURES
-    rows = ROWS * (counts["files"] - counts["recorded"] - counts["pictures"])
+        counts["pictures"] += length > 0 and suffix in PICTURE_SUFFIXES
+    rows = ROW_BYTES_PER_FILE * (counts["files"] - counts["recorded"] - counts["pictures"])
     return Forecast(
         files=counts["files"],
         recorded=counts["recorded"],
         sidecars=len(sidecars),
         suffixes=dict(sorted(suffixes.items(), key=lambda pair: (-pair[1], pair[0]))),
         bytes_to_read=counts["bytes"],
-        least=counts["pictures"] * LEAST.bytes(options) + rows,
-        most=counts["pictures"] * MOST.bytes(options) + rows,
-        free=_free(dataset) + (_taken(dataset) if fresh else 0),
+        least_bytes_to_write=counts["pictures"] * LEAST_PICTURE_BYTES.total(options) + rows,
+        most_bytes_to_write=counts["pictures"] * MOST_PICTURE_BYTES.total(options) + rows,
+        bytes_free=_free(dataset) + (_taken(dataset) if fresh else 0),
     )
 
 
-def check(found: Forecast) -> None:
+def check_disk_space(found: Forecast) -> None:
     """Raise NurieError if the disk clearly cannot hold what an extract would make."""
-    if found.fault:
-        raise NurieError(found.fault)
+    if found.disk_shortage:
+        raise NurieError(found.disk_shortage)
 
 
-def size(count: int) -> str:
+def format_bytes(count: int) -> str:
     """A number of bytes for people.
 
-    >>> size(999), size(20_500), size(3_200_000_000)
+    >>> format_bytes(999), format_bytes(20_500), format_bytes(3_200_000_000)
     ('999 B', '20.5 kB', '3.2 GB')
     """
     for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
@@ -145,4 +151,4 @@ def _free(folder: Path) -> int:
 
 
 def _taken(dataset: Path) -> int:
-    return sum(_length(path) for name in ledger.FOLDERS for path in parquet.parts(dataset / name))
+    return sum(_length(path) for name in ledger.STAGE_FOLDERS for path in parquet.part_paths(dataset / name))

@@ -13,24 +13,24 @@ from curate.dataset import opt_out
 from curate.dataset.opt_out import OptOut
 from curate.images import hed, lineart, monochrome, resample
 from curate.images.decode import Rgb, TooLargeError, decode
-from curate.images.lanczos import lanczos
-from curate.images.png import png
-from curate.images.square import content_box, square
+from curate.images.lanczos import resize_lanczos
+from curate.images.png import encode_png
+from curate.images.square import content_box, letterbox
 from curate.signatures import alignment, phash
 from curate.sources.scan import SourceFile
 from curate.system import storage
 from curate.system.errors import DecodeError, NurieError, SidecarError
 from curate.system.files import canonical_json
 from curate.tags import sidecar
-from curate.tags.normalize import of_folders, unique
+from curate.tags.normalize import tags_of_folders, unique_tags
 from curate.tags.sidecar import Sidecar
 
-FAINT = 128  # ink lighter than this is faint
-NOBODY = OptOut()
+FAINT_GRAY_LEVEL = 128  # ink lighter than this is faint
+NOBODY_OPTED_OUT = OptOut()
 
 
 @dataclass(frozen=True)
-class Options:
+class ExtractOptions:
     """What decides the bytes of records and pairs; a dataset keeps the options it was begun with."""
 
     lines: tuple[str, ...] = ("contour", "dilate", "xdog")
@@ -48,23 +48,23 @@ class Options:
     folder_tags: bool = False
     """Take the names of a picture's folders, below its source, as tags too."""
 
-    def stored(self) -> dict[str, Any]:
+    def to_json_dict(self) -> dict[str, Any]:
         """As JSON has them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
-def parse_lines(text: str) -> tuple[str, ...]:
+def parse_line_methods(text: str) -> tuple[str, ...]:
     """Read `dilate,xdog`. Raises NurieError for a method there is not, MissingExtraError for one not installed."""
     methods = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    if unknown := [name for name in methods if name not in lineart.METHODS]:
-        raise NurieError(f"no line-art method {unknown[0]!r}: there are {', '.join(lineart.METHODS)}")
+    if unknown := [name for name in methods if name not in lineart.LINE_METHODS]:
+        raise NurieError(f"no line-art method {unknown[0]!r}: there are {', '.join(lineart.LINE_METHODS)}")
     if "hed" in methods:
-        hed.check()
+        hed.check_installed()
     return methods
 
 
-def read_file(
-    file: SourceFile, options: Options, told: Sidecar | None = None, removed: OptOut = NOBODY
+def extract_file(
+    file: SourceFile, options: ExtractOptions, table_sidecar: Sidecar | None = None, removed: OptOut = NOBODY_OPTED_OUT
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """One file, and what tables told of it -> its record, and its pair unless it was dropped.
 
@@ -72,67 +72,72 @@ def read_file(
     lies in does not answer.
     """
     try:
-        return _read(file, options, told, removed)
+        return _read(file, options, table_sidecar, removed)
     except cv2.error as error:
         if error.code != cv2.Error.StsNoMem:
             raise
         raise MemoryError(str(error)) from None
 
 
-def unread(
-    file: SourceFile, options: Options, told: Sidecar | None, removed: OptOut, error: str
+def unreadable_record(
+    file: SourceFile, options: ExtractOptions, told: Sidecar | None, removed: OptOut, error: str
 ) -> tuple[dict[str, Any], None]:
     """As read_file, of one that cannot be read for an `error` that only who tried can tell; it is not opened."""
     try:
-        length = file.file.stat().st_size if file.size is None else file.size
+        length = file.real_path.stat().st_size if file.size is None else file.size
     except OSError:
         length = None
-    row = _begun(file, options, told) | {"bytes": length, "id": None, "dropped": "unreadable", "error": error}
-    return opt_out.blank(row) if removed.has(row) else row, None
+    row = _record_before_reading(file, options, told) | {
+        "bytes": length,
+        "id": None,
+        "dropped": "unreadable",
+        "error": error,
+    }
+    return opt_out.blank_record(row) if removed.has_opted_out(row) else row, None
 
 
-def _begun(file: SourceFile, options: Options, told: Sidecar | None) -> dict[str, Any]:
+def _record_before_reading(file: SourceFile, options: ExtractOptions, told: Sidecar | None) -> dict[str, Any]:
     """What is known of a file before it is opened."""
     row: dict[str, Any] = {"source": file.source, "path": file.path, "path_raw": file.path_raw}
-    return row | {"dropped": None, "error": None, **_described(file, options, told)}
+    return row | {"dropped": None, "error": None, **_sidecar_columns(file, options, told)}
 
 
 def _read(
-    file: SourceFile, options: Options, told: Sidecar | None, removed: OptOut
+    file: SourceFile, options: ExtractOptions, told: Sidecar | None, removed: OptOut
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    row = _begun(file, options, told)
+    row = _record_before_reading(file, options, told)
     try:
-        data = storage.read(file.file, size=file.size)
+        data = storage.read_bytes(file.real_path, listed_size=file.size)
         row |= {"bytes": len(data), "id": hashlib.sha256(data).hexdigest()[:32]}
-        if removed.has(row):
-            return opt_out.blank(row), None
+        if removed.has_opted_out(row):
+            return opt_out.blank_record(row), None
         picture = decode(data, options.max_pixels)
     except TooLargeError as error:
         return row | asdict(error.header) | {"dropped": "too_large"}, None
     except MemoryError:
         raise
     except (OSError, DecodeError) as error:
-        row |= {"id": None, "dropped": "unreadable", "error": _message(error)}
-        return opt_out.blank(row) if removed.has(row) else row, None
+        row |= {"id": None, "dropped": "unreadable", "error": _error_text(error)}
+        return opt_out.blank_record(row) if removed.has_opted_out(row) else row, None
     height, width = picture.rgb.shape[:2]
     row |= asdict(picture.header) | {"height": height, "width": width}
-    color, box = square(picture.rgb, options.size), content_box(height, width, options.size)
-    gray = monochrome.kind(picture.rgb, color[box.rows, box.columns])
+    color, box = letterbox(picture.rgb, options.size), content_box(height, width, options.size)
+    gray = monochrome.classify(picture.rgb, color[box.rows, box.columns])
     if gray:
-        row |= {name: unique((*row[name], f"meta:{gray}")) for name in ("tags", "own_tags")}
-    if reason := _unfit(height, width, gray, options):
+        row |= {name: unique_tags((*row[name], f"meta:{gray}")) for name in ("tags", "own_tags")}
+    if reason := _drop_reason(height, width, gray, options):
         return row | {"dropped": reason}, None
-    seen = lineart.workable(picture.rgb)
-    drawn = {method: square(lineart.METHODS[method](seen), options.size, box) for method in options.lines}
+    seen = lineart.limit_size(picture.rgb)
+    drawn = {method: letterbox(lineart.LINE_METHODS[method](seen), options.size, box) for method in options.lines}
     found, compared = _signatures(picture.rgb)
     row |= found | {"emptiness": phash.emptiness(color[box.rows, box.columns])}
     row |= _line_quality(drawn[options.lines[0]])
-    pixels = {"color": png(color), **{f"line_{method}": png(line) for method, line in drawn.items()}}
+    pixels = {"color": encode_png(color), **{f"line_{method}": encode_png(line) for method, line in drawn.items()}}
     place = [box.top, box.left, box.height, box.width]
     return row, {"id": row["id"], **pixels, **compared, "content_box": place}
 
 
-def _unfit(height: int, width: int, gray: str | None, options: Options) -> str | None:
+def _drop_reason(height: int, width: int, gray: str | None, options: ExtractOptions) -> str | None:
     """Why a picture that was read is no good for training, if so."""
     if min(height, width) < options.min_side:
         return "too_small"
@@ -141,23 +146,23 @@ def _unfit(height: int, width: int, gray: str | None, options: Options) -> str |
     return "monochrome" if gray and not options.keep_monochrome else None
 
 
-def _message(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """Without the file's full path, which differs from machine to machine, as text that Parquet can hold."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return f"{type(error).__name__}: {text}".encode("utf-8", "backslashreplace").decode()
 
 
-def _described(file: SourceFile, options: Options, told: Sidecar | None) -> dict[str, Any]:
+def _sidecar_columns(file: SourceFile, options: ExtractOptions, told: Sidecar | None) -> dict[str, Any]:
     """What sidecars, then tables, then folders say of a file."""
     found: list[Sidecar] = []
     error = None
     for path in file.sidecars:
         try:
-            found.append(sidecar.read_sidecar(path.name, storage.read(path, sidecar.LARGEST)))
+            found.append(sidecar.read_sidecar(path.name, storage.read_bytes(path, sidecar.MAX_SIDECAR_BYTES)))
         except (OSError, SidecarError) as fault:
-            error = _message(fault)
-    by_folder = Sidecar(tags=of_folders(file.path)) if options.folder_tags else None
-    merged = sidecar.merge([*found, *(one for one in (told, by_folder) if one is not None)])
+            error = _error_text(fault)
+    by_folder = Sidecar(tags=tags_of_folders(file.path)) if options.folder_tags else None
+    merged = sidecar.merge_sidecars([*found, *(one for one in (told, by_folder) if one is not None)])
     extra = canonical_json(merged.extra).decode() if merged.extra else None
     known = {"rating": merged.rating, "score": merged.score, "license": merged.license, "artist": merged.artist}
     return {"tags": merged.tags, "own_tags": merged.tags, "extra": extra, "error": error, **known}
@@ -165,21 +170,21 @@ def _described(file: SourceFile, options: Options, told: Sidecar | None) -> dict
 
 def _signatures(rgb: Rgb) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The columns that dedupe searches, and the small pictures that it looks at."""
-    luma = resample.luma(rgb)
-    drawn = phash.drawn_box(luma)
+    luma = resample.pillow_luma(rgb)
+    drawn = phash.drawn_slices(luma)
     height, width = luma[drawn].shape
-    plan, view = phash.plan(luma[drawn]), alignment.view(rgb[drawn])
+    plan, view = phash.normalized_luma(luma[drawn]), alignment.thumbnail(rgb[drawn])
     in_plan, in_view = (content_box(height, width, side) for side in (len(plan), len(view)))
-    sketch = phash.sketch(plan)
+    sketch = phash.ink_mask(plan)
     columns = {
-        "phash": phash.phash_of(lanczos(luma)),
+        "phash": phash.phash_from_luma32(resize_lanczos(luma)),
         "search_hashes": phash.search_hashes(plan[in_plan.rows, in_plan.columns], view),
-        "line_hash": phash.steady_hash(sketch),
+        "line_hash": phash.robust_phash(sketch),
         "outline_hash": phash.outline_hash(plan, in_plan),
         "edge_hash": phash.edge_hash(view),
         "color_grid": phash.color_grid(view[in_view.rows, in_view.columns]),
     }
-    return columns, {"sketch": png(sketch, bilevel=True), "view": png(view)}
+    return columns, {"sketch": encode_png(sketch, bilevel=True), "view": encode_png(view)}
 
 
 def _line_quality(line: lineart.Gray) -> dict[str, float]:
@@ -188,6 +193,6 @@ def _line_quality(line: lineart.Gray) -> dict[str, float]:
     ink = inked.astype(np.uint8)
     neighbours = cv2.filter2D(ink, cv2.CV_8U, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT) - ink
     total, faint, ends = (
-        int(np.count_nonzero(one)) for one in (inked, inked & (line >= FAINT), inked & (neighbours <= 1))
+        int(np.count_nonzero(one)) for one in (inked, inked & (line >= FAINT_GRAY_LEVEL), inked & (neighbours <= 1))
     )
     return {"line_ink": total / line.size, "line_faint": faint / max(1, total), "line_gaps": ends / max(1, total)}

@@ -22,18 +22,20 @@ Rgb = npt.NDArray[np.uint8]
 """(height, width, 3) uint8 RGB."""
 
 # Pillow knows more, and hands some of them (EPS) to other programs; JPEG covers the MPO of stereo cameras
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-PROFILED = {"L": "GRAY", "RGB": "RGB ", "CMYK": "CMYK"}
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+ICC_COLOR_SPACES = {"L": "GRAY", "RGB": "RGB ", "CMYK": "CMYK"}
 """Modes that an ICC profile can belong to, with the profile's name for their colour space."""
 
-READS = 2_000_000  # most pieces that a file is read in: some ten seconds of Pillow's time, or 250 MB of a GIF
-PAGES = 5_000 * 22  # most pieces of a TIFF's pages, 22 each: Pillow counts them in a time that grows with their square
-SCAN = b"\xff\xda"  # where a scan of a JPEG begins; its pixels never hold it
-WORK = 5e9  # most pixels that all scans of a JPEG together may go over: some ten seconds
-SIDES = 2**31 - 1  # most px, and frames, that the manifest can hold
+MAX_READS = 2_000_000  # most pieces that a file is read in: some ten seconds of Pillow's time, or 250 MB of a GIF
+MAX_TIFF_READS = (
+    5_000 * 22
+)  # most pieces of a TIFF's pages, 22 each: Pillow counts them in a time that grows with their square
+JPEG_SCAN_MARKER = b"\xff\xda"  # where a scan of a JPEG begins; its pixels never hold it
+MAX_JPEG_SCAN_PIXELS = 5e9  # most pixels that all scans of a JPEG together may go over: some ten seconds
+MAX_HEADER_VALUE = 2**31 - 1  # most px, and frames, that the manifest can hold
 
 # Pillow's plugins let these through on damaged files; anything else is a bug and may be seen
-FAULTS = (
+PILLOW_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -52,7 +54,7 @@ FAULTS = (
 
 
 @dataclass(frozen=True)
-class Header:
+class PictureHeader:
     """What a file says of itself before its pixels are decoded. Size in px as stored, before EXIF rotation."""
 
     width: int
@@ -67,17 +69,17 @@ class Picture:
     """A decoded picture."""
 
     rgb: Rgb
-    header: Header
+    header: PictureHeader
 
 
-class MemoryShortError(DecodeError, MemoryError):
+class DecodeMemoryError(DecodeError, MemoryError):
     """There is not as much memory as the picture takes; in another process there may be."""
 
 
 class TooLargeError(DecodeError):
     """The header promises more pixels than allowed; nothing was decoded."""
 
-    def __init__(self, header: Header, max_pixels: int) -> None:
+    def __init__(self, header: PictureHeader, max_pixels: int) -> None:
         self.header = header
         pixels = header.width * header.height
         super().__init__(f"{pixels:,} pixels is over the limit of {max_pixels:,}: raise --max-pixels to take it")
@@ -93,7 +95,7 @@ def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
     runs out, and DecodeError if the bytes are no picture or a damaged one.
     """
     try:
-        drawn = svg.png(data) if svg.is_svg(data) else data
+        drawn = svg.render_svg(data) if svg.is_svg(data) else data
         with warnings.catch_warnings(action="ignore"), _open(drawn) as image:  # of flaws in files that can be read
             header = _header(image)
             header = header if drawn is data else replace(header, format="svg")
@@ -105,15 +107,15 @@ def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
             return Picture(np.asarray(_on_white(_upright(image))) if plain is None else plain, header)
     except UnidentifiedImageError:
         raise DecodeError("not a known picture format" if data else "the file is empty") from None
-    except FAULTS as error:
+    except PILLOW_ERRORS as error:
         short = isinstance(error, MemoryError) or str(error).startswith("out of memory")  # as Pillow's decoders tell it
-        raise (MemoryShortError if short else DecodeError)(_one_line(error)) from None
+        raise (DecodeMemoryError if short else DecodeError)(_one_line(error)) from None
 
 
 class _Bytes(io.BytesIO):
     """A file that is read in so many pieces at most: what a parser does for ever, it does piece by piece."""
 
-    left = READS
+    left = MAX_READS
 
     def read(self, size: int | None = -1) -> bytes:
         self.left -= 1
@@ -127,28 +129,28 @@ class _Bytes(io.BytesIO):
 def _open(data: bytes) -> Image.Image:
     # decode() has a limit of its own, which the caller can raise; Pillow's would refuse honest large scans
     Image.MAX_IMAGE_PIXELS = None
-    return Image.open(_Bytes(data), formats=FORMATS)
+    return Image.open(_Bytes(data), formats=PILLOW_FORMATS)
 
 
-def _header(image: Image.Image) -> Header:
+def _header(image: Image.Image) -> PictureHeader:
     width, height = image.size
     file = getattr(image, "fp", None)
     if isinstance(file, _Bytes) and image.format == "TIFF":
-        file.left = PAGES
+        file.left = MAX_TIFF_READS
     frames = getattr(image, "n_frames", 1)
     if isinstance(file, _Bytes):
-        file.left = READS
-    if max(width, height, frames) > SIDES:
+        file.left = MAX_READS
+    if max(width, height, frames) > MAX_HEADER_VALUE:
         raise DecodeError(f"the header tells of {width} x {height} px and {frames} frames: it is damaged")
-    return Header(width, height, (image.format or "unknown").lower(), image.mode, frames)
+    return PictureHeader(width, height, (image.format or "unknown").lower(), image.mode, frames)
 
 
-def _check_scans(data: bytes, header: Header) -> None:
+def _check_scans(data: bytes, header: PictureHeader) -> None:
     """A scan may be thirty bytes, and goes over all pixels."""
-    scans = data.count(SCAN[1:])  # or more: one byte is counted in a third of the time
-    if scans * header.width * header.height > WORK:
-        scans = data.count(SCAN)
-    if scans * header.width * header.height > WORK and scans > 1:
+    scans = data.count(JPEG_SCAN_MARKER[1:])  # or more: one byte is counted in a third of the time
+    if scans * header.width * header.height > MAX_JPEG_SCAN_PIXELS:
+        scans = data.count(JPEG_SCAN_MARKER)
+    if scans * header.width * header.height > MAX_JPEG_SCAN_PIXELS and scans > 1:
         raise DecodeError(f"the JPEG has {scans:,} scans, too many for its size: save it anew")
 
 
@@ -157,7 +159,7 @@ def _plain_jpeg(data: bytes, image: Image.Image) -> Rgb | None:
 
     Pillow's pixels, at half its cost: it would decode to four bytes a pixel, and copy them to three.
     """
-    if image.format != "JPEG" or image.mode not in {"RGB", "L"} or _turned(image):
+    if image.format != "JPEG" or image.mode not in {"RGB", "L"} or _is_rotated(image):
         return None
     profile = image.info.get("icc_profile")
     if profile and _transform(profile, image.mode) is not None:
@@ -168,12 +170,12 @@ def _plain_jpeg(data: bytes, image: Image.Image) -> Rgb | None:
         return None
 
 
-def _turned(image: Image.Image) -> bool:
+def _is_rotated(image: Image.Image) -> bool:
     return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image) if _turned(image) else image  # which would copy it
+    return ImageOps.exif_transpose(image) if _is_rotated(image) else image  # which would copy it
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -182,7 +184,7 @@ def _on_white(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = _srgb(image.convert("RGBA"))
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    image = _srgb(image if image.mode in PROFILED else image.convert("RGB"))
+    image = _srgb(image if image.mode in ICC_COLOR_SPACES else image.convert("RGB"))
     return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
@@ -222,7 +224,9 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From an ICC profile to sRGB; None if it is sRGB, of other bands, or broken. Building one costs milliseconds."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if PROFILED.get(mode) != source.profile.xcolor_space or "sRGB" in ImageCms.getProfileDescription(source):
+        if ICC_COLOR_SPACES.get(mode) != source.profile.xcolor_space or "sRGB" in ImageCms.getProfileDescription(
+            source
+        ):
             return None
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):

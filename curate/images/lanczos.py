@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from curate.images.resample import ONE, Pixels, Weights
+from curate.images.resample import WEIGHT_BITS, Pixels, Weights
 from curate.system.jit import compiled
 
 LOBES = 3
-STEP = 32  # weights are filled up to a multiple with zeros: what is left of a vector would be done one by one
+WEIGHTS_MULTIPLE = (
+    32  # weights are filled up to a multiple with zeros: what is left of a vector would be done one by one
+)
 
 
-def lanczos(luma: Pixels, side: int = 32) -> Pixels:
+def resize_lanczos(luma: Pixels, side: int = 32) -> Pixels:
     """(h, w) uint8 -> (side, side), bit for bit as Pillow's `resize((side, side), LANCZOS)`.
 
     Source: Pillow's Resample.c: weights of 22 bits, first along rows, then along columns, each rounded to 8 bits. What
@@ -54,7 +56,9 @@ def _lobes(size: int, count: int) -> Any:
     wide = max(scale, 1.0)
     reach = LOBES * wide
     spans = np.zeros((count, 2), np.int32)
-    weights = np.zeros((count, (2 * ceil(reach) + 1 + STEP - 1) // STEP * STEP), np.int32)
+    weights = np.zeros(
+        (count, (2 * ceil(reach) + 1 + WEIGHTS_MULTIPLE - 1) // WEIGHTS_MULTIPLE * WEIGHTS_MULTIPLE), np.int32
+    )
     found = np.empty(weights.shape[1])
     for number in range(count):
         center = (number + 0.5) * scale
@@ -65,7 +69,7 @@ def _lobes(size: int, count: int) -> Any:
             total += found[place]
         spans[number] = first, last - first
         for place in range(last - first):
-            value = found[place] / total * (1 << ONE)
+            value = found[place] / total * (1 << WEIGHT_BITS)
             weights[number, place] = int(value - 0.5) if value < 0 else int(value + 0.5)
     return spans, weights
 
@@ -83,7 +87,7 @@ def _weighed_rows(flat: Any, spans: Any, weights: Any) -> Any:
             total = np.int32(0)
             for place in range(len(by)):
                 total = np.int32(total + np.int32(under[place] * by[place]))
-            found[row, number] = _cut(total)
+            found[row, number] = _round_to_byte(total)
     return found
 
 
@@ -99,10 +103,10 @@ def _weighed_columns(flat: Any, spans: Any, weights: Any) -> Any:
             for x in range(len(totals)):
                 totals[x] += np.int32(line[x] * by)
         for x in range(len(totals)):
-            found[number, x] = _cut(totals[x])
+            found[number, x] = _round_to_byte(totals[x])
     return found
 
 
 @compiled
-def _cut(total: Any) -> Any:
-    return max(0, min(255, int((np.int64(total) + (1 << (ONE - 1))) >> ONE)))
+def _round_to_byte(total: Any) -> Any:
+    return max(0, min(255, int((np.int64(total) + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS)))

@@ -15,23 +15,26 @@ import numpy.typing as npt
 
 from curate.images import hed, resample
 from curate.images.decode import Rgb
-from curate.images.max_filter import brightest, darkest
+from curate.images.max_filter import maximum_filter, minimum_filter
 from curate.system.jit import compiled
 
 Gray = npt.NDArray[np.uint8]
 """(height, width) uint8."""
 
-SOFT = 10.0  # a float32 has no tanh but -1 below minus this
-LONGEST = 4096  # px of the longer side that lines are drawn of
-PEN_STROKE = 204  # a stroke's gray level on its fill, of 255, below which it tells of the pen
-PEN_LEAST, PEN_SHARE = 0.02, 0.5  # of the picture that strokes take, of the strokes that have one colour
-PEN_DARK = 128  # the brightest channel a pen may have
-PEN_NEAR = 8  # levels that the pen's colour may differ by in each channel
+TANH_SATURATION = 10.0  # a float32 has no tanh but -1 below minus this
+MAX_LINE_SIDE_PX = 4096  # px of the longer side that lines are drawn of
+PEN_STROKE_MAX_LEVEL = 204  # a stroke's gray level on its fill, of 255, below which it tells of the pen
+PEN_MIN_STROKE_SHARE, PEN_MIN_COLOR_SHARE = (
+    0.02,
+    0.5,
+)  # of the picture that strokes take, of the strokes that have one colour
+PEN_MAX_CHANNEL = 128  # the brightest channel a pen may have
+PEN_TOLERANCE_LEVELS = 8  # levels that the pen's colour may differ by in each channel
 
 
-def gray(rgb: Rgb) -> Gray:
+def opencv_gray(rgb: Rgb) -> Gray:
     """Luma as in ITU-R BT.601, the weights OpenCV and Pillow share."""
-    return resample.gray(rgb)
+    return resample.opencv_gray(rgb)
 
 
 def dilate(rgb: Rgb) -> Gray:
@@ -40,8 +43,8 @@ def dilate(rgb: Rgb) -> Gray:
     line = 255 - |dilate(g) - g|. The filter is 5x5 px up to 256 px a side and grows with the picture, or a large one
     would have hairlines. Source: PaintsChainer's first version (T. Yonetsuji, Qiita, 2016).
     """
-    luma = gray(rgb)
-    bright = brightest(luma, reach(rgb))
+    luma = opencv_gray(rgb)
+    bright = maximum_filter(luma, stroke_radius(rgb))
     return np.asarray(cv2.bitwise_not(cv2.subtract(bright, luma, dst=bright), dst=bright), np.uint8)
 
 
@@ -53,10 +56,10 @@ def xdog(
     Ink where S < epsilon: 1 + tanh(phi·(S - epsilon)); with the default phi that is black or white. `sigma` in px,
     S on a scale of 0 to 1. Source: Winnemöller, Kyprianidis, Olsen, "XDoG" (Computers & Graphics 36, 2012), eq. 7.
     """
-    return ink(gray(rgb), sigma, k, sharpness, epsilon, phi)
+    return xdog_of_luma(opencv_gray(rgb), sigma, k, sharpness, epsilon, phi)
 
 
-def ink(
+def xdog_of_luma(
     luma: Gray, sigma: float = 0.5, k: float = 4.5, sharpness: float = 19.0, epsilon: float = 0.01, phi: float = 1e9
 ) -> Gray:
     """`xdog` of a picture whose luma is known."""
@@ -67,27 +70,27 @@ def ink(
     np.subtract(narrow, np.multiply(step, sharpness, out=step), out=step)
     np.subtract(step, epsilon, out=step)
     lines = np.multiply(step >= 0, 255, dtype=np.uint8)
-    soft = (step < 0) & (step > -SOFT / phi)
+    soft = (step < 0) & (step > -TANH_SATURATION / phi)
     if soft.any():
         lines[soft] = np.rint(255 * (1 + np.tanh(phi * step[soft])))
     return lines
 
 
-def workable(rgb: Rgb) -> Rgb:
+def limit_size(rgb: Rgb) -> Rgb:
     """The picture itself, or where a side is longer than 4,096 px, the picture shrunk to that by area.
 
     Filters grow with the picture: on 170 megapixels they took minutes, and what is thinner than 1 px of 4,096 leaves no
     trace in a pair.
     """
     height, width, _ = rgb.shape
-    scale = LONGEST / max(height, width)
+    scale = MAX_LINE_SIDE_PX / max(height, width)
     if scale >= 1:
         return rgb
     size = max(1, round(scale * width)), max(1, round(scale * height))
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def reach(rgb: Rgb) -> int:
+def stroke_radius(rgb: Rgb) -> int:
     """Radius in px of a filter that takes in a stroke: 2 (a 5x5 square) up to 256 px a side, then growing with it."""
     height, width, _ = rgb.shape
     return int(max(2, round(max(height, width) / 128)))
@@ -99,8 +102,8 @@ def dodge(rgb: Rgb) -> Gray:
     A stroke is as black on a dark fill as on paper, which a difference fades. Source: the "colour dodge" blend of image
     editors, with a maximum filter for its blur.
     """
-    luma = gray(rgb)
-    return np.asarray(cv2.divide(luma, brightest(luma, reach(rgb)), scale=255), np.uint8)
+    luma = opencv_gray(rgb)
+    return np.asarray(cv2.divide(luma, maximum_filter(luma, stroke_radius(rgb)), scale=255), np.uint8)
 
 
 def contour(rgb: Rgb, weight: float = 0.35) -> Gray:
@@ -113,25 +116,28 @@ def contour(rgb: Rgb, weight: float = 0.35) -> Gray:
     Morphology", 1982), as a share for his difference; Rivest, Soille, Beucher, "Morphological gradients" (Journal of
     Electronic Imaging 2, 1993).
     """
-    radius = reach(rgb)
+    radius = stroke_radius(rgb)
     half = 5 * radius // 4
     strokes, step = np.full(rgb.shape[:2], 255, np.uint8), np.zeros(rgb.shape[:2], np.uint8)
     bright, other, closed = (np.empty(step.shape, np.uint8) for _ in range(3))  # kept: fresh memory takes half the time
     channels = [np.asarray(channel, np.uint8) for channel in cv2.split(rgb)]
     for channel in channels:
-        brightest(channel, half, bright)
-        darkest(brightest(bright, 2 * radius - half, other), 2 * radius, closed)
-        arrays = (channel, closed, bright, darkest(channel, half, other), strokes, step)
-        _tell(*(one.reshape(-1) for one in arrays))
+        maximum_filter(channel, half, bright)
+        minimum_filter(maximum_filter(bright, 2 * radius - half, other), 2 * radius, closed)
+        arrays = (channel, closed, bright, minimum_filter(channel, half, other), strokes, step)
+        _update_strokes_and_steps(*(one.reshape(-1) for one in arrays))
     lines = cv2.min(strokes, cv2.convertScaleAbs(step, dst=step, alpha=-weight, beta=255), dst=step)
-    if (color := pen(rgb, strokes)) is not None:
-        near = (cv2.inRange(one, low, low + 2 * PEN_NEAR) for one, low in zip(channels, color - PEN_NEAR, strict=True))
+    if (color := pen_color(rgb, strokes)) is not None:
+        near = (
+            cv2.inRange(one, low, low + 2 * PEN_TOLERANCE_LEVELS)
+            for one, low in zip(channels, color - PEN_TOLERANCE_LEVELS, strict=True)
+        )
         lines = cv2.subtract(lines, reduce(cv2.bitwise_and, near), dst=step)  # all at once takes thrice the time
     return np.asarray(lines, np.uint8)
 
 
 @compiled
-def _tell(channel: Any, closed: Any, bright: Any, dark: Any, strokes: Any, step: Any) -> None:
+def _update_strokes_and_steps(channel: Any, closed: Any, bright: Any, dark: Any, strokes: Any, step: Any) -> None:
     """What a channel's pixels (n,) have of strokes, 255·c / closed, and of steps, bright - dark, where that is more.
 
     Rounded as OpenCV's `divide` does it, halves to the even one. `strokes` keeps the least, `step` the most.
@@ -142,25 +148,25 @@ def _tell(channel: Any, closed: Any, bright: Any, dark: Any, strokes: Any, step:
         step[place] = max(step[place], np.uint8(bright[place] - dark[place]))
 
 
-def pen(rgb: Rgb, strokes: Gray) -> npt.NDArray[np.float64] | None:
+def pen_color(rgb: Rgb, strokes: Gray) -> npt.NDArray[np.float64] | None:
     """The one dark colour, R, G, B, that most strokes have; None where they have many, are light, or are few.
 
     What a pen filled is ink too, however broad, and may be of any colour. Colours are counted in bins of 8 levels; few
     are strokes on less than a fiftieth of the picture. The constants, and `contour`'s, were chosen on 200 drawings of
     OpenMoji's that are not among the 450 of `tests/bench/lineart.py`.
     """
-    step = max(1, reach(rgb) // 2)  # a stroke is several px wide
-    drawn = strokes[::step, ::step] < PEN_STROKE
+    step = max(1, stroke_radius(rgb) // 2)  # a stroke is several px wide
+    drawn = strokes[::step, ::step] < PEN_STROKE_MAX_LEVEL
     colors = rgb[::step, ::step][drawn]
-    if len(colors) < PEN_LEAST * drawn.size or not len(colors):
+    if len(colors) < PEN_MIN_STROKE_SHARE * drawn.size or not len(colors):
         return None
     bins = (colors.astype(np.int32) >> 3) @ np.array((1024, 32, 1), np.int32)
     counts = np.bincount(bins)
     commonest = int(counts.argmax())
-    if counts[commonest] < PEN_SHARE * len(colors):
+    if counts[commonest] < PEN_MIN_COLOR_SHARE * len(colors):
         return None
     color = colors[bins == commonest].mean(axis=0)
-    return color if color.max() <= PEN_DARK else None
+    return color if color.max() <= PEN_MAX_CHANNEL else None
 
 
 def adaptive(rgb: Rgb, offset: float = 10.0) -> Gray:
@@ -169,9 +175,10 @@ def adaptive(rgb: Rgb, offset: float = 10.0) -> Gray:
     The window is four times as wide as a stroke's. Source: Bradley and Roth, "Adaptive Thresholding using the Integral
     Image" (Journal of Graphics Tools 12, 2007), with a difference for their ratio, as OpenCV has it.
     """
-    side = 8 * reach(rgb) + 1
+    side = 8 * stroke_radius(rgb) + 1
     return np.asarray(
-        cv2.adaptiveThreshold(gray(rgb), 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, side, offset), np.uint8
+        cv2.adaptiveThreshold(opencv_gray(rgb), 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, side, offset),
+        np.uint8,
     )
 
 
@@ -182,10 +189,10 @@ def canny(rgb: Rgb, low: float = 50.0, high: float = 150.0) -> Gray:
     (IEEE PAMI 8, 1986).
     """
     edges = np.maximum.reduce([cv2.Canny(channel, low, high) for channel in cv2.split(rgb)])
-    return np.asarray(cv2.bitwise_not(brightest(edges, reach(rgb) // 2)), np.uint8)
+    return np.asarray(cv2.bitwise_not(maximum_filter(edges, stroke_radius(rgb) // 2)), np.uint8)
 
 
-METHODS: dict[str, Callable[[Rgb], Gray]] = {
+LINE_METHODS: dict[str, Callable[[Rgb], Gray]] = {
     "dilate": dilate,
     "dodge": dodge,
     "contour": contour,

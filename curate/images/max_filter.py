@@ -15,7 +15,7 @@ from curate.system.jit import compiled
 Gray = npt.NDArray[np.uint8]
 
 
-def brightest(gray: Gray, radius: int, out: Gray | None = None) -> Gray:
+def maximum_filter(gray: Gray, radius: int, out: Gray | None = None) -> Gray:
     """(h, w) uint8 -> (h, w): the largest value within `radius` px along both sides; what is outside does not count.
 
     `out`, another (h, w) uint8 array, is written and given back. Raises ValueError for one of another shape.
@@ -23,7 +23,7 @@ def brightest(gray: Gray, radius: int, out: Gray | None = None) -> Gray:
     return _extremes(gray, radius, 0, out)
 
 
-def darkest(gray: Gray, radius: int, out: Gray | None = None) -> Gray:
+def minimum_filter(gray: Gray, radius: int, out: Gray | None = None) -> Gray:
     """The smallest value, likewise."""
     return _extremes(gray, radius, 255, out)
 
@@ -52,14 +52,14 @@ def _largest(gray: Any, radius: int, flip: Any, found: Any) -> None:
     rows, other = np.zeros((side, width + 2 * radius), np.uint8), np.empty(side * (width + 2 * radius), np.uint8)
     for top in range(-radius, height - radius, side):
         count = min(side, height - radius - top)
-        _run_up(gray, top, flip, up)
-        _run_down(gray, top + side, flip, up[:count], down, rows[:, radius:])
-        _along(rows.reshape(-1), other, side, flip, found[top + radius : top + radius + count])
+        _block_maxima_up(gray, top, flip, up)
+        _window_maxima_down(gray, top + side, flip, up[:count], down, rows[:, radius:])
+        _row_window_maxima(rows.reshape(-1), other, side, flip, found[top + radius : top + radius + count])
         rows[:, :radius], rows[:, radius + width :] = 0, 0
 
 
 @compiled
-def _run_up(gray: Any, top: int, flip: Any, up: Any) -> None:
+def _block_maxima_up(gray: Any, top: int, flip: Any, up: Any) -> None:
     """(side, width): the largest of a row and of those below it, of the rows from `top` on; outside is 0, the least."""
     up[-1] = 0
     for place in range(len(up) - 1, -1, -1):
@@ -73,7 +73,7 @@ def _run_up(gray: Any, top: int, flip: Any, up: Any) -> None:
 
 
 @compiled
-def _run_down(gray: Any, top: int, flip: Any, up: Any, down: Any, rows: Any) -> None:
+def _window_maxima_down(gray: Any, top: int, flip: Any, up: Any, down: Any, rows: Any) -> None:
     """The largest of each window's rows: of those in its own block, and of those from the next one's `top` on."""
     down[:] = 0
     for place in range(len(up)):
@@ -87,7 +87,7 @@ def _run_down(gray: Any, top: int, flip: Any, up: Any, down: Any, rows: Any) -> 
 
 
 @compiled
-def _along(rows: Any, other: Any, side: int, flip: Any, found: Any) -> None:
+def _row_window_maxima(rows: Any, other: Any, side: int, flip: Any, found: Any) -> None:
     """Windows of 1, 2, 4 ... pixels, each of two of half the width; the last two overlap to `side`. All is used up.
 
     Rows lie one after another, with zeros between them, so that all are done at once.

@@ -13,45 +13,49 @@ from zlib_ng import zlib_ng
 
 Pixels = npt.NDArray[np.uint8]
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-KINDS = {1: 0, 3: 2}  # PNG's names of gray and RGB, by channels
-NONE, SUB = 0, 1  # filters: each pixel as it is; less the one to its left
-LEVEL = 1  # of zlib-ng: the quickest; the next takes twice as long for a tenth fewer bytes
-NEAR = 16  # levels by which shades differ from pixel to pixel, at most
-SHADED = 0.65  # of the steps, that are so small: shaded and noisy art has 0.7 and more, flat art, even of JPEGs, 0.56
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COLOR_TYPES = {1: 0, 3: 2}  # PNG's names of gray and RGB, by channels
+FILTER_NONE, FILTER_SUB = 0, 1  # filters: each pixel as it is; less the one to its left
+DEFLATE_LEVEL = 1  # of zlib-ng: the quickest; the next takes twice as long for a tenth fewer bytes
+SMALL_STEP_LEVELS = 16  # levels by which shades differ from pixel to pixel, at most
+MIN_SMALL_STEP_SHARE = (
+    0.65  # of the steps, that are so small: shaded and noisy art has 0.7 and more, flat art, even of JPEGs, 0.56
+)
 
 
-def png(pixels: Pixels, *, bilevel: bool = False) -> bytes:
+def encode_png(pixels: Pixels, *, bilevel: bool = False) -> bytes:
     """PNG of a gray (h, w) or RGB (h, w, 3) uint8 picture; if `bilevel`, of one bit a pixel: what is not 0 is white.
 
     Flat art and lines repeat themselves from pixel to pixel and from row to row, and are stored as they are. Where
     shades run into each other, differences are few and many are alike: a code of how often each comes is shorter.
     """
     height, width = pixels.shape[:2]
-    kind = KINDS[pixels.shape[2] if pixels.ndim > 2 else 1]
+    kind = COLOR_TYPES[pixels.shape[2] if pixels.ndim > 2 else 1]
     rows = np.packbits(pixels, axis=1) if bilevel else np.ascontiguousarray(pixels).reshape(height, -1)
     apart = 3 if kind else 1
     steps = rows[:, apart:] - rows[:, :-apart]
-    shaded = not bilevel and _shaded(steps)
+    shaded = not bilevel and _is_shaded(steps)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
-    filtered[:, 0] = SUB if shaded else NONE
+    filtered[:, 0] = FILTER_SUB if shaded else FILTER_NONE
     filtered[:, 1:] = rows
     if shaded:
         filtered[:, 1 + apart :] = steps
     header = struct.pack(">IIBBBBB", width, height, 1 if bilevel else 8, kind, 0, 0, 0)
-    return b"".join([SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", _deflated(filtered, shaded)), _chunk(b"IEND")])
+    return b"".join(
+        [PNG_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", _deflated(filtered, shaded)), _chunk(b"IEND")]
+    )
 
 
-def _shaded(steps: Pixels) -> bool:
+def _is_shaded(steps: Pixels) -> bool:
     """Whether most steps from pixel to pixel, by bytes that wrap around, are small; white paper has none."""
     still = steps.size - int(np.count_nonzero(steps))
-    small = int(np.count_nonzero(steps + np.uint8(NEAR) <= 2 * NEAR)) - still
-    return small >= SHADED * max(1, steps.size - still)
+    small = int(np.count_nonzero(steps + np.uint8(SMALL_STEP_LEVELS) <= 2 * SMALL_STEP_LEVELS)) - still
+    return small >= MIN_SMALL_STEP_SHARE * max(1, steps.size - still)
 
 
 def _deflated(rows: Pixels, shaded: bool) -> bytes:
     strategy = zlib_ng.Z_RLE if shaded else zlib_ng.Z_DEFAULT_STRATEGY
-    deflate = zlib_ng.compressobj(LEVEL, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, zlib_ng.DEF_MEM_LEVEL, strategy)
+    deflate = zlib_ng.compressobj(DEFLATE_LEVEL, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, zlib_ng.DEF_MEM_LEVEL, strategy)
     return deflate.compress(rows) + deflate.flush()
 
 

@@ -18,12 +18,12 @@ from curate.system.jit import compiled
 Pixels = npt.NDArray[np.uint8]
 Weights = npt.NDArray[np.int32]
 
-ONE = 22  # bits of a weight: 255 times as much still fits 32
-LEAST = 1e-3  # OpenCV leaves smaller parts of a pixel out
-TIE = 1 << (2 * ONE - 16)  # how far the rounding of weights takes a half, at the most
+WEIGHT_BITS = 22  # bits of a weight: 255 times as much still fits 32
+MIN_COVERAGE = 1e-3  # OpenCV leaves smaller parts of a pixel out
+HALF_TOLERANCE = 1 << (2 * WEIGHT_BITS - 16)  # how far the rounding of weights takes a half, at the most
 
 
-def area(pixels: Pixels, width: int, height: int) -> Pixels:
+def resize_by_area(pixels: Pixels, width: int, height: int) -> Pixels:
     """(h, w[, 3]) uint8 -> (height, width[, 3]), each pixel the mean of what it covers: cv2.resize's INTER_AREA.
 
     Of real art fewer than one byte in 10,000 is rounded otherwise, by one level; it takes a fifth of the time. OpenCV
@@ -35,43 +35,45 @@ def area(pixels: Pixels, width: int, height: int) -> Pixels:
         return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     channels = pixels.shape[2] if pixels.ndim > 2 else 1
     flat = pixels.reshape(high, wide * channels)  # of a trimmed picture, too, without a copy
-    found = _area(flat, channels, *_cover(high, height), *_columns(wide, width, channels))
+    found = _resize_by_area(
+        flat, channels, *_cached_area_weights(high, height), *_column_weights(wide, width, channels)
+    )
     return np.asarray(found.reshape(height, width, *pixels.shape[2:]), np.uint8)
 
 
-def luma(rgb: Pixels) -> Pixels:
+def pillow_luma(rgb: Pixels) -> Pixels:
     """(h, w, 3) uint8 RGB -> (h, w), as Pillow's `convert("L")`; OpenCV's differs in a colour of a thousand.
 
     Source: Pillow's Convert.c, after ITU-R BT.601.
     """
     found = np.empty(rgb.shape[:2], np.uint8)
-    _luma(np.ascontiguousarray(rgb).reshape(-1), found.reshape(-1))
+    _pillow_luma(np.ascontiguousarray(rgb).reshape(-1), found.reshape(-1))
     return found
 
 
-def gray(rgb: Pixels) -> Pixels:
+def opencv_gray(rgb: Pixels) -> Pixels:
     """The same as OpenCV's `cvtColor` has it, in half its time. Source: OpenCV's color.simd_helpers.hpp."""
     found = np.empty(rgb.shape[:2], np.uint8)
-    _gray(np.ascontiguousarray(rgb).reshape(-1), found.reshape(-1))
+    _opencv_gray(np.ascontiguousarray(rgb).reshape(-1), found.reshape(-1))
     return found
 
 
-def darker_than(gray: Pixels, limit: int) -> tuple[int, int, int, int]:
+def bounds_darker_than(gray: Pixels, limit: int) -> tuple[int, int, int, int]:
     """Top, left, bottom, right of the box of what is darker in (h, w), the last two exclusive; top = bottom: none."""
-    top, left, bottom, right = _darker_than(np.ascontiguousarray(gray), limit)
+    top, left, bottom, right = _bounds_darker_than(np.ascontiguousarray(gray), limit)
     return int(top), int(left), int(bottom), int(right)
 
 
 @lru_cache(maxsize=1024)
-def _cover(size: int, count: int) -> tuple[Weights, Weights]:
-    spans, weights = _parts(size, count)
+def _cached_area_weights(size: int, count: int) -> tuple[Weights, Weights]:
+    spans, weights = _area_weights(size, count)
     return spans, weights
 
 
 @lru_cache(maxsize=256)
-def _columns(size: int, count: int, channels: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+def _column_weights(size: int, count: int, channels: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
     """`_cover` of the values of a row: where each whole part begins and ends, the values beside it; the weights."""
-    spans, weights = _cover(size, count)
+    spans, weights = _cached_area_weights(size, count)
     first, stop = spans[:, 0], spans[:, 0] + spans[:, 1]
     places = np.stack([first, stop, np.maximum(first - 1, 0), np.minimum(stop, size - 1)])
     values = places[:, :, None] * channels + np.arange(channels)
@@ -79,7 +81,7 @@ def _columns(size: int, count: int, channels: int) -> tuple[npt.NDArray[np.uint6
 
 
 @compiled
-def _parts(size: int, count: int) -> Any:
+def _area_weights(size: int, count: int) -> Any:
     """For each of `count` pixels along a side of `size`: the first it covers whole, and how many; the three weights.
 
     Of the pixel before those, of each of those, of the pixel after. Source: OpenCV's resize.cpp, computeResizeAreaTab.
@@ -91,16 +93,16 @@ def _parts(size: int, count: int) -> Any:
         stop, cell = start + scale, min(scale, size - start)
         last = min(floor(stop), size - 1)
         first = min(ceil(start), last)
-        before = first - start if first - start > LEAST else 0.0
-        after = min(stop - last, 1.0, cell) if stop - last > LEAST else 0.0
+        before = first - start if first - start > MIN_COVERAGE else 0.0
+        after = min(stop - last, 1.0, cell) if stop - last > MIN_COVERAGE else 0.0
         spans[number] = first, last - first
         for place, part in enumerate((before, 1.0, after)):
-            weights[number, place] = round(part / cell * (1 << ONE))
+            weights[number, place] = round(part / cell * (1 << WEIGHT_BITS))
     return spans, weights
 
 
 @compiled
-def _area(flat: Any, channels: int, rows: Any, row_weights: Any, places: Any, weights: Any) -> Any:
+def _resize_by_area(flat: Any, channels: int, rows: Any, row_weights: Any, places: Any, weights: Any) -> Any:
     """Rows are summed first, all columns at once, so that nearly all of the work is adding bytes."""
     width, count = flat.shape[1], places.shape[1]
     found = np.empty((len(rows), count), np.uint8)
@@ -110,9 +112,9 @@ def _area(flat: Any, channels: int, rows: Any, row_weights: Any, places: Any, we
     for row in range(len(rows)):
         _sum_rows(flat, rows[row], row_weights[row], sums, some)
         if channels == 3:
-            _run_colors(sums, running)
+            _prefix_sums_rgb(sums, running)
         else:
-            _run(sums, running, channels)
+            _prefix_sums(sums, running, channels)
         for place in range(count):
             whole = (running[stop[place]] - running[start[place]]) * weights[1, place]
             beside = sums[left[place]] * weights[0, place] + sums[right[place]] * weights[2, place]
@@ -141,7 +143,7 @@ def _sum_rows(flat: Any, span: Any, weights: Any, sums: Any, some: Any) -> None:
 
 
 @compiled
-def _run_colors(sums: Any, running: Any) -> None:
+def _prefix_sums_rgb(sums: Any, running: Any) -> None:
     """Running sums of three channels."""
     red = green = blue = np.int64(0)
     for x in range(len(sums) // 3):
@@ -150,7 +152,7 @@ def _run_colors(sums: Any, running: Any) -> None:
 
 
 @compiled
-def _run(sums: Any, running: Any, channels: int) -> None:
+def _prefix_sums(sums: Any, running: Any, channels: int) -> None:
     """Running sums of any number of channels, one after another."""
     for channel in range(channels):
         total = np.int64(0)
@@ -162,16 +164,18 @@ def _run(sums: Any, running: Any, channels: int) -> None:
 @compiled
 def _round(totals: Any, found: Any) -> None:
     """To the nearest, halves to the even one, as floating point does; flat art is full of halves."""
-    half = 1 << (2 * ONE - 1)
+    half = 1 << (2 * WEIGHT_BITS - 1)
     for place in range(len(found)):
-        below = totals[place] >> (2 * ONE)
-        beyond = totals[place] - (below << (2 * ONE)) - half
-        up = np.int64(beyond >= TIE) | (np.int64(beyond > -TIE) & below & 1)  # of a half, from an odd one alone
+        below = totals[place] >> (2 * WEIGHT_BITS)
+        beyond = totals[place] - (below << (2 * WEIGHT_BITS)) - half
+        up = np.int64(beyond >= HALF_TOLERANCE) | (
+            np.int64(beyond > -HALF_TOLERANCE) & below & 1
+        )  # of a half, from an odd one alone
         found[place] = np.uint8(below + up)
 
 
 @compiled
-def _luma(flat: Any, found: Any) -> None:
+def _pillow_luma(flat: Any, found: Any) -> None:
     """(3 n,) -> (n,), by reference. The weights are written out: compiled so, they are whole vectors of 32 bits."""
     for place in range(len(found)):
         red, green, blue = np.int32(flat[3 * place]), np.int32(flat[3 * place + 1]), np.int32(flat[3 * place + 2])
@@ -179,14 +183,14 @@ def _luma(flat: Any, found: Any) -> None:
 
 
 @compiled
-def _gray(flat: Any, found: Any) -> None:
+def _opencv_gray(flat: Any, found: Any) -> None:
     for place in range(len(found)):
         red, green, blue = np.int32(flat[3 * place]), np.int32(flat[3 * place + 1]), np.int32(flat[3 * place + 2])
         found[place] = np.uint8(np.int32(red * 9798 + green * 19235 + blue * 3735 + 0x4000) >> 15)
 
 
 @compiled
-def _darker_than(gray: Any, limit: int) -> Any:
+def _bounds_darker_than(gray: Any, limit: int) -> Any:
     """Columns are read only as far as they can widen the box."""
     height, width = gray.shape
     top, bottom = 0, height

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from curate.images.resample import area
+from curate.images.resample import resize_by_area
 
 WHITE = 255
 
 
 @dataclass(frozen=True)
-class Box:
+class ContentBox:
     """Where the picture lies inside its square, in px; outside is padding. Field order as stored: `content_box`."""
 
     top: int
@@ -32,20 +32,20 @@ class Box:
         return slice(self.left, self.left + self.width)
 
 
-def content_box(height: int, width: int, size: int) -> Box:
+def content_box(height: int, width: int, size: int) -> ContentBox:
     """The centred box of a `height` x `width` picture whose longer side fills a square of `size` px."""
     scale = size / max(height, width)
     inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
-    return Box((size - inner_height) // 2, (size - inner_width) // 2, inner_height, inner_width)
+    return ContentBox((size - inner_height) // 2, (size - inner_width) // 2, inner_height, inner_width)
 
 
-def square(pixels: npt.NDArray[np.uint8], size: int, box: Box | None = None) -> npt.NDArray[np.uint8]:
+def letterbox(pixels: npt.NDArray[np.uint8], size: int, box: ContentBox | None = None) -> npt.NDArray[np.uint8]:
     """(height, width[, 3]) uint8 -> (size, size[, 3]): the whole picture, centred on white, or laid in `box`.
 
     By area: it averages every source pixel into exactly one place; cubic samples a few and turns lines into jaggies.
     """
     box = box or content_box(pixels.shape[0], pixels.shape[1], size)
-    small = area(pixels, box.width, box.height)
+    small = resize_by_area(pixels, box.width, box.height)
     if (box.height, box.width) == (size, size):
         return small
     padded = np.full((size, size, *pixels.shape[2:]), WHITE, np.uint8)

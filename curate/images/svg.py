@@ -14,14 +14,14 @@ from threading import Lock
 from curate.images import svg_process
 from curate.system.errors import DecodeError
 
-SIDE = 1024  # px of the longer side: an SVG has no pixels of its own
+SVG_SIDE_PX = 1024  # px of the longer side: an SVG has no pixels of its own
 _START = re.compile(rb"\s*(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE[^>]*>|\s)*<svg[\s>]", re.DOTALL)
 # A reference to another file or place, in an attribute or a style sheet; `#` and `data:` stay inside
-_OUTSIDE = re.compile(
+_EXTERNAL_REFERENCE = re.compile(
     r"""href\s*=\s*["']\s*(?!["'\s#]|data:)|url\(\s*["']?\s*(?![\s"'#]|data:)|@import""", re.IGNORECASE
 )
 # -P: modules of this package, `select` among them, would be taken for the standard library's
-_START_DRAWER = (sys.executable, "-P", svg_process.__file__)
+_RENDERER_COMMAND = (sys.executable, "-P", svg_process.__file__)
 
 
 def is_svg(data: bytes) -> bool:
@@ -29,7 +29,7 @@ def is_svg(data: bytes) -> bool:
     return _START.match(data[:4096].removeprefix(b"\xef\xbb\xbf")) is not None
 
 
-def png(data: bytes, side: int = SIDE) -> bytes:
+def render_svg(data: bytes, side: int = SVG_SIDE_PX) -> bytes:
     """PNG of an SVG, its longer side `side` px, transparent where nothing is drawn.
 
     Raises DecodeError for a damaged one, one that refers to other files or defines entities, one that is too much to
@@ -38,13 +38,13 @@ def png(data: bytes, side: int = SIDE) -> bytes:
     text = data.decode("utf-8", "replace")
     if "<!ENTITY" in text:
         raise DecodeError("an SVG with entities is not drawn: they can grow without bound")
-    if _OUTSIDE.search(text):
+    if _EXTERNAL_REFERENCE.search(text):
         raise DecodeError("the SVG refers to another file, which is not read")
-    return draw(text, side)
+    return render_svg_text(text, side)
 
 
 @lru_cache(maxsize=64)
-def draw(svg: str, side: int, background: str | None = None) -> bytes:
+def render_svg_text(svg: str, side: int, background: str | None = None) -> bytes:
     """PNG of an SVG text, drawn by another process; equal ones are drawn once.
 
     Raises DecodeError if it is damaged, or ends that process: by its depth, its memory, or seconds of work.
@@ -53,20 +53,20 @@ def draw(svg: str, side: int, background: str | None = None) -> bytes:
         import resvg_py  # noqa: F401, PLC0415  # an extra
     except ImportError:
         raise DecodeError("an SVG needs an extra: run `pip install 'nurie[svg]'`") from None
-    told = _drawer().draw(f"{side}\n{background or ''}\n{svg}".encode())
+    told = _shared_renderer().render(f"{side}\n{background or ''}\n{svg}".encode())
     if told.startswith(svg_process.REFUSED):
         raise DecodeError(f"the SVG cannot be drawn: {told[1:].decode()}")
     return told[1:]
 
 
-class _Drawer:
+class _Renderer:
     """A process that draws, started anew when a drawing has ended it."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = Lock()  # a worker of a cluster may have threads
 
-    def draw(self, told: bytes) -> bytes:
+    def render(self, told: bytes) -> bytes:
         with self._lock:
             process = self._process = self._process or self._start()
             assert process.stdin is not None
@@ -89,7 +89,7 @@ class _Drawer:
     def _start() -> subprocess.Popen[bytes]:
         known = os.pathsep.join(path or os.curdir for path in sys.path)  # it finds the extra where it is found here
         return subprocess.Popen(  # noqa: S603  # our own program
-            _START_DRAWER,
+            _RENDERER_COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -99,12 +99,12 @@ class _Drawer:
 
 def _ending(code: int) -> str:
     if code == -signal.SIGXCPU:
-        return f"it takes more than {svg_process.SECONDS} s"
+        return f"it takes more than {svg_process.MAX_CPU_SECONDS} s"
     return f"it ends the program that draws it ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
 
 
 @cache
-def _drawer() -> _Drawer:
-    one = _Drawer()
+def _shared_renderer() -> _Renderer:
+    one = _Renderer()
     atexit.register(one.close)
     return one

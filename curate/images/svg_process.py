@@ -12,8 +12,8 @@ import time
 from contextlib import suppress
 from typing import IO, Any
 
-SECONDS = 5  # of CPU time a drawing, after which the system ends the process: honest ones take some hundredths
-MEMORY = 2 << 30  # bytes of address space; 1024 px and their layers take a tenth
+MAX_CPU_SECONDS = 5  # of CPU time a drawing, after which the system ends the process: honest ones take some hundredths
+MAX_MEMORY_BYTES = 2 << 30  # bytes of address space; 1024 px and their layers take a tenth
 LENGTH = struct.Struct("<I")
 DRAWN, REFUSED = b"+", b"-"
 
@@ -33,7 +33,7 @@ def receive(stream: IO[bytes]) -> bytes:
     return message
 
 
-def draw(told: bytes) -> bytes:
+def render_request(told: bytes) -> bytes:
     """DRAWN and the PNG of an SVG, or REFUSED and why; told is the side in px, a background or none, and the text."""
     import resvg_py  # noqa: PLC0415  # an extra
 
@@ -55,15 +55,15 @@ def _limit(what: int, most: int) -> None:
 
 def main() -> None:
     """Draw what comes in until nothing does any more."""
-    _limit(resource.RLIMIT_AS, MEMORY)
+    _limit(resource.RLIMIT_AS, MAX_MEMORY_BYTES)
     _limit(resource.RLIMIT_CORE, 0)
     while True:
         try:
             told = receive(sys.stdin.buffer)
         except EOFError:
             return
-        _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + SECONDS)
-        send(sys.stdout.buffer, draw(told))
+        _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + MAX_CPU_SECONDS)
+        send(sys.stdout.buffer, render_request(told))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def parse(path: Path) -> tuple[str, dict[str, Any]]:
         raise RecipeError(f"{path}:{line}: {told}: see https://toml.io for how it is written") from None
 
 
-def where(path: Path, text: str, table: str, key: str | None = None) -> str:
+def locate(path: Path, text: str, table: str, key: str | None = None) -> str:
     """File, line, table and key, as an error names them."""
     line = _line(text, table, key)
     return f"{path}{f':{line}' if line else ''}: [{table}]{f' {key}' if key else ''}"

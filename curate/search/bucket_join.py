@@ -10,12 +10,12 @@ import numpy.typing as npt
 from curate.search.simd import LANES, any_near
 from curate.system.jit import compiled
 
-BITS = 64
+HASH_BITS = 64
 Hashes = npt.NDArray[np.uint64]
 
 
 @compiled
-def bits(value: Any) -> Any:
+def popcount(value: Any) -> Any:
     """Number of ones in a uint64; what LLVM knows as the processor's instruction for it.
 
     Source: Warren, "Hacker's Delight" (2nd edition, 2012), figure 5-2.
@@ -27,7 +27,7 @@ def bits(value: Any) -> Any:
 
 
 @compiled
-def pairs(
+def join_buckets(
     rows: Hashes,
     first: int,
     partners: Hashes,
@@ -54,16 +54,16 @@ def pairs(
             if own and other < key:
                 continue
             begin, end = np.int64(buckets[other]), np.int64(buckets[other + np.uint64(1)])
-            if begin == end or (mask and not _near(rows, row, stop, partners, begin, end, radius)):
+            if begin == end or (mask and not _any_within(rows, row, stop, partners, begin, end, radius)):
                 continue
             for place in range(row, stop):
                 one = rows[place]
                 start = first + place + 1 if own and mask == 0 else begin
-                if not _near(rows, place, place + 1, partners, start, end, radius):
+                if not _any_within(rows, place, place + 1, partners, start, end, radius):
                     continue
                 for at in range(start, end):
                     unlike = one ^ partners[at]
-                    if bits(unlike) > radius or _known(unlike, earlier, radii):
+                    if popcount(unlike) > radius or _met_in_earlier_band(unlike, earlier, radii):
                         continue
                     if count == len(found):
                         grown = np.empty((2 * count, 2), np.uint64)
@@ -85,7 +85,7 @@ def _stop(rows: Any, row: Any, shift: Any) -> Any:
 
 
 @compiled
-def _near(rows: Any, row: Any, stop: Any, partners: Any, start: Any, end: Any, radius: Any) -> Any:
+def _any_within(rows: Any, row: Any, stop: Any, partners: Any, start: Any, end: Any, radius: Any) -> Any:
     """Whether any of the rows from `row` to `stop` may be near any partner from `start` to `end`: no branch for each.
 
     Partners around these are compared along with them; in a table of fewer than `LANES`, all may be near.
@@ -101,15 +101,15 @@ def _near(rows: Any, row: Any, stop: Any, partners: Any, start: Any, end: Any, r
 
 
 @compiled
-def _known(unlike: Any, earlier: Any, radii: Any) -> Any:
+def _met_in_earlier_band(unlike: Any, earlier: Any, radii: Any) -> Any:
     for band in range(len(earlier)):  # noqa: SIM110  # compiled, a generator would be built for every pair
-        if bits(unlike & earlier[band]) <= radii[band]:
+        if popcount(unlike & earlier[band]) <= radii[band]:
             return True
     return False
 
 
 @compiled
-def moved(hashes: Any, tables: Any) -> Any:
+def permute_bits(hashes: Any, tables: Any) -> Any:
     """Hashes (n,) with each byte replaced by what its row of `tables` (8, 256) has for it, all joined."""
     found = np.zeros(len(hashes), np.uint64)
     for row in range(len(hashes)):
@@ -119,7 +119,7 @@ def moved(hashes: Any, tables: Any) -> Any:
 
 
 @compiled
-def buckets(table: Any, shift: Any) -> Any:
+def bucket_starts(table: Any, shift: Any) -> Any:
     """(keys + 1,) int32 places in a sorted table (n,) where each key, the bits above `shift`, begins."""
     starts = np.zeros((1 << (64 - np.int64(shift))) + 1, np.int32)
     for row in range(len(table)):  # the last row of a key stays; to count them, each would wait for the one before

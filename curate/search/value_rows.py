@@ -15,25 +15,25 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.search import bucket_join
-from curate.search.bucket_join import BITS, Hashes
+from curate.search.bucket_join import HASH_BITS, Hashes
 from curate.system.jit import compiled
 
-Pairs = npt.NDArray[np.int64]
+RowPairs = npt.NDArray[np.int64]
 """(n, 2) int64: rows a < b."""
 Mask = npt.NDArray[np.bool_]
 
-FACTOR = 0x9E3779B97F4A7C15
-BACK = pow(FACTOR, -1, 1 << BITS)
-WIDEST = 22  # first bits that places are listed for: 16 MB
-GLANCE = 22  # bits by which most of the hashes are told from those looked for: 4 MB
-SPREAD = 1 << 18  # pairs of rows that are made at once: 4 MB
+MIX_FACTOR = 0x9E3779B97F4A7C15
+UNMIX_FACTOR = pow(MIX_FACTOR, -1, 1 << HASH_BITS)
+MAX_BUCKET_BITS = 22  # first bits that places are listed for: 16 MB
+PRESCREEN_BITS = 22  # bits by which most of the hashes are told from those looked for: 4 MB
+ROW_PAIRS_PER_BATCH = 1 << 18  # pairs of rows that are made at once: 4 MB
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowsByValue:
     """Some of the hashes, in the order of what they are multiplied to: the rows that have a value lie together."""
 
-    mixed: Hashes
+    mixed_values: Hashes
     """(k,) distinct ones, multiplied."""
     starts: npt.NDArray[np.int64]
     """(k + 1,) places in `rows` where each value's begin."""
@@ -42,75 +42,77 @@ class Rows:
     """(2^bits + 1,) places in `mixed` where those that begin with so many bits do."""
 
     @staticmethod
-    def of(hashes: Hashes, among: Hashes | None = None) -> Rows:
+    def of(hashes: Hashes, among: Hashes | None = None) -> RowsByValue:
         """Of all hashes (n,); or of few: those that have one of the values `among`, and some that look as if."""
         rows = None
         if among is not None:
-            marked, shift = np.zeros(1 << GLANCE, np.bool_), np.uint64(BITS - GLANCE)
+            marked, shift = np.zeros(1 << PRESCREEN_BITS, np.bool_), np.uint64(HASH_BITS - PRESCREEN_BITS)
             marked[_mixed(among) >> shift] = True
-            rows = _seem(hashes, marked, shift)
+            rows = _prescreen_rows(hashes, marked, shift)
         mixed = _mixed(hashes if rows is None else hashes[rows])
         order = np.argsort(mixed)
         mixed = mixed[order]
-        starts = np.flatnonzero(begins(mixed))
+        starts = np.flatnonzero(is_run_start(mixed))
         distinct = mixed[starts]
-        bits = min(WIDEST, max(1, len(distinct).bit_length()))
-        buckets = bucket_join.buckets(distinct, np.uint64(BITS - bits))
-        return Rows(distinct, np.append(starts, len(mixed)), order if rows is None else rows[order], buckets)
+        bits = min(MAX_BUCKET_BITS, max(1, len(distinct).bit_length()))
+        buckets = bucket_join.bucket_starts(distinct, np.uint64(HASH_BITS - bits))
+        return RowsByValue(distinct, np.append(starts, len(mixed)), order if rows is None else rows[order], buckets)
 
     @property
     def values(self) -> Hashes:
         """(k,) the distinct hashes."""
-        return np.asarray(self.mixed * np.uint64(BACK), np.uint64)
+        return np.asarray(self.mixed_values * np.uint64(UNMIX_FACTOR), np.uint64)
 
-    def shared(self, values: Hashes) -> Mask:
+    def has_several_rows(self, values: Hashes) -> Mask:
         """Which of some values (n,) that are here several rows have."""
-        places = self.places(values)
+        places = self.indices_of(values)
         return np.asarray(self.starts[places + 1] - self.starts[places] > 1, np.bool_)
 
-    def places(self, values: Hashes) -> npt.NDArray[np.int64]:
+    def indices_of(self, values: Hashes) -> npt.NDArray[np.int64]:
         """(n,) place of each of some values that are here."""
         bits = (len(self.buckets) - 1).bit_length() - 1
-        return np.asarray(_places(_mixed(values), self.mixed, self.buckets, np.uint64(BITS - bits)), np.int64)
+        return np.asarray(
+            _find_indices(_mixed(values), self.mixed_values, self.buckets, np.uint64(HASH_BITS - bits)), np.int64
+        )
 
-    def spread(self, found: Hashes) -> Iterator[Pairs]:
+    def row_pairs(self, found: Hashes) -> Iterator[RowPairs]:
         """Pairs (m, 2) of values -> pairs of the rows that have them, each pair of two rows of one value once."""
-        a, b = self.places(found.ravel()).reshape(-1, 2).T
+        a, b = self.indices_of(found.ravel()).reshape(-1, 2).T
         ends = np.cumsum((self.starts[a + 1] - self.starts[a]) * (self.starts[b + 1] - self.starts[b]))
-        for first in range(0, int(ends[-1]) if len(ends) else 0, SPREAD):
+        for first in range(0, int(ends[-1]) if len(ends) else 0, ROW_PAIRS_PER_BATCH):
             pair = int(np.searchsorted(ends, first, side="right"))
-            last = min(first + SPREAD, int(ends[-1]))
-            yield np.asarray(_spread(a, b, ends, self.starts, self.rows, pair, first, last), np.int64)
+            last = min(first + ROW_PAIRS_PER_BATCH, int(ends[-1]))
+            yield np.asarray(_expand_pairs(a, b, ends, self.starts, self.rows, pair, first, last), np.int64)
 
 
-def begins(ordered: Hashes) -> Mask:
+def is_run_start(ordered: Hashes) -> Mask:
     """Which ones of sorted values are other than those before them."""
     return np.concatenate([np.ones(min(1, len(ordered)), np.bool_), ordered[1:] != ordered[:-1]])
 
 
-def distinct(hashes: Hashes) -> Hashes:
+def sorted_distinct(hashes: Hashes) -> Hashes:
     """The distinct ones, in order; NumPy's `unique` hashes them, which takes twenty times as long as to sort them."""
     ordered = np.sort(hashes)
-    return np.asarray(ordered[begins(ordered)], np.uint64)
+    return np.asarray(ordered[is_run_start(ordered)], np.uint64)
 
 
 def _mixed(hashes: Hashes) -> Hashes:
-    return np.asarray(hashes * np.uint64(FACTOR), np.uint64)
+    return np.asarray(hashes * np.uint64(MIX_FACTOR), np.uint64)
 
 
 @compiled
-def _seem(hashes: Any, marked: Any, shift: Any) -> Any:
+def _prescreen_rows(hashes: Any, marked: Any, shift: Any) -> Any:
     """Rows (m,) of the hashes whose first bits, once multiplied, are marked."""
     rows = np.empty(len(hashes) + 1, np.int64)
     count = 0
     for row in range(len(hashes)):  # without a branch: each row is written, and the next one over it
         rows[count] = row
-        count += marked[hashes[row] * np.uint64(FACTOR) >> shift]
+        count += marked[hashes[row] * np.uint64(MIX_FACTOR) >> shift]
     return rows[:count].copy()
 
 
 @compiled
-def _places(sought: Any, held: Any, buckets: Any, shift: Any) -> Any:
+def _find_indices(sought: Any, held: Any, buckets: Any, shift: Any) -> Any:
     """(n,) place in a sorted table of each of some that are in it: halved within a bucket, however many lie there."""
     places = np.empty(len(sought), np.int64)
     for number in range(len(sought)):
@@ -127,7 +129,7 @@ def _places(sought: Any, held: Any, buckets: Any, shift: Any) -> Any:
 
 
 @compiled
-def _spread(a: Any, b: Any, ends: Any, starts: Any, rows: Any, pair: Any, first: Any, last: Any) -> Any:
+def _expand_pairs(a: Any, b: Any, ends: Any, starts: Any, rows: Any, pair: Any, first: Any, last: Any) -> Any:
     """(m, 2) the pairs of rows from `first` to `last`, of all in a row; the first of them is of `pair`."""
     made = np.empty((last - first, 2), np.int64)
     count = 0

@@ -13,29 +13,38 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.contract import INDEX, METADATA, SPLITS, VOCABULARY, ShardFile, ShardIndex, read_index, write_index
+from curate.contract import (
+    INDEX_FILE,
+    METADATA_FILE,
+    SPLITS,
+    VOCABULARY_FILE,
+    ShardFile,
+    ShardIndex,
+    read_index,
+    write_index,
+)
 from curate.dataset import ledger, opt_out
 from curate.shards import formats, kept_rows
-from curate.shards.kept_rows import Kept
-from curate.shards.pack import SPILLS, Form, Plan, pack
+from curate.shards.kept_rows import KeptRows
+from curate.shards.pack import SPILL_FOLDER, ShardFormat, ShardPlan, pack_shards
 from curate.system import lock
 from curate.system.errors import DatasetError, NurieError
 from curate.system.files import atomic_write, options_hash
-from curate.system.lock import LOCK
+from curate.system.lock import LOCK_FILE
 from curate.tags import normalize
-from curate.tags.aliases import Rules
+from curate.tags.aliases import TagRules
 from curate.workers import executor
 
 # what a shard folder may hold, so that a torn one can be cleared and a stranger's cannot; paths below it, folders too
-OURS = re.compile(
-    rf"{INDEX}|{VOCABULARY}|{re.escape(LOCK)}|{SPILLS}(/.*)?|\..*\.tmp|[^/]*-of-[^/]*\.(tfrecord|tar|parquet)"
-    rf"|{formats.LISTINGS}(/[^/]*-of-[^/]*\.parquet(\.tmp)?)?"
-    rf"|({'|'.join(SPLITS)})(/{METADATA}|/\.{METADATA}\.tmp|/\d{{5,}}(/\d{{3,}}(/[0-9a-f]{{32}}\.(color|line_\w+)\.png)?)?)?"
+SHARD_FOLDER_PATTERN = re.compile(
+    rf"{INDEX_FILE}|{VOCABULARY_FILE}|{re.escape(LOCK_FILE)}|{SPILL_FOLDER}(/.*)?|\..*\.tmp|[^/]*-of-[^/]*\.(tfrecord|tar|parquet)"
+    rf"|{formats.LISTINGS_FOLDER}(/[^/]*-of-[^/]*\.parquet(\.tmp)?)?"
+    rf"|({'|'.join(SPLITS)})(/{METADATA_FILE}|/\.{METADATA_FILE}\.tmp|/\d{{5,}}(/\d{{3,}}(/[0-9a-f]{{32}}\.(color|line_\w+)\.png)?)?)?"
 )
 
 
 @dataclass(frozen=True)
-class Options:
+class ShardOptions:
     """What decides the bytes of a shard folder, beside the manifest."""
 
     shard_size: int = 4096
@@ -57,10 +66,10 @@ class Options:
 def shard(
     dataset: Path,
     shards: Path,
-    options: Options,
+    options: ShardOptions,
     *,
-    chosen: Path | None = None,
-    rules: Rules | None = None,
+    manifest: Path | None = None,
+    rules: TagRules | None = None,
     workers: executor.Workers = 1,
 ) -> dict[str, Any]:
     """Write the kept pairs of a dataset (or of `chosen`, a filtered manifest), tags by `rules`, as a shard folder.
@@ -69,44 +78,44 @@ def shard(
     `shards` holds something else; NurieError if another run is writing it, or options exclude one another.
     """
     options.check()
-    state = ledger.read_state(dataset, *([] if chosen else ["manifest"]), ledger.REMOVED)
-    rows, counted = choose(dataset, chosen, rules)
-    resolved = resolve(state, options, rows)
+    state = ledger.read_ledger(dataset, *([] if manifest else ["manifest"]), ledger.OPT_OUT_FOLDER)
+    rows, counted = read_eligible_rows(dataset, manifest, rules)
+    resolved = resolved_options(state, options, rows)
     shards.mkdir(parents=True, exist_ok=True)
-    with lock.alone(shards):
-        index = finished(shards, resolved)
+    with lock.exclusive(shards):
+        index = find_finished_index(shards, resolved)
         if index is None:
-            _prepare(shards)
+            _clear_shard_folder(shards)
             counts = rows.tag_counts()
-            plan = _plan(rows, counts, options)
-            with _nothing_torn(shards):
-                files = {VOCABULARY: _write_vocabulary(shards, plan.vocabulary)}
+            plan = _plan_shards(rows, counts, options)
+            with _emptied_on_failure(shards):
+                files = {VOCABULARY_FILE: _write_vocabulary(shards, plan.vocabulary)}
                 lines: list[str] = state["options"]["lines"]
-                form = Form(options.format, options.encoding, lines, options_hash(resolved))
-                files |= pack(dataset, shards, plan, form, workers)
+                form = ShardFormat(options.format, options.encoding, lines, options_hash(resolved))
+                files |= pack_shards(dataset, shards, plan, form, workers)
                 index = _index(state, plan, counts, files, resolved, options)
                 write_index(shards, index)
     return {**counted, **_summary(index)}
 
 
-def resolve(state: dict[str, Any], options: Options, rows: Kept) -> dict[str, Any]:
+def resolved_options(state: dict[str, Any], options: ShardOptions, rows: KeptRows) -> dict[str, Any]:
     """All that decides the bytes of a shard folder: `index.json` tells it, and its hash."""
     # without the default format, so that shards made before there were others are still those asked for
     told = {name: value for name, value in asdict(options).items() if (name, value) != ("format", "tfrecord")}
     return {"extract": state["options"], "shard": told, "rows": rows.digest()}
 
 
-def choose(dataset: Path, chosen: Path | None, rules: Rules | None) -> tuple[Kept, dict[str, Any]]:
+def read_eligible_rows(dataset: Path, manifest: Path | None, rules: TagRules | None) -> tuple[KeptRows, dict[str, Any]]:
     """The rows to be written, none of which opted out; and the counts."""
-    rows, counted = kept_rows.read(dataset, chosen, rules)
+    rows, counted = kept_rows.read(dataset, manifest, rules)
     gone = pa.array(sorted(opt_out.read(dataset).ids), pa.string())
-    if (found := rows.find(gone)[rows.find(gone) >= 0]).size:
-        told = f"{chosen or dataset / 'manifest'} keeps {rows.name(found.min())}, which opted out"
+    if (found := rows.row_numbers(gone)[rows.row_numbers(gone) >= 0]).size:
+        told = f"{manifest or dataset / 'manifest'} keeps {rows.hex_id(found.min())}, which opted out"
         raise DatasetError(f"{told}: run `curate dedupe {dataset}`, and select anew")
     return rows, counted
 
 
-def finished(shards: Path, resolved: dict[str, Any]) -> ShardIndex | None:
+def find_finished_index(shards: Path, resolved: dict[str, Any]) -> ShardIndex | None:
     """The index of shards that are those asked for, None where they have to be made."""
     try:
         index = read_index(shards)
@@ -117,22 +126,22 @@ def finished(shards: Path, resolved: dict[str, Any]) -> ShardIndex | None:
     return index if whole and index.options_hash == options_hash(resolved) else None
 
 
-def _prepare(shards: Path) -> None:
+def _clear_shard_folder(shards: Path) -> None:
     """An empty folder, or one whose contents are shards, finished or torn; never anything else of the user's."""
     found = sorted(path.relative_to(shards).as_posix() for path in shards.rglob("*"))
-    if strangers := [name for name in found if not OURS.fullmatch(name)]:
+    if strangers := [name for name in found if not SHARD_FOLDER_PATTERN.fullmatch(name)]:
         raise DatasetError(f"{shards} holds other files ({strangers[0]}): give a new or empty folder for the shards")
-    (shards / INDEX).unlink(missing_ok=True)  # first, so that a torn folder never looks finished
+    (shards / INDEX_FILE).unlink(missing_ok=True)  # first, so that a torn folder never looks finished
     _empty(shards)
 
 
 def _empty(shards: Path) -> None:
-    for path in [path for path in shards.iterdir() if path.name != LOCK]:
+    for path in [path for path in shards.iterdir() if path.name != LOCK_FILE]:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 @contextmanager
-def _nothing_torn(shards: Path) -> Iterator[None]:
+def _emptied_on_failure(shards: Path) -> Iterator[None]:
     """Empty the folder of a block that fails: what is begun may take the very room that it lacked."""
     try:
         yield
@@ -142,7 +151,7 @@ def _nothing_torn(shards: Path) -> Iterator[None]:
         raise
 
 
-def _plan(rows: Kept, counts: list[dict[str, int]], options: Options) -> Plan:
+def _plan_shards(rows: KeptRows, counts: list[dict[str, int]], options: ShardOptions) -> ShardPlan:
     """Shuffle each split whole, then cut it into shards equal to within one pair."""
     shards: list[tuple[str, str]] = []
     shard, position = np.zeros((2, len(rows)), np.int32)
@@ -153,28 +162,28 @@ def _plan(rows: Kept, counts: list[dict[str, int]], options: Options) -> Plan:
         for one, chunk in enumerate(np.array_split(order, total) if total else []):
             shard[members[chunk]] = len(shards)
             position[members[chunk]] = np.arange(len(chunk))
-            shards.append((split, formats.name_of(options.format, split, one, total)))
+            shards.append((split, formats.format_shard_name(options.format, split, one, total)))
     # tags of the training pairs: one that only validation has could never be learned
-    vocabulary = [tag for tag, count in normalize.ranked(counts[0]).items() if count >= options.min_count]
-    return Plan(shards, rows, shard, position, vocabulary)
+    vocabulary = [tag for tag, count in normalize.sort_by_count(counts[0]).items() if count >= options.min_count]
+    return ShardPlan(shards, rows, shard, position, vocabulary)
 
 
 def _write_vocabulary(shards: Path, vocabulary: list[str]) -> ShardFile:
-    with atomic_write(shards / VOCABULARY) as file:
+    with atomic_write(shards / VOCABULARY_FILE) as file:
         file.write("".join(f"{tag}\n" for tag in vocabulary).encode())
-    return formats.described(shards / VOCABULARY, "", 0)
+    return formats.index_entry(shards / VOCABULARY_FILE, "", 0)
 
 
 def _index(
     state: dict[str, Any],
-    plan: Plan,
+    plan: ShardPlan,
     counts: list[dict[str, int]],
     files: dict[str, ShardFile],
     resolved: dict[str, Any],
-    options: Options,
+    options: ShardOptions,
 ) -> ShardIndex:
     known = set(plan.vocabulary)
-    pairs = np.bincount(plan.kept.splits, minlength=len(SPLITS)).tolist()
+    pairs = np.bincount(plan.rows.splits, minlength=len(SPLITS)).tolist()
     return ShardIndex(
         size=state["options"]["size"],
         encoding=options.encoding,
@@ -186,15 +195,15 @@ def _index(
         },
         colors={tag: pair for tag in plan.vocabulary if (pair := normalize.split_color(tag))},
         files=files,
-        licenses=plan.kept.counts("license"),
-        attribution=tuple(artist for artist in plan.kept.counts("artist") if artist),
+        licenses=plan.rows.text_counts("license"),
+        attribution=tuple(artist for artist in plan.rows.text_counts("artist") if artist),
         options=resolved,
         options_hash=options_hash(resolved),
     )
 
 
 def _summary(index: ShardIndex) -> dict[str, Any]:
-    shards = sum(len(index.shards(split)) for split in SPLITS)
+    shards = sum(len(index.shard_names(split)) for split in SPLITS)
     size = sum(file.bytes for file in index.files.values())
     vocabulary = {tag for counted in index.tags.values() for tag in counted}
     return {"splits": dict(index.pairs), "shards": shards, "bytes": size, "vocabulary": len(vocabulary)}

@@ -5,31 +5,31 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 
-BLOCK = tarfile.BLOCKSIZE  # 512 bytes: headers and contents are multiples of it
+BLOCK_BYTES = tarfile.BLOCKSIZE  # 512 bytes: headers and contents are multiples of it
 MODE = 0o644
 
 
-def members(files: Mapping[str, bytes]) -> bytes:
+def archive_members(files: Mapping[str, bytes]) -> bytes:
     """These files as they lie in an archive, in their order: headers without times, owners or machine, padded contents.
 
     ustar headers; a name beyond 100 characters takes a pax one before it.
     """
-    return b"".join(_header(name, len(data)) + data + bytes(-len(data) % BLOCK) for name, data in files.items())
+    return b"".join(_header(name, len(data)) + data + bytes(-len(data) % BLOCK_BYTES) for name, data in files.items())
 
 
-def ending(length: int) -> bytes:
+def archive_ending(length: int) -> bytes:
     """What closes an archive of `length` bytes: two empty blocks, then zeros up to a whole record of 20 blocks."""
-    closed = length + 2 * BLOCK
-    return bytes(2 * BLOCK + -closed % tarfile.RECORDSIZE)
+    closed = length + 2 * BLOCK_BYTES
+    return bytes(2 * BLOCK_BYTES + -closed % tarfile.RECORDSIZE)
 
 
-def closed(samples: Iterable[bytes]) -> Iterator[bytes]:
+def iter_archive(samples: Iterable[bytes]) -> Iterator[bytes]:
     """An archive in pieces: what `members` made of each sample, and the ending."""
     length = 0
     for sample in samples:
         length += len(sample)
         yield sample
-    yield ending(length)
+    yield archive_ending(length)
 
 
 def _header(name: str, size: int) -> bytes:

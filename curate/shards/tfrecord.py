@@ -10,21 +10,21 @@ from functools import lru_cache
 import google_crc32c
 
 Feature = bytes | Sequence[int]
-FIRST, SECOND, THIRD = (bytes([number << 3 | 2]) for number in (1, 2, 3))
+FIELD_1_TAG, FIELD_2_TAG, FIELD_3_TAG = (bytes([number << 3 | 2]) for number in (1, 2, 3))
 """Tags of a message's first fields, where they are told with their length (wire type 2)."""
-HEADER = 12  # bytes before a record: its length, and that length's checksum
-FOOTER = 4
+HEADER_BYTES = 12  # bytes before a record: its length, and that length's checksum
+FOOTER_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Span:
+class RecordSpan:
     """Where a record lies in its file, framing left out; in bytes."""
 
     offset: int
     length: int
 
 
-def example(features: Mapping[str, Feature]) -> bytes:
+def serialize_example(features: Mapping[str, Feature]) -> bytes:
     """Serialised tf.train.Example: bytes become a BytesList of one, integers an Int64List (empty allowed).
 
     Equal to TensorFlow's `Example.SerializeToString(deterministic=True)`: map entries are sorted by name. (One name
@@ -32,40 +32,40 @@ def example(features: Mapping[str, Feature]) -> bytes:
     Source: tensorflow/core/example/example.proto and feature.proto.
     """
     pieces = [piece for name in sorted(features) for piece in _entry(name, features[name])]
-    return b"".join((FIRST, _varint(sum(map(len, pieces))), *pieces))
+    return b"".join((FIELD_1_TAG, _varint(sum(map(len, pieces))), *pieces))
 
 
-def frame(record: bytes) -> bytes:
+def frame_record(record: bytes) -> bytes:
     """One record as TFRecordWriter writes it: length, masked CRC-32C of it, bytes, masked CRC-32C of them."""
     length = struct.pack("<Q", len(record))
     return b"".join((length, _masked_crc(length), record, _masked_crc(record)))
 
 
-def spans(lengths: Iterable[int]) -> list[Span]:
+def record_spans(lengths: Iterable[int]) -> list[RecordSpan]:
     """Where records of these lengths lie in a file that holds nothing else."""
-    found, offset = [], HEADER
+    found, offset = [], HEADER_BYTES
     for length in lengths:
-        found.append(Span(offset, length))
-        offset += length + FOOTER + HEADER
+        found.append(RecordSpan(offset, length))
+        offset += length + FOOTER_BYTES + HEADER_BYTES
     return found
 
 
 def _entry(name: str, value: Feature) -> tuple[bytes, bytes]:
     """A map entry as what leads its value, and the value: pixels are copied once, when all entries are joined."""
     if isinstance(value, bytes):
-        return _lead(name, FIRST, len(value)), value  # Feature.bytes_list
+        return _map_entry_prefix(name, FIELD_1_TAG, len(value)), value  # Feature.bytes_list
     content = b"".join(map(_varint, value))
-    return _lead(name, THIRD, len(content)), content  # Feature.int64_list
+    return _map_entry_prefix(name, FIELD_3_TAG, len(content)), content  # Feature.int64_list
 
 
 @lru_cache(maxsize=1 << 14)
-def _lead(name: str, kind: bytes, size: int) -> bytes:
+def _map_entry_prefix(name: str, kind: bytes, size: int) -> bytes:
     """What leads the `size` bytes of a map entry's value: its key, and the lengths of all that the value lies in."""
-    values = FIRST + _varint(size) if size or kind is FIRST else b""
+    values = FIELD_1_TAG + _varint(size) if size or kind is FIELD_1_TAG else b""
     listed = kind + _varint(len(values) + size) + values
-    feature = SECOND + _varint(len(listed) + size) + listed
-    key = FIRST + _varint(len(name.encode())) + name.encode()
-    return FIRST + _varint(len(key) + len(feature) + size) + key + feature
+    feature = FIELD_2_TAG + _varint(len(listed) + size) + listed
+    key = FIELD_1_TAG + _varint(len(name.encode())) + name.encode()
+    return FIELD_1_TAG + _varint(len(key) + len(feature) + size) + key + feature
 
 
 @lru_cache(maxsize=1 << 15)

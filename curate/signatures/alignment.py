@@ -10,48 +10,52 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.images.decode import Rgb
-from curate.images.square import square
-from curate.signatures.strokes import edges, line_difference
+from curate.images.square import letterbox
+from curate.signatures.strokes import edge_mask, line_difference
 
-VIEW = 96  # px, side of a view
-CELLS = 32  # a side, in which colours are compared
-STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
-SMOOTHED = 5  # px, of the smoothing that lets the search look further than a stroke
-STRETCH = 0.25  # a map that scales by more lays a dash on a square
-EXPOSABLE = 25.0  # regions that differ by more are no matter of exposure: a tenth brighter is 16
-FLAT = 24  # gray levels within 3x3 px: where shrinking mixes ink with clipped paper, a gain holds no longer
-FEW = VIEW * VIEW // 100  # px of strokes, a hundredth of a view: a soft picture has as good as none
-CLIPPED = 4  # gray levels from black or white in which an exposure loses what was there
-GAIN, LIFT = (0.7, 1.4), 50.0  # the exposures that are looked for
+THUMBNAIL_SIDE_PX = 96  # px, side of a view
+COLOR_CELLS_PER_SIDE = 32  # a side, in which colours are compared
+ECC_TERMINATION = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
+ECC_BLUR_PX = 5  # px, of the smoothing that lets the search look further than a stroke
+MAX_SCALE_CHANGE = 0.25  # a map that scales by more lays a dash on a square
+MAX_EXPOSURE_DISTANCE = 25.0  # regions that differ by more are no matter of exposure: a tenth brighter is 16
+MAX_FLAT_GRADIENT = (
+    24  # gray levels within 3x3 px: where shrinking mixes ink with clipped paper, a gain holds no longer
+)
+MIN_STROKE_PIXELS = (
+    THUMBNAIL_SIDE_PX * THUMBNAIL_SIDE_PX // 100
+)  # px of strokes, a hundredth of a view: a soft picture has as good as none
+CLIPPED_LEVELS = 4  # gray levels from black or white in which an exposure loses what was there
+GAIN_RANGE, MAX_LIFT_LEVELS = (0.7, 1.4), 50.0  # the exposures that are looked for
 
-_UNDO = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+_INVERSE_WARP_FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _CORNER = np.ones((2, 2), np.uint8)
 _WINDOW = np.ones((3, 3), np.uint8)
-_EVERYWHERE = np.full((VIEW, VIEW), 255, np.uint8)
+_FULL_MASK = np.full((THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), 255, np.uint8)
 
 Lab = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Difference:
+class AlignedDifference:
     """How unlike two pictures are: largest CIELAB difference (CIE 1976) of their colours, by what may be overlooked."""
 
-    spot: float
+    cell_distance: float
     """Of any cell."""
-    region: float
+    region_distance: float
     """Of a square of 2x2 cells: strokes, whose cells hang on a fraction of a pixel, are thinner."""
-    exposed: float
+    exposure_matched_distance: float
     """Of a region, once exposure is made equal."""
-    strokes: float
+    line_difference: float
     """Not of colours, but of the strokes of what both show: see strokes.line_difference."""
 
 
-def view(trimmed: Rgb) -> Rgb:
+def thumbnail(trimmed: Rgb) -> Rgb:
     """The trimmed picture in a square of 96 px: where a copy has other borders, the views are still alike."""
-    return square(trimmed, VIEW)
+    return letterbox(trimmed, THUMBNAIL_SIDE_PX)
 
 
-def difference(one: Rgb, other: Rgb) -> Difference:
+def aligned_difference(one: Rgb, other: Rgb) -> AlignedDifference:
     """Compare two views (96, 96, 3), each laid on the other; the order does not matter.
 
     A view is moved by the affine map that correlates best (Evangelidis and Psarakis, "Parametric Image Alignment Using
@@ -60,81 +64,89 @@ def difference(one: Rgb, other: Rgb) -> Difference:
     """
     spot, region, exposed, strokes = zip(*(_compared(a, b) for a, b in ((one, other), (other, one))), strict=True)
     # the better of the two takes no recolour across the limit, but a copy, of which laying blurs an edge in one alone
-    return Difference(max(spot), max(region), min(exposed), max(strokes))
+    return AlignedDifference(max(spot), max(region), min(exposed), max(strokes))
 
 
 def _compared(one: Rgb, other: Rgb) -> tuple[float, float, float, float]:
-    laid, inside = _laid(one, other)
-    spot, region = _unlike(one, laid, inside)
-    if region > EXPOSABLE:
+    laid, inside = _align_onto(one, other)
+    spot, region = _color_distances(one, laid, inside)
+    if region > MAX_EXPOSURE_DISTANCE:
         return spot, region, region, math.inf
-    exposures = [(_exposed(one, laid), laid), (one, _exposed(laid, one))]
-    regions = [_unlike(a, b, inside)[1] for a, b in exposures if a is not None and b is not None]
-    return spot, region, min([region, *regions]), _strokes(one, laid, inside)
+    exposures = [(_match_exposure(one, laid), laid), (one, _match_exposure(laid, one))]
+    regions = [_color_distances(a, b, inside)[1] for a, b in exposures if a is not None and b is not None]
+    return spot, region, min([region, *regions]), _aligned_line_difference(one, laid, inside)
 
 
-def _laid(one: Rgb, other: Rgb) -> tuple[Rgb, npt.NDArray[np.bool_]]:
+def _align_onto(one: Rgb, other: Rgb) -> tuple[Rgb, npt.NDArray[np.bool_]]:
     """`other` moved onto `one`, and the cells (32, 32) that it covers; where they cannot be aligned, as it is."""
     grays = [cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in (one, other)]
     try:
         move = np.eye(2, 3, dtype=np.float32)
-        found = cv2.findTransformECC(grays[0], grays[1], move, cv2.MOTION_AFFINE, STEPS, _EVERYWHERE, SMOOTHED)
+        found = cv2.findTransformECC(
+            grays[0], grays[1], move, cv2.MOTION_AFFINE, ECC_TERMINATION, _FULL_MASK, ECC_BLUR_PX
+        )
         move = np.asarray(found[1], np.float32)
     except cv2.error:  # a flat picture, or one unlike the other
-        return other, np.ones((CELLS, CELLS), np.bool_)
-    if np.abs(np.linalg.svd(move[:, :2], compute_uv=False) - 1).max() > STRETCH:
-        return other, np.ones((CELLS, CELLS), np.bool_)
-    laid = cv2.warpAffine(other, move, (VIEW, VIEW), flags=_UNDO, borderValue=(255, 255, 255))
-    covered = cv2.warpAffine(_EVERYWHERE, move, (VIEW, VIEW), flags=_UNDO)
-    inside = cv2.resize(covered, (CELLS, CELLS), interpolation=cv2.INTER_AREA) >= 250
+        return other, np.ones((COLOR_CELLS_PER_SIDE, COLOR_CELLS_PER_SIDE), np.bool_)
+    if np.abs(np.linalg.svd(move[:, :2], compute_uv=False) - 1).max() > MAX_SCALE_CHANGE:
+        return other, np.ones((COLOR_CELLS_PER_SIDE, COLOR_CELLS_PER_SIDE), np.bool_)
+    laid = cv2.warpAffine(
+        other, move, (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), flags=_INVERSE_WARP_FLAGS, borderValue=(255, 255, 255)
+    )
+    covered = cv2.warpAffine(_FULL_MASK, move, (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), flags=_INVERSE_WARP_FLAGS)
+    inside = cv2.resize(covered, (COLOR_CELLS_PER_SIDE, COLOR_CELLS_PER_SIDE), interpolation=cv2.INTER_AREA) >= 250
     return np.asarray(laid, np.uint8), np.asarray(inside, np.bool_)
 
 
-def _unlike(one: Rgb, other: Rgb, inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def _color_distances(one: Rgb, other: Rgb, inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Largest difference of a cell, and of a region."""
     a, b = _cells(one), _cells(other)
     unlike = np.where(inside, np.maximum(_to_nearest(a, b), _to_nearest(b, a)), 0).astype(np.float32)
     return float(unlike.max()), float(cv2.morphologyEx(unlike, cv2.MORPH_OPEN, _CORNER).max())
 
 
-def _strokes(one: Rgb, laid: Rgb, inside: npt.NDArray[np.bool_]) -> float:
-    shown = cv2.resize(inside.astype(np.uint8), (VIEW, VIEW), interpolation=cv2.INTER_NEAREST) > 0
-    a, b = (np.where(shown, edges(rgb), 255).astype(np.uint8) for rgb in (one, laid))
-    return line_difference(a, b, FEW)
+def _aligned_line_difference(one: Rgb, laid: Rgb, inside: npt.NDArray[np.bool_]) -> float:
+    shown = (
+        cv2.resize(inside.astype(np.uint8), (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), interpolation=cv2.INTER_NEAREST) > 0
+    )
+    a, b = (np.where(shown, edge_mask(rgb), 255).astype(np.uint8) for rgb in (one, laid))
+    return line_difference(a, b, MIN_STROKE_PIXELS)
 
 
 def _cells(rgb: Rgb) -> Lab:
-    small = cv2.resize(rgb, (CELLS, CELLS), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    small = cv2.resize(rgb, (COLOR_CELLS_PER_SIDE, COLOR_CELLS_PER_SIDE), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    ) / np.float32(255)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.float32)
 
 
 def _to_nearest(one: Lab, other: Lab) -> npt.NDArray[np.float32]:
     padded = cv2.copyMakeBorder(other, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    shifts = [padded[y : y + CELLS, x : x + CELLS] for y in range(3) for x in range(3)]
+    shifts = [padded[y : y + COLOR_CELLS_PER_SIDE, x : x + COLOR_CELLS_PER_SIDE] for y in range(3) for x in range(3)]
     return np.asarray(np.min([np.linalg.norm(one - shifted, axis=2) for shifted in shifts], axis=0), np.float32)
 
 
-def _exposed(rgb: Rgb, goal: Rgb) -> Rgb | None:
+def _match_exposure(rgb: Rgb, goal: Rgb) -> Rgb | None:
     """`rgb` with one gain and one lift for all channels, so that it comes nearest to the goal; None where none fits.
 
     A recolour moves some colours and leaves paper and strokes, which no gain and lift does. The fit is that of flat
     areas, where there are any.
     """
-    told = ((goal > CLIPPED) | (rgb <= CLIPPED)) & (goal < 255 - CLIPPED)
+    told = ((goal > CLIPPED_LEVELS) | (rgb <= CLIPPED_LEVELS)) & (goal < 255 - CLIPPED_LEVELS)
     steep = np.maximum(*(cv2.morphologyEx(one, cv2.MORPH_GRADIENT, _WINDOW) for one in (rgb, goal)))
-    flat = told & (steep.max(axis=2) < FLAT)[..., None]
-    if flat.sum() >= VIEW and np.ptp(rgb[flat]) > 0:
+    flat = told & (steep.max(axis=2) < MAX_FLAT_GRADIENT)[..., None]
+    if flat.sum() >= THUMBNAIL_SIDE_PX and np.ptp(rgb[flat]) > 0:
         told = flat
     x, y = rgb[told].astype(np.float64), goal[told].astype(np.float64)
     near = np.ones(len(x), np.bool_)
     gain, lift = 1.0, 0.0
     for _ in range(4):  # least squares, then without what does not follow
-        if near.sum() < VIEW or np.ptp(x[near]) == 0:
+        if near.sum() < THUMBNAIL_SIDE_PX or np.ptp(x[near]) == 0:
             return None
         gain = float(np.cov(x[near], y[near], bias=True)[0, 1] / x[near].var())
         lift = float(y[near].mean() - gain * x[near].mean())
         off = np.abs(gain * x + lift - y)
         near = off <= max(6.0, 2 * float(np.median(off)))
-    if not GAIN[0] < gain < GAIN[1] or abs(lift) >= LIFT:
+    if not GAIN_RANGE[0] < gain < GAIN_RANGE[1] or abs(lift) >= MAX_LIFT_LEVELS:
         return None
     return np.asarray(np.clip(np.rint(rgb * gain + lift), 0, 255), np.uint8)

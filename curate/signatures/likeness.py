@@ -10,30 +10,30 @@ import numpy.typing as npt
 
 from curate.images.decode import Rgb
 from curate.images.square import WHITE
-from curate.signatures.alignment import Difference
+from curate.signatures.alignment import AlignedDifference
 from curate.tags.normalize import split_color
 
 # Largest CIELAB difference over the 8x8 colour signature. Copies of OpenMoji pictures: a tenth brighter, 15.3 or less
 # in 95 of 100 pairs; half-size JPEG 40, 5.9 in 99.
-PERHAPS_SAME, SAME_SIGNATURE = 20.0, 6.0
+MAX_COPY_SIGNATURE_DISTANCE, STRICT_SIGNATURE_DISTANCE = 20.0, 6.0
 # Of alignment's regions. Copies: watermarked, 12.6 or less in 99 of 100 pairs; half-size JPEG 40, 12.1. Another tone:
 # 12.3 or more in 999 of 1000. With exposure made equal recolours come nearer too: of 2,744 pairs all but 17, in which
 # hardly a hand is seen, to 7.5 or more.
-SAME_REGIONS, SAME_EXPOSED = 12.3, 6.5
+MAX_COPY_REGION_DISTANCE, MAX_COPY_EXPOSURE_MATCHED_DISTANCE = 12.3, 6.5
 # Of any cell. A watermark: 21.8 at the most; an eye that winks, an arm bent otherwise: 24.7 and more, and no region is.
-SAME_CELLS = 24.0
+MAX_COPY_CELL_DISTANCE = 24.0
 # Of any cell. JPEG 40: 8.9 or less in 99 of 100 pairs. Another drawing of the same lines (a beard more): 9.9 and more.
-SAME_SPOTS = 9.5
+STRICT_CELL_DISTANCE = 9.5
 # Ink of either drawing that the other has not, as a share of the lesser drawing's ink. On OpenMoji's tone families
 # (same lines by construction) 99.7 % of pairs stay below.
-SAME_LINES = 0.09
+MAX_RECOLOUR_LINE_DIFFERENCE = 0.09
 # The same, of two pictures of one colouring, as they lie or once laid on one another. Of 904 planted copies 902 have
 # 0.143 or less, whatever was done to them (in two landscapes, brightening clipped the sky to paper). Strangers of one
 # colouring in clip art (flags, devices of one style): 0.32 and more in five pairs of six.
-COPIED_LINES = 0.2
+MAX_COPY_LINE_DIFFERENCE = 0.2
 
-UNTOUCHED = 0.3  # share of drawn pixels
-ROUNDED = 2  # gray levels: shrunk twice, a picture is rounded twice
+MIN_UNTOUCHED_SHARE = 0.3  # share of drawn pixels
+ROUNDING_LEVELS = 2  # gray levels: shrunk twice, a picture is rounded twice
 
 
 def color_distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -42,20 +42,23 @@ def color_distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32])
     return np.asarray(np.linalg.norm(cells, axis=2).max(axis=1, initial=0), np.float32)
 
 
-def same_colors(found: Difference) -> bool:
+def has_copy_colors(found: AlignedDifference) -> bool:
     """Whether two views differ as a copy may: it may be brighter, and watermarked."""
-    return found.spot <= SAME_CELLS and (found.region <= SAME_REGIONS or found.exposed <= SAME_EXPOSED)
+    return found.cell_distance <= MAX_COPY_CELL_DISTANCE and (
+        found.region_distance <= MAX_COPY_REGION_DISTANCE
+        or found.exposure_matched_distance <= MAX_COPY_EXPOSURE_MATCHED_DISTANCE
+    )
 
 
-def same_strokes(lines: float, found: Difference) -> bool:
+def has_copy_strokes(lines: float, found: AlignedDifference) -> bool:
     """Whether a copy may have these strokes: they differ little by `lines`, as they lie, or once laid on one another.
 
     What is cropped or turned lies otherwise; what is blurred has other edges. Colours alone do not tell simple designs.
     """
-    return min(lines, found.strokes) <= COPIED_LINES
+    return min(lines, found.line_difference) <= MAX_COPY_LINE_DIFFERENCE
 
 
-def edited(one: Rgb, other: Rgb) -> bool:
+def is_edited(one: Rgb, other: Rgb) -> bool:
     """Whether one square (size, size, 3) is the other with something changed by hand.
 
     An edit leaves most drawn pixels exactly as they were, which no re-encoding does. Ask it of lossless files only:
@@ -63,10 +66,10 @@ def edited(one: Rgb, other: Rgb) -> bool:
     """
     drawn = (one < WHITE).any(axis=2) | (other < WHITE).any(axis=2)
     unlike = cv2.absdiff(one, other).max(axis=2)
-    return bool((unlike > ROUNDED).any() and (unlike[drawn] == 0).mean() > UNTOUCHED)
+    return bool((unlike > ROUNDING_LEVELS).any() and (unlike[drawn] == 0).mean() > MIN_UNTOUCHED_SHARE)
 
 
-def colors_conflict(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+def has_color_conflict(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     """Whether tags give one noun two colours: blue_hair and red_hair. Such pictures are never duplicates.
 
     A small recoloured area (a face in a bed) changes the colour signature less than JPEG does; its tags tell.

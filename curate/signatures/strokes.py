@@ -9,13 +9,13 @@ import numpy.typing as npt
 from curate.images.decode import Rgb
 from curate.images.lineart import Gray
 
-EDGE = 30  # a step of a channel within 3x3 px, the least that counts
+MIN_EDGE_STEP = 30  # a step of a channel within 3x3 px, the least that counts
 _NEAR = np.ones((3, 3), np.uint8)
 _THICK = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
 _RING = np.ones((5, 5), np.uint8)
 
 
-def edges(view: Rgb, step: int = EDGE) -> Gray:
+def edge_mask(view: Rgb, step: int = MIN_EDGE_STEP) -> Gray:
     """0 where a small view changes by more than `step` in any channel, else 255: another hue moves no edge."""
     red, green, blue = cv2.split(cv2.morphologyEx(view, cv2.MORPH_GRADIENT, _NEAR))
     return np.asarray(cv2.threshold(cv2.max(cv2.max(red, green), blue), step, 255, cv2.THRESH_BINARY_INV)[1], np.uint8)
@@ -32,10 +32,10 @@ def line_difference(one: Gray, other: Gray, few: int = 0) -> float:
     least = max(few, min(int(a.sum()), int(b.sum())))
     if least == 0:
         return float("inf")
-    return (_undrawn(a, cv2.dilate(b, _NEAR)) + _undrawn(b, cv2.dilate(a, _NEAR))) / least
+    return (_count_unmatched_ink(a, cv2.dilate(b, _NEAR)) + _count_unmatched_ink(b, cv2.dilate(a, _NEAR))) / least
 
 
-def _undrawn(ink: npt.NDArray[np.uint8], other: npt.ArrayLike) -> int:
+def _count_unmatched_ink(ink: npt.NDArray[np.uint8], other: npt.ArrayLike) -> int:
     """Ink pixels that have no counterpart in `other` (already widened), fills that it outlines left out."""
     near = np.asarray(other, np.uint8)
     extra = ink & (1 - near)

@@ -14,7 +14,7 @@ from curate.tags import metadata_tables
 
 SIDECAR_SUFFIXES = (".json", ".txt")
 
-Found = tuple[Path, tuple[Path, ...], tuple[Path, ...], int | None]
+_ScannedFile = tuple[Path, tuple[Path, ...], tuple[Path, ...], int | None]
 """A file, its sidecars, its tables, its size where listing told it."""
 
 
@@ -37,7 +37,7 @@ class SourceFile:
     source: str
     path: str
     path_raw: bytes | None
-    file: Path
+    real_path: Path
     sidecars: tuple[Path, ...]
     tables: tuple[Path, ...] = ()
     size: int | None = None
@@ -61,13 +61,13 @@ def parse_sources(arguments: Sequence[str]) -> list[Source]:
 def _parse(argument: str) -> Source:
     name, equals, folder = argument.partition("=")
     if not equals or "://" in name or Path(argument).is_dir():
-        name, folder = storage.parse(argument).resolve().name, argument
+        name, folder = storage.parse_address(argument).resolve().name, argument
     if not name or not folder:
         raise SourceError(f"{argument!r} names no source: write NAME=FOLDER")
-    return Source(nfc_text(os.fsencode(name)), storage.parse(folder))
+    return Source(nfc_text(os.fsencode(name)), storage.parse_address(folder))
 
 
-def scan(sources: Sequence[Source]) -> Iterator[SourceFile]:
+def scan_sources(sources: Sequence[Source]) -> Iterator[SourceFile]:
     """Every file below each source but sidecars and tables: sources as given, folder by folder, by the names' bytes."""
     for source in sources:
         for file, sidecars, above, size in _walk(source.root, ()):
@@ -76,17 +76,19 @@ def scan(sources: Sequence[Source]) -> Iterator[SourceFile]:
             yield SourceFile(source.name, path, None if path.encode() == raw else raw, file, sidecars, above, size)
 
 
-def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Found]:
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[_ScannedFile]:
     """Links to folders are not followed: they may loop, and what they lead to can be named as a source itself."""
-    ordered = storage.entries(folder)
-    files = {entry.name for entry in ordered if not entry.folder}
-    described = [entry.name for entry in ordered if entry.name in files and metadata_tables.kind(folder / entry.name)]
+    ordered = storage.list_folder(folder)
+    files = {entry.name for entry in ordered if not entry.is_folder}
+    described = [
+        entry.name for entry in ordered if entry.name in files and metadata_tables.table_kind(folder / entry.name)
+    ]
     sidecars = {name: _sidecars(name, files) for name in files.difference(described)}
     taken = {sidecar for found in sidecars.values() for sidecar in found}
     found = tuple(folder / name for name in described if name not in taken)
     above, taken = (*found, *above), taken.union(described)
     for entry in ordered:
-        if entry.folder and not entry.link:
+        if entry.is_folder and not entry.is_link:
             yield from _walk(folder / entry.name, above)
         elif entry.name in files and entry.name not in taken:
             beside = tuple(folder / name for name in sidecars[entry.name])

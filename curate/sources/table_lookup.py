@@ -19,28 +19,28 @@ from curate.system import storage
 from curate.system.errors import NurieError
 from curate.system.files import canonical_json
 from curate.tags import metadata_tables
-from curate.tags.sidecar import Sidecar, merge, read_entry
+from curate.tags.sidecar import Sidecar, merge_sidecars, read_table_entry
 
-SCHEMA = """
+INDEX_SQL = """
 CREATE TABLE entries (number INTEGER PRIMARY KEY, told BLOB);
 CREATE TABLE keys (place INTEGER, key TEXT, entry INTEGER, PRIMARY KEY (place, key)) WITHOUT ROWID;
 """
-CACHE = 1 << 16  # KiB of the index held in memory: MD5s come in no order
+SQLITE_CACHE_KIB = 1 << 16  # KiB of the index held in memory: MD5s come in no order
 # the later entry of two with one key holds, but where two of kohya's absolute paths end alike, neither is believed
-KEEP = """
+INSERT_KEY_SQL = """
 INSERT INTO keys VALUES (?, ?, ?)
 ON CONFLICT (place, key) DO UPDATE SET entry = CASE WHEN ? THEN -1 ELSE excluded.entry END
 """
 
 
-class Join:
+class TableLookup:
     """What the tables above a file say of it. `errors` counts what in them could not be read."""
 
     def __init__(self) -> None:
-        self.errors = 0
+        self.error_count = 0
         self._index = sqlite3.connect("")  # a temporary file, gone with the connection
-        self._index.execute(f"PRAGMA cache_size = -{CACHE}")
-        self._index.executescript(SCHEMA)
+        self._index.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KIB}")
+        self._index.executescript(INDEX_SQL)
         self._kinds: dict[Path, str] = {}
         self._places: dict[Path, int] = {}
         self._hashed: set[Path] = set()
@@ -52,23 +52,23 @@ class Join:
     def look_up(self, file: SourceFile) -> Sidecar | None:
         """What its tables say of a file, the nearest one first; None if nothing."""
         found = [told for table in file.tables if (told := self._look_in(table, file)) is not None]
-        return merge(found) if found else None
+        return merge_sidecars(found) if found else None
 
     def _look_in(self, table: Path, file: SourceFile) -> Sidecar | None:
         if table not in self._places:
             self._read(table)
-        for key in self._asked(table, file):
+        for key in self._lookup_keys(table, file):
             row = self._index.execute(
                 "SELECT told FROM keys JOIN entries ON number = entry WHERE place = ? AND key = ?",
                 (self._places[table], key),
             ).fetchone()
             if row is not None:
-                return read_entry(row[0])
+                return read_table_entry(row[0])
         return None
 
-    def _asked(self, table: Path, file: SourceFile) -> Iterator[str]:
+    def _lookup_keys(self, table: Path, file: SourceFile) -> Iterator[str]:
         """The keys under which a table may know a file, the surest first."""
-        path = _text(file.file.relative_to(table.parent).as_posix())
+        path = _text(file.real_path.relative_to(table.parent).as_posix())
         if self._kinds[table] == "files":
             yield f"path:{path}"
         elif self._kinds[table] == "kohya":
@@ -81,7 +81,7 @@ class Join:
                 yield f"md5:{named[1]}"
             if re.fullmatch("[0-9]{1,19}", stem):
                 yield f"id:{stem.lstrip('0') or '0'}"
-            if table in self._hashed and (digest := _md5(file.file)):
+            if table in self._hashed and (digest := _md5(file.real_path)):
                 yield f"md5:{digest}"
 
     def _read(self, table: Path) -> None:
@@ -94,34 +94,34 @@ class Join:
 
     def _read_in(self, table: Path) -> None:
         self._places[table] = place = len(self._places)
-        self._kinds[table] = kind = metadata_tables.kind(table) or "posts"
+        self._kinds[table] = kind = metadata_tables.table_kind(table) or "posts"
         try:
-            for entry in metadata_tables.read(table):
-                self._add(place, table, _keys(kind, entry) if entry else [], entry)
-        except metadata_tables.FAULTS:
-            self.errors += 1
+            for entry in metadata_tables.read_entries(table):
+                self._add(place, table, _entry_keys(kind, entry) if entry else [], entry)
+        except metadata_tables.TABLE_ERRORS:
+            self.error_count += 1
         self._index.commit()
 
-    def _add(self, place: int, table: Path, keys: list[str], entry: metadata_tables.Entry | None) -> None:
+    def _add(self, place: int, table: Path, keys: list[str], entry: metadata_tables.TableEntry | None) -> None:
         if entry is None or not keys:
-            self.errors += 1
+            self.error_count += 1
             return
         told = entry["value"] if self._kinds[table] == "kohya" else entry
         number = self._index.execute("INSERT INTO entries (told) VALUES (?)", (canonical_json(told),)).lastrowid
         if any(key.startswith("md5:") for key in keys):
             self._hashed.add(table)
         for key in keys:
-            self._index.execute(KEEP, (place, key, number, key.startswith(("tail:", "last:"))))
+            self._index.execute(INSERT_KEY_SQL, (place, key, number, key.startswith(("tail:", "last:"))))
 
 
-def _keys(kind: str, entry: metadata_tables.Entry) -> list[str]:
+def _entry_keys(kind: str, entry: metadata_tables.TableEntry) -> list[str]:
     """The keys under which an entry is found; none if it names no file."""
     if kind == "files":
         name = entry.get("file_name")
         return [f"path:{_relative(name)}"] if isinstance(name, str) and name else []
     if kind == "kohya":
         return _kohya_keys(entry["key"])
-    told = {"md5": metadata_tables.md5(entry), "id": metadata_tables.number(entry)}
+    told = {"md5": metadata_tables.entry_md5(entry), "id": metadata_tables.entry_id(entry)}
     return [f"{name}:{value}" for name, value in told.items() if value]
 
 
@@ -152,8 +152,8 @@ def _text(path: str) -> str:
 def _md5(path: Path) -> str | None:
     """MD5 of a file's bytes: what Danbooru names its files by, no safeguard."""
     try:
-        with storage.opened(path) as file:
-            if file.seek(0, os.SEEK_END) > storage.LARGEST:
+        with storage.open_file(path) as file:
+            if file.seek(0, os.SEEK_END) > storage.MAX_FILE_BYTES:
                 return None
             file.seek(0)
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

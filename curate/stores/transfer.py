@@ -18,22 +18,22 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from curate.contract import INDEX
+from curate.contract import INDEX_FILE
 from curate.dataset import ledger
-from curate.stores.listing import JOURNAL, Listing, listed, neither, noted
+from curate.stores.listing import COPY_JOURNAL, Listing, read_journal, read_listing, unrecognized_folder_error
 from curate.system import lock, storage
 from curate.system.errors import DamagedError, NurieError
 from curate.system.files import atomic_write, canonical_json
-from curate.system.hashing import BUFFER, sha256
+from curate.system.hashing import READ_BUFFER_BYTES, sha256_file
 from curate.workers import progress
 
-OURS = {lock.LOCK, f".{JOURNAL}.tmp", storage.STAGING}  # what a run that was killed leaves
-THREADS = 8  # files on their way at once: a store answers each in tens of milliseconds
-NOTE_EVERY = 10.0  # s of work that a kill may cost
-NOTE_SHARE = 20  # times longer than to note takes, if that is more: a million files' take 100 MB
+OWN_LEFTOVERS = {lock.LOCK_FILE, f".{COPY_JOURNAL}.tmp", storage.STAGING_FOLDER}  # what a run that was killed leaves
+TRANSFER_THREADS = 8  # files on their way at once: a store answers each in tens of milliseconds
+JOURNAL_INTERVAL_S = 10.0  # s of work that a kill may cost
+JOURNAL_COST_FACTOR = 20  # times longer than to note takes, if that is more: a million files' take 100 MB
 
 
-def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]:
+def copy_folder(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]:
     """Copy a whole dataset or shard folder; either may lie in a store (`places.parse`), one of them has to be here.
 
     What `target` has already is left. Where it is, or was to be, the copy of something else, that is brought up to this
@@ -41,35 +41,35 @@ def copy(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]
     holds anything else, another run is writing one of them, or a store does not answer; DamagedError, with the copy not
     whole, for a file that is not what the listing says.
     """
-    if storage.remote(source) and storage.remote(target):
+    if storage.is_remote(source) and storage.is_remote(target):
         raise NurieError(f"{source} and {target} are both addresses: copy to a folder of this host first")
-    if not storage.remote(source):
+    if not storage.is_remote(source):
         lock.check_free(source)
-        _check_apart(source, target)
-    listing = listed(source)
-    if listing is None and storage.there(source / JOURNAL):
+        _check_not_nested(source, target)
+    listing = read_listing(source)
+    if listing is None and storage.exists(source / COPY_JOURNAL):
         raise NurieError(f"{source} is a copy that was broken off: copy to it again first")
     if listing is None:
-        raise neither(source)
-    sizes = storage.sizes(source, listing.files)
-    if lost := [name for name in listing.files if name not in sizes]:
+        raise unrecognized_folder_error(source)
+    sizes = storage.file_sizes(source, listing.digests)
+    if lost := [name for name in listing.digests if name not in sizes]:
         raise DamagedError(f"{source / lost[0]} is missing: see `curate verify`")
-    with _alone(target):
-        found = listed(target)
-        held = _held(target, found, listing, replace=replace)
-        there = storage.sizes(target, held)
+    with _target_locked(target):
+        found = read_listing(target)
+        held = _files_copied_before(target, found, listing, replace=replace)
+        there = storage.file_sizes(target, held)
         whole = {name for name in held.keys() & there.keys() & sizes.keys() if there[name] == sizes[name]}
-        due = {name: one for name, one in listing.files.items() if name not in whole or held[name] != one}
+        due = {name: one for name, one in listing.digests.items() if name not in whole or held[name] != one}
         if due or found != listing:
-            _transfer(source, target, listing, due, sizes, [name for name in held if name not in listing.files])
+            _transfer(source, target, listing, due, sizes, [name for name in held if name not in listing.digests])
         else:
-            storage.delete(target / JOURNAL)  # of a run that was killed once it had listed all
-    return {"files": len(listing.files), "copied": len(due), "bytes": sum(sizes[name] for name in due)}
+            storage.delete_file(target / COPY_JOURNAL)  # of a run that was killed once it had listed all
+    return {"files": len(listing.digests), "copied": len(due), "bytes": sum(sizes[name] for name in due)}
 
 
-def _check_apart(source: Path, target: Path) -> None:
+def _check_not_nested(source: Path, target: Path) -> None:
     """A folder inside another would be a stranger there, which `verify` and some stages do not suffer."""
-    if storage.remote(target):
+    if storage.is_remote(target):
         return
     here, there = source.resolve(), target.resolve()
     if here != there and (here.is_relative_to(there) or there.is_relative_to(here)):
@@ -77,25 +77,25 @@ def _check_apart(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _alone(target: Path) -> Iterator[None]:
+def _target_locked(target: Path) -> Iterator[None]:
     """A folder of this host is held against other runs; a store has no such locks."""
-    if storage.remote(target):
+    if storage.is_remote(target):
         yield
         return
     target.mkdir(parents=True, exist_ok=True)
-    with lock.alone(target):
+    with lock.exclusive(target):
         yield
 
 
-def _held(target: Path, found: Listing | None, listing: Listing, *, replace: bool) -> Mapping[str, str]:
+def _files_copied_before(target: Path, found: Listing | None, listing: Listing, *, replace: bool) -> Mapping[str, str]:
     """What an earlier copy left in a place, by what it lists or noted: digests by path, empty for what is to go."""
     if found is not None:  # a journal beside it is of a run killed before or after its work
-        wanted, files = found.digest, found.files
-    elif storage.there(target / JOURNAL):
-        wanted, files = noted(target)
+        wanted, files = found.digest, found.digests
+    elif storage.exists(target / COPY_JOURNAL):
+        wanted, files = read_journal(target)
     else:
-        there = storage.entries(target) if storage.there(target) else []
-        if strangers := [one.name for one in there if one.name not in OURS]:
+        there = storage.list_folder(target) if storage.exists(target) else []
+        if strangers := [one.name for one in there if one.name not in OWN_LEFTOVERS]:
             raise NurieError(f"{target} holds other files ({strangers[0]}): give a new or empty place")
         return {}
     if wanted != listing.digest and not replace:
@@ -107,42 +107,42 @@ def _transfer(
     source: Path, target: Path, listing: Listing, due: Mapping[str, str], sizes: Mapping[str, int], stale: Sequence[str]
 ) -> None:
     """Note what stays, take away what lists it, copy what is due, delete what is no more, and list it again."""
-    done = {name: digest for name, digest in listing.files.items() if name not in due}
+    done = {name: digest for name, digest in listing.digests.items() if name not in due}
     unknown = dict.fromkeys([*stale, *due], "")
 
     def note() -> None:
         # what has no digest may be there, and no run takes it for copied: one of something else deletes it
         files = {**unknown, **done}
-        storage.write(target / JOURNAL, canonical_json({"listing": listing.digest, "files": files}))
+        storage.write_bytes(target / COPY_JOURNAL, canonical_json({"listing": listing.digest, "files": files}))
 
-    every = max(NOTE_EVERY, NOTE_SHARE * _seconds(note))
-    for name in (ledger.STATE, INDEX):
-        storage.delete(target / name)
-    send = partial(_put if storage.remote(target) else _fetch, source, target)
+    every = max(JOURNAL_INTERVAL_S, JOURNAL_COST_FACTOR * _seconds_taken(note))
+    for name in (ledger.LEDGER_FILE, INDEX_FILE):
+        storage.delete_file(target / name)
+    send = partial(_upload if storage.is_remote(target) else _download, source, target)
     began = time.monotonic()
-    with progress.reading("copy", sum(sizes[name] for name in due)) as bar, _threads() as (each, going):
+    with progress.byte_bar("copy", sum(sizes[name] for name in due)) as bar, _thread_map() as (each, going):
         for name in each(partial(send, going), due.items()):
             done[name] = due[name]
-            bar.read(sizes[name])
+            bar.advance_bytes(sizes[name])
             if time.monotonic() - began > every:
-                every = max(NOTE_EVERY, NOTE_SHARE * _seconds(note))
+                every = max(JOURNAL_INTERVAL_S, JOURNAL_COST_FACTOR * _seconds_taken(note))
                 began = time.monotonic()
         for _ in each(partial(_delete, target), ((name,) for name in stale)):
             pass
-    if not storage.remote(target):
+    if not storage.is_remote(target):
         _delete_empty(target, stale)
-    storage.write(target / listing.name, listing.told)
-    storage.delete(target / JOURNAL)
+    storage.write_bytes(target / listing.file_name, listing.content)
+    storage.delete_file(target / COPY_JOURNAL)
 
 
-def _seconds(call: Callable[[], None]) -> float:
+def _seconds_taken(call: Callable[[], None]) -> float:
     started = time.monotonic()
     call()
     return time.monotonic() - started
 
 
-Each = Callable[[Callable[..., str], Iterable[tuple[str, ...]]], Iterator[str]]
-Going = Callable[[int], None]
+ThreadMap = Callable[[Callable[..., str], Iterable[tuple[str, ...]]], Iterator[str]]
+CheckRunning = Callable[[int], None]
 
 
 class _StoppedError(Exception):
@@ -150,7 +150,7 @@ class _StoppedError(Exception):
 
 
 @contextmanager
-def _threads() -> Iterator[tuple[Each, Going]]:
+def _thread_map() -> Iterator[tuple[ThreadMap, CheckRunning]]:
     """What calls a function in threads, and what raises in them once the block has failed: nobody waits for them then.
 
     Results come as they are done. Of a million calls only a few are handed over at a time, as each takes memory.
@@ -160,7 +160,7 @@ def _threads() -> Iterator[tuple[Each, Going]]:
     def each(call: Callable[..., str], given: Iterable[tuple[str, ...]]) -> Iterator[str]:
         left, waiting = iter(given), set[Future[str]]()
         while True:
-            waiting |= {pool.submit(call, *one) for one in islice(left, 4 * THREADS - len(waiting))}
+            waiting |= {pool.submit(call, *one) for one in islice(left, 4 * TRANSFER_THREADS - len(waiting))}
             if not waiting:
                 return
             ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -171,7 +171,7 @@ def _threads() -> Iterator[tuple[Each, Going]]:
         if failed.is_set():
             raise _StoppedError
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
         try:
             yield each, going
         except BaseException:
@@ -181,7 +181,7 @@ def _threads() -> Iterator[tuple[Each, Going]]:
 
 
 def _delete(target: Path, name: str) -> str:
-    storage.delete(target / name)
+    storage.delete_file(target / name)
     return name
 
 
@@ -193,33 +193,33 @@ def _delete_empty(target: Path, names: Iterable[str]) -> None:
             (target / folder).rmdir()
 
 
-def _fetch(source: Path, target: Path, going: Going, name: str, digest: str) -> str:
+def _download(source: Path, target: Path, going: CheckRunning, name: str, digest: str) -> str:
     """Bring a file here, under its name only once it is whole and what it should be."""
     found = hashlib.sha256()
     (target / name).parent.mkdir(parents=True, exist_ok=True)
-    with storage.opened(source / name) as data, atomic_write(target / name) as file:
-        while piece := data.read(BUFFER):
+    with storage.open_file(source / name) as data, atomic_write(target / name) as file:
+        while piece := data.read(READ_BUFFER_BYTES):
             going(len(piece))
             found.update(piece)
             file.write(piece)
         if found.hexdigest() != digest:
-            raise _torn(source / name)
+            raise _wrong_bytes_error(source / name)
     return name
 
 
-def _put(source: Path, target: Path, going: Going, name: str, digest: str) -> str:
+def _upload(source: Path, target: Path, going: CheckRunning, name: str, digest: str) -> str:
     """Send a file, which is read twice: to see that it is what it should be, and to be sent."""
     path = source / name
     before = path.stat()
-    if sha256(path, going) != digest:
-        raise _torn(path)
-    storage.put(path, target / name, going)
+    if sha256_file(path, going) != digest:
+        raise _wrong_bytes_error(path)
+    storage.upload(path, target / name, going)
     after = path.stat()
     if any(getattr(before, one) != getattr(after, one) for one in ("st_dev", "st_ino", "st_size", "st_mtime_ns")):
         raise DamagedError(f"{path} was changed while it was sent: run this command again once nothing writes it")
     return name
 
 
-def _torn(path: Path) -> DamagedError:
-    remedy = "delete it there, and copy it there again" if storage.remote(path) else "see `curate verify`"
+def _wrong_bytes_error(path: Path) -> DamagedError:
+    remedy = "delete it there, and copy it there again" if storage.is_remote(path) else "see `curate verify`"
     return DamagedError(f"{path} has other bytes than its listing says: {remedy}")

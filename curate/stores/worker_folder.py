@@ -14,36 +14,36 @@ from pathlib import Path
 from uuid import uuid4
 
 from curate.dataset import ledger, parquet
-from curate.stores.listing import listed
+from curate.stores.listing import read_listing
 from curate.system import storage
 from curate.system.errors import NurieError
 from curate.workers.executor import Workers
 
-STORES: ContextVar[Mapping[Path, Path]] = ContextVar("stores", default={})  # noqa: B039  # never written to
+STORE_BY_FOLDER: ContextVar[Mapping[Path, Path]] = ContextVar("stores", default={})  # noqa: B039  # never written to
 """Places in stores by the folder of this host that stands for each."""
 
 
-def place_of(folder: Path) -> Path | None:
+def store_of(folder: Path) -> Path | None:
     """The place in a store that a folder of this host stands for."""
-    return STORES.get().get(folder.absolute())
+    return STORE_BY_FOLDER.get().get(folder.absolute())
 
 
-def seen(folder: Path, workers: Workers) -> Path:
+def folder_for_workers(folder: Path, workers: Workers) -> Path:
     """A dataset's or shards' folder as workers see it; absolute, as they may start elsewhere."""
-    place = None if isinstance(workers, int) else place_of(folder)
+    place = None if isinstance(workers, int) else store_of(folder)
     return place or folder.absolute()
 
 
-def parts(dataset: Path, workers: Workers, scratch: Path) -> dict[Path, Path]:
+def pair_parts_for_workers(dataset: Path, workers: Workers, scratch: Path) -> dict[Path, Path]:
     """Where workers see each part of a dataset's pairs, by where it lies here.
 
     What their store does not hold as it is here, as it was changed since or never sent, is put below `scratch`.
     """
-    here, there = parquet.parts(dataset / "pairs"), seen(dataset, workers)
-    if not storage.remote(there):
+    here, there = parquet.part_paths(dataset / "pairs"), folder_for_workers(dataset, workers)
+    if not storage.is_remote(there):
         return {path: path.absolute() for path in here}
-    told, known = listed(there), ledger.peek_state(dataset)["parts"]
-    held = told.files if told else {}
+    told, known = read_listing(there), ledger.peek_ledger(dataset)["parts"]
+    held = told.digests if told else {}
     found: dict[Path, Path] = {}
     for path in here:
         name = path.relative_to(dataset).as_posix()
@@ -51,29 +51,29 @@ def parts(dataset: Path, workers: Workers, scratch: Path) -> dict[Path, Path]:
             found[path] = there.joinpath(*name.split("/"))
         else:
             found[path] = scratch / f"{uuid4().hex}.parquet"
-            storage.write(found[path], path.read_bytes())
+            storage.write_bytes(found[path], path.read_bytes())
     return found
 
 
 @contextmanager
-def staging(folder: Path, workers: Workers) -> Iterator[Path]:
+def staging_folder(folder: Path, workers: Workers) -> Iterator[Path]:
     """Where workers leave files of a folder: there, or in a place of its store that is the block's own."""
-    there = seen(folder, workers)
-    if not storage.remote(there):
+    there = folder_for_workers(folder, workers)
+    if not storage.is_remote(there):
         yield there
         return
-    storage.clear(there / storage.STAGING)  # of runs that were killed
-    place = there / storage.STAGING / uuid4().hex  # of its own: what outlived those writes elsewhere
+    storage.delete_folder(there / storage.STAGING_FOLDER)  # of runs that were killed
+    place = there / storage.STAGING_FOLDER / uuid4().hex  # of its own: what outlived those writes elsewhere
     try:
         yield place
     finally:
         with suppress(NurieError):  # what ended the block is told
-            storage.clear(place)
+            storage.delete_folder(place)
 
 
-def bring(made: Path, path: Path) -> None:
+def collect_file(made: Path, path: Path) -> None:
     """Take a file that a worker left to its path in a folder of this host, unless it lies there."""
-    if storage.remote(made):
+    if storage.is_remote(made):
         path.parent.mkdir(parents=True, exist_ok=True)
-        storage.bring(made, path)
-        storage.delete(made)
+        storage.download(made, path)
+        storage.delete_file(made)

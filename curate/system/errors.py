@@ -53,7 +53,7 @@ class MissingExtraError(NurieError):
         return MissingExtraError, (self.feature, self.extra)
 
 
-REMEDIES = {
+OS_ERROR_REMEDIES = {
     errno.ENOSPC: "make room there or give a folder on another disk",
     errno.EDQUOT: "delete files of yours there or give a folder on another disk",
     errno.EROFS: "give a folder that may be written to",
@@ -70,60 +70,60 @@ NO_INODES = "the disk has room but no inodes, of which each file takes one"
 
 
 @contextmanager
-def faults_told(name: str) -> Iterator[None]:
+def explain_system_errors(name: str) -> Iterator[None]:
     """Raise a NurieError for what the system lacks or refuses; `name` is told where the error names no file."""
     try:
         yield
     except OSError as error:
         if error.errno == errno.EPIPE:  # who listens has heard enough
             raise
-        raise NurieError(explained(error, name)) from None
+        raise NurieError(explain_os_error(error, name)) from None
     except MemoryError:
         remedy = "close other programs, or give fewer --workers where there are such, then run this command again"
         raise NurieError(f"{name}: memory ran out: {remedy}") from None
 
 
 @contextmanager
-def printing() -> Iterator[None]:
+def explain_stdout_errors() -> Iterator[None]:
     """Print what a command came to; raises NurieError where standard output cannot take it."""
     try:
-        with faults_told("standard output"):
+        with explain_system_errors("standard output"):
             yield
     except NurieError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try again at its end, and tell in its own way
         raise
 
 
-def explained(error: OSError, name: str) -> str:
+def explain_os_error(error: OSError, name: str) -> str:
     """What an error is of, what is wrong, and what to do next, in one line."""
     where, what = os.fsdecode(error.filename or name), error.strerror or str(error)
-    remedy = REMEDIES.get(error.errno or 0)
-    if error.errno == errno.ENOSPC and (what == NO_INODES or _lacks_inodes(Path(where))):
+    remedy = OS_ERROR_REMEDIES.get(error.errno or 0)
+    if error.errno == errno.ENOSPC and (what == NO_INODES or _is_out_of_inodes(Path(where))):
         what, remedy = NO_INODES, "delete files there or give a folder on another disk"
     return f"{where}: {what}: {remedy}, then run this command again" if remedy else f"{where}: {what}"
 
 
-def _lacks_inodes(path: Path) -> bool:
+def _is_out_of_inodes(path: Path) -> bool:
     there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     found = os.statvfs(there)
     return found.f_files > 0 and found.f_favail == 0
 
 
 @contextmanager
-def lacking() -> Iterator[None]:
+def note_inode_shortage() -> Iterator[None]:
     """Have an error of a full disk tell whether it is inodes that lack: later, some may have been cleared."""
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC and error.filename and _lacks_inodes(Path(os.fsdecode(error.filename))):
+        if error.errno == errno.ENOSPC and error.filename and _is_out_of_inodes(Path(os.fsdecode(error.filename))):
             error.strerror = NO_INODES
         raise
 
 
 @contextmanager
-def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+def name_file_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Have an error in writing a file tell which, and whether it is inodes that lack: what it wrote may be cleared."""
-    with lacking():
+    with note_inode_shortage():
         try:
             yield
         except OSError as error:
@@ -132,12 +132,12 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
             raise
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     r"""A line of text for a terminal: what would move its cursor, turn its letters or end the line is spelled out.
 
     What a stranger called a file or a tag may hold such; in JSON it is spelled as JSON spells it.
 
-    >>> printable("a\x1b[2J\n.png")
+    >>> escape_unprintable("a\x1b[2J\n.png")
     'a\\u001b[2J\\u000a.png'
     """
     return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

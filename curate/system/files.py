@@ -11,13 +11,13 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from curate.system.errors import DamagedError, naming
+from curate.system.errors import DamagedError, name_file_in_errors
 
-SEAL = "seal"
+SEAL_KEY = "seal"
 """Key of a JSON file that holds the SHA-256 of all the others."""
-ATTEMPT: ContextVar[str] = ContextVar("attempt", default="")
+ATTEMPT_ID: ContextVar[str] = ContextVar("attempt", default="")
 """Told apart by this, two workers may write one file at once, as on a cluster; empty where nobody else would."""
-BUFFER = 1 << 20  # bytes: records of tens of kB through Python's 8 kB take twice the system's time
+WRITE_BUFFER_BYTES = 1 << 20  # bytes: records of tens of kB through Python's 8 kB take twice the system's time
 
 
 @contextmanager
@@ -28,10 +28,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     written over next time. Under an ATTEMPT that is `.NAME.ATTEMPT.tmp`: what one attempt writes, no other can tear.
     """
     path = Path(path)
-    attempt = f".{ATTEMPT.get()}" if ATTEMPT.get() else ""
+    attempt = f".{ATTEMPT_ID.get()}" if ATTEMPT_ID.get() else ""
     temporary = path.with_name(f".{path.name}{attempt}.tmp")
     try:
-        with naming(path), temporary.open("wb", BUFFER) as file:
+        with name_file_in_errors(path), temporary.open("wb", WRITE_BUFFER_BYTES) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -62,7 +62,7 @@ def canonical_json(value: object, indent: int | None = None) -> bytes:
     return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False).encode()
 
 
-def check_plain(path: str | os.PathLike[str]) -> None:
+def check_not_special_file(path: str | os.PathLike[str]) -> None:
     """Raise DamagedError if a pipe or a device stands in a file's place: reading it may have no end."""
     if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
         raise DamagedError(f"{path} is no file: restore it, or make its folder again")
@@ -70,7 +70,7 @@ def check_plain(path: str | os.PathLike[str]) -> None:
 
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Parse a JSON file. Raises DamagedError, naming the file, if it is not JSON in UTF-8, or no file."""
-    check_plain(path)
+    check_not_special_file(path)
     try:
         return json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:
@@ -85,14 +85,14 @@ def write_sealed(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None
 
 def check_seal(path: str | os.PathLike[str], value: object) -> None:
     """Raise DamagedError if the file, read as `value`, is not as it was sealed; files of old have no seal."""
-    if isinstance(value, dict) and SEAL in value and Path(path).read_bytes() != _sealed(value):
+    if isinstance(value, dict) and SEAL_KEY in value and Path(path).read_bytes() != _sealed(value):
         told = "its seal does not fit what it says"
         raise DamagedError(f"{path} is damaged ({told}): restore it, or make its folder again")
 
 
 def _sealed(value: Mapping[str, Any]) -> bytes:
-    bare = {key: one for key, one in value.items() if key != SEAL}
-    return canonical_json(bare | {SEAL: options_hash(bare)}, indent=1) + b"\n"
+    bare = {key: one for key, one in value.items() if key != SEAL_KEY}
+    return canonical_json(bare | {SEAL_KEY: options_hash(bare)}, indent=1) + b"\n"
 
 
 def options_hash(options: Mapping[str, object]) -> str:

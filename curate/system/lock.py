@@ -21,99 +21,99 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curate.system.errors import NurieError, lacking
+from curate.system.errors import NurieError, note_inode_shortage
 
-LOCK = ".lock"
+LOCK_FILE = ".lock"
 """Of a folder that is being written, or was when its run was killed."""
-LONGEST = 4096  # bytes of a lock file that are looked at
+MAX_LOCK_FILE_BYTES = 4096  # bytes of a lock file that are looked at
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[None]:
     """Hold an existing folder; the hold ends with the block or the process. Raises NurieError if another holds it."""
-    descriptor = _locked(folder)
+    descriptor = _open_locked(folder)
     try:
         told = {"host": socket.gethostname(), "pid": os.getpid(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(told).encode(), 0)
         os.fsync(descriptor)  # other hosts read it, too
-        with lacking():  # still: the end of the lock's own file frees an inode
+        with note_inode_shortage():  # still: the end of the lock's own file frees an inode
             yield
     finally:
         try:
             with suppress(OSError):
-                (folder / LOCK).unlink(missing_ok=True)  # still held: who has opened it sees that it is gone
+                (folder / LOCK_FILE).unlink(missing_ok=True)  # still held: who has opened it sees that it is gone
         finally:
             os.close(descriptor)
 
 
-def tidy(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """Remove the lock file of a run that was killed as it ended; one that is held stays."""
-    if (folder / LOCK).exists():
-        with suppress(NurieError), alone(folder):
+    if (folder / LOCK_FILE).exists():
+        with suppress(NurieError), exclusive(folder):
             pass
 
 
 def check_free(folder: Path) -> None:
     """Raise NurieError if another process holds a folder, which need not exist; writes nothing."""
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        held = _holder(descriptor)
+        held = _read_holder(descriptor)
         if (held.get("host"), held.get("pid")) != (socket.gethostname(), os.getpid()):
-            raise NurieError(_busy(folder, held)) from None
+            raise NurieError(_busy_message(folder, held)) from None
     except OSError:
         return  # no locks there: `alone` tells
     finally:
         os.close(descriptor)
 
 
-def _locked(folder: Path) -> int:
+def _open_locked(folder: Path) -> int:
     """A descriptor of the lock file that lies in the folder now, locked."""
-    path = folder / LOCK
+    path = folder / LOCK_FILE
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _lies_at(path, descriptor):
+            if _is_file_at(path, descriptor):
                 return descriptor
         except OSError as error:
-            held = _holder(descriptor)
+            held = _read_holder(descriptor)
             if error.errno != errno.ESTALE:  # removed by its holder on another host
                 os.close(descriptor)
                 raise NurieError(
-                    _busy(folder, held) if isinstance(error, BlockingIOError) else _lockless(folder)
+                    _busy_message(folder, held) if isinstance(error, BlockingIOError) else _no_locks_message(folder)
                 ) from None
         os.close(descriptor)  # its holder removed it between the two calls: there is another, or none
 
 
-def _lies_at(path: Path, descriptor: int) -> bool:
+def _is_file_at(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(path.stat(follow_symlinks=False), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 
 
-def _holder(descriptor: int) -> dict[str, object]:
+def _read_holder(descriptor: int) -> dict[str, object]:
     """What a lock file says of who holds it; nothing, if that is not yet written."""
     try:
-        told = json.loads(os.pread(descriptor, LONGEST, 0))
+        told = json.loads(os.pread(descriptor, MAX_LOCK_FILE_BYTES, 0))
     except (OSError, ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
 
 
-def _busy(folder: Path, held: dict[str, object]) -> str:
-    who = f" (process {held['pid']} on {held['host']}, since {held['since']})" if held.keys() >= FIELDS else ""
+def _busy_message(folder: Path, held: dict[str, object]) -> str:
+    who = f" (process {held['pid']} on {held['host']}, since {held['since']})" if held.keys() >= HOLDER_FIELDS else ""
     return f"another run is writing {folder}{who if who.isprintable() else ''}: wait until it ends"
 
 
-FIELDS = {"host", "pid", "since"}
+HOLDER_FIELDS = {"host", "pid", "since"}
 
 
-def _lockless(folder: Path) -> str:
+def _no_locks_message(folder: Path) -> str:
     return f"{folder} lies on a filesystem without locks, where two runs could write at once: give a folder elsewhere"

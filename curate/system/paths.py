@@ -6,7 +6,7 @@ import os
 import unicodedata
 
 
-def recorded(name: str) -> str:
+def recorded_path(name: str) -> str:
     """A path as records store it: NFC text, with bytes that are not UTF-8 written as backslash escapes."""
     return nfc_text(os.fsencode(name))
 
@@ -16,7 +16,7 @@ def nfc_text(raw: bytes) -> str:
     return unicodedata.normalize("NFC", raw.decode("utf-8", "backslashreplace"))
 
 
-def is_below(name: str) -> bool:
+def is_safe_relative_path(name: str) -> bool:
     """Whether a POSIX path can only lead to something below the folder that it starts from."""
     try:
         raw = name.encode()

@@ -14,27 +14,27 @@ from multiprocessing import parent_process
 from typing import NoReturn
 
 
-class Stopped(KeyboardInterrupt):  # which libraries let through, some of them tidying up on the way
+class StoppedBySignal(KeyboardInterrupt):  # which libraries let through, some of them tidying up on the way
     """SIGINT or SIGTERM came."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
 
-    def end(self, command: str, *, fresh: bool) -> NoReturn:
+    def exit_with_hint(self, command: str, *, fresh: bool) -> NoReturn:
         """Say how to go on, and end as the signal would have: a shell tells it as 130 or 143, and ends its loop."""
         without = ", without --fresh," if fresh else ""
         print(f"{command}: stopped; run the same command again{without} to go on", file=sys.stderr)
-        ENDED.append(self.number)
+        EXIT_SIGNALS.append(self.number)
         raise SystemExit(128 + self.number)  # which is what the first process of a container is left with
 
 
-ENDED: list[int] = []
+EXIT_SIGNALS: list[int] = []
 """The signal that this process is ending by, if it is."""
 
 
-def _end() -> None:
-    for number in ENDED:
+def _die_by_exit_signal() -> None:
+    for number in EXIT_SIGNALS:
         sys.stderr.flush()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
@@ -50,14 +50,14 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    atexit.register(_end)  # now, so that it comes after what the block will have registered
+    atexit.register(_die_by_exit_signal)  # now, so that it comes after what the block will have registered
     since = float("-inf")
 
     def stop(number: int, _frame: object) -> None:
         nonlocal since
         if time.monotonic() - since > 1:
             since = time.monotonic()
-            raise Stopped(number)
+            raise StoppedBySignal(number)
 
     heard = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) not in {signal.SIG_IGN, None}]
     before = {one: signal.signal(one, stop) for one in heard}
@@ -69,7 +69,7 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
+def signals_blocked() -> Iterator[None]:
     """No signal breaks off the start of a process, and the process never hears Ctrl-C: its parent ends it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:

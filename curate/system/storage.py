@@ -19,25 +19,25 @@ from typing import Any, BinaryIO, cast
 
 from curate.system.errors import MissingExtraError, NurieError, SourceError
 from curate.system.files import atomic_write
-from curate.system.hashing import BUFFER, sha256
+from curate.system.hashing import READ_BUFFER_BYTES, sha256_file
 
-LARGEST = 2 << 30  # bytes of a file that is read: 200 megapixels of 16-bit RGBA, not packed, are less
-STAGING = ".staging"
+MAX_FILE_BYTES = 2 << 30  # bytes of a file that is read: 200 megapixels of 16-bit RGBA, not packed, are less
+STAGING_FOLDER = ".staging"
 """Below a dataset or shards in a store: what passes between the workers of a run, and nobody else reads."""
 NOT_REGULAR = "not a regular file"
 
 
 @dataclass(frozen=True)
-class Entry:
+class FolderEntry:
     """What a folder holds. `link` is of folders alone; `size`, in bytes, of files whose listing tells it."""
 
     name: str
-    folder: bool
-    link: bool
+    is_folder: bool
+    is_link: bool
     size: int | None
 
 
-def parse(address: str) -> Path:
+def parse_address(address: str) -> Path:
     """A local folder, as of file:// too, or a universal_pathlib.UPath, which is walked and read in the same way.
 
     Raises MissingExtraError, or SourceError for an address of a kind that nothing here can read.
@@ -60,13 +60,13 @@ def parse(address: str) -> Path:
     return Path(place.path) if place.protocol in {"file", "local"} else cast("Path", place)
 
 
-def remote(path: Path) -> bool:
+def is_remote(path: Path) -> bool:
     """Whether it lies in a store."""
     return not isinstance(cast("object", path), Path)
 
 
 @contextmanager
-def _answering(path: Path, done: str = "read") -> Iterator[None]:
+def _store_errors_explained(path: Path, done: str = "read") -> Iterator[None]:
     """Of a store that fails: a NurieError. What is not there is FileNotFoundError, as of a local folder."""
     try:
         yield
@@ -79,35 +79,35 @@ def _answering(path: Path, done: str = "read") -> Iterator[None]:
 
 def is_folder(path: Path) -> bool:
     """Whether there is a folder."""
-    if not remote(path):
+    if not is_remote(path):
         return path.is_dir()
-    with _answering(path):
+    with _store_errors_explained(path):
         return path.is_dir()
 
 
-def there(path: Path) -> bool:
+def exists(path: Path) -> bool:
     """Whether a name is there, be it a link to nowhere."""
-    if not remote(path):
+    if not is_remote(path):
         return os.path.lexists(path)
-    with _answering(path):
+    with _store_errors_explained(path):
         return path.exists()
 
 
-def regular(path: Path) -> bool:
+def is_regular_file(path: Path) -> bool:
     """Whether a name found in a folder is a file that can be read to its end; opening a FIFO would wait for ever."""
-    return remote(path) or path.is_file()
+    return is_remote(path) or path.is_file()
 
 
-def entries(folder: Path) -> list[Entry]:
+def list_folder(folder: Path) -> list[FolderEntry]:
     """What a folder holds, by the names' bytes. Raises NurieError if its store fails."""
-    found = _listed(folder) if remote(folder) else _scanned(folder)
+    found = _list_remote(folder) if is_remote(folder) else _list_local(folder)
     return sorted(found, key=lambda entry: os.fsencode(entry.name))
 
 
-def _scanned(folder: Path) -> list[Entry]:
+def _list_local(folder: Path) -> list[FolderEntry]:
     with os.scandir(folder) as found:
         folders = [(one, _is_folder(one)) for one in found]
-    return [Entry(one.name, folder, folder and one.is_symlink(), None) for one, folder in folders]
+    return [FolderEntry(one.name, folder, folder and one.is_symlink(), None) for one, folder in folders]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -118,43 +118,45 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _listed(folder: Any) -> list[Entry]:
-    with _answering(folder):
+def _list_remote(folder: Any) -> list[FolderEntry]:
+    with _store_errors_explained(folder):
         found = folder.fs.ls(folder.path, detail=True)
     named = ((str(one["name"]).rstrip("/").rpartition("/")[2], one) for one in found)
     here = folder.path.rstrip("/")
     # a store may list a mark of the folder itself
     return [
-        Entry(name, one["type"] == "directory", link=False, size=one.get("size"))
+        FolderEntry(name, one["type"] == "directory", is_link=False, size=one.get("size"))
         for name, one in named
         if name and str(one["name"]).strip("/") != here.strip("/")
     ]
 
 
-def read(path: Path, most: int = LARGEST, size: int | None = None) -> bytes:
+def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES, listed_size: int | None = None) -> bytes:
     """A file's bytes. Raises OSError where it has none, or more than `most`, NurieError if its store fails.
 
     `size` in bytes, where the store's listing told it: a larger one is not fetched.
     """
-    if remote(path):
-        with _answering(path):
-            data = path.read_bytes() if (size or 0) <= most else b""
+    if is_remote(path):
+        with _store_errors_explained(path):
+            data = path.read_bytes() if (listed_size or 0) <= max_bytes else b""
     else:
-        with _regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(size + 1) if size <= most else b""  # no more, should it grow while it is read
-    if max(size or 0, len(data)) > most:
-        raise OSError(f"the file has more than {most:,} bytes: no more is read of one")
+        with _open_regular(path) as file:
+            listed_size = os.fstat(file.fileno()).st_size
+            data = (
+                file.read(listed_size + 1) if listed_size <= max_bytes else b""
+            )  # no more, should it grow while it is read
+    if max(listed_size or 0, len(data)) > max_bytes:
+        raise OSError(f"the file has more than {max_bytes:,} bytes: no more is read of one")
     return data
 
 
-def sizes(folder: Path, names: Collection[str]) -> dict[str, int]:
+def file_sizes(folder: Path, names: Collection[str]) -> dict[str, int]:
     """Bytes of each of some files below a folder that is there, be it by a link. Raises as `read` does."""
-    if not remote(folder):
+    if not is_remote(folder):
         return {name: (folder / name).stat().st_size for name in names if (folder / name).is_file()}
     place: Any = folder
     below = len(place.path.strip("/")) + 1
-    with _answering(folder), suppress(FileNotFoundError):
+    with _store_errors_explained(folder), suppress(FileNotFoundError):
         found = place.fs.find(place.path, detail=True)
         told = {str(name).strip("/")[below:]: (name, one.get("size")) for name, one in found.items()}
         asked = {name: told[name] for name in names if name in told}
@@ -163,95 +165,95 @@ def sizes(folder: Path, names: Collection[str]) -> dict[str, int]:
     return {}
 
 
-def write(path: Path, data: bytes | memoryview) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write a small file, whole or not at all. Raises NurieError if its store fails, OSError as a disk does."""
-    if not remote(path):
+    if not is_remote(path):
         with atomic_write(path) as file:
             file.write(data)
         return
-    with _answering(path, "written"):
+    with _store_errors_explained(path, "written"):
         path.write_bytes(data)
 
 
 @contextmanager
-def written(path: Path) -> Iterator[BinaryIO]:
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
     """As atomic_write; in a store, whose files are whole or not at all, once the block has ended well."""
-    if not remote(path):
+    if not is_remote(path):
         with atomic_write(path) as file:
             yield file
         return
     held = io.BytesIO()
     yield held
-    write(path, held.getbuffer())
+    write_bytes(path, held.getbuffer())
 
 
-def bring(source: Path, path: Path) -> None:
+def download(source: Path, path: Path) -> None:
     """Copy a store's file to this host. Raises as `opened` does, and OSError as a disk does."""
-    with opened(source) as data, atomic_write(path) as file:
-        shutil.copyfileobj(data, file, BUFFER)
+    with open_file(source) as data, atomic_write(path) as file:
+        shutil.copyfileobj(data, file, READ_BUFFER_BYTES)
 
 
-def digest(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """SHA-256 of a file, in hex. Raises as `opened` does."""
-    if not remote(path):
-        return sha256(path)
-    with opened(path) as data:
+    if not is_remote(path):
+        return sha256_file(path)
+    with open_file(path) as data:
         return hashlib.file_digest(data, "sha256").hexdigest()
 
 
-def size(path: Path) -> int:
+def file_size(path: Path) -> int:
     """Bytes of a file. Raises as `opened` does."""
-    if not remote(path):
+    if not is_remote(path):
         return path.stat().st_size
     place: Any = path
-    with _answering(path):
+    with _store_errors_explained(path):
         return int(place.fs.size(place.path))
 
 
-def make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make a folder, unless it is there; a store has files alone."""
-    if not remote(folder):
+    if not is_remote(folder):
         folder.mkdir(exist_ok=True)
 
 
-def clear(folder: Path) -> None:
+def delete_folder(folder: Path) -> None:
     """Delete a folder with all that it holds, as far as that can be; in a store, or NurieError is raised."""
-    if not remote(folder):
+    if not is_remote(folder):
         shutil.rmtree(folder, ignore_errors=True)
         return
     place: Any = folder
-    with _answering(folder, "deleted"), suppress(FileNotFoundError):
+    with _store_errors_explained(folder, "deleted"), suppress(FileNotFoundError):
         place.fs.rm(place.path, recursive=True)
 
 
-def put(source: Path, path: Path, tell: Callable[[int], None]) -> None:
+def upload(source: Path, path: Path, on_bytes: Callable[[int], None]) -> None:
     """Send a file of this host to a store. Raises NurieError if that fails, or `tell`, which hears of what is sent."""
     from fsspec.callbacks import Callback  # noqa: PLC0415  # of an extra
 
     place: Any = path
-    with _answering(path, "written"):
-        callback = Callback(hooks={"tell": lambda _size, value: tell(value)})
+    with _store_errors_explained(path, "written"):
+        callback = Callback(hooks={"tell": lambda _size, value: on_bytes(value)})
         place.fs.put_file(str(source), place.path, callback=callback)
 
 
-def delete(path: Path) -> None:
+def delete_file(path: Path) -> None:
     """Delete a file, if it is there. Raises as `write` does."""
-    if not remote(path):
+    if not is_remote(path):
         path.unlink(missing_ok=True)
         return
-    with _answering(path, "deleted"), suppress(FileNotFoundError):
+    with _store_errors_explained(path, "deleted"), suppress(FileNotFoundError):
         path.unlink()
 
 
-def opened(path: Path) -> io.BufferedReader:
+def open_file(path: Path) -> io.BufferedReader:
     """A file to read in pieces, from any place in it. Raises as `read` does, in reading too."""
-    if not remote(path):
-        return _regular(path)
-    with _answering(path):
-        return io.BufferedReader(_Stream(path, path.open("rb")))
+    if not is_remote(path):
+        return _open_regular(path)
+    with _store_errors_explained(path):
+        return io.BufferedReader(_StoreStream(path, path.open("rb")))
 
 
-def _regular(path: Path) -> io.BufferedReader:
+def _open_regular(path: Path) -> io.BufferedReader:
     """A device is not opened, nor waited for where a FIFO takes a file's place at the last moment."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(NOT_REGULAR)
@@ -262,7 +264,7 @@ def _regular(path: Path) -> io.BufferedReader:
     return file
 
 
-class _Stream(io.RawIOBase):
+class _StoreStream(io.RawIOBase):
     """A store's file, whose errors are ours."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
@@ -275,7 +277,7 @@ class _Stream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with _answering(self._path):
+        with _store_errors_explained(self._path):
             data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)

@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 Lab = npt.NDArray[np.float32]
 
-FEW = 4  # of 128x128 pixels: fewer are a seam between two other colours or noise of a JPEG
+MIN_COLORED_PIXELS = 4  # of 128x128 pixels: fewer are a seam between two other colours or noise of a JPEG
 # too small to be sure of at 128 px
-SMALL = ("eye", "eyes", "pupils", "nails", "lips", "lipstick", "earrings", "eyelashes", "sclera", "eyeliner")
+SMALL_NOUNS = ("eye", "eyes", "pupils", "nails", "lips", "lipstick", "earrings", "eyelashes", "sclera", "eyeliner")
 
 
 @dataclass(frozen=True)
-class Range:
+class ColorRange:
     """CIELAB pixels that a word may mean: hue from `start` to `stop` degrees, over 360 where it passes red."""
 
     start: float = 0
@@ -30,7 +30,7 @@ class Range:
     lightness: tuple[float, float] = (0, 100)
     chroma: tuple[float, float] = (5, 200)
 
-    def holds(self, lab: Lab) -> npt.NDArray[np.bool_]:
+    def contains(self, lab: Lab) -> npt.NDArray[np.bool_]:
         """(..., 3) CIELAB -> (...) bool."""
         light, chroma = lab[..., 0], np.hypot(lab[..., 1], lab[..., 2])
         hue = np.degrees(np.arctan2(lab[..., 2], lab[..., 1])) % 360
@@ -39,31 +39,31 @@ class Range:
         return np.asarray(turned & inside & (chroma >= self.chroma[0]) & (chroma <= self.chroma[1]), np.bool_)
 
 
-RED, BROWN = Range(335, 425), Range(0, 110, (0, 85))
-PINK, ORANGE = Range(290, 425, (35, 100)), Range(20, 105)
-YELLOW, GREEN = Range(55, 135, (30, 100)), Range(90, 210)
-BLUE, PURPLE = Range(185, 330), Range(260, 375)
-BLACK = Range(lightness=(0, 40), chroma=(0, 200))
-GRAY = Range(lightness=(8, 97), chroma=(0, 25))
-WHITE = Range(lightness=(75, 100), chroma=(0, 30))
-RANGES = {
+RED, BROWN = ColorRange(335, 425), ColorRange(0, 110, (0, 85))
+PINK, ORANGE = ColorRange(290, 425, (35, 100)), ColorRange(20, 105)
+YELLOW, GREEN = ColorRange(55, 135, (30, 100)), ColorRange(90, 210)
+BLUE, PURPLE = ColorRange(185, 330), ColorRange(260, 375)
+BLACK = ColorRange(lightness=(0, 40), chroma=(0, 200))
+GRAY = ColorRange(lightness=(8, 97), chroma=(0, 25))
+WHITE = ColorRange(lightness=(75, 100), chroma=(0, 30))
+RANGE_BY_WORD = {
     **dict.fromkeys(("red", "crimson", "maroon"), RED),
     **dict.fromkeys(("brown", "light_brown"), BROWN),
-    **dict.fromkeys(("tan", "beige"), Range(0, 150, (30, 100), (3, 200))),
+    **dict.fromkeys(("tan", "beige"), ColorRange(0, 150, (30, 100), (3, 200))),
     "pink": PINK,
     "orange": ORANGE,
     **dict.fromkeys(("yellow", "blond", "blonde", "gold", "golden"), YELLOW),
     **dict.fromkeys(("green", "light_green", "dark_green"), GREEN),
-    **dict.fromkeys(("aqua", "cyan", "teal", "turquoise"), Range(130, 290)),
+    **dict.fromkeys(("aqua", "cyan", "teal", "turquoise"), ColorRange(130, 290)),
     **dict.fromkeys(("blue", "light_blue", "dark_blue", "navy"), BLUE),
     **dict.fromkeys(("purple", "violet", "lavender", "light_purple", "indigo"), PURPLE),
-    "magenta": Range(285, 400),
+    "magenta": ColorRange(285, 400),
     "black": BLACK,
     **dict.fromkeys(("gray", "grey", "silver"), GRAY),
     "white": WHITE,
 }
 # words of which two may be said of one thing
-SHADES = (
+SHADE_GROUPS = (
     ("red", "crimson", "maroon"),
     ("brown", "light_brown", "tan", "beige"),
     ("yellow", "blond", "blonde", "gold", "golden"),
@@ -77,19 +77,19 @@ SHADES = (
 )
 
 
-def differ(one: str, other: str) -> bool:
+def are_exclusive(one: str, other: str) -> bool:
     """Whether two colour words cannot be said of one thing of one colour."""
-    return one != other and not any(one in shades and other in shades for shades in SHADES)
+    return one != other and not any(one in shades and other in shades for shades in SHADE_GROUPS)
 
 
-def lacks(word: str, noun: str, lab: Lab) -> bool:
+def is_color_absent(word: str, noun: str, lab: Lab) -> bool:
     """Whether a picture has nowhere the colour of `blue_hair`; false where that cannot be told.
 
     `lab` is (n, 3) CIELAB: the picture's pixels without its padding.
     """
-    if word not in RANGES or noun.endswith(SMALL):
+    if word not in RANGE_BY_WORD or noun.endswith(SMALL_NOUNS):
         return False
-    return int(RANGES[word].holds(lab).sum()) < FEW
+    return int(RANGE_BY_WORD[word].contains(lab).sum()) < MIN_COLORED_PIXELS
 
 
 def to_lab(rgb: npt.NDArray[np.uint8]) -> Lab:

@@ -19,11 +19,11 @@ COLORS = frozenset(
     }
 )
 # `light` and `dark` are colours of skin and hair only: a light bulb is no colour tag
-TONES = frozenset({"light", "medium_light", "medium", "medium_dark", "dark", "pale", "tanned"})
+SKIN_HAIR_TONES = frozenset({"light", "medium_light", "medium", "medium_dark", "dark", "pale", "tanned"})
 TONED_NOUNS = ("skin_tone", "skin", "hair")
 
 
-def normalize(tag: str, namespace: str = "") -> str:
+def normalize_tag(tag: str, namespace: str = "") -> str:
     """Lower case, NFC, whitespace runs to one `_`; `namespace:` in front for artist, character, copyright, meta."""
     tag = re.sub(r"[\s_]+", "_", unicodedata.normalize("NFC", tag).lower().strip())
     prefix, colon, rest = tag.partition(":")
@@ -35,17 +35,17 @@ def normalize(tag: str, namespace: str = "") -> str:
     return f"{namespace}:{tag}" if namespace and tag else tag
 
 
-def of_folders(path: str) -> tuple[str, ...]:
+def tags_of_folders(path: str) -> tuple[str, ...]:
     """Tags that a picture's folders name; kohya's number of repeats is none.
 
-    >>> of_folders("10_blue hair, smile/sketches/a.png")
+    >>> tags_of_folders("10_blue hair, smile/sketches/a.png")
     ('blue_hair', 'smile', 'sketches')
     """
     names = (re.sub(r"^[0-9]+_", "", name) for name in path.split("/")[:-1])
-    return unique(normalize(part) for name in names for part in name.split(","))
+    return unique_tags(normalize_tag(part) for name in names for part in name.split(","))
 
 
-def unique(tags: Iterable[str]) -> tuple[str, ...]:
+def unique_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Tags without empty ones and repeats, in their first order."""
     return tuple(dict.fromkeys(tag for tag in tags if tag))
 
@@ -61,20 +61,20 @@ def split_color(tag: str) -> tuple[str, str] | None:
         for start in range(len(words) - length + 1):
             color = "_".join(words[start : start + length])
             noun = "_".join(words[:start] + words[start + length :])
-            if color in COLORS or (color in TONES and noun.endswith(TONED_NOUNS)):
+            if color in COLORS or (color in SKIN_HAIR_TONES and noun.endswith(TONED_NOUNS)):
                 return color, noun
     return None
 
 
-def count(rows: Iterable[Iterable[str]]) -> dict[str, int]:
+def count_tags(rows: Iterable[Iterable[str]]) -> dict[str, int]:
     """Pictures that carry each tag, most frequent first, ties by name."""
     counts: dict[str, int] = {}
     for tags in rows:
         for tag in set(tags):
             counts[tag] = counts.get(tag, 0) + 1
-    return ranked(counts)
+    return sort_by_count(counts)
 
 
-def ranked(counts: Mapping[str, int]) -> dict[str, int]:
+def sort_by_count(counts: Mapping[str, int]) -> dict[str, int]:
     """The same counts, most frequent first, ties by name."""
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

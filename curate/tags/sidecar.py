@@ -10,13 +10,13 @@ from typing import Any
 
 from curate.system.errors import SidecarError
 from curate.system.files import canonical_json
-from curate.tags.metadata_tables import tagged
-from curate.tags.normalize import NAMESPACES, normalize, unique
+from curate.tags.metadata_tables import has_tags
+from curate.tags.normalize import NAMESPACES, normalize_tag, unique_tags
 
-LARGEST = 4 << 20  # bytes of a sidecar; read as JSON, it takes some twenty times as much
-TAG_WORDS = 4  # `hair_over_one_eye`
-SURE = 0.35  # of a tagger's confidences: what WD14's own scripts take for general tags
-CATEGORIES = ("general", "character", "copyright", "artist", "meta")
+MAX_SIDECAR_BYTES = 4 << 20  # bytes of a sidecar; read as JSON, it takes some twenty times as much
+MAX_TAG_WORDS = 4  # `hair_over_one_eye`
+MIN_TAG_CONFIDENCE = 0.35  # of a tagger's confidences: what WD14's own scripts take for general tags
+TAG_CATEGORIES = ("general", "character", "copyright", "artist", "meta")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def read_sidecar(name: str, data: bytes) -> Sidecar:
     except UnicodeDecodeError as error:
         raise SidecarError(f"{name} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from None
     if name.lower().endswith(".txt"):
-        return Sidecar(tags=_text_tags(text))
+        return Sidecar(tags=_parse_tag_list(text))
     try:
         post = json.loads(text, parse_constant=lambda _: None)  # NaN is no JSON
         canonical_json(post)  # refuses half a surrogate pair, which no text column can hold
@@ -49,29 +49,29 @@ def read_sidecar(name: str, data: bytes) -> Sidecar:
         raise SidecarError(f"{name} is not JSON ({error}): download or write it again") from None
     if not isinstance(post, dict):
         raise SidecarError(f"{name} holds a {type(post).__name__}, not an object: expected one post's metadata")
-    return _post(post)
+    return _parse_post(post)
 
 
-def read_entry(data: bytes) -> Sidecar:
+def read_table_entry(data: bytes) -> Sidecar:
     """One table's entry, as JSON; where it has no tags, its `text` gives them if that is a list of tags."""
     entry: dict[str, Any] = json.loads(data, parse_constant=lambda _: None)  # 1e999 was read as infinite
     text = entry.get("text")
-    if not tagged(entry) and isinstance(text, str) and _is_tag_list(text):
+    if not has_tags(entry) and isinstance(text, str) and _is_tag_list(text):
         entry = {key: value for key, value in entry.items() if key != "text"} | {"tags": text}
-    return _post({key: value for key, value in entry.items() if key != "file_name"})
+    return _parse_post({key: value for key, value in entry.items() if key != "file_name"})
 
 
 def _is_tag_list(text: str) -> bool:
     """Commas between a few words each, no full stop: prose has longer phrases."""
-    return "," in text and "." not in text and all(len(part.split()) <= TAG_WORDS for part in text.split(","))
+    return "," in text and "." not in text and all(len(part.split()) <= MAX_TAG_WORDS for part in text.split(","))
 
 
-def merge(sidecars: Iterable[Sidecar]) -> Sidecar:
+def merge_sidecars(sidecars: Iterable[Sidecar]) -> Sidecar:
     """One sidecar out of several of the same picture: tags united, the first one that knows a field wins."""
     merged = Sidecar()
     for one in sidecars:
         merged = Sidecar(
-            tags=unique((*merged.tags, *one.tags)),
+            tags=unique_tags((*merged.tags, *one.tags)),
             rating=merged.rating if merged.rating is not None else one.rating,
             score=merged.score if merged.score is not None else one.score,
             license=merged.license if merged.license is not None else one.license,
@@ -81,29 +81,29 @@ def merge(sidecars: Iterable[Sidecar]) -> Sidecar:
     return merged
 
 
-def _text_tags(text: str) -> tuple[str, ...]:
+def _parse_tag_list(text: str) -> tuple[str, ...]:
     """Kohya writes one comma line, hydrus a tag a line; a hydrus tag may hold a comma."""
     lines = [line for line in text.splitlines() if line.strip()]
     parts = lines if len(lines) > 1 else [part for line in lines for part in line.split(",")]
     bare = (re.sub(r"\\([()])", r"\1", part) for part in parts)  # taggers write prompts: `miku \\(vocaloid\\)`
-    return unique(normalize(part) for part in bare)
+    return unique_tags(normalize_tag(part) for part in bare)
 
 
-def _post(post: dict[str, Any]) -> Sidecar:
+def _parse_post(post: dict[str, Any]) -> Sidecar:
     known = {"rating", "score", "license", "artist", "tags", "tag_string"}
     by_namespace = {key: value for key, value in post.items() if key.startswith(("tag_string_", "tags_"))}
-    by_namespace |= {f"tags_{key}": post[key] for key in CATEGORIES if isinstance(post.get(key), dict)}
+    by_namespace |= {f"tags_{key}": post[key] for key in TAG_CATEGORIES if isinstance(post.get(key), dict)}
     if by_namespace:
-        tags = unique(
-            normalize(tag, _namespace(key.removeprefix("tag_string_").removeprefix("tags_")))
+        tags = unique_tags(
+            normalize_tag(tag, _namespace(key.removeprefix("tag_string_").removeprefix("tags_")))
             for key, value in by_namespace.items()
-            for tag in _words(value)
+            for tag in _tags_of_value(value)
         )
     else:
-        tags = unique(normalize(tag) for tag in _words(post.get("tags", post.get("tag_string"))))
+        tags = unique_tags(normalize_tag(tag) for tag in _tags_of_value(post.get("tags", post.get("tag_string"))))
     return Sidecar(
         tags=tags,
-        rating=_text(_surest(post.get("rating"))),
+        rating=_text(_most_confident(post.get("rating"))),
         score=_score(post.get("score")),
         license=_text(post.get("license")),
         artist=_text(post.get("artist", post.get("tag_string_artist"))),
@@ -119,19 +119,19 @@ def _namespace(category: str) -> str:
     return category if category in NAMESPACES else ""
 
 
-def _words(value: object) -> list[str]:
+def _tags_of_value(value: object) -> list[str]:
     """Tags of a JSON value: a list of strings, one parted by commas or else by spaces, or a tagger's confidences."""
     if isinstance(value, list):
         return [word for word in value if isinstance(word, str)]
     if isinstance(value, dict):  # e621 nests its categories
-        sure = [tag for tag, confidence in value.items() if (_number(confidence) or 0) >= SURE]
-        return sure + [word for words in value.values() for word in _words(words)]
+        sure = [tag for tag, confidence in value.items() if (_number(confidence) or 0) >= MIN_TAG_CONFIDENCE]
+        return sure + [word for words in value.values() for word in _tags_of_value(words)]
     if isinstance(value, str):
         return value.split(",") if "," in value else value.split()
     return []
 
 
-def _surest(value: object) -> object:
+def _most_confident(value: object) -> object:
     """Of a tagger's confidences the most probable one; anything else as it is."""
     told = (
         {name: number for name, one in value.items() if (number := _number(one)) is not None}

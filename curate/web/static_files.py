@@ -7,22 +7,22 @@ from pathlib import PurePath
 
 from fastapi import APIRouter, HTTPException, Response
 
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-SHARED = "curate.web"
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+SHARED_PACKAGE = "curate.web"
 """The package whose `shared` folder every page may ask for."""
 
 
-def page_files(package: str) -> dict[str, tuple[bytes, str]]:
+def read_page_files(package: str) -> dict[str, tuple[bytes, str]]:
     """Bytes and type of each file of a package's page, by the path that it is asked for: no visitor names a file."""
-    folders = (files(SHARED) / "shared", files(package) / "page")
+    folders = (files(SHARED_PACKAGE) / "shared", files(package) / "page")
     found = {one.name: one.read_bytes() for folder in folders for one in folder.iterdir()}
     known = {name: PurePath(name).suffix for name in found}
-    return {name: (data, TYPES[known[name]]) for name, data in found.items() if known[name] in TYPES}
+    return {name: (data, MEDIA_TYPES[known[name]]) for name, data in found.items() if known[name] in MEDIA_TYPES}
 
 
-def router(package: str) -> APIRouter:
+def page_router(package: str) -> APIRouter:
     """Answers with the page of a package, which is read once."""
-    page = page_files(package)
+    page = read_page_files(package)
     routes = APIRouter()
 
     @routes.get("/", include_in_schema=False)

@@ -14,35 +14,35 @@ from multiprocessing import active_children, get_context
 from typing import Protocol, TypeAlias, TypeVar
 
 from curate.system.errors import NurieError
-from curate.system.signals import deaf, die_with_parent
+from curate.system.signals import die_with_parent, signals_blocked
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-PICTURES = 1000  # that a task is taken to be of, unless told
+DEFAULT_PICTURES_PER_TASK = 1000  # that a task is taken to be of, unless told
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h has them
-KEPT = 64 << 20  # bytes that are free and kept: some pictures of four megapixels
-MAPPED = 32 << 20  # bytes of an array from which its memory is given back at once
+KEPT_FREE_BYTES = 64 << 20  # bytes that are free and kept: some pictures of four megapixels
+MMAP_THRESHOLD_BYTES = 32 << 20  # bytes of an array from which its memory is given back at once
 
 
-Again: TypeAlias = Callable[[Sequence[Task]], list[Task]]
+MakeRetryTasks: TypeAlias = Callable[[Sequence[Task]], list[Task]]
 """Tasks under way when a worker died -> the same, to be done in a way that ends none."""
 
 
-class Remote(Protocol):
+class RemoteWorkers(Protocol):
     """Workers on other machines, as curate.workers.dask_cluster reaches them."""
 
     def run(
         self,
         function: Callable[[Task], Result],
         tasks: Iterable[Task],
-        pictures: int,
-        again: Again[Task] | None = None,
+        pictures_per_task: int,
+        make_retry_tasks: MakeRetryTasks[Task] | None = None,
     ) -> Iterator[Result]:
         """Yield `function(task)` for each task of `pictures` pictures, in order; `again` as in `run` below."""
 
 
-Workers: TypeAlias = int | Remote
+Workers: TypeAlias = int | RemoteWorkers
 """So many local processes, where 0 is none but this one; or others."""
 
 
@@ -51,8 +51,8 @@ def run(
     tasks: Iterable[Task],
     workers: Workers,
     *,
-    pictures: int = PICTURES,
-    again: Again[Task] | None = None,
+    pictures_per_task: int = DEFAULT_PICTURES_PER_TASK,
+    make_retry_tasks: MakeRetryTasks[Task] | None = None,
 ) -> Generator[Result, None, None]:
     """Yield `function(task)` for each task, in order, on `workers` processes (1 = in this one) or on remote workers.
 
@@ -65,51 +65,51 @@ def run(
     it can die.
     """
     if not isinstance(workers, int):
-        yield from workers.run(function, tasks, pictures, again)
-    elif workers < 1 or (workers == 1 and again is None):
+        yield from workers.run(function, tasks, pictures_per_task, make_retry_tasks)
+    elif workers < 1 or (workers == 1 and make_retry_tasks is None):
         yield from map(function, tasks)
     else:
         tasks, lost = iter(tasks), list[Task]()
-        while (left := (yield from _until_death(function, tasks, workers, lost))) is not None:
-            if again is None:
-                raise NurieError(_DEATH)
-            lost = again(left)
+        while (left := (yield from _run_until_worker_dies(function, tasks, workers, lost))) is not None:
+            if make_retry_tasks is None:
+                raise NurieError(_WORKER_DIED_MESSAGE)
+            lost = make_retry_tasks(left)
 
 
-_DEATH = "a worker process was killed, perhaps for memory: run it again with fewer --workers"
+_WORKER_DIED_MESSAGE = "a worker process was killed, perhaps for memory: run it again with fewer --workers"
 
 
-def _until_death(
+def _run_until_worker_dies(
     function: Callable[[Task], Result], tasks: Iterator[Task], workers: int, lost: Sequence[Task]
 ) -> Generator[Result, None, list[Task] | None]:
     """Results of `lost` tasks, then of others, until a worker dies; returns those under way then, None at the end.
 
     Raises NurieError if a worker dies of a lost one: it was to be harmless.
     """
-    with _pool(workers) as pool:
+    with _process_pool(workers) as pool:
         try:
-            with deaf():
+            with signals_blocked():
                 started = [pool.submit(function, task) for task in lost]
             for made in started:
                 yield made.result()
         except BrokenProcessPool:
-            raise NurieError(_DEATH) from None
+            raise NurieError(_WORKER_DIED_MESSAGE) from None
         flying: deque[tuple[Task, Future[Result]]] = deque()
         try:
             for task in tasks:
                 flying.append((task, Future()))  # known before it is under way: a broken pool takes none
-                with deaf():
+                with signals_blocked():
                     flying[-1] = (task, pool.submit(function, task))
                 if len(flying) >= 3 * workers:
-                    yield _first(flying)
+                    yield _pop_first_result(flying)
             while flying:
-                yield _first(flying)
+                yield _pop_first_result(flying)
         except BrokenProcessPool:
             return [task for task, _ in flying]
     return None
 
 
-def _first(flying: deque[tuple[Task, Future[Result]]]) -> Result:
+def _pop_first_result(flying: deque[tuple[Task, Future[Result]]]) -> Result:
     """Its result, for which it stays where it is: one that is lost is among those under way."""
     made = flying[0][1].result()
     flying.popleft()
@@ -117,7 +117,7 @@ def _first(flying: deque[tuple[Task, Future[Result]]]) -> Result:
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def _process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     others = set(active_children())
     # spawn, not fork: OpenCV and Arrow hold threads, and a forked lock may never open
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare_worker)
@@ -135,10 +135,10 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 def _prepare_worker() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # by which a broken pool ends the others
     threading.Thread(target=die_with_parent, daemon=True).start()
-    as_worker()
+    set_up_worker()
 
 
-def as_worker() -> None:
+def set_up_worker() -> None:
     """Make this process one of several that take picture after picture: one thread each, and memory that is kept.
 
     Parallelism is across pictures: threads inside each would only fight for the same cores.
@@ -155,5 +155,5 @@ def _keep_memory() -> None:
     """Without, glibc gives a picture's memory back and asks for the next one's: a quarter of the time by contour."""
     with suppress(AttributeError, OSError, TypeError):  # another C library, or none that Python finds
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_TRIM_THRESHOLD, KEPT)
-        libc.mallopt(M_MMAP_THRESHOLD, MAPPED)
+        libc.mallopt(M_TRIM_THRESHOLD, KEPT_FREE_BYTES)
+        libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)

@@ -47,16 +47,16 @@ WHERE = "width >= 512 and line_ink < 0.2"
 def grown(dataset: Path, out: Path, pictures: int) -> Path:
     """The dataset's parts again and again under other ids, until there are so many rows."""
     shutil.copytree(dataset, out, ignore=shutil.ignore_patterns("*.parquet"))
-    copies = -(-pictures // parquet.rows(dataset / "manifest"))
+    copies = -(-pictures // parquet.count_rows(dataset / "manifest"))
     for folder, names in IDS.items():
-        parts = parquet.parts(dataset / folder)
+        parts = parquet.part_paths(dataset / folder)
         for copy in range(copies):
             for number, path in enumerate(parts):
                 table = parquet.read_table(path)
                 parquet.write_table(
-                    parquet.part(out / folder, copy * len(parts) + number), _renamed(table, copy, names)
+                    parquet.part_path(out / folder, copy * len(parts) + number), _renamed(table, copy, names)
                 )
-    ledger.write_state(out, ledger.read_state(dataset) | {"parts": {}})
+    ledger.write_ledger(out, ledger.read_ledger(dataset) | {"parts": {}})
     return out
 
 

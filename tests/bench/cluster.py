@@ -24,7 +24,7 @@ import click
 from curate.extraction import extract
 from curate.sources.scan import Source
 from curate.workers import executor
-from curate.workers.dask_cluster import Cluster
+from curate.workers.dask_cluster import DaskCluster
 from curate.workers.progress import QUIET
 from tests.hosts import connected, hosts
 
@@ -46,7 +46,7 @@ def here() -> float:
     return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
-def everywhere(cluster: Cluster) -> float:
+def everywhere(cluster: DaskCluster) -> float:
     """CPU seconds of this process, the scheduler and the workers."""
     workers = cluster.client.run(time.process_time).values()
     return float(time.process_time() + cluster.client.run_on_scheduler(time.process_time) + sum(workers))
@@ -56,27 +56,31 @@ def nothing(number: int) -> int:
     return number
 
 
-def measure(art: Path, folder: Path, cluster: Cluster, pictures: int, rounds: int) -> dict[str, Any]:
+def measure(art: Path, folder: Path, cluster: DaskCluster, pictures: int, rounds: int) -> dict[str, Any]:
     """Seconds of both ways, round by round, and their ratios."""
 
     def make(name: str, workers: executor.Workers, limit: int) -> None:
-        source, options = [Source("art", art)], extract.Options(keep_monochrome=True)
+        source, options = [Source("art", art)], extract.ExtractOptions(keep_monochrome=True)
         extract.extract(source, folder / name, options, workers=workers, limit=limit, fresh=True)
 
-    make("cluster", cluster, 64 * cluster.workers)  # modules are loaded, as they are on workers that have worked
+    make(
+        "cluster", cluster, 64 * cluster.last_worker_count
+    )  # modules are loaded, as they are on workers that have worked
     local, remote = [], []
     for _ in range(rounds):
-        local.append(spent(here, lambda: make("local", cluster.workers, pictures)))
+        local.append(spent(here, lambda: make("local", cluster.last_worker_count, pictures)))
         remote.append(spent(lambda: everywhere(cluster), lambda: make("cluster", cluster, pictures)))
-    one_by_one = Cluster(cluster.client, cluster.address, least=1, workers=cluster.workers)
-    empty = spent(here, lambda: list(executor.run(nothing, range(TASKS), one_by_one, pictures=1)))
+    one_by_one = DaskCluster(
+        cluster.client, cluster.address, min_pictures_per_future=1, last_worker_count=cluster.last_worker_count
+    )
+    empty = spent(here, lambda: list(executor.run(nothing, range(TASKS), one_by_one, pictures_per_task=1)))
 
     def ratio(kind: str) -> float:
         return statistics.median(a[kind] / b[kind] for a, b in zip(local, remote, strict=True))
 
     return {
         "pictures": pictures,
-        "workers": cluster.workers,
+        "workers": cluster.last_worker_count,
         "efficiency": ratio("wall"),
         "cpu_efficiency": ratio("cpu"),
         "ms_a_task": 1000 * empty["wall"] / TASKS,
@@ -98,7 +102,7 @@ def main(art: Path, pictures: int, workers: int, rounds: int, as_json: bool) -> 
         hosts(Path(temporary) / "hosts", workers) as one,
         connected(one, workers) as cluster,
     ):
-        cluster.threads()
+        cluster.count_threads()
         result = measure(art.absolute(), Path(temporary), cluster, pictures, rounds)
     if as_json:
         click.echo(json.dumps(result))

@@ -27,7 +27,7 @@ from curate.deduplication import dedupe
 from curate.extraction import extract
 from curate.images.decode import Rgb, decode
 from curate.sources.scan import Source
-from curate.system.hashing import cores
+from curate.system.hashing import usable_cores
 from curate.workers import executor
 from tests.peers import imagededup
 
@@ -156,7 +156,7 @@ def drawing(path: Path) -> tuple[str, str]:
 
 def drawings(art: Path) -> dict[str, str]:
     """What each file of the art draws, by its stem."""
-    return dict(executor.run(drawing, sorted(art.glob("*.png")), cores()))
+    return dict(executor.run(drawing, sorted(art.glob("*.png")), usable_cores()))
 
 
 def report(manifest: pd.DataFrame, draws: dict[str, str]) -> dict[str, Any]:
@@ -229,11 +229,11 @@ def main(art: Path, count: int, half: str, mirror: bool, peers: Path | None, wor
         copies, dataset = folder / "copies", folder / "dataset"
         copies.mkdir(parents=True, exist_ok=True)
         tasks = [(path, copies, len(half)) for path in sources(art, half, count)]
-        for _ in executor.run(plant, tasks, cores()):
+        for _ in executor.run(plant, tasks, usable_cores()):
             pass
-        options = extract.Options(lines=("dilate",), keep_monochrome=True)
-        extract.extract([Source("art", art), Source("copies", copies)], dataset, options, workers=cores())
-        dedupe.dedupe(dataset, dedupe.Options(mirror=mirror))
+        options = extract.ExtractOptions(lines=("dilate",), keep_monochrome=True)
+        extract.extract([Source("art", art), Source("copies", copies)], dataset, options, workers=usable_cores())
+        dedupe.dedupe(dataset, dedupe.DedupeOptions(mirror=mirror))
         draws = drawings(art)
         result = report(pd.read_parquet(dataset / "manifest"), draws)
         if peers:

@@ -25,16 +25,16 @@ import pandas as pd
 from PIL import Image, ImageChops, ImageFilter
 
 from curate.dataset import ledger
-from curate.extraction.extract import Options
-from curate.extraction.part import Task, extract_part
+from curate.extraction.extract import ExtractOptions
+from curate.extraction.part import PartTask, extract_part
 from curate.images import lineart
 from curate.images.decode import Rgb, decode
-from curate.images.png import png
-from curate.images.square import square
-from curate.images.svg import draw
+from curate.images.png import encode_png
+from curate.images.square import letterbox
+from curate.images.svg import render_svg_text
 from curate.signatures import phash
-from curate.sources.samples import _drawings, svg_of
-from curate.sources.scan import Source, scan
+from curate.sources.samples import _drawings, read_svg
+from curate.sources.scan import Source, scan_sources
 from curate.workers import executor
 
 SIDES = (1000, 1414)  # px of the longer side, least and most
@@ -47,8 +47,8 @@ def pictures(folder: Path, count: int, sides: tuple[int, int] = SIDES) -> list[P
     codes, random = [one.code for one in _drawings()], np.random.default_rng(0)
     for number in range(count):
         side = int(random.integers(*sides)) // ACROSS
-        drawn = [decode(draw(svg_of(code), side, "white")).rgb for code in random.choice(codes, ACROSS**2)]
-        squares = [square(rgb, side) for rgb in drawn]
+        drawn = [decode(render_svg_text(read_svg(code), side, "white")).rgb for code in random.choice(codes, ACROSS**2)]
+        squares = [letterbox(rgb, side) for rgb in drawn]
         page = np.vstack([np.hstack(squares[row * ACROSS : (row + 1) * ACROSS]) for row in range(ACROSS)])
         height, width = (length - int(random.integers(0, length // 8)) for length in page.shape[:2])
         options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
@@ -97,9 +97,11 @@ def ours(lines: str) -> Callable[[list[Path], Path], None]:
     def run(paths: list[Path], out: Path) -> None:
         for folder in ("records", "pairs"):
             (out / folder).mkdir(exist_ok=True)
-        (out / ledger.STATE).write_text("{}")
-        files = tuple(scan([Source("bench", paths[0].parent)]))
-        extract_part(Task(0, files, out, Options(lines=(lines,), keep_monochrome=True), (None,) * len(files)))
+        (out / ledger.LEDGER_FILE).write_text("{}")
+        files = tuple(scan_sources([Source("bench", paths[0].parent)]))
+        extract_part(
+            PartTask(0, files, out, ExtractOptions(lines=(lines,), keep_monochrome=True), (None,) * len(files))
+        )
 
     return run
 
@@ -113,7 +115,7 @@ def bare(encode: Callable[[Rgb], bytes]) -> Callable[[list[Path], Path], None]:
             data = path.read_bytes()
             rgb = decode(data).rgb
             for name, one in (("color", rgb), ("line", lineart.dilate(rgb))):
-                (out / f"{path.stem}.{name}.png").write_bytes(encode(square(one, 128)))
+                (out / f"{path.stem}.{name}.png").write_bytes(encode(letterbox(one, 128)))
             digest = hashlib.sha256(data).hexdigest()
             rows.append({"path": path.name, "sha256": digest, "phash": phash.phash(rgb)})
         pd.DataFrame(rows).to_parquet(out / "rows.parquet")
@@ -124,7 +126,7 @@ def bare(encode: Callable[[Rgb], bytes]) -> Callable[[list[Path], Path], None]:
 WAYS: dict[str, Callable[[list[Path], Path], None]] = {
     "ours, dilate": ours("dilate"),
     "ours, contour": ours("contour"),
-    "ours, no more than scripts": bare(png),
+    "ours, no more than scripts": bare(encode_png),
     "ours, no PNG either": bare(lambda pixels: pixels.tobytes()),
     "Pillow and imagehash": by_pillow,
     "OpenCV and imagehash": by_opencv,
@@ -134,7 +136,7 @@ WAYS: dict[str, Callable[[list[Path], Path], None]] = {
 
 def report(folder: Path, count: int, rounds: int) -> dict[str, Any]:
     """Pictures a CPU second of every way, and how many times ours it takes."""
-    executor.as_worker()  # as extract's workers are; it helps the scripts, too
+    executor.set_up_worker()  # as extract's workers are; it helps the scripts, too
     (folder / "art").mkdir()
     paths = pictures(folder / "art", count)
     spent: dict[str, list[float]] = {name: [] for name in WAYS}

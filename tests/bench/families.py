@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from curate.images.decode import decode
-from curate.images.lineart import gray
-from curate.sources.samples import base, lines_of
+from curate.images.lineart import opencv_gray
+from curate.sources.samples import line_art_folder, without_skin_tones
 from curate.tags.normalize import COLORS, split_color
 
 SAME_DRAWING = 0.7  # least intersection over union of the artists' own lines, widened by 1 px at 128 px
@@ -30,7 +30,7 @@ def true_families(manifest: pd.DataFrame) -> dict[str, list[int]]:
     found: dict[str, list[int]] = defaultdict(list)
     titled: dict[str, dict[str, int]] = defaultdict(dict)
     for row, (path, tags) in enumerate(zip(manifest["path"], manifest["own_tags"], strict=True)):
-        found[base(PurePosixPath(path).stem)].append(row)
+        found[without_skin_tones(PurePosixPath(path).stem)].append(row)
         title = next((tag for tag in tags if ":" not in tag), "")
         pair = split_color(title)
         if pair and pair[0] in COLORS and pair[1]:
@@ -70,7 +70,7 @@ def _against(manifest: pd.DataFrame, families: Mapping[str, list[int]]) -> dict[
 
 def _strangers(manifest: pd.DataFrame, tones: Mapping[str, list[int]], art: Path | None) -> dict[str, Any]:
     """Found families that hold several of the package's; with `art`, how many of those pairs the artists drew alike."""
-    bases = manifest["path"].map(lambda path: base(PurePosixPath(path).stem))
+    bases = manifest["path"].map(lambda path: without_skin_tones(PurePosixPath(path).stem))
     members = bases.groupby(manifest["family"]).unique()
     mixed = members[members.map(len) > 1]
     toned = {name.removeprefix("tone ") for name in tones}
@@ -97,13 +97,13 @@ def _alike(art: Path, one: str, other: str) -> bool:
 @lru_cache(maxsize=1)
 def _drawings(folder: Path) -> dict[str, Path]:
     """First drawing of each family by its base code."""
-    return {base(path.stem): path for path in sorted(folder.glob("*.png"), reverse=True)}
+    return {without_skin_tones(path.stem): path for path in sorted(folder.glob("*.png"), reverse=True)}
 
 
 def _ink(art: Path, code: str) -> Any:
     """Artists' lines of the first tone of a family, trimmed to a 128 px square so that size and place do not matter."""
-    path = _drawings(lines_of(art))[code]
-    ink = (gray(decode(path.read_bytes()).rgb) < 128).astype(np.uint8)
+    path = _drawings(line_art_folder(art))[code]
+    ink = (opencv_gray(decode(path.read_bytes()).rgb) < 128).astype(np.uint8)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     if not rows.size:
         return np.zeros((128, 128), np.uint8)

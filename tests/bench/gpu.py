@@ -28,7 +28,7 @@ import numpy as np
 
 from tests import roof
 from train.config import Config, override
-from train.presets import preset as named
+from train.presets import preset_config as named
 
 SIZE, VOCABULARY = 128, 500
 KINDS = ("half", "plain", "both")
@@ -66,7 +66,7 @@ class Ours:
         self.generator = networks.generator(config, SIZE, vocabulary)
         self.discriminator = networks.discriminator(config, SIZE, vocabulary, 0)
         self.models = self.generator, self.discriminator
-        self.sized = {SIZE: self.generator, SIZE // 2: networks.halved(self.generator)}
+        self.sized = {SIZE: self.generator, SIZE // 2: networks.at_half_size(self.generator)}
         rates = config.learning_rate, config.discriminator_rate
         self.optimizers = [keras.optimizers.Adam(RATE * rate, config.beta_1, config.beta_2) for rate in rates]
         for optimizer, model in zip(self.optimizers, self.models, strict=True):
@@ -109,9 +109,9 @@ class Ours:
         """One training step: (state, pairs) -> (state, figures)."""
         import jax
 
-        from train.model.losses import ADVERSARIES
+        from train.model.losses import ADVERSARIAL_LOSSES
 
-        game, figures = ADVERSARIES[self.config.adversary], dict[str, Any]()
+        game, figures = ADVERSARIAL_LOSSES[self.config.adversary], dict[str, Any]()
         if kind == "half":
             pairs = Pairs(halved(pairs.lines), halved(pairs.colors), halved(pairs.mask), pairs.tags)
         if kind == "both":

@@ -21,12 +21,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.extraction.record import parse_lines
+from curate.extraction.record import parse_line_methods
 from curate.images.decode import Rgb, decode
-from curate.images.lineart import METHODS, Gray
-from curate.images.square import square
-from curate.images.svg import draw
-from curate.sources.samples import LINE_GROUPS, _drawings, svg_of
+from curate.images.lineart import LINE_METHODS, Gray
+from curate.images.square import letterbox
+from curate.images.svg import render_svg_text
+from curate.sources.samples import LINE_GROUP_IDS, _drawings, read_svg
 
 SIZE, PAIR = 512, 128  # px: as the sample is drawn, as pairs are stored
 BROWN = "#6b4423"
@@ -58,7 +58,7 @@ def no_outline(root: ET.Element) -> None:
 
 
 def line_groups(root: ET.Element) -> list[ET.Element]:
-    return [child for child in root if child.get("id") in LINE_GROUPS]
+    return [child for child in root if child.get("id") in LINE_GROUP_IDS]
 
 
 KINDS: dict[str, Callable[[ET.Element], None]] = {"drawn": as_drawn, "brown": brown, "removed": no_outline}
@@ -67,12 +67,12 @@ KINDS: dict[str, Callable[[ET.Element], None]] = {"drawn": as_drawn, "brown": br
 def variant(svg: str, change: Callable[[ET.Element], None]) -> Rgb:
     root = ET.fromstring(svg)
     change(root)
-    return decode(draw(ET.tostring(root, encoding="unicode"), SIZE, "white")).rgb
+    return decode(render_svg_text(ET.tostring(root, encoding="unicode"), SIZE, "white")).rgb
 
 
 def only_lines(root: ET.Element) -> None:
     for child in list(root):
-        if child.get("id") not in LINE_GROUPS:
+        if child.get("id") not in LINE_GROUP_IDS:
             root.remove(child)
 
 
@@ -127,15 +127,15 @@ def against(lines: list[Gray], truths: list[Mask]) -> dict[str, float]:
 def report(pictures: int, methods: tuple[str, ...]) -> dict[str, Any]:
     """Scores by method and kind of `pictures` drawings, chosen by the hash of their names."""
     codes = sorted((one.code for one in _drawings()), key=lambda code: sha256(code.encode()).digest())
-    svgs = [svg for code in codes if line_groups(ET.fromstring(svg := svg_of(code)))][:pictures]
-    truths = [square(variant(svg, only_lines)[..., 0], PAIR) < 128 for svg in svgs]
+    svgs = [svg for code in codes if line_groups(ET.fromstring(svg := read_svg(code)))][:pictures]
+    truths = [letterbox(variant(svg, only_lines)[..., 0], PAIR) < 128 for svg in svgs]
     scores: dict[str, dict[str, Any]] = {name: {} for name in methods}
     for kind, change in KINDS.items():
         drawn: dict[str, list[Gray]] = {name: [] for name in methods}
         for svg in svgs:
             picture = variant(svg, change)
             for name in methods:
-                drawn[name].append(square(METHODS[name](picture), PAIR))
+                drawn[name].append(letterbox(LINE_METHODS[name](picture), PAIR))
         for name, lines in drawn.items():
             scores[name][kind] = against(lines, truths)
     return {"pictures": len(svgs), "reported": len(svgs) - len(svgs) // 3, "methods": scores}
@@ -143,11 +143,11 @@ def report(pictures: int, methods: tuple[str, ...]) -> dict[str, Any]:
 
 @click.command()
 @click.option("--pictures", type=click.IntRange(3), default=450, show_default=True)
-@click.option("--methods", default=",".join(METHODS), show_default=True)
+@click.option("--methods", default=",".join(LINE_METHODS), show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def main(pictures: int, methods: str, as_json: bool) -> None:
     """Print F1 (precision/recall, chamfer in px) of each method, by kind of picture."""
-    result = report(pictures, parse_lines(methods))
+    result = report(pictures, parse_line_methods(methods))
     if as_json:
         click.echo(json.dumps(result))
         return

@@ -26,12 +26,12 @@ import tensorflow as tf
 from curate.contract import ShardIndex, read_vocabulary
 from curate.shards import shard
 from train.data import batches as batching
-from train.data.batches import Choices, training_batches, white_outside
+from train.data.batches import BatchOptions, training_batches, white_outside
 from train.data.pairs import Pairs
-from train.model.devices import side_by_side
-from train.presets import preset
-from train.training.fit import build, steadily
-from train.training.schedule import pace
+from train.model.devices import assign_cores_to_parts
+from train.presets import preset_config
+from train.training.fit import build_gan, enable_determinism
+from train.training.schedule import step_settings
 
 BATCH = 8  # of tags-cpu
 CORES, ASKED = 16, 5000  # the issue's machine, and the pairs a second that it shall be fed
@@ -60,15 +60,15 @@ def naive(folder: Path, index: ShardIndex) -> Iterator[Any]:
         tags = tf.scatter_nd(parsed["tags"].values[:, None], tf.ones_like(parsed["tags"].values, tf.float32), [width])
         return pixels(parsed[line], 1), white_outside(pixels(parsed["color"], 3), mask), mask, tags
 
-    files = [str(folder / name) for name in index.shards("train")]
+    files = [str(folder / name) for name in index.shard_names("train")]
     records = tf.data.TFRecordDataset(files).shuffle(1024, seed=0).repeat()
     return iter(records.map(parse).batch(BATCH, drop_remainder=True).prefetch(2))
 
 
 def pipelines(folder: Path) -> dict[str, Iterator[Any]]:
     """The naive one; ours without variation, as the preset varies pairs, and with varied lines as well."""
-    pairs, varied = Pairs(folder, "train"), Choices.of(preset("tags-cpu"))
-    ours = {"plain": Choices(0), "varied": varied, "lines_too": replace(varied, line_variation=0.5)}
+    pairs, varied = Pairs(folder, "train"), BatchOptions.from_config(preset_config("tags-cpu"))
+    ours = {"plain": BatchOptions(0), "varied": varied, "lines_too": replace(varied, line_variation=0.5)}
     return {"naive": naive(folder, pairs.index)} | {
         name: iter(training_batches(pairs, BATCH, choices)) for name, choices in ours.items()
     }
@@ -99,14 +99,14 @@ def told(rounds: list[dict[str, float]], found: Mapping[str, float]) -> dict[str
 
 def steps(folder: Path) -> dict[str, float]:
     """CPU microseconds of a compiled step of `tags-cpu` for each pair, by its kind."""
-    config, pairs = preset("tags-cpu"), Pairs(folder, "train")
-    gan, batch = build(config, folder), next(iter(training_batches(pairs, BATCH, Choices(0))))
+    config, pairs = preset_config("tags-cpu"), Pairs(folder, "train")
+    gan, batch = build_gan(config, folder), next(iter(training_batches(pairs, BATCH, BatchOptions(0))))
     found = {}
     for name in ("half", "plain", "both"):
         taken = []
         for turn in range(6):
             started = time.process_time()
-            figures = gan.step(batch, pace(config, turn, 0.9), 1.0, name)
+            figures = gan.step(batch, step_settings(config, turn, 0.9), 1.0, name)
             float(figures["l1"])  # waits for it
             taken.append((time.process_time() - started) / BATCH * 1e6)
         found[name] = median(taken[1:])  # the first compiles
@@ -117,17 +117,17 @@ def steps(folder: Path) -> dict[str, float]:
 
 def scaling(folder: Path) -> float:
     """Wall speed of two threads against one, on batches of 64 as the preset varies them."""
-    pairs, choices = Pairs(folder, "train"), Choices.of(preset("tags-cpu"))
-    records = [pairs.read(number) for number in range(min(64, len(pairs)))]
-    drawn = batching.Drawn(
-        *map(np.asarray, batching._draw(tf.constant(0, tf.int64), len(records), [0], pairs, choices))
+    pairs, choices = Pairs(folder, "train"), BatchOptions.from_config(preset_config("tags-cpu"))
+    records = [pairs.read_record(number) for number in range(min(64, len(pairs)))]
+    drawn = batching.RandomDraws(
+        *map(np.asarray, batching._draw_random(tf.constant(0, tf.int64), len(records), [0], pairs, choices))
     )
     best: dict[int, float] = {}
     for threads in (1, 2, 1, 2, 1, 2):
         with ThreadPoolExecutor(threads) as pool:
             started = time.perf_counter()
             for _ in range(5):
-                batching._gather(records, drawn, pairs, choices, pool)
+                batching._assemble_batch(records, drawn, pairs, choices, pool)
             best[threads] = min(best.get(threads, math.inf), time.perf_counter() - started)
     return round(best[1] / best[2], 2)
 
@@ -141,13 +141,13 @@ def main(dataset: Path, as_json: bool) -> None:
     Pairs a second on many cores are arithmetic: that many times what one core does, as if threads never waited. They
     do, for each other's Python between OpenCV's calls: `two_threads_against_one` is what two gave here.
     """
-    steadily()  # as in training
-    side_by_side(preset("tags-cpu").apart)
+    enable_determinism()  # as in training
+    assign_cores_to_parts(preset_config("tags-cpu").effective_parts)
     result: dict[str, Any] = {}
     with TemporaryDirectory() as scratch:
         for encoding in ("png", "raw"):
             folder = Path(scratch) / encoding
-            shard.shard(dataset, folder, shard.Options(encoding=encoding))
+            shard.shard(dataset, folder, shard.ShardOptions(encoding=encoding))
             rounds = microseconds(pipelines(folder))
             found = {name: median(one[name] for one in rounds) for name in rounds[0]}
             result[encoding] = told(rounds, found)

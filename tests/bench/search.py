@@ -24,7 +24,7 @@ import click
 import numpy as np
 
 from curate.dataset import parquet
-from curate.search.hamming import Hashes, Pairs, near_pairs, parse
+from curate.search.hamming import Hashes, RowPairs, near_pairs, parse_hex_hashes
 from tests import peers as others
 
 LEAST, BRUTE = 4, 5  # powers of ten: of the smallest set, and of the largest that all pairs are compared of
@@ -33,7 +33,7 @@ RADII = (6, 8)
 CLUSTER = 8  # bits within which real pictures are of one cluster
 
 
-def brute(hashes: Hashes, radius: int) -> Pairs:
+def brute(hashes: Hashes, radius: int) -> RowPairs:
     """The oracle: every pair compared, a block of rows at a time."""
     found = []
     for start in range(0, len(hashes), 256):
@@ -69,7 +69,7 @@ def real_hashes(dataset: Path) -> Hashes:
     """What dedupe compares of each picture that is not empty."""
     rows = parquet.read_parts(dataset / "records", ["search_hashes", "emptiness"]).to_pylist()
     return np.unique(
-        parse([row["search_hashes"][0] for row in rows if row["search_hashes"] and row["emptiness"] < 0.995])
+        parse_hex_hashes([row["search_hashes"][0] for row in rows if row["search_hashes"] and row["emptiness"] < 0.995])
     )
 
 
@@ -103,7 +103,7 @@ def added(real: Hashes, count: int, radius: int) -> dict[str, Any]:
     return {"hashes": count, "radius": radius, "ratio": min(seconds[::2]) / min(seconds[1::2])}
 
 
-Search = Callable[[Hashes, int], Pairs]
+Search = Callable[[Hashes, int], RowPairs]
 SEARCHES: dict[str, Callable[[Path | None], Search]] = {
     "ours": lambda _: near_pairs,
     "brute": lambda _: brute,

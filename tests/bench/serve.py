@@ -23,12 +23,12 @@ import numpy as np
 import tensorflow as tf
 
 from tests.served import seconds, served
-from train.model.trained import load
+from train.model.trained import load_trained
 
 
 def passing(run: Path) -> Callable[[], object]:
     """The network alone, on one sheet of paper without tags."""
-    found = load(run)
+    found = load_trained(run)
     lines = np.ones((1, found.size, found.size, 1), np.float32)
     tags = np.zeros((1, len(found.vocabulary)), np.float32)
     graph = tf.function(lambda: found.model([lines, tags], training=False))

@@ -34,13 +34,13 @@ import pyarrow.compute as pc
 
 from curate.contract import SPLITS, read_index
 from curate.dataset import ledger, parquet
-from curate.images.png import png
-from curate.images.resample import area
+from curate.images.png import encode_png
+from curate.images.resample import resize_by_area
 from curate.shards import formats, shard, tfrecord
 from curate.system.files import atomic_write
 
 Row = dict[str, Any]
-OPTIONS = shard.Options()
+OPTIONS = shard.ShardOptions()
 FEWEST = 32_000  # pairs that are timed: of a few thousand, the start and the end take as long
 SIDE = 16  # px of pairs whose memory is measured
 COPY = 5000  # about as many rows a part
@@ -61,7 +61,9 @@ def plain(dataset: Path, out: Path) -> None:
     for split, members in rows.sample(frac=1, random_state=0).groupby("split"):
         total = -(-len(members) // OPTIONS.shard_size)
         for number, chunk in enumerate(np.array_split(np.arange(len(members)), total)):
-            with tf.io.TFRecordWriter(str(out / formats.name_of("tfrecord", str(split), number, total))) as writer:
+            with tf.io.TFRecordWriter(
+                str(out / formats.format_shard_name("tfrecord", str(split), number, total))
+            ) as writer:
                 for row in members.iloc[chunk].drop(columns=["split", "dropped"]).to_dict("records"):
                     row["tags"] = sorted(vocabulary[tag] for tag in row["tags"] if tag in vocabulary)
                     writer.write(example(row))
@@ -83,7 +85,7 @@ def example(row: Mapping[Any, Any]) -> bytes:
 
 
 def _columns(dataset: Path) -> list[str]:
-    lines = ledger.read_state(dataset)["options"]["lines"]
+    lines = ledger.read_ledger(dataset)["options"]["lines"]
     return ["id", "color", *(f"line_{method}" for method in lines), "content_box"]
 
 
@@ -97,8 +99,8 @@ def pack_plain(rows: list[Row], path: Path) -> None:
 
 def pack_ours(rows: list[Row], path: Path) -> None:
     with atomic_write(path) as file:
-        for record in formats.examples(rows, "png"):
-            file.write(tfrecord.frame(record))
+        for record in formats.serialize_examples(rows, "png"):
+            file.write(tfrecord.frame_record(record))
 
 
 def check_equal(folder: Path, other: Path) -> None:
@@ -128,18 +130,18 @@ def grown(dataset: Path, out: Path, pairs: int, side: int | None) -> Path:
             stored = stored.set_column(stored.column_names.index(name), name, small)
     for name in ("manifest", "pairs"):
         (out / name).mkdir(parents=True)
-    ledger.write_state(out, ledger.read_state(dataset) | {"parts": {}})  # its parts are others
+    ledger.write_ledger(out, ledger.read_ledger(dataset) | {"parts": {}})  # its parts are others
     for copy in range(-(-pairs // len(rows))):
-        parquet.write_table(parquet.part(out / "manifest", copy), _renamed(rows, copy, ("id", "family", "group")))
-        parquet.write_table(parquet.part(out / "pairs", copy), _renamed(stored, copy, ("id",)))
+        parquet.write_table(parquet.part_path(out / "manifest", copy), _renamed(rows, copy, ("id", "family", "group")))
+        parquet.write_table(parquet.part_path(out / "pairs", copy), _renamed(stored, copy, ("id",)))
     return out
 
 
 def shrunk(stored: bytes, side: int) -> bytes:
     """A stored square, gray or RGB, made smaller and stored as extract would."""
     pixels = np.asarray(cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
-    small = area(pixels, side, side)
-    return png(small if small.ndim == 2 else small[..., ::-1])  # OpenCV reads BGR
+    small = resize_by_area(pixels, side, side)
+    return encode_png(small if small.ndim == 2 else small[..., ::-1])  # OpenCV reads BGR
 
 
 def _renamed(table: pa.Table, copy: int, names: tuple[str, ...]) -> pa.Table:
@@ -198,7 +200,7 @@ def memory(dataset: Path, work: Path, pairs: int) -> dict[str, Any]:
     for count in (pairs, 4 * pairs, 16 * pairs):
         folder = grown(dataset, work / "grown", count, SIDE)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            peaks[parquet.rows(folder / "manifest")] = process.submit(peak, folder, work / "shards").result()
+            peaks[parquet.count_rows(folder / "manifest")] = process.submit(peak, folder, work / "shards").result()
         for path in (folder, work / "shards"):
             shutil.rmtree(path)
     _, (middle, low), (most, high) = peaks.items()
@@ -220,7 +222,7 @@ def main(dataset: Path, rounds: int, pairs: int, as_json: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         result = memory(dataset, work, pairs)  # first, while this process is small
-        kept = ledger.read_state(dataset)["counts"]["kept"]
+        kept = ledger.read_ledger(dataset)["counts"]["kept"]
         enough = dataset if kept >= FEWEST else grown(dataset, work / "enough", FEWEST, None)
         result = speed(enough, work, rounds) | result
     if as_json:

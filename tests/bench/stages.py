@@ -32,15 +32,15 @@ import pyarrow.parquet as pq
 
 from curate.dataset import ledger, parquet
 from curate.dataset.schema import SCHEMA_VERSION
-from curate.deduplication import dedupe, propose, thumbnails
+from curate.deduplication import dedupe, lookalike_search, thumbnails
+from curate.deduplication.lookalike_search import CANDIDATES_PER_TASK
 from curate.deduplication.pictures import Pictures
-from curate.deduplication.propose import BLOCK
 from curate.extraction import extract
-from curate.extraction.part import Part, Task, extract_part
+from curate.extraction.part import PartTask, StagedPart, extract_part
 from curate.images.decode import decode
-from curate.search.hamming import Pairs
+from curate.search.hamming import RowPairs
 from curate.shards import shard
-from curate.sources.scan import Source, scan
+from curate.sources.scan import Source, scan_sources
 from curate.workers import executor
 from curate.workers.progress import QUIET
 from tests.bench.extract import pictures as pages
@@ -114,22 +114,24 @@ def held(call: Callable[[], object]) -> float:
 def reading(folder: Path, lines: tuple[str, ...], rounds: int) -> dict[str, Any]:
     """A page's CPU seconds in extract's worker, and what the process had resident at most."""
     cv2.setNumThreads(1)
-    files = tuple(scan([Source("pages", folder)]))
+    files = tuple(scan_sources([Source("pages", folder)]))
     seconds = []
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary)
-        ledger.write_state(out, {"version": SCHEMA_VERSION, "options": {}, "sources": []})
+        ledger.write_ledger(out, {"version": SCHEMA_VERSION, "options": {}, "sources": []})
         for name in ("records", "pairs"):
             (out / name).mkdir()
-        task = Task(0, files, out, extract.Options(lines, keep_monochrome=True), (None,) * len(files))
+        task = PartTask(0, files, out, extract.ExtractOptions(lines, keep_monochrome=True), (None,) * len(files))
         for _ in range(rounds + 1):
             started = time.process_time()
             extract_part(task)
             seconds.append(time.process_time() - started)
     return {
         "lines": len(lines),
-        "megapixels": float(np.mean([np.prod(decode(file.file.read_bytes()).rgb.shape[:2]) for file in files]) / 1e6),
-        "bytes": sum(file.file.stat().st_size for file in files) / len(files),
+        "megapixels": float(
+            np.mean([np.prod(decode(file.real_path.read_bytes()).rgb.shape[:2]) for file in files]) / 1e6
+        ),
+        "bytes": sum(file.real_path.stat().st_size for file in files) / len(files),
         "cpu_seconds": median(seconds[1:]) / len(files),
         "peak_mb": resident(),
     }
@@ -152,40 +154,40 @@ def extracting(art: Path, dataset: Path, work: Path) -> Cost:
     some.mkdir()
     for path in sorted(art.iterdir())[:FILES]:
         (some / path.name).symlink_to(path.resolve())
-    options = extract.Options(keep_monochrome=True)
+    options = extract.ExtractOptions(keep_monochrome=True)
     cost = spent(lambda: extract.extract([Source("art", some)], out, options, workers=WORKERS))
-    rows = parquet.rows(out / "records")
+    rows = parquet.count_rows(out / "records")
     copy = shutil.copytree(dataset, work / "again")
     return {
         "node_cpu_seconds": cost["node"] / rows,
         "commit_seconds": committing(out),
-        "memory": alone(_held_again, art, copy) / parquet.rows(dataset / "records"),
+        "memory": alone(_held_again, art, copy) / parquet.count_rows(dataset / "records"),
     }
 
 
 def _held_again(art: Path, dataset: Path) -> float:
     """Of an extract that finds nothing new."""
     QUIET.set(True)
-    state = ledger.read_state(dataset)
-    options = extract.Options(**state["options"] | {"lines": tuple(state["options"]["lines"])})
+    state = ledger.read_ledger(dataset)
+    options = extract.ExtractOptions(**state["options"] | {"lines": tuple(state["options"]["lines"])})
     return held(lambda: extract.extract([Source(state["sources"][0], art)], dataset, options))
 
 
 def committing(dataset: Path) -> float:
     """Wall seconds that a part takes which is staged already: they pass one after another."""
-    first = len(parquet.parts(dataset / "records"))
-    ids = tuple(parquet.read_table(parquet.part(dataset / "pairs", 0), ["id"])["id"].to_pylist())
-    staged = [Part(first + number, f".staged-{number}", ids, len(ids), 0, 0) for number in range(COMMITS)]
+    first = len(parquet.part_paths(dataset / "records"))
+    ids = tuple(parquet.read_table(parquet.part_path(dataset / "pairs", 0), ["id"])["id"].to_pylist())
+    staged = [StagedPart(first + number, f".staged-{number}", ids, len(ids), 0, 0) for number in range(COMMITS)]
     for part in staged:
         for folder in ("records", "pairs"):
-            shutil.copy(parquet.part(dataset / folder, 0), dataset / folder / part.staged)
+            shutil.copy(parquet.part_path(dataset / folder, 0), dataset / folder / part.staged_name)
     started = time.monotonic()
     for part in staged:
         extract._commit(dataset, part, set(), dataset)
     return (time.monotonic() - started) / COMMITS
 
 
-def deduping(dataset: Path, work: Path, rows: int, pictures: Pictures, found: Pairs) -> Cost:
+def deduping(dataset: Path, work: Path, rows: int, pictures: Pictures, found: RowPairs) -> Cost:
     """Of gathering and judging, a picture; of proposing and looking, a proposed pair; bytes and MB held."""
     copy = shutil.copytree(dataset, work / "deduped")
     shutil.rmtree(copy / "edges", ignore_errors=True)
@@ -196,28 +198,32 @@ def deduping(dataset: Path, work: Path, rows: int, pictures: Pictures, found: Pa
         "node_cpu_seconds": known["node"] / rows,
         "proposal_cpu_seconds": proposing(copy, pictures, found),
         "look_cpu_seconds": whole["workers"] / len(found),
-        "part_cpu_seconds": looked_up(parquet.parts(dataset / "pairs")),
+        "part_cpu_seconds": looked_up(parquet.part_paths(dataset / "pairs")),
         "worker_mb": whole["worker_mb"],
         "memory": alone(_held_edges, copy) / rows,
         "proposal_memory": alone(_held_proposals, blocks) / len(found),
     }
 
 
-def proposing(dataset: Path, pictures: Pictures, found: Pairs) -> float:
+def proposing(dataset: Path, pictures: Pictures, found: RowPairs) -> float:
     """CPU seconds to tell workers of a pair that passed the sieve."""
     proposed = np.concatenate([found, np.zeros((len(found), 1), np.int64)], axis=1)
-    with propose._searching([dataset], pictures, dedupe.Options().max_distance, 1) as search:
+    with lookalike_search._search_run([dataset], pictures, dedupe.DedupeOptions().max_distance, 1) as search:
         spent = []
         for _ in range(2):  # the first one loads what it needs
             started = time.process_time()
-            list(propose._tasks(np.split(proposed, range(BLOCK, len(proposed), BLOCK)), search))
+            list(
+                lookalike_search._tasks(
+                    np.split(proposed, range(CANDIDATES_PER_TASK, len(proposed), CANDIDATES_PER_TASK)), search
+                )
+            )
             spent.append(time.process_time() - started)
     return spent[-1] / len(found)
 
 
 def _deduped(dataset: Path) -> Cost:
     QUIET.set(True)
-    return spent(lambda: dedupe.dedupe(dataset, dedupe.Options(), workers=WORKERS))
+    return spent(lambda: dedupe.dedupe(dataset, dedupe.DedupeOptions(), workers=WORKERS))
 
 
 def looked_up(parts: list[Path]) -> float:
@@ -231,17 +237,17 @@ def looked_up(parts: list[Path]) -> float:
 
 def _held_edges(dataset: Path) -> float:
     QUIET.set(True)
-    return held(lambda: dedupe.dedupe(dataset, dedupe.Options()))
+    return held(lambda: dedupe.dedupe(dataset, dedupe.DedupeOptions()))
 
 
-def _held_proposals(blocks: list[Pairs]) -> float:
+def _held_proposals(blocks: list[RowPairs]) -> float:
     return held(lambda: np.unique(np.concatenate(blocks), axis=0))
 
 
 def sharding(dataset: Path, work: Path) -> Cost:
     """CPU seconds and bytes on disk of a kept pair, and MB a worker has."""
     cost = alone(_sharded, dataset, work / "shards")
-    kept = ledger.read_state(dataset)["counts"]["kept"]
+    kept = ledger.read_ledger(dataset)["counts"]["kept"]
     size = sum(path.stat().st_size for path in (work / "shards").iterdir()) / kept
     return {
         "node_cpu_seconds": cost["node"] / kept,
@@ -253,13 +259,13 @@ def sharding(dataset: Path, work: Path) -> Cost:
 
 def _sharded(dataset: Path, out: Path) -> Cost:
     QUIET.set(True)
-    return spent(lambda: shard.shard(dataset, out, shard.Options(), workers=WORKERS))
+    return spent(lambda: shard.shard(dataset, out, shard.ShardOptions(), workers=WORKERS))
 
 
 def stored(dataset: Path, rows: int) -> Cost:
     """Bytes a picture in a dataset's Parquet, by what they are; `line` is of a style."""
     pairs: dict[str, float] = {}
-    for path in parquet.parts(dataset / "pairs"):
+    for path in parquet.part_paths(dataset / "pairs"):
         for name, size in _columns(path):
             pairs[name] = pairs.get(name, 0) + size / rows
     lines = [size for name, size in pairs.items() if name.startswith("line_")]
@@ -290,7 +296,7 @@ def report(art: Path, dataset: Path, work: Path, number: int, rounds: int) -> di
     QUIET.set(True)
     pictures = pictures_of(dataset)
     found = proposals(pictures)
-    rows = parquet.rows(dataset / "records")
+    rows = parquet.count_rows(dataset / "records")
     told: dict[str, Any] = {
         "pictures": rows,
         "reading": readings(work, number, rounds),
@@ -299,7 +305,7 @@ def report(art: Path, dataset: Path, work: Path, number: int, rounds: int) -> di
         "shard": sharding(dataset, work),
         "stored": stored(dataset, rows),
     }
-    sizes, lines = told["stored"], len(ledger.read_state(dataset)["options"]["lines"])
+    sizes, lines = told["stored"], len(ledger.read_ledger(dataset)["options"]["lines"])
     pixels = sizes["color"] + lines * sizes["line"]
     return told | {"stored": sizes | {"packed": max(0.0, told["shard"]["bytes"] - pixels)}}
 

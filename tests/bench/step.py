@@ -25,25 +25,25 @@ import click
 import numpy as np
 
 from train.config import override
-from train.data.batches import Batch, Choices, training_batches
+from train.data.batches import Batch, BatchOptions, training_batches
 from train.data.pairs import Pairs
-from train.model.devices import side_by_side
-from train.model.gan import Gan, Pace
-from train.presets import preset as named
+from train.model.devices import assign_cores_to_parts
+from train.model.gan import Gan, StepSettings
+from train.presets import preset_config as named
 from train.training import fit as training
-from train.training.schedule import pace
+from train.training.schedule import step_settings
 
 KINDS = ("half", "plain", "both")
 BATCHES = 4
 PAUSE = 0.1  # s: a contender's threads look out for more work for a while, and would take a core from the next
 RATE = 0.01  # of the peak rates: weights stay about where they are
 CLOSE = {"pixels": 1e-3, "figures": 1e-4}  # largest difference; PyTorch's group norm is coarser channels-last
-Step = Callable[[Batch, Pace, str], dict[str, float]]
+Step = Callable[[Batch, StepSettings, str], dict[str, float]]
 Seconds = dict[str, float]
 
 
 def ours(gan: Gan) -> Step:
-    def step(batch: Batch, now: Pace, kind: str) -> dict[str, float]:
+    def step(batch: Batch, now: StepSettings, kind: str) -> dict[str, float]:
         return {name: float(value) for name, value in gan.step(batch, now, RATE, kind).items()}
 
     return step
@@ -79,7 +79,7 @@ def theirs(twin: Any) -> Step:
 
     seen: dict[int, Any] = {}
 
-    def step(batch: Batch, now: Pace, kind: str) -> dict[str, float]:
+    def step(batch: Batch, now: StepSettings, kind: str) -> dict[str, float]:
         mine = seen.get(id(batch)) or seen.setdefault(id(batch), batch_of(batch, twin.memory, twin.device))
         return {name: float(value) for name, value in twin.step(mine, now, RATE, kind).items()}
 
@@ -91,14 +91,14 @@ def difference(gan: Gan, twin: Any, batch: Batch) -> float:
     return float(np.abs(np.asarray(gan.generator([batch.lines, batch.tags])) - twin.colored(batch)).max())
 
 
-def timed(step: Step, batch: Batch, now: Pace, kind: str) -> tuple[Seconds, dict[str, float]]:
+def timed(step: Step, batch: Batch, now: StepSettings, kind: str) -> tuple[Seconds, dict[str, float]]:
     wall, cpu = time.perf_counter(), time.process_time()
     figures = step(batch, now, kind)
     return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}, figures
 
 
 def race(
-    steps: dict[str, Step], batches: list[Batch], now: Pace, kind: str, rounds: int
+    steps: dict[str, Step], batches: list[Batch], now: StepSettings, kind: str, rounds: int
 ) -> dict[str, dict[str, float]]:
     """Least and median seconds of each contender's steps; they take turns, two steps at a time, and a pause between."""
     took: dict[str, list[Seconds]] = {name: [] for name in steps}
@@ -117,7 +117,7 @@ def race(
 
 
 def compare(
-    gan: Gan, batches: list[Batch], now: Pace, peers: Path | None, rounds: int, *, compiled: bool
+    gan: Gan, batches: list[Batch], now: StepSettings, peers: Path | None, rounds: int, *, compiled: bool
 ) -> dict[str, Any]:
     """First calls, differences and seconds, by kind and contender."""
     stir(gan)
@@ -173,16 +173,18 @@ def main(
     shards: Path, preset: str, settings: tuple[str, ...], peers: Path | None, compiled: bool, rounds: int, as_json: bool
 ) -> None:
     """Time the steps of PRESET on pairs of SHARDS."""
-    training.steadily()
+    training.enable_determinism()
     config = override(named(preset), settings)
-    side_by_side(config.apart)
-    gan = training.build(config, shards)
+    assign_cores_to_parts(config.effective_parts)
+    gan = training.build_gan(config, shards)
     batches = list(
-        itertools.islice(training_batches(Pairs(shards, "train"), config.batch_size, Choices.of(config)), BATCHES)
+        itertools.islice(
+            training_batches(Pairs(shards, "train"), config.batch_size, BatchOptions.from_config(config)), BATCHES
+        )
     )
     with tempfile.TemporaryDirectory() as empty:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty  # what was compiled in another run would be found again
-        result = compare(gan, batches, pace(config, 10, 0.5), peers, rounds, compiled=compiled)
+        result = compare(gan, batches, step_settings(config, 10, 0.5), peers, rounds, compiled=compiled)
     if as_json:
         click.echo(json.dumps(result))
     else:

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.dataset import parquet
-from curate.deduplication import dedupe, propose
-from curate.deduplication.pictures import COLUMNS, Pictures, gather
+from curate.deduplication import dedupe, lookalike_search
+from curate.deduplication.pictures import PICTURE_COLUMNS, Pictures, gather_pictures
 from curate.deduplication.sieve import Sieve
 from curate.search import multi_index
-from curate.search.hamming import Pairs
+from curate.search.hamming import RowPairs
 
 SHARES = (4, 2, 1)  # of the families, one in so many
 SAMPLES = 64  # draws of each share
@@ -31,15 +31,19 @@ SAMPLES = 64  # draws of each share
 
 def pictures_of(dataset: Path) -> Pictures:
     """As dedupe compares them."""
-    return gather(parquet.read_parts(dataset / "records", [*COLUMNS, "color_grid", "own_tags"]))
+    return gather_pictures(parquet.read_parts(dataset / "records", [*PICTURE_COLUMNS, "color_grid", "own_tags"]))
 
 
-def proposals(pictures: Pictures, *, sifted: bool = True) -> Pairs:
+def proposals(pictures: Pictures, *, sifted: bool = True) -> RowPairs:
     """Every pair that dedupe's searches find, (m, 2), once a variant; if `sifted`, what the sieve leaves of them."""
-    fresh, radius = np.ones(len(pictures.ids), np.bool_), dedupe.Options().max_distance
+    fresh, radius = np.ones(len(pictures.ids), np.bool_), dedupe.DedupeOptions().max_distance
     sieve = Sieve(pictures) if sifted else None
-    found = propose.as_they_lie(pictures, radius, fresh, multi_index.near, sieve.as_they_lie if sieve else None)
-    return np.concatenate([found, propose.turned(pictures, radius, fresh, multi_index.near, sieve)[:, :2]])
+    found = lookalike_search.untransformed_pairs(
+        pictures, radius, fresh, multi_index.near_hash_pairs, sieve.may_be_lookalikes if sieve else None
+    )
+    return np.concatenate(
+        [found, lookalike_search.transformed_pairs(pictures, radius, fresh, multi_index.near_hash_pairs, sieve)[:, :2]]
+    )
 
 
 def report(dataset: Path) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def report(dataset: Path) -> dict[str, Any]:
     }
 
 
-def sifting(pictures: Pictures, raw: Pairs) -> float:
+def sifting(pictures: Pictures, raw: RowPairs) -> float:
     """CPU seconds to find and sift, a pair that is found."""
     started = time.process_time()
     proposals(pictures)  # compiled already
@@ -74,7 +78,7 @@ def sifting(pictures: Pictures, raw: Pairs) -> float:
 
 
 def _kinds(
-    found: Pairs, family: npt.NDArray[np.int64], random: np.random.Generator, share: int
+    found: RowPairs, family: npt.NDArray[np.int64], random: np.random.Generator, share: int
 ) -> tuple[int, int, int]:
     """Pictures, proposed pairs of one family, and others, in one of so many parts of the families."""
     taken = random.permutation(int(family.max()) + 1) < (int(family.max()) + 1) // share

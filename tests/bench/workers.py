@@ -22,7 +22,7 @@ LINES = ("dilate",)
 
 def seconds(art: Path, dataset: Path, pictures: int, workers: int) -> float:
     """Wall time of the whole stage, the workers' start included."""
-    options = extract.Options(lines=LINES, keep_monochrome=True)
+    options = extract.ExtractOptions(lines=LINES, keep_monochrome=True)
     started = time.monotonic()
     extract.extract([Source("art", art)], dataset, options, workers=workers, limit=pictures, fresh=True, part_size=128)
     return time.monotonic() - started

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from curate.deduplication import dedupe
-from curate.deduplication.split import Shares
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
 from curate.sources import samples
@@ -47,8 +47,8 @@ SIZE = 256  # px
 def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two tone families of six, hearts and books in several colours, four others: 25 pictures with sidecars."""
     folder: Path = tmp_path_factory.mktemp("sample") / "art"
-    drawings = [one for one in samples._drawings() if samples.base(one.code) in CODES]
-    for path in (folder, samples.lines_of(folder)):
+    drawings = [one for one in samples._drawings() if samples.without_skin_tones(one.code) in CODES]
+    for path in (folder, samples.line_art_folder(folder)):
         path.mkdir()
     samples._draw_all((drawings, folder, SIZE))
     return folder
@@ -58,8 +58,8 @@ def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dataset(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The art, extracted and deduplicated, in parts of eight. Not to be changed."""
     folder: Path = tmp_path_factory.mktemp("made") / "dataset"
-    extract.extract([Source("art", art)], folder, extract.Options(), part_size=8)
-    dedupe.dedupe(folder, dedupe.Options(shares=Shares(0.5, 0.25, 0.25)))
+    extract.extract([Source("art", art)], folder, extract.ExtractOptions(), part_size=8)
+    dedupe.dedupe(folder, dedupe.DedupeOptions(shares=SplitShares(0.5, 0.25, 0.25)))
     return folder
 
 
@@ -67,7 +67,7 @@ def dataset(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shard_folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset as shards of at most four pairs. Not to be changed."""
     folder: Path = tmp_path_factory.mktemp("packed") / "shards"
-    shard.shard(dataset, folder, shard.Options(shard_size=4, min_count=1))
+    shard.shard(dataset, folder, shard.ShardOptions(shard_size=4, min_count=1))
     return folder
 
 
@@ -91,8 +91,8 @@ def mixed(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(art / "1F499.png", source / biting)
     (source / f"{biting}.json").write_text(json.dumps({"tags": HOSTILE, "artist": HOSTILE[0], "license": HOSTILE[3]}))
     (source / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    extract.extract([Source("s", source)], home / "d", extract.Options(("contour", "dilate")), part_size=4)
-    dedupe.dedupe(home / "d", dedupe.Options())
+    extract.extract([Source("s", source)], home / "d", extract.ExtractOptions(("contour", "dilate")), part_size=4)
+    dedupe.dedupe(home / "d", dedupe.DedupeOptions())
     return home / "d"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.contract import SPLITS, check_files, read_index, shard_name, write_index
+from curate.contract import SPLITS, find_file_faults, read_index, shard_name, write_index
 from curate.system.errors import DamagedError, NurieError
 from curate.system.files import write_sealed
 
@@ -58,14 +58,14 @@ def test_a_folder_without_an_index_is_no_finished_shard_folder(tmp_path: Path) -
 
 
 def test_whole_shards_have_no_faults(shard_folder: Path) -> None:
-    assert check_files(shard_folder, read_index(shard_folder)) == []
+    assert find_file_faults(shard_folder, read_index(shard_folder)) == []
 
 
 def test_a_flipped_bit_in_any_file_is_found_and_named(copy: Path) -> None:
     for name in read_index(copy).files:
         data = (copy / name).read_bytes()
         (copy / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-        [fault] = check_files(copy, read_index(copy))
+        [fault] = find_file_faults(copy, read_index(copy))
         assert name in fault
         assert "SHA-256" in fault
         (copy / name).write_bytes(data)
@@ -73,17 +73,17 @@ def test_a_flipped_bit_in_any_file_is_found_and_named(copy: Path) -> None:
 
 def test_missing_cut_and_extra_files_are_found_and_named(copy: Path) -> None:
     index = read_index(copy)
-    first, second, *_ = index.shards("train")
+    first, second, *_ = index.shard_names("train")
     (copy / first).unlink()
     (copy / second).write_bytes(b"short")
     (copy / "letter.txt").touch()
-    faults = check_files(copy, index)
+    faults = find_file_faults(copy, index)
     assert [fault.rpartition("/")[2].split()[0] for fault in faults] == [first, second, "letter.txt"]
 
 
 def test_shards_of_a_split_are_listed_in_the_order_of_their_numbers(shard_folder: Path) -> None:
     index = read_index(shard_folder)
     for split in SPLITS:
-        names = index.shards(split)
+        names = index.shard_names(split)
         assert names == [shard_name(split, number, len(names)) for number in range(len(names))]
         assert sum(index.files[name].records for name in names) == index.pairs[split]

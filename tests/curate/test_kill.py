@@ -108,11 +108,11 @@ def test_what_was_added_is_not_taken_for_deduped_if_the_kill_comes_after_the_man
     art: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def add(dataset: Path, limit: int | None = None) -> None:
-        extract.extract([Source("art", art)], dataset, extract.Options(lines=("dilate",)), limit=limit)
+        extract.extract([Source("art", art)], dataset, extract.ExtractOptions(lines=("dilate",)), limit=limit)
 
     for name in ("killed", "unbroken"):
         add(tmp_path / name, 4)
-        dedupe.dedupe(tmp_path / name, dedupe.Options())
+        dedupe.dedupe(tmp_path / name, dedupe.DedupeOptions())
     add(tmp_path / "unbroken")
 
     def stop(_: Path) -> None:

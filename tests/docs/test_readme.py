@@ -94,16 +94,16 @@ def test_python_blocks_run_in_their_order(folder: Path) -> None:
 
 
 def test_recipes_are_understood(tmp_path: Path) -> None:
-    from curate.cli.run import COMMANDS
-    from curate.planning.recipe import read
+    from curate.cli.run import STAGE_COMMANDS
+    from curate.planning.recipe import read_recipe
 
     blocks = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     assert blocks, "no recipe is shown"
     for block in blocks:
         path = tmp_path / "art.toml"
         path.write_text(block, "utf-8")
-        recipe = read(path, COMMANDS)
-        assert [recipe.context(stage, {}).info_name for stage in recipe.stages] == list(recipe.stages)
+        recipe = read_recipe(path, STAGE_COMMANDS)
+        assert [recipe.make_context(stage, {}).info_name for stage in recipe.stages] == list(recipe.stages)
 
 
 def test_generated_blocks_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:

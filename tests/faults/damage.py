@@ -31,19 +31,19 @@ from click.testing import CliRunner, Result
 
 from curate.audit.verify import verify
 from curate.cli import main as curate
-from curate.contract import INDEX
+from curate.contract import INDEX_FILE
 from curate.dataset import remove
 from curate.dataset.decisions import decide
-from curate.dataset.ledger import STATE
+from curate.dataset.ledger import LEDGER_FILE
 from curate.deduplication import dedupe
-from curate.deduplication.split import Shares
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
 from curate.sources import samples
 from curate.sources.scan import Source
 from curate.system.errors import NurieError
 from curate.system.files import write_json
-from curate.system.hashing import digests
+from curate.system.hashing import sha256_files
 
 CODES = ("1F44B", "1F499", "1F49A", "1F49B", "2764", "1F9E1", "1F49C", "270B")
 SAVING = 5.0  # s between two writings of the tally
@@ -73,12 +73,12 @@ class Made:
 def make(folder: Path) -> Made:
     """Real art through every stage, at 32 px, with people's decisions and one who opted out."""
     art, dataset = folder / "art", folder / "dataset"
-    drawings = [one for one in samples._drawings() if samples.base(one.code) in CODES]
-    for path in (art, samples.lines_of(art)):
+    drawings = [one for one in samples._drawings() if samples.without_skin_tones(one.code) in CODES]
+    for path in (art, samples.line_art_folder(art)):
         path.mkdir(parents=True)
     samples._draw_all((drawings, art, 48))
-    extract.extract([Source("art", art)], dataset, extract.Options(size=32), part_size=8)
-    options = dedupe.Options(shares=Shares(0.5, 0.25, 0.25, seed=5))
+    extract.extract([Source("art", art)], dataset, extract.ExtractOptions(size=32), part_size=8)
+    options = dedupe.DedupeOptions(shares=SplitShares(0.5, 0.25, 0.25, seed=5))
     dedupe.dedupe(dataset, options)
     paths = sorted(path.name for path in art.glob("*.png"))
     decide(dataset, "different", paths[:2])
@@ -86,7 +86,7 @@ def make(folder: Path) -> Made:
     dedupe.dedupe(dataset, options)
     packed = {form: folder / form for form in FORMATS}
     for form, target in packed.items():
-        shard.shard(dataset, target, shard.Options(shard_size=6, min_count=1, format=form))
+        shard.shard(dataset, target, shard.ShardOptions(shard_size=6, min_count=1, format=form))
     return Made(art, dataset, packed)
 
 
@@ -206,7 +206,7 @@ def named(folder: Path, wanted: Sequence[Path]) -> bool:
         faults = verify(folder)
     except NurieError as error:
         faults = [str(error)]
-    entry = {folder / STATE, folder / INDEX} & set(wanted)  # without which a folder is of no kind
+    entry = {folder / LEDGER_FILE, folder / INDEX_FILE} & set(wanted)  # without which a folder is of no kind
     return bool(faults) and all(any(path.name in fault for fault in faults) for path in entry or wanted)
 
 
@@ -371,7 +371,7 @@ def of_verify(folder: Path, rounds: int, scratch: Path) -> Iterator[Trial]:
 
     for key, name, way in cases(folder, rounds):
         yield Trial(f"verify {folder.name}", key, partial(damaged, name, way))
-    for name in (name for name in (STATE, INDEX) if (folder / name).exists()):
+    for name in (name for name in (LEDGER_FILE, INDEX_FILE) if (folder / name).exists()):
         for place in range((folder / name).stat().st_size):
             yield Trial(f"verify each byte of {folder.name}/{name}", str(place), partial(flipped, name, place))
 
@@ -465,7 +465,7 @@ def speed(folder: Path) -> dict[str, float]:
     taken = {"digests": [0.0], "hashlib": [0.0]}
     for _ in range(3):
         began = time.perf_counter()
-        list(digests(paths))
+        list(sha256_files(paths))
         taken["digests"].append(time.perf_counter() - began)
         began = time.perf_counter()
         for path in paths:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from curate.dataset import ledger, parquet, tag_table
-from curate.dataset.schema import DECIDED, MANIFEST
-from curate.signatures.phash import GRID
+from curate.dataset.schema import DECIDED_COLUMNS, MANIFEST_SCHEMA
+from curate.signatures.phash import COLOR_GRID_SIDE
 from tests.bench.shard import shrunk
 
 PART = 512  # rows a part, as extract has them
@@ -24,7 +24,7 @@ def grown(dataset: Path, out: Path, pictures: int, side: int, part: int = PART) 
     rows = [row for row in parquet.read_parts(dataset / "manifest").to_pylist() if row["dropped"] is None]
     stored = parquet.read_parts(dataset / "pairs").to_pylist()
     pairs = {pair["id"]: {name: _shrunk(name, value, side) for name, value in pair.items()} for pair in stored}
-    schema = parquet.read_table(parquet.part(dataset / "pairs", 0)).schema
+    schema = parquet.read_table(parquet.part_path(dataset / "pairs", 0)).schema
     for name in ("records", "pairs", "manifest"):
         (out / name).mkdir(parents=True)
     random = np.random.default_rng(0)
@@ -32,22 +32,22 @@ def grown(dataset: Path, out: Path, pictures: int, side: int, part: int = PART) 
         some = [rows[place % len(rows)] for place in range(start, min(start + part, pictures))]
         decided = [_renamed(row, start + place, random) for place, row in enumerate(some)]
         renamed = [{**pairs[row["id"]], "id": new["id"]} for row, new in zip(some, decided, strict=True)]
-        found = [row | {name: None for name, _, _ in DECIDED} for row in decided]
-        parquet.write_rows(parquet.part(out / "records", number), found, MANIFEST)
-        parquet.write_rows(parquet.part(out / "manifest", number), decided, MANIFEST)
-        parquet.write_rows(parquet.part(out / "pairs", number), renamed, schema)
+        found = [row | {name: None for name, _, _ in DECIDED_COLUMNS} for row in decided]
+        parquet.write_rows(parquet.part_path(out / "records", number), found, MANIFEST_SCHEMA)
+        parquet.write_rows(parquet.part_path(out / "manifest", number), decided, MANIFEST_SCHEMA)
+        parquet.write_rows(parquet.part_path(out / "pairs", number), renamed, schema)
     tag_table.write(out)
-    state = ledger.peek_state(dataset)
+    state = ledger.peek_ledger(dataset)
     counts = {"in": pictures, "kept": pictures, "dropped": {}}
     kept: dict[str, Any] = {name: state[name] for name in ("version", "sources", "dedupe") if name in state}
     options = state["options"] | {"size": side}
-    ledger.write_state(out, {**kept, "options": options, "counts": counts})
+    ledger.write_ledger(out, {**kept, "options": options, "counts": counts})
     return out
 
 
 def _renamed(row: dict[str, Any], number: int, random: np.random.Generator) -> dict[str, Any]:
     key = random.bytes(16).hex()
-    grid = random.uniform(0, 100, 3 * GRID * GRID).astype(np.float32)
+    grid = random.uniform(0, 100, 3 * COLOR_GRID_SIDE * COLOR_GRID_SIDE).astype(np.float32)
     new = {name: random.bytes(8).hex() for name in HASHES} | {"color_grid": grid.tolist()}
     new["search_hashes"] = [random.bytes(8).hex() for _ in row["search_hashes"]]
     owners = {"id": key, "group": key, "family": key, "role": "unique", "tags": row["own_tags"]}

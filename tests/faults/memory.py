@@ -95,7 +95,7 @@ def of_pictures(art: Path, home: Path, number: int) -> dict[str, tuple[str, Comm
 
 def of_rows(dataset: Path, home: Path) -> dict[str, tuple[str, Command]]:
     """Commands that read a dataset, in an order in which each finds what it needs."""
-    picture = str(parquet.read_table(parquet.part(dataset / "manifest", 0), ["path"])["path"][0])
+    picture = str(parquet.read_table(parquet.part_path(dataset / "manifest", 0), ["path"])["path"][0])
     shards, fitted = home / "shards", home / "run"
     sets = [word for one in SMALL for word in ("--set", one)]
     return {

@@ -67,11 +67,11 @@ class Work:
         if not resumed:
             shutil.rmtree(self.home / "made", ignore_errors=True)
         dataset, packed = self.home / "made" / "dataset", self.home / "made" / "shards"
-        options = extract.Options(("dilate",), 32, keep_monochrome=True)
+        options = extract.ExtractOptions(("dilate",), 32, keep_monochrome=True)
         told = extract.extract([Source("art", self.art)], dataset, options, workers=WORKERS)
         assert told["new"] == (0 if resumed else told["in"]), told
-        dedupe.dedupe(dataset, dedupe.Options(), workers=WORKERS)
-        shard.shard(dataset, packed, shard.Options(shard_size=64), workers=WORKERS)
+        dedupe.dedupe(dataset, dedupe.DedupeOptions(), workers=WORKERS)
+        shard.shard(dataset, packed, shard.ShardOptions(shard_size=64), workers=WORKERS)
         return self._fit(packed, STEPS * (1 + resumed))
 
     def _fit(self, packed: Path, steps: int) -> float:

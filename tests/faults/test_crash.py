@@ -16,10 +16,10 @@ from PIL import Image
 from curate.dataset import ledger, parquet
 from curate.dataset.opt_out import OptOut
 from curate.extraction import extract, isolated_reader, part
-from curate.sources.scan import Source, scan
+from curate.sources.scan import Source, scan_sources
 from curate.system.errors import NurieError
 
-OPTIONS = extract.Options(("dilate",), keep_monochrome=True)
+OPTIONS = extract.ExtractOptions(("dilate",), keep_monochrome=True)
 COLORS = ("red", "blue", "green", "gold", "teal", "pink")
 NESTED = f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{"<g>" * 900}<path/>{"</g>" * 900}</svg>'
 
@@ -86,7 +86,7 @@ def test_a_native_crash_costs_one_picture_and_no_neighbour_whatever_the_number_o
     assert made[0].equals(made[1])
     names = {path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*")}
     assert names == {path.relative_to(tmp_path / "2") for path in (tmp_path / "2").rglob("*")}
-    states = [ledger.read_state(tmp_path / name) for name in ("1", "2")]
+    states = [ledger.read_ledger(tmp_path / name) for name in ("1", "2")]
     assert states[0] == states[1]  # the SHA-256 of every part among it
 
 
@@ -94,8 +94,8 @@ def test_a_drawing_that_runs_its_decoder_off_the_stack_is_a_record_with_an_error
     for name in ("pairs", "records", "art"):
         (tmp_path / name).mkdir()
     (tmp_path / "art" / "nested.svg").write_text(NESTED)
-    reader = isolated_reader.Reader(tmp_path, OPTIONS, OptOut())
-    row, pair = reader.read(next(scan([Source("art", tmp_path / "art")])), None)
+    reader = isolated_reader.IsolatedReader(tmp_path, OPTIONS, OptOut())
+    row, pair = reader.read(next(scan_sources([Source("art", tmp_path / "art")])), None)
     reader.close()
     assert (row["dropped"], pair) == ("unreadable", None)
     assert row["error"]
@@ -124,19 +124,19 @@ def test_what_lacks_memory_here_is_read_apart(sound: Path, tmp_path: Path, monke
     def short(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(part, "read_file", short)  # in this process, not in the one that it starts
+    monkeypatch.setattr(part, "extract_file", short)  # in this process, not in the one that it starts
     extract.extract([Source("art", sound)], tmp_path / "apart", OPTIONS)
-    assert ledger.read_state(tmp_path / "apart") == ledger.read_state(tmp_path / "here")
+    assert ledger.read_ledger(tmp_path / "apart") == ledger.read_ledger(tmp_path / "here")
 
 
 def test_where_no_process_can_be_started_no_picture_is_blamed(
     sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolated_reader, "START", (sys.executable, "-c", "import os; os._exit(9)"))
+    monkeypatch.setattr(isolated_reader, "CHILD_COMMAND", (sys.executable, "-c", "import os; os._exit(9)"))
     for name in ("pairs", "records"):
         (tmp_path / name).mkdir()
-    file = next(scan([Source("art", sound)]))
-    reader = isolated_reader.Reader(tmp_path, OPTIONS, OptOut())
+    file = next(scan_sources([Source("art", sound)]))
+    reader = isolated_reader.IsolatedReader(tmp_path, OPTIONS, OptOut())
     with pytest.raises(NurieError, match=r"cannot be started \(.*exit code 9\): .*fewer --workers.*goes on"):
         reader.read(file, None)
     reader.close()

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.cli import main as curate
-from curate.contract import INDEX, check_files, read_index
-from curate.dataset.ledger import STATE
-from curate.system.hashing import digests
+from curate.contract import INDEX_FILE, find_file_faults, read_index
+from curate.dataset.ledger import LEDGER_FILE
+from curate.system.hashing import sha256_files
 from tests.faults.damage import (
     FORMATS,
     SETTINGS,
@@ -71,7 +71,9 @@ def test_verify_names_any_file_damaged_in_any_way_at_any_place(
 
 
 @settings(max_examples=60)
-@given(st.sampled_from([("dataset", STATE), *((form, INDEX) for form in FORMATS)]), places, st.integers(0, 7))
+@given(
+    st.sampled_from([("dataset", LEDGER_FILE), *((form, INDEX_FILE) for form in FORMATS)]), places, st.integers(0, 7)
+)
 def test_verify_names_what_lists_the_others_for_a_bit_of_any_byte(
     made: Made, scratch: Path, which: tuple[str, str], place: float, bit: int
 ) -> None:
@@ -137,14 +139,14 @@ def test_no_command_makes_less_of_a_dataset_that_lost_a_part(
 def test_bytes_of_shards_are_told_as_they_are_hashed_and_add_up(made: Made) -> None:
     folder, heard = made.shards["imagefolder"], list[int]()
     index = read_index(folder)
-    assert check_files(folder, index, heard.append) == []
+    assert find_file_faults(folder, index, heard.append) == []
     assert sum(heard) == sum(file.bytes for file in index.files.values())
 
 
 def test_files_are_hashed_in_order_and_one_that_cannot_be_read_costs_no_other(made: Made, tmp_path: Path) -> None:
     paths = sorted(path for path in made.art.iterdir() if path.is_file())
     paths = [*paths, tmp_path / "none", *paths, tmp_path]
-    found = list(digests(paths))
+    found = list(sha256_files(paths))
     assert [path for path, _ in found] == paths
     assert [path for path, told in found if isinstance(told, OSError)] == [tmp_path / "none", tmp_path]
 
@@ -194,7 +196,7 @@ def test_fit_keeps_off_a_run_folder_that_another_is_writing_before_it_hashes(mad
     from curate.system import lock
 
     (tmp_path / "run").mkdir()
-    with lock.alone(tmp_path / "run"):
+    with lock.exclusive(tmp_path / "run"):
         (tmp_path / "run" / ".lock").write_text('{"host": "other", "pid": 1, "since": "2026-01-01 00:00 UTC"}')
         result = train("fit", made.shards["tfrecord"], tmp_path / "run", "--steps", 1, *SETTINGS)
     told = f"another run is writing {tmp_path / 'run'} (process 1 on other, since 2026-01-01 00:00 UTC): wait"

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from curate.cli import main
 from curate.deduplication import dedupe
-from curate.deduplication.split import Shares
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.sources.scan import Source
 from tests.faults.disk import Disk, mounted, told_by
@@ -36,7 +36,7 @@ def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def extracted(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("made") / "dataset"
-    extract.extract([Source("art", art)], folder, extract.Options(("dilate",)))
+    extract.extract([Source("art", art)], folder, extract.ExtractOptions(("dilate",)))
     return folder
 
 
@@ -44,7 +44,7 @@ def extracted(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def deduped(extracted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("decided") / "dataset"
     shutil.copytree(extracted, folder)
-    dedupe.dedupe(folder, dedupe.Options(shares=Shares(0.6, 0.2, 0.2)))
+    dedupe.dedupe(folder, dedupe.DedupeOptions(shares=SplitShares(0.6, 0.2, 0.2)))
     return folder
 
 

@@ -19,7 +19,7 @@ from curate.audit.verify import verify
 from curate.cli import main as curate
 from curate.system import lock
 from curate.system.errors import NurieError
-from curate.system.lock import LOCK
+from curate.system.lock import LOCK_FILE
 from tests.faults.damage import Made, digest, made_once
 
 # argv: a folder; holds it until killed
@@ -28,7 +28,7 @@ import subprocess, sys, time
 from pathlib import Path
 from curate.system import lock
 
-with lock.alone(Path(sys.argv[1])):
+with lock.exclusive(Path(sys.argv[1])):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     print(child.pid, flush=True)
     time.sleep(60)
@@ -44,7 +44,7 @@ from curate.system.errors import NurieError
 folder, times = Path(sys.argv[1]), int(sys.argv[2])
 while times:
     try:
-        with lock.alone(folder):
+        with lock.exclusive(folder):
             times -= 1
             (folder / "inside").touch(exist_ok=False)
             (folder / "inside").unlink()
@@ -76,7 +76,7 @@ def holding(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", int]]:
 
 def test_who_comes_second_is_told_who_holds_the_folder_where_and_since_when(tmp_path: Path) -> None:
     with holding(tmp_path) as (process, _):
-        with pytest.raises(NurieError) as told, lock.alone(tmp_path):
+        with pytest.raises(NurieError) as told, lock.exclusive(tmp_path):
             pass
         with pytest.raises(NurieError) as looked:
             lock.check_free(tmp_path)
@@ -92,10 +92,10 @@ def test_a_killed_run_blocks_nobody_though_its_child_lives_on(tmp_path: Path) ->
         process.kill()
         process.wait()
         os.kill(child, 0)  # it lives
-        assert (tmp_path / LOCK).exists()
+        assert (tmp_path / LOCK_FILE).exists()
         lock.check_free(tmp_path)
-        with lock.alone(tmp_path):
-            assert json.loads((tmp_path / LOCK).read_bytes())["pid"] == os.getpid()
+        with lock.exclusive(tmp_path):
+            assert json.loads((tmp_path / LOCK_FILE).read_bytes())["pid"] == os.getpid()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -108,52 +108,53 @@ def test_a_killed_run_blocks_nobody_though_its_child_lives_on(tmp_path: Path) ->
         b'{"pid": 1}',
         json.dumps({"host": "elsewhere", "pid": 1, "since": "1999-12-31 23:59 UTC"}).encode(),
         json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": "now"}).encode(),
-    ],    ids=["empty", "zeros", "too deep", "no host", "another host", "this process"],
+    ],
+    ids=["empty", "zeros", "too deep", "no host", "another host", "this process"],
 )
 def test_a_lock_file_that_nobody_holds_is_taken_over_whatever_it_says(tmp_path: Path, left: bytes) -> None:
     """As a reboot leaves it, another host, or a copy of the folder."""
-    (tmp_path / LOCK).write_bytes(left)
+    (tmp_path / LOCK_FILE).write_bytes(left)
     lock.check_free(tmp_path)
-    with lock.alone(tmp_path), pytest.raises(NurieError, match="another run is writing"), lock.alone(tmp_path):
+    with lock.exclusive(tmp_path), pytest.raises(NurieError, match="another run is writing"), lock.exclusive(tmp_path):
         pass
-    assert not (tmp_path / LOCK).exists()
+    assert not (tmp_path / LOCK_FILE).exists()
 
 
 def test_what_a_killed_run_left_is_tidied_away_and_what_is_held_stays(tmp_path: Path) -> None:
     (tmp_path / "left").mkdir()
-    (tmp_path / "left" / LOCK).write_text("{}")
+    (tmp_path / "left" / LOCK_FILE).write_text("{}")
     (tmp_path / "held").mkdir()
     with holding(tmp_path / "held"):
         for name in ("left", "held", "nowhere"):
-            lock.tidy(tmp_path / name)
+            lock.remove_stale(tmp_path / name)
         assert not list((tmp_path / "left").iterdir())
-        assert (tmp_path / "held" / LOCK).exists()
+        assert (tmp_path / "held" / LOCK_FILE).exists()
 
 
 def test_a_held_folder_that_is_copied_is_free_in_its_copy(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with lock.alone(tmp_path / "a"):
+    with lock.exclusive(tmp_path / "a"):
         shutil.copytree(tmp_path / "a", tmp_path / "b")
-        with lock.alone(tmp_path / "b"):
+        with lock.exclusive(tmp_path / "b"):
             pass
 
 
 def test_what_a_lock_file_says_is_no_way_to_write_on_the_terminal(tmp_path: Path) -> None:
-    with lock.alone(tmp_path):
-        (tmp_path / LOCK).write_text(json.dumps({"host": "\x1b[2J\nError: none", "pid": 1, "since": ""}))
-        with pytest.raises(NurieError) as told, lock.alone(tmp_path):
+    with lock.exclusive(tmp_path):
+        (tmp_path / LOCK_FILE).write_text(json.dumps({"host": "\x1b[2J\nError: none", "pid": 1, "since": ""}))
+        with pytest.raises(NurieError) as told, lock.exclusive(tmp_path):
             pass
     assert str(told.value) == f"another run is writing {tmp_path}: wait until it ends"
 
 
 def test_a_link_or_a_pipe_in_place_of_the_lock_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
-    (tmp_path / LOCK).symlink_to("precious")
-    with pytest.raises(OSError, match="symbolic"), lock.alone(tmp_path):
+    (tmp_path / LOCK_FILE).symlink_to("precious")
+    with pytest.raises(OSError, match="symbolic"), lock.exclusive(tmp_path):
         pass
     assert (tmp_path / "precious").read_text() == "mine"
-    (tmp_path / LOCK).unlink()
-    os.mkfifo(tmp_path / LOCK)
+    (tmp_path / LOCK_FILE).unlink()
+    os.mkfifo(tmp_path / LOCK_FILE)
     lock.check_free(tmp_path)  # and does not wait for who would write into it
 
 
@@ -167,8 +168,8 @@ def test_many_that_contend_for_a_folder_are_never_in_it_two_at_once(tmp_path: Pa
 
 def test_the_lock_is_on_a_file_open_for_writing_as_nfs_asks(tmp_path: Path) -> None:
     """A folder's own lock NFS keeps to the one host."""
-    with lock.alone(tmp_path):
-        held = (tmp_path / LOCK).stat()
+    with lock.exclusive(tmp_path):
+        held = (tmp_path / LOCK_FILE).stat()
         lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()] if LINUX else []
     mine = [line for line in lines if line[-3].endswith(f":{held.st_ino}") and line[4] == str(os.getpid())]
     assert not LINUX or [line[1:4] for line in mine] == [["FLOCK", "ADVISORY", "WRITE"]]
@@ -184,7 +185,7 @@ def test_without_locks_the_filesystem_is_named(tmp_path: Path, monkeypatch: pyte
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", unknown)
-    with pytest.raises(NurieError, match="lies on a filesystem without locks"), lock.alone(tmp_path):
+    with pytest.raises(NurieError, match="lies on a filesystem without locks"), lock.exclusive(tmp_path):
         pass
 
 
@@ -211,7 +212,7 @@ def test_a_command_keeps_off_what_another_run_is_writing_and_changes_nothing(
     picture = sorted(path.name for path in made.art.glob("*.png"))[3]
     with holding(places[which]) as (process, _):
         result = CliRunner().invoke(curate, [word.format(art=made.art, picture=picture, **places) for word in words])
-        (places[which] / LOCK).rename(tmp_path / "lock")
+        (places[which] / LOCK_FILE).rename(tmp_path / "lock")
     assert result.exit_code == 1
     assert result.stderr == (
         f"Error: another run is writing {places[which]} (process {process.pid} on {socket.gethostname()}, "

@@ -18,7 +18,7 @@ from curate.extraction import extract
 from curate.query import selection
 from curate.sources.scan import Source
 from curate.system import hashing
-from curate.tags.aliases import Rules
+from curate.tags.aliases import TagRules
 from tests.faults.drawn import drawn
 from tests.faults.grown import grown
 from tests.faults.memory import run
@@ -33,8 +33,8 @@ POOLS: list[pa.MemoryPool] = []  # for good: what was taken from them may be giv
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     home: Path = tmp_path_factory.mktemp("grown")
-    extract.extract([Source("art", drawn(home / "art"))], home / "dataset", extract.Options(("dilate",)))
-    dedupe.dedupe(home / "dataset", dedupe.Options())
+    extract.extract([Source("art", drawn(home / "art"))], home / "dataset", extract.ExtractOptions(("dilate",)))
+    dedupe.dedupe(home / "dataset", dedupe.DedupeOptions())
     return {count: grown(home / "dataset", home / f"{count}", count, 16, part=PART) for count in (FEW, MANY)}
 
 
@@ -58,7 +58,7 @@ def _peak(call: Callable[[], object]) -> int:
 
 
 def counted(dataset: Path) -> object:
-    return tag_counts.tally(dataset, 50, Rules())
+    return tag_counts.count_tags(dataset, 50, TagRules())
 
 
 def selected(dataset: Path) -> object:
@@ -66,7 +66,7 @@ def selected(dataset: Path) -> object:
 
 
 def told(dataset: Path) -> object:
-    return explain.why(dataset, str(parquet.read_table(parquet.part(dataset / "manifest", 0), ["id"])["id"][0]))
+    return explain.why(dataset, str(parquet.read_table(parquet.part_path(dataset / "manifest", 0), ["id"])["id"][0]))
 
 
 def verified(dataset: Path) -> object:
@@ -77,9 +77,9 @@ def verified(dataset: Path) -> object:
 def test_memory_is_that_of_some_parts_whatever_their_number(
     datasets: dict[int, Path], command: Callable[[Path], object], of_row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "GROUP", 2 * PART)
-    monkeypatch.setattr(tag_table, "PICTURES", 2 * PART)
-    monkeypatch.setattr(hashing, "BUFFER", 1 << 12)  # of each thread that hashes, as many as find work
+    monkeypatch.setattr(parquet, "MIN_ROW_GROUP_ROWS", 2 * PART)
+    monkeypatch.setattr(tag_table, "PICTURES_PER_TABLE", 2 * PART)
+    monkeypatch.setattr(hashing, "READ_BUFFER_BYTES", 1 << 12)  # of each thread that hashes, as many as find work
     few, many = (held(partial(command, dataset)) for dataset in datasets.values())
     assert many - few < of_row * (MANY - FEW), (few, many)
 

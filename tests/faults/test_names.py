@@ -20,11 +20,11 @@ from curate.audit import explain, verify
 from curate.cli import main
 from curate.dataset import parquet, remove
 from curate.deduplication import dedupe
-from curate.deduplication.split import Shares
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
-from curate.sources.scan import Source, scan
-from curate.system.errors import printable
+from curate.sources.scan import Source, scan_sources
+from curate.system.errors import escape_unprintable
 from tests.faults.hostile.sound import drawing
 
 NAMES = [
@@ -95,10 +95,12 @@ UNREADABLE = 7  # the links to nowhere or in a circle, the device, two FIFOs; th
 def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Their dataset, deduplicated. Not to be changed."""
     folder: Path = tmp_path_factory.mktemp("made") / "dataset"
-    result = extract.extract([Source("-\x1b[2J art", source)], folder, extract.Options(lines=("dilate",), size=32))
+    result = extract.extract(
+        [Source("-\x1b[2J art", source)], folder, extract.ExtractOptions(lines=("dilate",), size=32)
+    )
     assert result["in"] == 2 * len(NAMES) + 1 + UNREADABLE
     assert result["dropped"] == {"unreadable": UNREADABLE}
-    dedupe.dedupe(folder, dedupe.Options(shares=Shares(0.8, 0.1, 0.1)))
+    dedupe.dedupe(folder, dedupe.DedupeOptions(shares=SplitShares(0.8, 0.1, 0.1)))
     return folder
 
 
@@ -129,7 +131,7 @@ def test_links_and_pipes_are_rows_that_say_what_they_are(rows: list[dict[str, An
 @pytest.mark.parametrize("form", ["tfrecord", "webdataset", "imagefolder"])
 def test_no_name_or_tag_makes_a_file_outside_of_the_shards(made: Path, tmp_path: Path, form: str) -> None:
     before = {path for path in tmp_path.parent.rglob("*") if tmp_path not in path.parents}
-    shard.shard(made, tmp_path / "in" / "shards", shard.Options(min_count=1, format=form))
+    shard.shard(made, tmp_path / "in" / "shards", shard.ShardOptions(min_count=1, format=form))
     assert {path for path in tmp_path.parent.rglob("*") if tmp_path not in path.parents} == before
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["shards"]
     assert verify.verify(tmp_path / "in" / "shards") == []
@@ -141,7 +143,7 @@ def test_why_and_remove_take_any_name(made: Path, source: Path, rows: list[dict[
     for row in rows:
         assert explain.why(made, row["path"])
     again = tmp_path / "dataset"
-    extract.extract([Source("art", source)], again, extract.Options(lines=("dilate",), size=32))
+    extract.extract([Source("art", source)], again, extract.ExtractOptions(lines=("dilate",), size=32))
     kept = [row["path"] for row in parquet.read_parts(again / "manifest").to_pylist() if row["dropped"] is None]
     single = [path for path in kept if kept.count(path) == 1]
     assert remove.remove(again, single)["removed"] == len(single)
@@ -172,10 +174,10 @@ def test_no_escape_reaches_the_terminal(made: Path, rows: list[dict[str, Any]]) 
 
 def test_a_line_of_a_terminal_is_spelled_out_and_json_stays_what_it_is() -> None:
     every = " ".join(map(chr, [*range(0x3000), *range(0xD800, 0xE000), 0x1F600]))
-    assert not WILD.search(printable(every))
-    printable(every).encode()
-    assert json.loads(printable(json.dumps(every, ensure_ascii=False))) == every
-    assert printable("\u96ea \u00e9 caf\u00e9") == "\u96ea \u00e9 caf\u00e9"
+    assert not WILD.search(escape_unprintable(every))
+    escape_unprintable(every).encode()
+    assert json.loads(escape_unprintable(json.dumps(every, ensure_ascii=False))) == every
+    assert escape_unprintable("\u96ea \u00e9 caf\u00e9") == "\u96ea \u00e9 caf\u00e9"
 
 
 @pytest.fixture
@@ -208,8 +210,10 @@ def restless(tmp_path: Path) -> Iterator[Path]:
 
 def test_files_that_change_while_they_are_read_are_rows(restless: Path, tmp_path: Path) -> None:
     for number in range(5):
-        files = list(scan([Source("art", restless)]))
-        result = extract.extract([Source("art", restless)], tmp_path / str(number), extract.Options(("dilate",), 32))
+        files = list(scan_sources([Source("art", restless)]))
+        result = extract.extract(
+            [Source("art", restless)], tmp_path / str(number), extract.ExtractOptions(("dilate",), 32)
+        )
         assert result["in"] == result["kept"] + sum(result["dropped"].values())
         assert abs(result["in"] - len(files)) <= 16  # pictures, and sidecars whose pictures were away
         assert verify.verify(tmp_path / str(number)) == []
@@ -219,6 +223,8 @@ def test_files_that_change_while_they_are_read_are_rows(restless: Path, tmp_path
             if not row["dropped"]
         }
         pairs = (
-            pq.read_table(parquet.part(tmp_path / str(number) / "pairs", 0))["id"].to_pylist() if result["in"] else []
+            pq.read_table(parquet.part_path(tmp_path / str(number) / "pairs", 0))["id"].to_pylist()
+            if result["in"]
+            else []
         )
         assert stored == set(pairs)

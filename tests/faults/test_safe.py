@@ -197,17 +197,17 @@ def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from train.config import override
     from train.model import snapshots, trained
-    from train.presets import preset
-    from train.training.fit import build
-    from train.training.folder import prepare
+    from train.presets import preset_config
+    from train.training.fit import build_gan
+    from train.training.run_folder import prepare_run_folder
 
     folder: Path = tmp_path_factory.mktemp("run") / "run"
     settings = [word for word in SETTINGS if word != "--set"]
-    config = replace(override(preset("tags"), settings))
-    prepare(made.shards["tfrecord"], folder, config, fresh=False)
-    gan = build(config, made.shards["tfrecord"])
-    trained.save(folder, gan.average)
-    snapshots.save(folder, snapshots.Clock(), gan.state())
+    config = replace(override(preset_config("tags"), settings))
+    prepare_run_folder(made.shards["tfrecord"], folder, config, fresh=False)
+    gan = build_gan(config, made.shards["tfrecord"])
+    trained.save_model(folder, gan.averaged_generator)
+    snapshots.save(folder, snapshots.TrainingClock(), gan.state())
     return folder
 
 
@@ -220,7 +220,7 @@ def test_a_snapshot_with_an_array_of_objects_is_refused_in_a_line(made: Made, co
     from train.errors import RunError
     from train.model import snapshots
 
-    [path] = snapshots.found(copy)
+    [path] = snapshots.list_snapshots(copy)
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
     for payload in (
@@ -230,7 +230,7 @@ def test_a_snapshot_with_an_array_of_objects_is_refused_in_a_line(made: Made, co
     ):
         path.write_bytes(payload)
         with pytest.raises(RunError, match="cannot be read"):
-            snapshots.read(path)
+            snapshots.read_snapshot(path)
         assert in_a_line(train("fit", made.shards["tfrecord"], copy, "--steps", 1, "--quiet", *SETTINGS))
 
 
@@ -299,11 +299,11 @@ def test_a_pickle_in_place_of_any_file_of_a_run_is_refused_in_a_line(
 
 
 def test_a_config_that_was_changed_is_told_by_its_seal(copy: Path) -> None:
-    from train.config import described
+    from train.config import read_run_config
 
     (copy / "config.json").write_bytes((copy / "config.json").read_bytes().replace(b'"size": 32', b'"size": 64'))
     with pytest.raises(DamagedError, match="seal"):
-        described(copy)
+        read_run_config(copy)
 
 
 SHUT = pytest.mark.skipif(not shut.possible(), reason="system calls are filtered on Linux on x86-64 and AArch64 alone")

@@ -29,9 +29,9 @@ def test_rounds_of_the_stages_leave_no_file_open_no_thread_no_process_and_no_tem
     for number in range(4):
         home = tmp_path / f"{number}"
         for _ in range(2):  # the second finds all done
-            extract.extract([Source("art", art)], home / "dataset", extract.Options(("dilate",)), part_size=3)
-            dedupe.dedupe(home / "dataset", dedupe.Options())
-            shard.shard(home / "dataset", home / "shards", shard.Options(shard_size=4, min_count=1))
+            extract.extract([Source("art", art)], home / "dataset", extract.ExtractOptions(("dilate",)), part_size=3)
+            dedupe.dedupe(home / "dataset", dedupe.DedupeOptions())
+            shard.shard(home / "dataset", home / "shards", shard.ShardOptions(shard_size=4, min_count=1))
         gc.collect()
         seen.append(Held.now(temporary).told())
     assert [{name: one[name] for name in COUNTED} for one in seen[2:]] == [

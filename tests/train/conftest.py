@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from curate.deduplication import dedupe
-from curate.deduplication.split import Shares
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
 from curate.sources import samples
@@ -34,13 +34,13 @@ def pairs32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shard folder of 32 px pairs with all three splits, made by curate."""
     folder: Path = tmp_path_factory.mktemp("pairs")
     art = folder / "art"
-    drawings = [one for one in samples._drawings() if samples.base(one.code) in CODES]
-    for path in (art, samples.lines_of(art)):
+    drawings = [one for one in samples._drawings() if samples.without_skin_tones(one.code) in CODES]
+    for path in (art, samples.line_art_folder(art)):
         path.mkdir()
     samples._draw_all((drawings, art, 64))
-    extract.extract([Source("art", art)], folder / "dataset", extract.Options(size=32))
-    dedupe.dedupe(folder / "dataset", dedupe.Options(shares=Shares(0.6, 0.25, 0.15, seed=SEED)))
-    shard.shard(folder / "dataset", folder / "shards", shard.Options(shard_size=20, min_count=1))
+    extract.extract([Source("art", art)], folder / "dataset", extract.ExtractOptions(size=32))
+    dedupe.dedupe(folder / "dataset", dedupe.DedupeOptions(shares=SplitShares(0.6, 0.25, 0.15, seed=SEED)))
+    shard.shard(folder / "dataset", folder / "shards", shard.ShardOptions(shard_size=20, min_count=1))
     return folder / "shards"
 
 
@@ -77,9 +77,9 @@ def eagerly() -> Any:
 def small() -> Any:
     """The default preset at the smallest size that still has all its parts."""
     from train.config import override
-    from train.presets import preset
+    from train.presets import preset_config
 
-    return override(preset("tags"), SMALL)
+    return override(preset_config("tags"), SMALL)
 
 
 @pytest.fixture(scope="session")
@@ -88,10 +88,10 @@ def trained(pairs32: Path, small: Any, tmp_path_factory: pytest.TempPathFactory)
     from dataclasses import replace
 
     from train.training.fit import fit
-    from train.training.schedule import Length
+    from train.training.schedule import TrainingLength
 
     run: Path = tmp_path_factory.mktemp("trained") / "run"
     config = replace(small, learning_rate=4e-3, warm_up_steps=5, average_decay=0.9, adversary_from=0.9, log_every=50)
     config = replace(config, jitter=0, half_until=0)  # of so few pairs nothing is to be learnt but what they are
-    fit(pairs32, run, replace(config, snapshot_every=100), Length(steps=400), tell=lambda *_: None)
+    fit(pairs32, run, replace(config, snapshot_every=100), TrainingLength(steps=400), tell=lambda *_: None)
     return run

@@ -3,33 +3,33 @@ from dataclasses import asdict
 
 import pytest
 
-from train.config import CHOICES, Config, from_json, override
+from train.config import ALLOWED_VALUES, Config, config_from_json, override
 from train.errors import ConfigError
-from train.model.losses import ADVERSARIES, PIXELS
-from train.presets import PRESETS, preset
+from train.model.losses import ADVERSARIAL_LOSSES, PIXEL_LOSSES
+from train.presets import PRESETS, preset_config
 
 
 def test_every_preset_is_a_valid_config_and_names_its_source() -> None:
     for name, one in PRESETS.items():
-        assert override(preset(name), []).preset == name
+        assert override(preset_config(name), []).preset == name
         assert one.source
 
 
 def test_tags_means_the_width_for_the_device_found() -> None:
-    assert preset("tags", gpu=False).preset == "tags-cpu"
-    assert preset("tags", gpu=True).preset == "tags-gpu"
+    assert preset_config("tags", gpu=False).preset == "tags-cpu"
+    assert preset_config("tags", gpu=True).preset == "tags-gpu"
 
 
 def test_a_config_survives_json() -> None:
-    config = override(preset("unet-l1"), ["width=10", "flip=false", "learning_rate=1e-4"])
-    assert from_json(json.loads(json.dumps(asdict(config)))) == config
+    config = override(preset_config("unet-l1"), ["width=10", "flip=false", "learning_rate=1e-4"])
+    assert config_from_json(json.loads(json.dumps(asdict(config)))) == config
     assert (config.width, config.flip, config.learning_rate) == (10, False, 1e-4)
 
 
 def test_a_run_begun_before_batches_came_in_parts_goes_on_with_whole_ones() -> None:
     values = asdict(Config())
     del values["parts"]
-    assert from_json(values) == Config()
+    assert config_from_json(values) == Config()
 
 
 @pytest.mark.parametrize(
@@ -63,17 +63,17 @@ def test_a_bad_setting_says_what_to_write(setting: str, message: str) -> None:
 
 def test_an_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'unet-l1'"):
-        preset("unet-11")
+        preset_config("unet-11")
 
 
 def test_every_loss_that_can_be_named_is_there() -> None:
-    assert set(CHOICES["adversary"]) == {"none", *ADVERSARIES}
-    assert set(CHOICES["loss"]) == set(PIXELS)
+    assert set(ALLOWED_VALUES["adversary"]) == {"none", *ADVERSARIAL_LOSSES}
+    assert set(ALLOWED_VALUES["loss"]) == set(PIXEL_LOSSES)
 
 
 def test_rungs_differ_only_where_the_ladder_says() -> None:
     """Equal terms: widths, batch, augmentation and seed are the same on every rung."""
     sizes = ("width", "levels", "discriminator_width", "batch_size")
     same = (*sizes, "flip", "jitter", "lines", "line_variation", "balance", "seed", "average_decay")
-    rungs = [asdict(preset(name)) for name in PRESETS if name != "tags-gpu"]
+    rungs = [asdict(preset_config(name)) for name in PRESETS if name != "tags-gpu"]
     assert {tuple(rung[key] for key in same) for rung in rungs} == {tuple(asdict(Config())[key] for key in same)}

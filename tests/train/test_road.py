@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import curate.cli
 import train.cli
 from train.data.pairs import Pairs
-from train.model.trained import load
+from train.model.trained import load_trained
 
 
 def told(program: Any, *arguments: object) -> Any:
@@ -46,7 +46,7 @@ def test_a_manifest_filtered_in_pandas_is_sharded_and_trained_on(pairs32: Path, 
     )
     given = [word for setting in settings for word in ("--set", setting)]
     assert told(train.cli, "fit", shards, run, "--steps", 2, *given)["images_seen"] == 8
-    assert "hand" in load(run).vocabulary
+    assert "hand" in load_trained(run).vocabulary
 
 
 def test_every_stage_accounts_for_what_went_in(pairs32: Path, tmp_path: Path) -> None:

@@ -10,10 +10,18 @@ from typing import Any
 import click
 
 from curate.system import lock
-from train.cli.command import Hashing, counting, names_of, pictures, progress, stage, table
+from train.cli.command import (
+    HashingProgress,
+    cli_command,
+    complete_names,
+    picture_progress,
+    print_pictures,
+    print_table,
+    training_progress,
+)
 
-FOLDER = click.Path(path_type=Path)
-METHOD = "For what is larger than the model's pairs: enlarge the colours of the whole, or sharpen them by tiles."
+PATH = click.Path(path_type=Path)
+METHOD_HELP = "For what is larger than the model's pairs: enlarge the colours of the whole, or sharpen them by tiles."
 
 
 def _presets() -> Iterable[str]:
@@ -28,7 +36,7 @@ def _settings() -> Iterable[str]:
     return (f"{field.name}=" for field in fields(Config) if field.name != "preset")
 
 
-class Road(click.Group):
+class OrderedGroup(click.Group):
     """Lists its commands in the order of the road, not of the alphabet."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
@@ -36,7 +44,7 @@ class Road(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=Road, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OrderedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="nurie", prog_name="train")
 def main() -> None:
     """Shards in, model and pictures out: a network that colours line art as its tags ask.
@@ -50,10 +58,10 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("shards", type=FOLDER)
-@click.argument("run", type=FOLDER)
+@click.argument("shards", type=PATH)
+@click.argument("run", type=PATH)
 @click.option(
-    "--preset", default="tags", show_default=True, help="See `train presets`.", shell_complete=names_of(_presets)
+    "--preset", default="tags", show_default=True, help="See `train presets`.", shell_complete=complete_names(_presets)
 )
 @click.option(
     "--set",
@@ -61,7 +69,7 @@ def main() -> None:
     metavar="KEY=VALUE",
     multiple=True,
     help="Change one setting; repeatable.",
-    shell_complete=names_of(_settings),
+    shell_complete=complete_names(_settings),
 )
 @click.option("--steps", type=click.IntRange(1), help="Train this many steps; equal runs are equal.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train this long, over all sittings.")
@@ -70,7 +78,7 @@ def main() -> None:
 @click.option("--fresh", is_flag=True, help="Start over instead of going on.")
 @click.option("--dry-run", is_flag=True, help="Print devices, resolved config and parameters; train nothing.")
 @click.option("--trust", is_flag=True, help="Do not hash the shards first.")
-@stage(table)
+@cli_command(print_table)
 def fit(
     shards: Path,
     run: Path,
@@ -87,9 +95,9 @@ def fit(
     """Train on SHARDS into the run folder RUN; goes on from its last snapshot."""
     from train.config import override  # noqa: PLC0415
     from train.data.pairs import open_index  # noqa: PLC0415
-    from train.presets import preset as named  # noqa: PLC0415
+    from train.presets import preset_config as named  # noqa: PLC0415
     from train.training import fit as training  # noqa: PLC0415  # Keras and TensorFlow cost seconds
-    from train.training.schedule import Length  # noqa: PLC0415
+    from train.training.schedule import TrainingLength  # noqa: PLC0415
 
     if (steps is None) == (minutes is None) and not dry_run:
         raise click.UsageError("give --steps N or --minutes M")
@@ -97,20 +105,20 @@ def fit(
     config = override(named(preset, gpu=training.has_gpu()), seeded)
     lock.check_free(run)  # not only after all is hashed
     if not trust:
-        with Hashing(sum(file.bytes for file in open_index(shards).files.values())) as hashing:
+        with HashingProgress(sum(file.bytes for file in open_index(shards).files.values())) as hashing:
             training.check_shards(shards, hashing)
-            hashing.say()
+            hashing.print_line()
     if dry_run:
         return training.describe(config, shards)
     if not click.get_current_context().obj:
-        click.echo(f"fit: on {', '.join(training.devices())}", err=True)
-    with progress() as tell:
-        length = Length(steps, minutes)
+        click.echo(f"fit: on {', '.join(training.device_names())}", err=True)
+    with training_progress() as tell:
+        length = TrainingLength(steps, minutes)
         return training.fit(shards, run, config, length, fresh=fresh, tell=tell, devices=devices)
 
 
 @main.command()
-@stage(table, tensorflow=False)
+@cli_command(print_table, tensorflow=False)
 def presets() -> dict[str, Any]:
     """List the presets, each with its source."""
     from train.presets import PRESETS  # noqa: PLC0415
@@ -120,33 +128,33 @@ def presets() -> dict[str, Any]:
 
 
 @main.command()
-@click.argument("shards", type=FOLDER)
-@click.argument("out", type=FOLDER)
+@click.argument("shards", type=PATH)
+@click.argument("out", type=PATH)
 @click.option("--budget-images", "budget", type=click.IntRange(1), required=True, help="Pairs that each rung sees.")
-@click.option("--rungs", metavar="A,B,...", help="Only these presets.", shell_complete=names_of(_presets))
+@click.option("--rungs", metavar="A,B,...", help="Only these presets.", shell_complete=complete_names(_presets))
 @click.option(
     "--set",
     "settings",
     metavar="KEY=VALUE",
     multiple=True,
     help="Change a setting of every rung.",
-    shell_complete=names_of(_settings),
+    shell_complete=complete_names(_settings),
 )
-@stage(lambda result: click.echo(result["table"]))
+@cli_command(lambda result: click.echo(result["table"]))
 def ladder(shards: Path, out: Path, budget: int, rungs: str | None, settings: tuple[str, ...]) -> dict[str, Any]:
     """Train every preset on the same pairs for the same budget: one table, one picture."""
     from train.evaluation.ladder import RUNGS  # noqa: PLC0415
     from train.evaluation.ladder import ladder as stage_ladder  # noqa: PLC0415
 
-    with progress() as tell:
+    with training_progress() as tell:
         named = rungs.split(",") if rungs else RUNGS
-        return stage_ladder(shards, out, named, budget, settings, tell=lambda _: tell)
+        return stage_ladder(shards, out, named, budget, settings, progress_for=lambda _: tell)
 
 
 @main.command()
-@click.argument("run", type=FOLDER)
-@click.argument("drawings", metavar="LINE...", nargs=-1, required=True, type=FOLDER)
-@click.argument("out", type=FOLDER)
+@click.argument("run", type=PATH)
+@click.argument("drawings", metavar="LINE...", nargs=-1, required=True, type=PATH)
+@click.argument("out", type=PATH)
 @click.option("--tags", "wanted", default="", metavar="TEXT", help='As in "blue_hair, smile".')
 @click.option("--negative", default="", metavar="TEXT", help="Tags to move away from.")
 @click.option("--guidance", type=click.FloatRange(0, 10), help="How strongly tags pull: 1, or 2 with --negative.")
@@ -154,11 +162,11 @@ def ladder(shards: Path, out: Path, budget: int, rungs: str | None, settings: tu
     "--count", type=click.IntRange(1), default=8, show_default=True, help="Pairs of a shard folder to colour."
 )
 @click.option("--seed", type=int, help="Another choice of those pairs; nothing else here is random.")
-@click.option("--method", type=click.Choice(["resize", "tiles"]), default="resize", show_default=True, help=METHOD)
+@click.option("--method", type=click.Choice(["resize", "tiles"]), default="resize", show_default=True, help=METHOD_HELP)
 @click.option("--keep-lines", is_flag=True, help="Lay a drawing's own lines on top, as sharp as they are.")
 @click.option("--keep-transparency", is_flag=True, help="Leave clear what is clear in a drawing.")
 @click.option("--grid", is_flag=True, help="Also write OUT/grid.png.")
-@stage(pictures)
+@cli_command(print_pictures)
 def colorize(
     run: Path,
     drawings: tuple[Path, ...],
@@ -178,25 +186,25 @@ def colorize(
     RUN is a run folder, for its last model, or a model in it: RUN/best.keras,
     RUN/snapshots/STEP.npz.
     """
-    from train.coloring.colorize import Manner, Wish  # noqa: PLC0415
+    from train.coloring.colorize import ColorizeOptions, TagPrompt  # noqa: PLC0415
     from train.coloring.colorize import colorize as stage_colorize  # noqa: PLC0415
-    from train.data.tags import parse  # noqa: PLC0415
+    from train.data.tags import parse_tags  # noqa: PLC0415
 
     usual = 2.0 if negative else 1.0
-    wish = Wish(tuple(parse(wanted)), tuple(parse(negative)), usual if guidance is None else guidance)
-    manner = Manner(method, keep_lines, keep_transparency)
-    with counting("colorize") as tell:
-        return stage_colorize(run, drawings, out, wish, manner, count=count, grid=grid, seed=seed, tell=tell)
+    wish = TagPrompt(tuple(parse_tags(wanted)), tuple(parse_tags(negative)), usual if guidance is None else guidance)
+    manner = ColorizeOptions(method, keep_lines, keep_transparency)
+    with picture_progress("colorize") as tell:
+        return stage_colorize(run, drawings, out, wish, manner, count=count, grid=grid, seed=seed, on_progress=tell)
 
 
 @main.command()
-@click.argument("run", type=FOLDER)
-@click.argument("shards", type=FOLDER)
+@click.argument("run", type=PATH)
+@click.argument("shards", type=PATH)
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
 @click.option("--lines", metavar="METHOD", help="Line style to colour; the first one stored unless given.")
 @click.option("--most", type=click.IntRange(1), default=2000, show_default=True, help="Pairs, of whole families.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the choice, the shuffle and the bootstrap.")
-@stage(table)
+@cli_command(print_table)
 def evaluate(run: Path, shards: Path, split: str, lines: str | None, most: int, seed: int) -> dict[str, Any]:
     """Measure a run's pictures on a split, and how far the tags decide their colours.
 
@@ -205,14 +213,14 @@ def evaluate(run: Path, shards: Path, split: str, lines: str | None, most: int, 
     """
     from train.evaluation.evaluate import evaluate as stage_evaluate  # noqa: PLC0415
 
-    with counting("evaluate") as tell:
-        return stage_evaluate(run, shards, split, lines=lines, most=most, seed=seed, tell=tell)
+    with picture_progress("evaluate") as tell:
+        return stage_evaluate(run, shards, split, lines=lines, most=most, seed=seed, on_progress=tell)
 
 
 @main.command()
-@click.argument("run", type=FOLDER)
-@click.argument("out", metavar="[PAGE.html]", type=FOLDER, required=False)
-@stage(table, tensorflow=False)
+@click.argument("run", type=PATH)
+@click.argument("out", metavar="[PAGE.html]", type=PATH, required=False)
+@cli_command(print_table, tensorflow=False)
 def show(run: Path, out: Path | None) -> dict[str, Any]:
     """Write a page on a training, done or not: curves, film strip, alarms, figures. Unless named, RUN/show.html."""
     from train.pages.show import show as stage_show  # noqa: PLC0415
@@ -221,8 +229,8 @@ def show(run: Path, out: Path | None) -> dict[str, Any]:
 
 
 @main.command()
-@click.argument("run", type=FOLDER)
-@click.argument("out", type=FOLDER)
+@click.argument("run", type=PATH)
+@click.argument("out", type=PATH)
 @click.option(
     "--format", "form", type=click.Choice(["keras", "savedmodel", "onnx", "tflite"]), default="keras", show_default=True
 )
@@ -231,7 +239,7 @@ def show(run: Path, out: Path | None) -> dict[str, Any]:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="JSON of `train evaluate`, for the card.",
 )
-@stage(table)
+@cli_command(print_table)
 def export(run: Path, out: Path, form: str, evaluation: Path | None) -> dict[str, Any]:
     """Hand the model of RUN on: OUT gets it in another format, its vocabulary and a card that says what it is of."""
     from train.exports.export import export as stage_export  # noqa: PLC0415
@@ -240,10 +248,10 @@ def export(run: Path, out: Path, form: str, evaluation: Path | None) -> dict[str
 
 
 @main.command()
-@click.argument("runs", metavar="RUN...", type=FOLDER, nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", type=PATH, nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; others reach 0.0.0.0.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8766, show_default=True, help="0: any that is free.")
-@stage(table)
+@cli_command(print_table)
 def serve(runs: tuple[Path, ...], host: str, port: int) -> dict[str, Any]:
     """Open a page to draw on and pick tags: see it coloured, by several models side by side if you name them.
 
@@ -252,4 +260,4 @@ def serve(runs: tuple[Path, ...], host: str, port: int) -> dict[str, Any]:
     from train.serving.serve import serve as stage_serve  # noqa: PLC0415
 
     quiet = bool(click.get_current_context().obj)
-    return stage_serve(runs, host, port, tell=lambda line: None if quiet else click.echo(line, err=True))
+    return stage_serve(runs, host, port, announce=lambda line: None if quiet else click.echo(line, err=True))

@@ -15,29 +15,29 @@ from typing import Any, Self
 import click
 from tqdm import tqdm
 
-from curate.system.errors import NurieError, faults_told, printable, printing
-from curate.system.signals import Stopped, stoppable
-from train.errors import system_told
+from curate.system.errors import NurieError, escape_unprintable, explain_stdout_errors, explain_system_errors
+from curate.system.signals import StoppedBySignal, stoppable
+from train.errors import translate_tensorflow_errors
 from train.tensorflow_import import load_tensorflow
 
-Command = Callable[..., dict[str, Any]]
-LINE_EVERY = 15.0  # seconds between lines where there is no terminal
+CommandFunction = Callable[..., dict[str, Any]]
+PROGRESS_LINE_SECONDS = 15.0  # seconds between lines where there is no terminal
 
 
-def say(line: str, *, err: bool = False) -> None:
+def echo_line(line: str, *, err: bool = False) -> None:
     """Print one line, whatever names and tags stand in it."""
-    click.echo(printable(line), err=err)
+    click.echo(escape_unprintable(line), err=err)
 
 
-def stage(
+def cli_command(
     show: Callable[[dict[str, Any]], None], *, tensorflow: bool = True
-) -> Callable[[Command], Callable[..., None]]:
+) -> Callable[[CommandFunction], Callable[..., None]]:
     """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1.
 
     SIGINT and SIGTERM stop it, with a line that says how to go on.
     """
 
-    def decorate(command: Command) -> Callable[..., None]:
+    def decorate(command: CommandFunction) -> Callable[..., None]:
         @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
         @click.option("--quiet", is_flag=True, help="No progress, no talk.")
         @functools.wraps(command)
@@ -45,39 +45,39 @@ def stage(
             click.get_current_context().obj = quiet or as_json
             started, name = time.monotonic(), click.get_current_context().info_name or ""
             try:
-                with stoppable(), faults_told(name), system_told():
+                with stoppable(), explain_system_errors(name), translate_tensorflow_errors():
                     if tensorflow:
                         load_tensorflow()
                     result = command(**options)
                 result["seconds"] = round(time.monotonic() - started, 3)
-                with printing():
-                    click.echo(printable(json.dumps(result, ensure_ascii=False))) if as_json else show(result)
-            except Stopped as stop:
-                stop.end(name, fresh=bool(options.get("fresh")))
+                with explain_stdout_errors():
+                    click.echo(escape_unprintable(json.dumps(result, ensure_ascii=False))) if as_json else show(result)
+            except StoppedBySignal as stop:
+                stop.exit_with_hint(name, fresh=bool(options.get("fresh")))
             except NurieError as error:
-                raise click.ClickException(printable(str(error))) from None
+                raise click.ClickException(escape_unprintable(str(error))) from None
 
         return run
 
     return decorate
 
 
-def table(result: Mapping[str, Any], indent: str = "") -> None:
+def print_table(result: Mapping[str, Any], indent: str = "") -> None:
     """Names and figures in two columns, nested ones indented below their name."""
     names = {key: key.replace("_", " ") for key in result}
     width = max((len(names[key]) for key, value in result.items() if not isinstance(value, Mapping)), default=0)
     for key, value in result.items():
         if isinstance(value, Mapping):
-            say(f"{indent}{names[key]}")
-            table(value, indent + "  ")
+            echo_line(f"{indent}{names[key]}")
+            print_table(value, indent + "  ")
         else:
-            say(f"{indent}{names[key]:{width}}  {_shown(value)}")
+            echo_line(f"{indent}{names[key]:{width}}  {_shown(value)}")
 
 
-def pictures(result: Mapping[str, Any]) -> None:
+def print_pictures(result: Mapping[str, Any]) -> None:
     """How many pictures, and where the last one is: the grid, if there is one."""
     paths = result["pictures"]
-    table({"pictures": len(paths), "last": paths[-1], "seconds": result["seconds"]})
+    print_table({"pictures": len(paths), "last": paths[-1], "seconds": result["seconds"]})
 
 
 def _shown(value: object) -> str:
@@ -88,30 +88,30 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-class Pace:
+class Throughput:
     """Pairs a second and time left, by what was done since the first look: a training that goes on begins midway."""
 
     def __init__(self) -> None:
-        self.first: tuple[float, float, int] | None = None
+        self.baseline: tuple[float, float, int] | None = None
 
-    def told(self, done: float, pairs: int) -> list[str]:
+    def describe(self, done: float, pairs: int) -> list[str]:
         """Both as text; nothing at the first look, or the first of another training."""
         now = time.monotonic()
-        if self.first is None or done <= self.first[1]:
-            self.first = (now, done, pairs)
+        if self.baseline is None or done <= self.baseline[1]:
+            self.baseline = (now, done, pairs)
             return []
-        began, from_done, from_pairs = self.first
+        began, from_done, from_pairs = self.baseline
         passed = max(now - began, 1e-9)
         left = passed * max(1 - done, 0) / (done - from_done)
         return [f"{(pairs - from_pairs) / passed:,.1f}/s", f"{tqdm.format_interval(left)} left"]
 
 
-def _colored() -> bool:
+def _color_allowed() -> bool:
     """Whether a bar may be coloured (https://no-color.org)."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def names_of(found: Callable[[], Iterable[str]]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+def complete_names(found: Callable[[], Iterable[str]]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     """For a shell to complete the last of names parted by commas, which are looked for only then."""
 
     def complete(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
@@ -121,7 +121,7 @@ def names_of(found: Callable[[], Iterable[str]]) -> Callable[[click.Context, cli
     return complete
 
 
-class Hashing:
+class HashingProgress:
     """Tells how far the bytes of shards are read, and how fast: a bar on a terminal, a line now and then without one.
 
     Any thread may tell it of bytes that are done.
@@ -129,7 +129,7 @@ class Hashing:
 
     def __init__(self, total: int) -> None:
         self.quiet, self.total, self.done = bool(click.get_current_context().obj), total, 0
-        self.began = self.told = time.monotonic()
+        self.began = self.last_line_at = time.monotonic()
         self.lock = threading.Lock()
         hidden = self.quiet or not sys.stderr.isatty()
         self.bar = tqdm(total=total, desc="shards", unit="B", unit_scale=True, disable=hidden, leave=False)
@@ -145,11 +145,11 @@ class Hashing:
         with self.lock:
             self.done += size
             self.bar.update(size)
-            if self.bar.disable and time.monotonic() - self.told >= LINE_EVERY:
-                self.told = time.monotonic()
-                self.say()
+            if self.bar.disable and time.monotonic() - self.last_line_at >= PROGRESS_LINE_SECONDS:
+                self.last_line_at = time.monotonic()
+                self.print_line()
 
-    def say(self) -> None:
+    def print_line(self) -> None:
         """A line of how much is done, and how fast."""
         rate = self.done / max(time.monotonic() - self.began, 1e-9)
         if not self.quiet:
@@ -158,13 +158,13 @@ class Hashing:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[..., None]]:
+def training_progress() -> Iterator[Callable[..., None]]:
     """A bar on a terminal, a line now and then without one, nothing when quiet."""
-    pace = Pace()
-    with _shares("fit", 0.0) as show:
+    pace = Throughput()
+    with _progress_bar("fit", 0.0) as show:
 
         def tell(done: float, clock: Any, figures: Mapping[str, float]) -> None:
-            shown = [f"{clock.images_seen:,} pairs seen", *pace.told(done, clock.images_seen)]
+            shown = [f"{clock.images_seen:,} pairs seen", *pace.describe(done, clock.images_seen)]
             shown += [f"{name} {value:.3f}" for name, value in figures.items() if name in {"l1", "discriminator"}]
             show(done, shown)
 
@@ -172,19 +172,19 @@ def progress() -> Iterator[Callable[..., None]]:
 
 
 @contextmanager
-def counting(stage: str) -> Iterator[Callable[[int, int], None]]:
+def picture_progress(stage: str) -> Iterator[Callable[[int, int], None]]:
     """The same for pictures, of which so many are done of how many."""
-    pace = Pace()
-    with _shares(stage, time.monotonic()) as show:
+    pace = Throughput()
+    with _progress_bar(stage, time.monotonic()) as show:
 
         def tell(done: int, total: int) -> None:
-            show(done / total, [f"{done:,} of {total:,}", *pace.told(done / total, done)])
+            show(done / total, [f"{done:,} of {total:,}", *pace.describe(done / total, done)])
 
         yield tell
 
 
 @contextmanager
-def _shares(stage: str, told: float) -> Iterator[Callable[[float, list[str]], None]]:
+def _progress_bar(stage: str, told: float) -> Iterator[Callable[[float, list[str]], None]]:
     """What shows a share that is done, with words; `told`: when it last did."""
     quiet = bool(click.get_current_context().obj)
     on_terminal = sys.stderr.isatty() and not quiet
@@ -193,7 +193,7 @@ def _shares(stage: str, told: float) -> Iterator[Callable[[float, list[str]], No
         desc=stage,
         bar_format="{desc} {percentage:3.0f}% {bar}{postfix}",
         dynamic_ncols=True,
-        colour="green" if _colored() else None,
+        colour="green" if _color_allowed() else None,
         disable=not on_terminal,
         leave=False,
     )
@@ -203,7 +203,7 @@ def _shares(stage: str, told: float) -> Iterator[Callable[[float, list[str]], No
         bar.set_postfix_str(", ".join(words), refresh=False)
         bar.n = min(done, 1.0)
         bar.refresh()
-        if not on_terminal and not quiet and time.monotonic() - told >= LINE_EVERY:
+        if not on_terminal and not quiet and time.monotonic() - told >= PROGRESS_LINE_SECONDS:
             told = time.monotonic()
             click.echo(f"{stage}: {done:.0%}, {', '.join(words)}", err=True)
 

@@ -18,14 +18,14 @@ import tensorflow as tf
 
 from train.config import Config
 from train.data import jitter
-from train.data.augment import other, vary_lines
-from train.data.order import batch_numbers
-from train.data.pairs import Pairs, style_places, weights
-from train.data.tags import check_places
-from train.data.unpack import Pixels, unpack
+from train.data.augment import derive_seed, vary_lines
+from train.data.order import pair_numbers_at_step
+from train.data.pairs import Pairs, line_style_indices, read_pair_weights
+from train.data.tags import check_tag_indices
+from train.data.unpack import Pixels, unpack_pair
 from train.errors import NurieError, RunError
 
-PART = 8  # pairs that a thread takes at once; handing over fewer would cost as much as is gained
+PAIRS_PER_TASK = 8  # pairs that a thread takes at once; handing over fewer would cost as much as is gained
 
 
 class Batch(NamedTuple):
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Choices:
+class BatchOptions:
     """How pairs are varied in training."""
 
     seed: int
@@ -64,7 +64,7 @@ class Choices:
     """Of so many workers each decodes its own part of a batch, in order; what is drawn for a pair stays the same."""
 
     @classmethod
-    def of(cls, config: Config, worker: int = 0, workers: int = 1) -> Choices:
+    def from_config(cls, config: Config, worker: int = 0, workers: int = 1) -> BatchOptions:
         """What a training's config says of its pairs, for one of its workers."""
         same = ("seed", "flip", "tag_dropout", "single_tag_dropout", "target", "jitter", "line_variation", "balance")
         return cls(
@@ -72,20 +72,20 @@ class Choices:
         )
 
 
-class Drawn(NamedTuple):
+class RandomDraws(NamedTuple):
     """What is drawn for the pairs of a batch: TensorFlow's tensors or their arrays."""
 
     styles: Any
     """(b,) places among the stored line styles"""
-    kept: Any
+    kept_tags: Any
     """(b, vocabulary) float32: 0 for tags that are left out"""
-    maps: Any
+    affine_maps: Any
     """(b, 6) float32: where jitter takes pixels from"""
     mirrored: Any
     """(b,) bool"""
 
 
-class Gathered(NamedTuple):
+class NumpyBatch(NamedTuple):
     """A batch in NumPy: pixels are bytes."""
 
     lines: Any
@@ -96,7 +96,7 @@ class Gathered(NamedTuple):
     """(b,) bool: which are mirrored, all but lines that are yet to be varied."""
 
 
-def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step: int = 0) -> tf.data.Dataset:
+def training_batches(pairs: Pairs, batch_size: int, choices: BatchOptions, first_step: int = 0) -> tf.data.Dataset:
     """Endless batches from `first_step` on, or a worker's part of each.
 
     Raises RunError if there are no pairs, or no such line style. Of a damaged pair TensorFlow raises an error of its
@@ -105,24 +105,28 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
     if not len(pairs):
         raise RunError(f"{pairs.folder} has no {pairs.split} pairs: shard more pictures, or choose another --split")
     own = batch_size // choices.workers
-    places = style_places(pairs.index, choices.lines)
-    weighed = weights(pairs, choices.balance) if choices.balance else None
+    places = line_style_indices(pairs.index, choices.lines)
+    weighed = read_pair_weights(pairs, choices.balance) if choices.balance else None
     cv2.setNumThreads(1)  # threads share a batch already: OpenCV's own would wait beside them, at the cost of a core
 
-    def read(step: int, *drawn: Any) -> Gathered:
-        numbers = batch_numbers(choices.seed, step, batch_size, len(pairs), weighed)
+    def read(step: int, *drawn: Any) -> NumpyBatch:
+        numbers = pair_numbers_at_step(choices.seed, step, batch_size, len(pairs), weighed)
         try:
-            records = [pairs.read(number) for number in numbers[choices.worker * own : (choices.worker + 1) * own]]
-            return _gather(records, Drawn(*drawn), pairs, choices, pairs.pool)
+            records = [
+                pairs.read_record(number) for number in numbers[choices.worker * own : (choices.worker + 1) * own]
+            ]
+            return _assemble_batch(records, RandomDraws(*drawn), pairs, choices, pairs.pool)
         except NurieError as fault:
-            pairs.fault = fault
+            pairs.read_error = fault
             raise
 
     def batch(step: Any) -> Batch:
-        kinds = _kinds(own, pairs)
-        made = tf.numpy_function(read, [step, *_draw(step, own, places, pairs, choices)], [kind for _, kind in kinds])
+        kinds = _array_specs(own, pairs)
+        made = tf.numpy_function(
+            read, [step, *_draw_random(step, own, places, pairs, choices)], [kind for _, kind in kinds]
+        )
         shaped = (tf.ensure_shape(one, shape) for one, (shape, _) in zip(made, kinds, strict=True))
-        return _finish(step, Gathered(*shaped), choices)
+        return _to_float_batch(step, NumpyBatch(*shaped), choices)
 
     options = tf.data.Options()
     options.autotune.enabled = False  # there is nothing to tune
@@ -135,14 +139,20 @@ def training_batches(pairs: Pairs, batch_size: int, choices: Choices, first_step
 
 def fixed_batch(pairs: Pairs, numbers: list[int], style: int = 0, target: str = "colors") -> Batch:
     """The pairs `numbers` in one batch, unvaried, in the line style number `style`."""
-    return decode([pairs.read(number) for number in numbers], 0, pairs, Choices(0, target=target), style)
+    return decode_batch(
+        [pairs.read_record(number) for number in numbers], 0, pairs, BatchOptions(0, target=target), style
+    )
 
 
-def decode(records: Sequence[bytes], step: int, pairs: Pairs, choices: Choices, style: int | None = None) -> Batch:
+def decode_batch(
+    records: Sequence[bytes], step: int, pairs: Pairs, choices: BatchOptions, style: int | None = None
+) -> Batch:
     """Serialised Examples (b,) -> Batch. What is varied, and the line style unless given, follows from (seed, step)."""
     at, count = tf.constant(step, tf.int64), len(records)
-    drawn = _draw(at, count, style_places(pairs.index, choices.lines) if style is None else [style], pairs, choices)
-    return _finish(at, _gather(records, Drawn(*map(np.asarray, drawn)), pairs, choices), choices)
+    drawn = _draw_random(
+        at, count, line_style_indices(pairs.index, choices.lines) if style is None else [style], pairs, choices
+    )
+    return _to_float_batch(at, _assemble_batch(records, RandomDraws(*map(np.asarray, drawn)), pairs, choices), choices)
 
 
 def content_mask(box: Sequence[int], size: int) -> Pixels:
@@ -162,85 +172,95 @@ def _inside(box: Sequence[int]) -> tuple[slice, slice]:
     return slice(top, top + height), slice(left, left + width)
 
 
-def _kinds(count: int, pairs: Pairs) -> Gathered:
+def _array_specs(count: int, pairs: Pairs) -> NumpyBatch:
     """Shape and type of each array of a batch of `count`."""
     square = (count, pairs.index.size, pairs.index.size)
     tags = ((count, len(pairs.vocabulary)), np.float32)
     lines, colors, mask = (((*square, channels), np.uint8) for channels in (1, 3, 1))
-    return Gathered(lines, colors, mask, tags, ((count,), np.bool_))
+    return NumpyBatch(lines, colors, mask, tags, ((count,), np.bool_))
 
 
-def _draw(step: Any, count: int, places: list[int], pairs: Pairs, choices: Choices) -> Drawn:
+def _draw_random(step: Any, count: int, places: list[int], pairs: Pairs, choices: BatchOptions) -> RandomDraws:
     """For `count` pairs of a step, with line styles out of `places`."""
     seed, width = _seed(step, choices), len(pairs.vocabulary)
-    uniform, own = tf.random.stateless_uniform, partial(_own, choices, count)
+    uniform, own = tf.random.stateless_uniform, partial(_take_worker_rows, choices, count)
     styles = tf.gather(places, own(lambda n: uniform((n,), seed, 0, len(places), tf.int32)))
     kept, maps, mirrored = tf.ones((count, width)), tf.zeros((count, 6)), tf.zeros((count,), tf.bool)
     if choices.tag_dropout or choices.single_tag_dropout:
-        whole = own(lambda n: uniform((n, 1), other(seed, 1)))
-        each = own(lambda n: uniform((n, width), other(seed, 2)))
+        whole = own(lambda n: uniform((n, 1), derive_seed(seed, 1)))
+        each = own(lambda n: uniform((n, width), derive_seed(seed, 2)))
         kept = tf.cast((whole >= choices.tag_dropout) & (each >= choices.single_tag_dropout), tf.float32)
     if choices.jitter:
-        draws = own(lambda n: uniform((n, 5), other(seed, 4), -1, 1))
-        maps = jitter.maps(draws, pairs.index.size, choices.jitter)
+        draws = own(lambda n: uniform((n, 5), derive_seed(seed, 4), -1, 1))
+        maps = jitter.affine_maps(draws, pairs.index.size, choices.jitter)
     if choices.flip:
-        mirrored = own(lambda n: uniform((n,), other(seed, 3))) < 0.5
-    return Drawn(styles, kept, maps, mirrored)
+        mirrored = own(lambda n: uniform((n,), derive_seed(seed, 3))) < 0.5
+    return RandomDraws(styles, kept, maps, mirrored)
 
 
-def _seed(step: Any, choices: Choices) -> Any:
+def _seed(step: Any, choices: BatchOptions) -> Any:
     return tf.stack([tf.constant(choices.seed, tf.int64), step])
 
 
-def _own(choices: Choices, count: int, draw: Callable[[Any], Any]) -> Any:
+def _take_worker_rows(choices: BatchOptions, count: int, draw: Callable[[Any], Any]) -> Any:
     """A worker's `count` of what is drawn, by the number of pairs, for the whole batch."""
     if choices.workers == 1:
         return draw(count)
     return draw(count * choices.workers)[choices.worker * count : (choices.worker + 1) * count]
 
 
-def _gather(
-    records: Sequence[bytes], drawn: Drawn, pairs: Pairs, choices: Choices, pool: ThreadPoolExecutor | None = None
-) -> Gathered:
+def _assemble_batch(
+    records: Sequence[bytes],
+    drawn: RandomDraws,
+    pairs: Pairs,
+    choices: BatchOptions,
+    pool: ThreadPoolExecutor | None = None,
+) -> NumpyBatch:
     """Pairs side by side, each varied for itself."""
-    whole = Gathered(*(np.empty(shape, kind) for shape, kind in _kinds(len(records), pairs)))
+    whole = NumpyBatch(*(np.empty(shape, kind) for shape, kind in _array_specs(len(records), pairs)))
 
     def part(first: int) -> None:
-        for place in range(first, min(first + PART, len(records))):
-            _vary(records[place], Drawn(*(one[place] for one in drawn)), pairs, choices, whole, place)
+        for place in range(first, min(first + PAIRS_PER_TASK, len(records))):
+            _write_varied_pair(
+                records[place], RandomDraws(*(one[place] for one in drawn)), pairs, choices, whole, place
+            )
 
-    for _ in (pool.map if pool and len(records) > PART else map)(part, range(0, len(records), PART)):
+    for _ in (pool.map if pool and len(records) > PAIRS_PER_TASK else map)(
+        part, range(0, len(records), PAIRS_PER_TASK)
+    ):
         pass  # a fault of a part is raised here
     return whole
 
 
-def _vary(record: bytes, drawn: Drawn, pairs: Pairs, choices: Choices, whole: Gathered, place: int) -> None:
+def _write_varied_pair(
+    record: bytes, drawn: RandomDraws, pairs: Pairs, choices: BatchOptions, whole: NumpyBatch, place: int
+) -> None:
     """One pair, into its place."""
-    pair = unpack(record, int(drawn.styles), pairs.index)
-    mask, inside = content_mask(pair.box, pairs.index.size), _inside(pair.box)
+    pair = unpack_pair(record, int(drawn.styles), pairs.index)
+    mask, inside = content_mask(pair.content_box, pairs.index.size), _inside(pair.content_box)
     color = np.full_like(pair.color, 255)
     color[inside] = pair.line[inside] if choices.target == "lines" else pair.color[inside]
-    check_places(pair.tags, len(pairs.vocabulary))
+    check_tag_indices(pair.tag_indices, len(pairs.vocabulary))
     tags = np.zeros(len(pairs.vocabulary), np.float32)
-    tags[pair.tags] = drawn.kept[pair.tags]
+    tags[pair.tag_indices] = drawn.kept_tags[pair.tag_indices]
     whole.tags[place] = tags
-    whole.mirrored[place] = mirrored = bool(drawn.mirrored) and not tags @ pairs.sided
+    whole.mirrored[place] = mirrored = bool(drawn.mirrored) and not tags @ pairs.side_tag_mask
     parts: tuple[Any, Any, Any] = (pair.line, color, mask)
     if choices.jitter:
-        parts = jitter.move(pair.line, color, mask, drawn.maps)
+        parts = jitter.warp_pair(pair.line, color, mask, drawn.affine_maps)
     if mirrored:  # by OpenCV, ten times as fast
         turned = [cv2.flip(one, 1).reshape(one.shape) for one in parts]
         parts = (parts[0] if choices.line_variation else turned[0], *turned[1:])
     whole.lines[place], whole.colors[place], whole.mask[place] = parts
 
 
-def _finish(step: Any, gathered: Gathered, choices: Choices) -> Batch:
+def _to_float_batch(step: Any, gathered: NumpyBatch, choices: BatchOptions) -> Batch:
     """Pixels as floats, and lines as other pens would have them."""
     lines, colors, mask, tags, mirrored = map(tf.convert_to_tensor, gathered)
     mask = tf.cast(mask, tf.float32)
     lines, colors = (tf.cast(one, tf.float32) / 127.5 - 1 for one in (lines, colors))
     if choices.line_variation:
-        own = partial(_own, choices, lines.shape[0])
-        lines = vary_lines(lines, other(_seed(step, choices), 50), choices.line_variation, own)
+        own = partial(_take_worker_rows, choices, lines.shape[0])
+        lines = vary_lines(lines, derive_seed(_seed(step, choices), 50), choices.line_variation, own)
         lines = white_outside(tf.where(mirrored[:, None, None, None], tf.reverse(lines, [2]), lines), mask)
     return Batch(lines, colors, mask, tags)

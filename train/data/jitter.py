@@ -17,27 +17,32 @@ import tensorflow as tf
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
-TURN, GROWTH, STRETCH = math.radians(10), 0.15, 0.1  # of the strongest jitter
-SHIFT = 0.08  # of the side, in the same
+MAX_ROTATION_RAD, MAX_LOG_SCALE, MAX_LOG_STRETCH = math.radians(10), 0.15, 0.1  # of the strongest jitter
+MAX_SHIFT_SHARE = 0.08  # of the side, in the same
 WHITE = 255
 
 
-def maps(draws: Any, size: int, share: float) -> Any:
+def affine_maps(draws: Any, size: int, share: float) -> Any:
     """(b, 5) draws in [-1, 1) -> (b, 6) a, b, x, c, d, y: new pixel (p, q) is from (ap + bq + x, cp + dq + y).
 
     They move by at most `share` of the most: 10 degrees, e^±0.15, e^±0.1 in height against width, and 8 % of the side
     either way. TensorFlow's tensors.
     """
     turn, growth, stretch, right, down = tf.unstack(share * draws, axis=1)
-    wide, high = tf.exp(GROWTH * growth + STRETCH * stretch), tf.exp(GROWTH * growth - STRETCH * stretch)
-    a, b = wide * tf.cos(TURN * turn), -high * tf.sin(TURN * turn)
-    c, d = wide * tf.sin(TURN * turn), high * tf.cos(TURN * turn)
+    wide, high = (
+        tf.exp(MAX_LOG_SCALE * growth + MAX_LOG_STRETCH * stretch),
+        tf.exp(MAX_LOG_SCALE * growth - MAX_LOG_STRETCH * stretch),
+    )
+    a, b = wide * tf.cos(MAX_ROTATION_RAD * turn), -high * tf.sin(MAX_ROTATION_RAD * turn)
+    c, d = wide * tf.sin(MAX_ROTATION_RAD * turn), high * tf.cos(MAX_ROTATION_RAD * turn)
     middle = (size - 1) / 2  # what neither turns nor grows
-    x, y = (middle * (1 - one - two) + SHIFT * size * move for one, two, move in ((a, b, right), (c, d, down)))
+    x, y = (
+        middle * (1 - one - two) + MAX_SHIFT_SHARE * size * move for one, two, move in ((a, b, right), (c, d, down))
+    )
     return tf.stack([a, b, x, c, d, y], axis=1)
 
 
-def move(line: Pixels, color: Pixels, mask: Pixels, by: Floats) -> tuple[Pixels, Pixels, Pixels]:
+def warp_pair(line: Pixels, color: Pixels, mask: Pixels, by: Floats) -> tuple[Pixels, Pixels, Pixels]:
     """Line art (size, size, 1), colours (size, size, 3) and mask (size, size, 1), 1 inside, moved alike by a map (6,).
 
     Bilinear, to the nearest level; a pixel is inside if the one nearest to its place was. What comes in from beyond the

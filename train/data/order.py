@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class PairWeights:
     """How often pairs are to be seen, beside one another; equal only to itself, so that its epochs can be kept."""
 
     values: npt.NDArray[np.float64]
     """(count,) positive."""
 
 
-def batch_numbers(
-    seed: int, step: int, batch_size: int, count: int, weights: Weights | None = None
+def pair_numbers_at_step(
+    seed: int, step: int, batch_size: int, count: int, weights: PairWeights | None = None
 ) -> npt.NDArray[np.int64]:
     """Pairs of a step: (batch_size,) int64. Batches run across the ends of epochs of `count` pairs.
 
@@ -29,12 +29,12 @@ def batch_numbers(
 
 
 @lru_cache(maxsize=2)
-def _epoch(seed: int, epoch: int, count: int, weights: Weights | None) -> npt.NDArray[np.int64]:
+def _epoch(seed: int, epoch: int, count: int, weights: PairWeights | None) -> npt.NDArray[np.int64]:
     random = np.random.default_rng([seed, epoch])
-    return random.permutation(count if weights is None else drawn(weights.values, random.random()))
+    return random.permutation(count if weights is None else systematic_sample(weights.values, random.random()))
 
 
-def drawn(weights: npt.NDArray[np.float64], start: float) -> npt.NDArray[np.int64]:
+def systematic_sample(weights: npt.NDArray[np.float64], start: float) -> npt.NDArray[np.int64]:
     """(count,) weights -> (count,) numbers in order, each as often as its share of the weights, rounded down or up.
 
     `start` in [0, 1) decides the rounding; over uniform starts the mean is the share. Equal weights give each number
@@ -45,7 +45,7 @@ def drawn(weights: npt.NDArray[np.float64], start: float) -> npt.NDArray[np.int6
     return np.asarray(np.minimum(np.searchsorted(edges, places, side="right"), len(weights) - 1), np.int64)
 
 
-def rarity(counts: npt.NDArray[np.int64], balance: float) -> npt.NDArray[np.float64]:
+def tag_weights(counts: npt.NDArray[np.int64], balance: float) -> npt.NDArray[np.float64]:
     """(vocabulary,) pairs that carry each tag -> what each tag weighs: 1 / count^balance.
 
     Source: Mahajan et al. (2018), arXiv:1805.00932, who draw pictures by how frequent their hashtags are, with a
@@ -54,7 +54,7 @@ def rarity(counts: npt.NDArray[np.int64], balance: float) -> npt.NDArray[np.floa
     return np.maximum(counts, 1).astype(np.float64) ** -balance
 
 
-def weigh(
+def mean_tag_weights(
     tags: npt.NDArray[np.int64], pairs: npt.NDArray[np.int64], count: int, rare: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Weights (count,) of pairs: the mean of what their tags weigh.

@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError
 from zlib_ng import zlib_ng
 
 from curate.contract import ShardIndex
-from curate.images.png import KINDS, NONE, SIGNATURE, SUB
-from train.errors import AGAIN, RunError
+from curate.images.png import COLOR_TYPES, FILTER_NONE, FILTER_SUB, PNG_SIGNATURE
+from train.errors import RESHARD_REMEDY, RunError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -30,19 +30,19 @@ class Pair(NamedTuple):
     """(size, size, 1)"""
     color: Pixels
     """(size, size, 3) RGB"""
-    box: tuple[int, int, int, int]
+    content_box: tuple[int, int, int, int]
     """Top, left, height and width of what is drawn, px."""
-    tags: Sequence[int]
+    tag_indices: Sequence[int]
     """Places in the vocabulary."""
 
 
-def unpack(record: bytes, style: int, index: ShardIndex) -> Pair:
+def unpack_pair(record: bytes, style: int, index: ShardIndex) -> Pair:
     """The pair of a serialised tf.train.Example, in line style number `style`. Raises RunError if it is damaged."""
     try:
         features = tf.train.Example.FromString(record).features.feature
         line = features[f"line_{index.lines[style]}"].bytes_list.value[0]
         color = features["color"].bytes_list.value[0]
-        read = read_raw if index.encoding == "raw" else read_png
+        read = decode_raw_pixels if index.encoding == "raw" else decode_png
         top, left, height, width = features["content_box"].int64_list.value
         if min(top, left, height, width) < 0 or max(top + height, left + width) > index.size:
             raise ValueError("its content lies outside of its square")
@@ -53,35 +53,35 @@ def unpack(record: bytes, style: int, index: ShardIndex) -> Pair:
         raise RunError(f"{told}: run `curate shard` again") from None
 
 
-def read_raw(data: bytes, size: int, channels: int) -> Pixels:
+def decode_raw_pixels(data: bytes, size: int, channels: int) -> Pixels:
     """Pixels in rows: (size, size, channels). Raises RunError if they are not as many."""
     if len(data) != size * size * channels:
-        raise RunError(f"the shards have a pair of {len(data):,} bytes that is not one of {size} px: {AGAIN}")
+        raise RunError(f"the shards have a pair of {len(data):,} bytes that is not one of {size} px: {RESHARD_REMEDY}")
     return np.frombuffer(data, np.uint8).reshape(size, size, channels)
 
 
-def read_png(data: bytes, size: int, channels: int) -> Pixels:
+def decode_png(data: bytes, size: int, channels: int) -> Pixels:
     """Pixels of a PNG: (size, size, 1 or 3), gray or RGB. Raises RunError if they cannot be read."""
     rows = _filtered(data, size, channels)
     filters = set() if rows is None else {*rows[:, 0].tolist()}
-    if rows is not None and filters == {NONE}:
+    if rows is not None and filters == {FILTER_NONE}:
         return rows[:, 1:].reshape(size, size, channels)
-    if rows is not None and filters == {SUB}:
+    if rows is not None and filters == {FILTER_SUB}:
         if channels > 1:
             return np.add.accumulate(rows[:, 1:].reshape(size, size, channels), axis=1, dtype=np.uint8)
         columns = np.asarray(cv2.transpose(rows[:, 1:]), np.uint8)  # they add up whole, twice as fast as along each row
         np.add.accumulate(columns, axis=0, out=columns)
         return np.asarray(cv2.transpose(columns), np.uint8)[..., None]
     mode = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode) if _claims(data, size) else None
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode) if _has_expected_size(data, size) else None
     if pixels is None or pixels.shape[:2] != (size, size):
-        raise RunError(f"the shards have a pair whose PNG is no picture of {size} px: {AGAIN}")
+        raise RunError(f"the shards have a pair whose PNG is no picture of {size} px: {RESHARD_REMEDY}")
     return np.asarray(pixels, np.uint8).reshape(size, size, channels)
 
 
-def _claims(data: bytes, size: int) -> bool:
+def _has_expected_size(data: bytes, size: int) -> bool:
     """Whether the header says so: to decode what claims more would take memory without bound."""
-    return data[:8] == SIGNATURE and data[12:24] == struct.pack(">4sII", b"IHDR", size, size)
+    return data[:8] == PNG_SIGNATURE and data[12:24] == struct.pack(">4sII", b"IHDR", size, size)
 
 
 def _filtered(data: bytes, size: int, channels: int) -> Pixels | None:
@@ -89,9 +89,9 @@ def _filtered(data: bytes, size: int, channels: int) -> Pixels | None:
 
     Source: W3C, Portable Network Graphics (third edition), sections 5, 9, 10 and 11.2.
     """
-    header = struct.pack(">I4sIIBBBBB", 13, b"IHDR", size, size, 8, KINDS[channels], 0, 0, 0)
+    header = struct.pack(">I4sIIBBBBB", 13, b"IHDR", size, size, 8, COLOR_TYPES[channels], 0, 0, 0)
     length = 1 + size * channels
-    if not data.startswith(SIGNATURE + header):
+    if not data.startswith(PNG_SIGNATURE + header):
         return None
     try:
         rows = zlib_ng.decompress(b"".join(_chunks(data, b"IDAT")), bufsize=size * length)
@@ -101,7 +101,7 @@ def _filtered(data: bytes, size: int, channels: int) -> Pixels | None:
 
 
 def _chunks(data: bytes, kind: bytes) -> Iterator[bytes]:
-    at = len(SIGNATURE)
+    at = len(PNG_SIGNATURE)
     while at + 8 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
         if data[at + 4 : at + 8] == kind:

@@ -16,14 +16,14 @@ from train.data.batches import fixed_batch
 from train.data.pairs import Pairs
 from train.errors import RunError
 from train.evaluation import features, metrics
-from train.evaluation.metrics import Rgb
-from train.evaluation.steering import STEERED, Rows, Split, steered
-from train.model.snapshots import found, read
-from train.model.trained import Trained, colored, load, opened
-from train.training.fixed_pairs import GRAY
+from train.evaluation.metrics import RgbFloat
+from train.evaluation.tag_adherence import MAX_ADHERENCE_PASSES, EvaluationSplit, TagRows, measure_tag_adherence
+from train.model.snapshots import list_snapshots, read_snapshot
+from train.model.trained import TrainedModel, generate_colors, load_trained, split_model_path
+from train.training.fixed_pairs import GRAY_CHROMA
 
-BATCH = 32
-MOST = 2000  # pairs: 1.5 GB at 128 px, whose intervals are narrow enough to tell models apart
+EVALUATION_BATCH_SIZE = 32
+MAX_EVALUATED_PAIRS = 2000  # pairs: 1.5 GB at 128 px, whose intervals are narrow enough to tell models apart
 
 
 def evaluate(
@@ -32,9 +32,9 @@ def evaluate(
     split: str = "validation",
     *,
     lines: str | None = None,
-    most: int = MOST,
+    most: int = MAX_EVALUATED_PAIRS,
     seed: int = 0,
-    tell: Callable[[int, int], None] = lambda _done, _total: None,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, Any]:
     """Colour a split with its true tags, with none, and with those of pictures of other families; compare with truth.
 
@@ -44,7 +44,7 @@ def evaluate(
     are coloured, of how many at most. Raises RunError if the split is empty, the shards have another vocabulary, or no
     such style.
     """
-    trained = load(run)
+    trained = load_trained(run)
     pairs = Pairs(shards, split)
     if not len(pairs):
         raise RunError(f"{shards} has no {split} pairs: choose another --split")
@@ -53,27 +53,27 @@ def evaluate(
     style = lines or pairs.index.lines[0]
     if style not in pairs.index.lines:
         raise RunError(f"{shards} has no lines by {style}: choose of {', '.join(pairs.index.lines)}")
-    numbers = sample(pairs.families, most, seed)
-    total = len(numbers) * (1 + trained.config.tags * STEERED)
-    work = _split(trained, pairs, numbers, pairs.index.lines.index(style), lambda done: tell(done, total))
-    true = work.paint(work.rows)
+    numbers = sample_families(pairs.families, most, seed)
+    total = len(numbers) * (1 + trained.config.tags * MAX_ADHERENCE_PASSES)
+    work = _make_split(trained, pairs, numbers, pairs.index.lines.index(style), lambda done: on_progress(done, total))
+    true = work.paint_with(work.tag_rows)
     both = list(zip(true, work.truths, strict=True))
-    figures = {name: _mean([one(f, t) for f, t in both]) for name, one in metrics.FIGURES.items()}
-    chroma, asked = (_mean([metrics.chroma(one) for one in made]) for made in (true, work.truths))
+    figures = {name: _mean([one(f, t) for f, t in both]) for name, one in metrics.PAIR_METRICS.items()}
+    chroma, asked = (_mean([metrics.mean_chroma(one) for one in made]) for made in (true, work.truths))
     return {
         "split": split,
         "lines": style,
         "pairs": len(numbers),
         "split_pairs": len(pairs),
-        "images_seen": _images_seen(opened(run)[0], trained.model),
+        "images_seen": _images_seen(split_model_path(run)[0], trained.model),
         **figures,
-        "chroma_ratio": chroma / asked if asked > GRAY else None,
+        "chroma_ratio": chroma / asked if asked > GRAY_CHROMA else None,
         "kid": _kid(true, list(work.truths), trained.size, seed),
-        "tags": steered(work, true, seed) if trained.config.tags else None,
+        "tags": measure_tag_adherence(work, true, seed) if trained.config.tags else None,
     }
 
 
-def sample(families: list[str], most: int, seed: int) -> list[int]:
+def sample_families(families: list[str], most: int, seed: int) -> list[int]:
     """Numbers of at most `most` pairs, of whole families in the order of their hashes; but at least one family."""
     sizes = Counter(families)
     order = sorted(sizes, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
@@ -82,16 +82,18 @@ def sample(families: list[str], most: int, seed: int) -> list[int]:
     return [number for number, name in enumerate(families) if name in kept]
 
 
-def _split(trained: Trained, pairs: Pairs, numbers: list[int], style: int, tell: Callable[[int], None]) -> Split:
-    blocks = [numbers[start : start + BATCH] for start in range(0, len(numbers), BATCH)]
+def _make_split(
+    trained: TrainedModel, pairs: Pairs, numbers: list[int], style: int, tell: Callable[[int], None]
+) -> EvaluationSplit:
+    blocks = [numbers[start : start + EVALUATION_BATCH_SIZE] for start in range(0, len(numbers), EVALUATION_BATCH_SIZE)]
     batches = [fixed_batch(pairs, block, style, trained.config.target) for block in blocks]
     done = 0
 
-    def paint(rows: Rows) -> list[Rgb]:
+    def paint(rows: TagRows) -> list[RgbFloat]:
         nonlocal done
-        made: list[Rgb] = []
+        made: list[RgbFloat] = []
         for batch in batches:
-            fakes = colored(trained.model, batch, rows[len(made) : len(made) + len(batch.lines)])
+            fakes = generate_colors(trained.model, batch, rows[len(made) : len(made) + len(batch.lines)])
             made += _unpadded(fakes, batch.mask)
             tell(done + len(made))
         done += len(made)
@@ -100,17 +102,19 @@ def _split(trained: Trained, pairs: Pairs, numbers: list[int], style: int, tell:
     truths = [one for batch in batches for one in _unpadded(np.asarray(batch.colors), batch.mask)]
     rows = np.concatenate([np.asarray(batch.tags) for batch in batches])
     places = [place for place, tag in enumerate(pairs.vocabulary) if tag in pairs.index.colors]
-    return Split(truths, [pairs.families[number] for number in numbers], rows, paint, np.array(places, np.int64))
+    return EvaluationSplit(
+        truths, [pairs.families[number] for number in numbers], rows, paint, np.array(places, np.int64)
+    )
 
 
-def _kid(fakes: list[Rgb], truths: list[Rgb], size: int, seed: int) -> dict[str, float] | None:
-    if not features.installed() or len(fakes) < 4:
+def _kid(fakes: list[RgbFloat], truths: list[RgbFloat], size: int, seed: int) -> dict[str, float] | None:
+    if not features.has_hed_extra() or len(fakes) < 4:
         return None
-    see = partial(features.features, size=size)
+    see = partial(features.vgg_features, size=size)
     return metrics.kid(see(fakes), see(truths), seed)
 
 
-def _unpadded(pixels: Any, masks: Any) -> list[Rgb]:
+def _unpadded(pixels: Any, masks: Any) -> list[RgbFloat]:
     """Pictures in [0, 1], what lies outside their content boxes cut off."""
     boxes = [_box(mask[..., 0]) for mask in np.asarray(masks)]
     return [_unit(one[box]) for one, box in zip(pixels, boxes, strict=True)]
@@ -121,7 +125,7 @@ def _box(mask: npt.NDArray[np.float32]) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _unit(pixels: npt.NDArray[np.float32]) -> metrics.Rgb:
+def _unit(pixels: npt.NDArray[np.float32]) -> metrics.RgbFloat:
     return np.clip((pixels + 1) / 2, 0, 1).astype(np.float32)
 
 
@@ -132,8 +136,8 @@ def _mean(values: Any) -> float:
 def _images_seen(folder: Path, model: Any) -> int | None:
     """Pairs that a model had seen: those of the snapshot that holds its weights, if it is kept still."""
     first = np.asarray(model.weights[0])
-    for path in reversed(found(folder)):
-        clock, arrays = read(path, ["average/000"])
+    for path in reversed(list_snapshots(folder)):
+        clock, arrays = read_snapshot(path, ["average/000"])
         if np.array_equal(arrays["average/000"], first):
             return clock.images_seen
     return None

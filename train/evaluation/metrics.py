@@ -11,24 +11,24 @@ import numpy.typing as npt
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import structural_similarity
 
-Rgb = npt.NDArray[np.float32]
+RgbFloat = npt.NDArray[np.float32]
 """(height, width, 3) float in [0, 1]."""
-INK = 0.9  # line art darker than this counts as ink
-DIFFERENT = 5.0  # CIELAB units: truths of a family differ visibly there
+INK_THRESHOLD = 0.9  # line art darker than this counts as ink
+MIN_VISIBLE_DELTA_E = 5.0  # CIELAB units: truths of a family differ visibly there
 
 
-def l1(fake: Rgb, truth: Rgb) -> float:
+def l1(fake: RgbFloat, truth: RgbFloat) -> float:
     """Mean absolute error on a scale of 0 to 1."""
     return float(np.abs(fake - truth).mean())
 
 
-def psnr(fake: Rgb, truth: Rgb) -> float:
+def psnr(fake: RgbFloat, truth: RgbFloat) -> float:
     """Peak signal-to-noise ratio in dB; equal pictures give 100."""
     error = float(np.square(fake - truth).mean())
     return 100.0 if error < 1e-10 else -10 * float(np.log10(error))
 
 
-def ssim(fake: Rgb, truth: Rgb) -> float:
+def ssim(fake: RgbFloat, truth: RgbFloat) -> float:
     """Structural similarity, windows of 7 px. Source: Wang et al. (2004). 1 for equal pictures, however small."""
     window = min(7, *truth.shape[:2])
     window -= 1 - window % 2
@@ -37,27 +37,27 @@ def ssim(fake: Rgb, truth: Rgb) -> float:
     return float(structural_similarity(fake, truth, channel_axis=2, data_range=1.0, win_size=window))
 
 
-def ciede2000(fake: Rgb, truth: Rgb) -> float:
+def ciede2000(fake: RgbFloat, truth: RgbFloat) -> float:
     """Mean CIEDE2000. Source: Sharma, Wu, Dalal (2005)."""
     return float(deltaE_ciede2000(rgb2lab(truth), rgb2lab(fake)).mean())
 
 
-def chroma(rgb: Rgb) -> float:
+def mean_chroma(rgb: RgbFloat) -> float:
     """Mean CIELAB chroma: sepia has little."""
     lab = rgb2lab(rgb)
     return float(np.hypot(lab[..., 1], lab[..., 2]).mean())
 
 
-def lines_again(rgb: Rgb) -> npt.NDArray[np.bool_]:
+def extract_ink(rgb: RgbFloat) -> npt.NDArray[np.bool_]:
     """Ink (height, width) of the line art drawn of a coloured picture: gray, 5x5 dilate, absdiff, invert, threshold."""
     gray = cv2.cvtColor(np.rint(rgb * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
     line = 255 - cv2.absdiff(cv2.dilate(gray, np.ones((5, 5), np.uint8)), gray)
-    return np.asarray(line < 255 * INK, np.bool_)
+    return np.asarray(line < 255 * INK_THRESHOLD, np.bool_)
 
 
-def line_f1(fake: Rgb, truth: Rgb) -> float:
+def line_f1(fake: RgbFloat, truth: RgbFloat) -> float:
     """F1 of a fake's lines, drawn again, against the truth's, a pixel of tolerance; 1 where both have none."""
-    found, wanted = lines_again(fake), lines_again(truth)
+    found, wanted = extract_ink(fake), extract_ink(truth)
     if not found.any() and not wanted.any():
         return 1.0
     precision = _covered(found, wanted)
@@ -70,13 +70,13 @@ def _covered(ink: npt.NDArray[np.bool_], by: npt.NDArray[np.bool_]) -> float:
     return float((ink & near).sum() / ink.sum()) if ink.any() else 0.0
 
 
-FIGURES: dict[str, Callable[[Rgb, Rgb], float]] = {
+PAIR_METRICS: dict[str, Callable[[RgbFloat, RgbFloat], float]] = {
     "l1": l1, "psnr": psnr, "ssim": ssim, "ciede2000": ciede2000, "line_f1": line_f1,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Family:
+class RecoloredTruths:
     """Truths of one line drawing in several colourings, in CIELAB, over the pixels where they differ."""
 
     labs: npt.NDArray[np.float64]
@@ -85,32 +85,34 @@ class Family:
     """(height, width)"""
 
     @staticmethod
-    def of(truths: Sequence[Rgb]) -> Family | None:
+    def from_truths(truths: Sequence[RgbFloat]) -> RecoloredTruths | None:
         """None where the truths do not differ."""
         height, width = truths[0].shape[:2]
         labs = np.stack([_lab(truth, height, width) for truth in truths])
-        region = (np.linalg.norm(labs[:, None] - labs[None], axis=-1) > DIFFERENT).any(axis=(0, 1))
-        return Family(labs, region) if region.any() else None
+        region = (np.linalg.norm(labs[:, None] - labs[None], axis=-1) > MIN_VISIBLE_DELTA_E).any(axis=(0, 1))
+        return RecoloredTruths(labs, region) if region.any() else None
 
-    def nearest(self, fake: Rgb) -> int:
+    def nearest_truth(self, fake: RgbFloat) -> int:
         """Which truth a fake is nearest to: by the mean CIELAB difference (CIE 1976) over the region."""
         made = _lab(fake, *self.region.shape)[self.region]
         return int(np.argmin([float(np.linalg.norm(made - lab[self.region], axis=-1).mean()) for lab in self.labs]))
 
-    def shades(self) -> npt.NDArray[np.int64]:
+    def lightness_ranks(self) -> npt.NDArray[np.int64]:
         """Each truth's rank by its mean lightness in the region: tones of skin that are neighbours differ by one."""
         lightness = [float(lab[self.region][:, 0].mean()) for lab in self.labs]
         return np.argsort(np.argsort(lightness, kind="stable"), kind="stable")
 
 
-def change(before: Rgb, after: Rgb, one: Rgb, other: Rgb) -> tuple[float, float, float] | None:
+def change_by_region(
+    before: RgbFloat, after: RgbFloat, one: RgbFloat, other: RgbFloat
+) -> tuple[float, float, float] | None:
     """Mean CIEDE2000 between two fakes inside and outside of where two truths differ, and between the truths inside.
 
     None where the truths do not differ at all, or everywhere.
     """
     height, width = before.shape[:2]
     labs = [_lab(rgb, height, width) for rgb in (one, other)]
-    region = np.linalg.norm(labs[0] - labs[1], axis=-1) > DIFFERENT
+    region = np.linalg.norm(labs[0] - labs[1], axis=-1) > MIN_VISIBLE_DELTA_E
     if not region.any() or region.all():
         return None
     made = deltaE_ciede2000(_lab(before, height, width), _lab(after, height, width))
@@ -118,7 +120,7 @@ def change(before: Rgb, after: Rgb, one: Rgb, other: Rgb) -> tuple[float, float,
     return float(made[region].mean()), float(made[~region].mean()), float(asked[region].mean())
 
 
-def _lab(rgb: Rgb, height: int, width: int) -> npt.NDArray[np.float64]:
+def _lab(rgb: RgbFloat, height: int, width: int) -> npt.NDArray[np.float64]:
     return np.asarray(rgb2lab(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)))
 
 
@@ -139,7 +141,9 @@ def derangement(families: Sequence[str], seed: int) -> npt.NDArray[np.int64] | N
     return order
 
 
-def bootstrap(values: Sequence[float], families: Sequence[str], seed: int, draws: int = 2000) -> dict[str, float]:
+def bootstrap_interval(
+    values: Sequence[float], families: Sequence[str], seed: int, draws: int = 2000
+) -> dict[str, float]:
     """Mean and 95 % percentile interval, families drawn with replacement: look-alikes are not independent."""
     _, inverse = np.unique(np.array(families), return_inverse=True)
     sums = np.bincount(inverse, np.array(values, np.float64))

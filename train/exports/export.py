@@ -15,34 +15,34 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from curate.system.errors import naming
+from curate.system.errors import name_file_in_errors
 from curate.system.files import atomic_write, read_json, sync_folder
-from train.config import described
-from train.errors import RunError, system_told
-from train.exports import card
-from train.model.layers import OWN
-from train.model.trained import MODEL, TAGS, Trained, load
+from train.config import read_run_config
+from train.errors import RunError, translate_tensorflow_errors
+from train.exports import model_card
+from train.model.layers import CUSTOM_LAYERS
+from train.model.trained import MODEL_FILE, RUN_VOCABULARY_FILE, TrainedModel, load_trained
 
-Pixels = npt.NDArray[np.float32]
-Model = Callable[[Pixels, Pixels], Pixels]
-LARGEST = 1e-3
+Float32Array = npt.NDArray[np.float32]
+ExportedModel = Callable[[Float32Array, Float32Array], Float32Array]
+MAX_COLOR_DIFFERENCE = 1e-3
 """Difference of colours in [-1, 1] from the run's model that an export may show: an eighth of a step of 8 bits."""
 OPSET = 18  # of ONNX, 2022: what runtimes of the last years read
-TRIED = 3  # pictures that an export is tried on
+TRIAL_PICTURES = 3  # pictures that an export is tried on
 
 
 @dataclass(frozen=True)
-class Format:
+class ExportFormat:
     """One way to hand a model on."""
 
-    name: str
+    file_name: str
     """Of its file or folder in OUT."""
     write: Callable[[keras.Model, Path], None]
-    open: Callable[[Path], Model]
+    load: Callable[[Path], ExportedModel]
     """What is written, as a function of lines and tags, run by the program it is meant for."""
 
 
-def export(run: Path, out: Path, form: str = "keras", evaluation: Path | None = None) -> dict[str, Any]:
+def export(run: Path, out: Path, format_name: str = "keras", evaluation: Path | None = None) -> dict[str, Any]:
     """Write the model of `run`, in a format of FORMATS, its vocabulary and its card to the new folder `out`.
 
     Lines (b, size, size, 1) and multi-hot tags (b, vocabulary) -> colours (b, size, size, 3), all float32, pixels in
@@ -50,24 +50,28 @@ def export(run: Path, out: Path, form: str = "keras", evaluation: Path | None = 
     the JSON of `train evaluate`, for the card. Raises RunError if the run is not finished, `out` holds files, an extra
     is missing, or the trial fails.
     """
-    trained = load(run)
+    trained = load_trained(run)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} holds other files: give a new or empty folder for the export")
     figures = read_json(evaluation) if evaluation else None
-    with naming(out), system_told(), _folder(out) as folder:
-        form_ = FORMATS[form]
-        form_.write(trained.model, folder / form_.name)
-        difference = _difference(trained, form_.open(folder / form_.name))
-        if not difference <= LARGEST:
-            raise RunError(f"the {form} export differs from {run / MODEL} by {difference:.2g}: choose another --format")
-        shutil.copyfile(run / TAGS, folder / TAGS)
-        facts = card.Facts(form, form_.name, described(run), trained.vocabulary, difference, figures)
-        (folder / card.NAME).write_text(card.text(facts), "utf-8")
-    return {"out": str(out), "format": form, "model": str(out / form_.name), "difference": difference}
+    with name_file_in_errors(out), translate_tensorflow_errors(), _folder_on_success(out) as folder:
+        form_ = EXPORT_FORMATS[format_name]
+        form_.write(trained.model, folder / form_.file_name)
+        difference = _difference(trained, form_.load(folder / form_.file_name))
+        if not difference <= MAX_COLOR_DIFFERENCE:
+            raise RunError(
+                f"the {format_name} export differs from {run / MODEL_FILE} by {difference:.2g}: choose another --format"
+            )
+        shutil.copyfile(run / RUN_VOCABULARY_FILE, folder / RUN_VOCABULARY_FILE)
+        facts = model_card.CardFacts(
+            format_name, form_.file_name, read_run_config(run), trained.vocabulary, difference, figures
+        )
+        (folder / model_card.CARD_FILE).write_text(model_card.render_card(facts), "utf-8")
+    return {"out": str(out), "format": format_name, "model": str(out / form_.file_name), "difference": difference}
 
 
 @contextmanager
-def _folder(out: Path) -> Iterator[Path]:
+def _folder_on_success(out: Path) -> Iterator[Path]:
     """A folder that becomes `out` only when the block ends well; an error leaves nothing behind."""
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
@@ -82,11 +86,11 @@ def _folder(out: Path) -> Iterator[Path]:
     sync_folder(out.parent)
 
 
-def _difference(trained: Trained, exported: Model) -> float:
+def _difference(trained: TrainedModel, exported: ExportedModel) -> float:
     """Largest difference between the two models' colours, on squares of noise with half of the tags."""
     draw = np.random.default_rng(0)
-    lines = draw.uniform(-1, 1, (TRIED, trained.size, trained.size, 1)).astype(np.float32)
-    tags = draw.integers(0, 2, (TRIED, len(trained.vocabulary))).astype(np.float32)
+    lines = draw.uniform(-1, 1, (TRIAL_PICTURES, trained.size, trained.size, 1)).astype(np.float32)
+    tags = draw.integers(0, 2, (TRIAL_PICTURES, len(trained.vocabulary))).astype(np.float32)
     wanted = np.asarray(trained.model([lines, tags], training=False))
     return float(np.abs(exported(lines, tags) - wanted).max())
 
@@ -95,7 +99,7 @@ def _signature(model: keras.Model) -> list[tf.TensorSpec]:
     return [tf.TensorSpec(one.shape, tf.float32, name=one.name) for one in model.inputs]
 
 
-def _named(model: keras.Model) -> Callable[[Any, Any], dict[str, Any]]:
+def _with_named_tensors(model: keras.Model) -> Callable[[Any, Any], dict[str, Any]]:
     """The model as a function whose inputs and output have names in every format."""
 
     def colors(lines: Any, tags: Any) -> dict[str, Any]:
@@ -108,24 +112,24 @@ def _write_keras(model: keras.Model, path: Path) -> None:
     model.save(path)
 
 
-def _open_keras(path: Path) -> Model:
-    model = keras.saving.load_model(path, custom_objects=OWN, compile=False, safe_mode=True)
+def _open_keras(path: Path) -> ExportedModel:
+    model = keras.saving.load_model(path, custom_objects=CUSTOM_LAYERS, compile=False, safe_mode=True)
     return lambda lines, tags: np.asarray(model([lines, tags], training=False))
 
 
 def _write_savedmodel(model: keras.Model, path: Path) -> None:
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", _named(model), input_signature=_signature(model))
+    archive.add_endpoint("serve", _with_named_tensors(model), input_signature=_signature(model))
     archive.write_out(path, verbose=False)
 
 
-def _open_savedmodel(path: Path) -> Model:
+def _open_savedmodel(path: Path) -> ExportedModel:
     loaded = tf.saved_model.load(str(path))  # kept by the function: its variables go when it goes
     return lambda lines, tags: np.asarray(loaded.serve(tf.constant(lines), tf.constant(tags))["colors"])
 
 
-def _onnx() -> tuple[Any, Any]:
+def _import_onnx() -> tuple[Any, Any]:
     """What writes ONNX, and what runs it. Raises RunError before any work if either is missing."""
     try:
         import onnxruntime  # noqa: PLC0415  # an extra
@@ -136,14 +140,14 @@ def _onnx() -> tuple[Any, Any]:
 
 
 def _write_onnx(model: keras.Model, path: Path) -> None:
-    writer, _ = _onnx()
-    graph, _ = writer.convert.from_function(tf.function(_named(model)), _signature(model), opset=OPSET)
+    writer, _ = _import_onnx()
+    graph, _ = writer.convert.from_function(tf.function(_with_named_tensors(model)), _signature(model), opset=OPSET)
     with atomic_write(path) as file:
         file.write(graph.SerializeToString())
 
 
-def _open_onnx(path: Path) -> Model:
-    _, runtime = _onnx()
+def _open_onnx(path: Path) -> ExportedModel:
+    _, runtime = _import_onnx()
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda lines, tags: np.asarray(session.run(["colors"], {"lines": lines, "tags": tags})[0])
 
@@ -156,16 +160,16 @@ def _write_tflite(model: keras.Model, path: Path) -> None:
     shutil.rmtree(saved)
 
 
-def _open_tflite(path: Path) -> Model:
+def _open_tflite(path: Path) -> ExportedModel:
     with warnings.catch_warnings():  # TensorFlow 2.21 says that its interpreter will move to a package of its own
         warnings.simplefilter("ignore", UserWarning)
         runner = tf.lite.Interpreter(model_content=path.read_bytes()).get_signature_runner("serving_default")
     return lambda lines, tags: np.asarray(runner(lines=lines, tags=tags)["colors"])
 
 
-FORMATS: dict[str, Format] = {
-    "keras": Format(MODEL, _write_keras, _open_keras),
-    "savedmodel": Format("savedmodel", _write_savedmodel, _open_savedmodel),
-    "onnx": Format("model.onnx", _write_onnx, _open_onnx),
-    "tflite": Format("model.tflite", _write_tflite, _open_tflite),
+EXPORT_FORMATS: dict[str, ExportFormat] = {
+    "keras": ExportFormat(MODEL_FILE, _write_keras, _open_keras),
+    "savedmodel": ExportFormat("savedmodel", _write_savedmodel, _open_savedmodel),
+    "onnx": ExportFormat("model.onnx", _write_onnx, _open_onnx),
+    "tflite": ExportFormat("model.tflite", _write_tflite, _open_tflite),
 }

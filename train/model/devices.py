@@ -12,15 +12,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from curate.system.hashing import cores
+from curate.system.hashing import usable_cores
 from train.errors import RunError
 
-MACHINES = "TF_CONFIG"
+TF_CONFIG_VARIABLE = "TF_CONFIG"
 """The variable in which TensorFlow looks for the other machines, and for which of them this is."""
 
 
 @dataclass(frozen=True)
-class Crew:
+class TrainingDevices:
     """The devices of a training, and this process's place among its workers."""
 
     strategy: tf.distribute.Strategy
@@ -28,7 +28,7 @@ class Crew:
     workers: int = 1
 
     @property
-    def chief(self) -> bool:
+    def is_chief(self) -> bool:
         """Whether this process writes the run folder."""
         return self.worker == 0
 
@@ -39,48 +39,48 @@ class Crew:
             yield
 
     @contextmanager
-    def own(self, run: Path) -> Iterator[Path]:
+    def output_folder(self, run: Path) -> Iterator[Path]:
         """The folder that this process writes to: the run's, or of other workers than the chief one thrown away."""
-        if self.chief:
+        if self.is_chief:
             yield run
             return
         with TemporaryDirectory(prefix="nurie-worker-") as folder:
             yield Path(folder)
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait until every worker is here."""
         if self.workers > 1:
             one = tf.function(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.ones(())))
             self.strategy.run(one)
 
 
-def side_by_side(parts: int) -> None:
+def assign_cores_to_parts(parts: int) -> None:
     """Have each of so many parts of a batch keep to cores of its own, as long as TensorFlow has not begun.
 
     Else every operation is shared by all cores, which then wait for one another: slower, and else the same.
     """
     if parts > 1:
         with suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(max(1, cores() // parts))
-            tf.config.threading.set_inter_op_parallelism_threads(cores())
+            tf.config.threading.set_intra_op_parallelism_threads(max(1, usable_cores() // parts))
+            tf.config.threading.set_inter_op_parallelism_threads(usable_cores())
 
 
-def crew(count: int = 1) -> Crew:
+def open_devices(count: int = 1) -> TrainingDevices:
     """`count` devices of this machine; or all of all machines, where TF_CONFIG names some.
 
     To be called before TensorFlow does anything. Raises RunError for more devices than there are, or a TF_CONFIG that
     cannot be read.
     """
-    if os.environ.get(MACHINES):
+    if os.environ.get(TF_CONFIG_VARIABLE):
         if count > 1:
-            raise RunError(f"with {MACHINES} every GPU of each machine is used: leave out --devices")
+            raise RunError(f"with {TF_CONFIG_VARIABLE} every GPU of each machine is used: leave out --devices")
         return _workers()
     if count == 1:
-        return Crew(tf.distribute.get_strategy())
-    return Crew(tf.distribute.MirroredStrategy(_devices(count)))
+        return TrainingDevices(tf.distribute.get_strategy())
+    return TrainingDevices(tf.distribute.MirroredStrategy(_devices(count)))
 
 
-def _workers() -> Crew:
+def _workers() -> TrainingDevices:
     try:
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         cluster = resolver.cluster_spec().as_dict()
@@ -89,9 +89,11 @@ def _workers() -> Crew:
         if resolver.task_type not in kinds or not worker < sum(kinds.values()):
             raise ValueError(f"no {resolver.task_type} {resolver.task_id}")  # told below
     except (ValueError, TypeError, AttributeError) as error:
-        raise RunError(f"{MACHINES} is not what TensorFlow reads ({error}): see README, Several machines") from None
+        raise RunError(
+            f"{TF_CONFIG_VARIABLE} is not what TensorFlow reads ({error}): see README, Several machines"
+        ) from None
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    return Crew(strategy, worker, sum(kinds.values()))
+    return TrainingDevices(strategy, worker, sum(kinds.values()))
 
 
 def _devices(count: int) -> list[str]:

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-GROUPS = 8  # of GroupNorm: independent of the batch, so a batch of one behaves as in training
+MAX_NORM_GROUPS = 8  # of GroupNorm: independent of the batch, so a batch of one behaves as in training
 
 
 @contextmanager
-def computing(precision: str) -> Iterator[None]:
+def compute_precision(precision: str) -> Iterator[None]:
     """Layers made in the block compute in `float32` or `bfloat16`; their weights are float32 either way."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
@@ -92,7 +92,7 @@ class GroupNorm(layers.Layer):
         return dict(super().get_config()) | {"groups": self.groups, "epsilon": self.epsilon}
 
 
-OWN = {"nurie>FiLM": FiLM, "nurie>GroupNorm": GroupNorm}
+CUSTOM_LAYERS = {"nurie>FiLM": FiLM, "nurie>GroupNorm": GroupNorm}
 """The layers that Keras does not bring, by the names that saved models have for them."""
 
 
@@ -106,7 +106,9 @@ def norm(x: Any, kind: str) -> Any:
     if kind == "batch":
         return layers.BatchNormalization()(x)
     channels = x.shape[-1]
-    groups = 1 if kind == "layer" else next(groups for groups in range(GROUPS, 0, -1) if channels % groups == 0)
+    groups = (
+        1 if kind == "layer" else next(groups for groups in range(MAX_NORM_GROUPS, 0, -1) if channels % groups == 0)
+    )
     return GroupNorm(groups)(x)
 
 
@@ -115,22 +117,22 @@ def conv(channels: int, *, stride: int = 1, bias: bool = False) -> layers.Layer:
     return layers.Conv2D(channels, 3, strides=stride, padding="same", use_bias=bias, kernel_initializer="he_normal")
 
 
-def block(x: Any, channels: int, kind: str, *, stride: int = 1) -> Any:
+def conv_block(x: Any, channels: int, kind: str, *, stride: int = 1) -> Any:
     """Convolution, norm, SiLU: (b, h, w, c) -> (b, h/stride, w/stride, channels)."""
     return layers.Activation("silu")(norm(conv(channels, stride=stride, bias=kind == "none")(x), kind))
 
 
-def down(x: Any, channels: int, kind: str, *, pooled: bool = False) -> Any:
+def downsample(x: Any, channels: int, kind: str, *, pooled: bool = False) -> Any:
     """Halve the resolution and add what 3x3 can see there: (b, h, w, c) -> (b, h/2, w/2, channels).
 
     `pooled`: convolve where it is still large, then keep the largest of four.
     """
     if pooled:
-        return layers.MaxPooling2D()(block(x, channels, kind))
-    return block(block(x, channels, kind, stride=2), channels, kind)
+        return layers.MaxPooling2D()(conv_block(x, channels, kind))
+    return conv_block(conv_block(x, channels, kind, stride=2), channels, kind)
 
 
-def enlarge(x: Any, channels: int, *, transposed: bool = False) -> Any:
+def upsample(x: Any, channels: int, *, transposed: bool = False) -> Any:
     """Double the resolution: (b, h, w, c) -> (b, 2h, 2w, channels).
 
     Resize, then convolve: transposed convolutions leave checkerboards (Odena et al., distill.pub 2016). The narrowing
@@ -141,7 +143,7 @@ def enlarge(x: Any, channels: int, *, transposed: bool = False) -> Any:
     return layers.UpSampling2D(interpolation="nearest")(conv(channels)(x))
 
 
-def join(x: Any, skip: Any, how: str) -> Any:
+def join_skip(x: Any, skip: Any, how: str) -> Any:
     """What the encoder saw, brought to the decoder: `concat`, `add`, or not at all, `none`."""
     if how == "none":
         return x

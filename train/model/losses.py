@@ -25,7 +25,7 @@ def mse(fakes: Tensor, reals: Tensor) -> Tensor:
     return ops.square(fakes - reals)
 
 
-def log(fakes: Tensor, reals: Tensor) -> Tensor:
+def pixel_cross_entropy(fakes: Tensor, reals: Tensor) -> Tensor:
     """Binary cross-entropy, with pixels in [-1, 1] taken for probabilities: p = (pixel + 1) / 2.
 
     Source: Vincent et al., "Stacked denoising autoencoders", JMLR 11 (2010), section 2.2.
@@ -34,7 +34,7 @@ def log(fakes: Tensor, reals: Tensor) -> Tensor:
     return -wanted * ops.log(made) - (1 - wanted) * ops.log(1 - made)
 
 
-PIXELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "mse": mse, "log": log}
+PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "mse": mse, "log": pixel_cross_entropy}
 
 
 def masked_mean(errors: Tensor, mask: Tensor) -> Tensor:
@@ -93,26 +93,26 @@ def relativistic_generator(reals: Tensor, fakes: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Adversary:
+class AdversarialLoss:
     """Both sides of a game; each sees the logits of reals and of fakes."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]
-    tie: float | None = None
+    loss_at_tie: float | None = None
     """The discriminator's loss where it cannot tell, if the game has such a number."""
 
 
-ADVERSARIES: dict[str, Adversary] = {
-    "minimax": Adversary(cross_entropy_discriminator, minimax_generator, 2 * 0.6931471805599453),
-    "nonsaturating": Adversary(cross_entropy_discriminator, nonsaturating_generator, 2 * 0.6931471805599453),
-    "kl": Adversary(cross_entropy_discriminator, negative_logit, 2 * 0.6931471805599453),
-    "wasserstein": Adversary(wasserstein_critic, negative_logit),
-    "hinge": Adversary(hinge_discriminator, negative_logit, 2.0),
-    "relativistic": Adversary(relativistic_discriminator, relativistic_generator, 0.6931471805599453),
+ADVERSARIAL_LOSSES: dict[str, AdversarialLoss] = {
+    "minimax": AdversarialLoss(cross_entropy_discriminator, minimax_generator, 2 * 0.6931471805599453),
+    "nonsaturating": AdversarialLoss(cross_entropy_discriminator, nonsaturating_generator, 2 * 0.6931471805599453),
+    "kl": AdversarialLoss(cross_entropy_discriminator, negative_logit, 2 * 0.6931471805599453),
+    "wasserstein": AdversarialLoss(wasserstein_critic, negative_logit),
+    "hinge": AdversarialLoss(hinge_discriminator, negative_logit, 2.0),
+    "relativistic": AdversarialLoss(relativistic_discriminator, relativistic_generator, 0.6931471805599453),
 }
 
 
-def tag_error(logits: Tensor, tags: Tensor, told: Tensor, total: Tensor | None = None) -> Tensor:
+def tag_loss(logits: Tensor, tags: Tensor, told: Tensor, total: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of tag logits (b, n) against multi-hot tags, where told (b, n) is 1.
 
     Of a part of a batch, `total` is its share of the sum of told over the whole one.
@@ -123,7 +123,7 @@ def tag_error(logits: Tensor, tags: Tensor, told: Tensor, total: Tensor | None =
     return ops.sum(each * told) / (ops.maximum(ops.sum(told), 1) if total is None else total)
 
 
-def unit_penalty(slopes: Tensor) -> Tensor:
+def wgan_gp_penalty(slopes: Tensor) -> Tensor:
     """Mean of (|slope| - 1)², slopes (b, h, w, c) of the logits; the norm is over height, width and channels together.
 
     Source: Gulrajani et al. (2017), arXiv:1704.00028, eq. 3.
@@ -132,7 +132,7 @@ def unit_penalty(slopes: Tensor) -> Tensor:
     return ops.mean(ops.square(norms - 1))
 
 
-def real_penalty(slopes: Tensor) -> Tensor:
+def r1_penalty(slopes: Tensor) -> Tensor:
     """Mean of |slope|² / 2 at the reals (R1), slopes (b, h, w, c).
 
     Source: Mescheder et al. (2018), arXiv:1801.04406, eq. 9.

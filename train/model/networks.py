@@ -8,9 +8,9 @@ import keras
 from keras import layers, ops
 
 from train.config import Config
-from train.model.layers import computing, conv, down, enlarge, join, modulate, norm
+from train.model.layers import compute_precision, conv, downsample, join_skip, modulate, norm, upsample
 
-WIDEST = 8  # times the first width: deeper blocks stay that wide
+MAX_WIDTH_FACTOR = 8  # times the first width: deeper blocks stay that wide
 
 
 def generator(config: Config, size: int, vocabulary: int) -> keras.Model:
@@ -21,7 +21,7 @@ def generator(config: Config, size: int, vocabulary: int) -> keras.Model:
     It computes in the config's precision; its inputs, weights and output are float32.
     Source: Ronneberger et al., "U-Net" (2015), arXiv:1505.04597; conditioning as in train.model.layers.FiLM.
     """
-    with computing(config.precision):
+    with compute_precision(config.precision):
         return _generator(config, size, vocabulary)
 
 
@@ -30,23 +30,23 @@ def _generator(config: Config, size: int, vocabulary: int) -> keras.Model:
     tags = keras.Input((vocabulary,), name="tags")
     condition = _embedding(tags, config.tag_width) if config.tags else None
     pooled = config.sampling == "pooled"
-    widths = [config.width * min(WIDEST, 2**level) for level in range(config.levels)]
+    widths = [config.width * min(MAX_WIDTH_FACTOR, 2**level) for level in range(config.levels)]
     skips, x = [], lines
     for channels in widths:
-        x = down(x, channels, config.norm, pooled=pooled)
+        x = downsample(x, channels, config.norm, pooled=pooled)
         skips.append(x)
     x = _bottleneck(x, condition, widths[-1])
     for channels, skip in zip(widths[-2::-1], skips[-2::-1], strict=True):
-        x = conv(channels)(join(enlarge(x, channels, transposed=pooled), skip, config.skip))
+        x = conv(channels)(join_skip(upsample(x, channels, transposed=pooled), skip, config.skip))
         x = layers.Activation("silu")(modulate(norm(x, config.norm), condition))
     thin = config.width // 2 or 1
-    x = join(enlarge(x, thin, transposed=pooled), lines, config.skip)
+    x = join_skip(upsample(x, thin, transposed=pooled), lines, config.skip)
     x = layers.Activation("silu")(conv(thin, bias=True)(x))
     colors = layers.Conv2D(3, 3, padding="same", activation="tanh", name="colors", dtype="float32")(x)
     return keras.Model([lines, tags], colors, name="generator")
 
 
-def halved(model: keras.Model) -> keras.Model:
+def at_half_size(model: keras.Model) -> keras.Model:
     """The same generator, of the same weights, for pairs of half the size."""
     lines, tags = model.inputs
     inputs = [keras.Input((lines.shape[1] // 2, lines.shape[2] // 2, 1)), keras.Input(tags.shape[1:])]

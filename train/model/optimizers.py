@@ -11,7 +11,7 @@ import tensorflow as tf
 from train.config import Config
 
 
-def optimizer(config: Config, rate: float, model: keras.Model | None) -> keras.optimizers.Optimizer:
+def make_optimizer(config: Config, rate: float, model: keras.Model | None) -> keras.optimizers.Optimizer:
     """The config's optimizer at a peak rate, with its state for the model's weights."""
     rmsprop = config.optimizer == "rmsprop"
     made = keras.optimizers.RMSprop(rate) if rmsprop else Adam(rate, config.beta_1, config.beta_2)
@@ -45,7 +45,7 @@ class Adam(keras.optimizers.Adam):
         )
 
 
-class Sums:
+class GradientAccumulator:
     """Gradients of the batches since the weights last moved, summed on each device for itself.
 
     They are all zero whenever weights have just moved, so that a snapshot taken there need not hold them.
@@ -62,7 +62,7 @@ class Sums:
         for held, gradient in zip(self.held, gradients, strict=True):
             held.assign_add(gradient)
 
-    def mean(self, gradients: Sequence[Any]) -> list[Any]:
+    def take_mean(self, gradients: Sequence[Any]) -> list[Any]:
         """Their mean with the last batch's, from zero again; a device's share of it, as Keras adds up the devices'."""
         parts = self.batches * tf.distribute.get_strategy().num_replicas_in_sync
         if not self.held:

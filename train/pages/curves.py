@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import floor, log10
 
-POINTS = 256  # a curve has fewer than twice as many
-WIDTH, HEIGHT = 320, 140  # of the plot, in SVG's units
-TICKS = 3
+COMPACTED_POINTS = 256  # a curve has fewer than twice as many
+PLOT_WIDTH, PLOT_HEIGHT = 320, 140  # of the plot, in SVG's units
+TARGET_TICKS = 3
 
 Point = tuple[float, float]
 
@@ -16,28 +16,28 @@ class Curve:
     """Means over stretches that grow with the training, so that a week's half a million rows are a few hundred."""
 
     def __init__(self) -> None:
-        self.stretch = 1
+        self.values_per_point = 1
         """Values that one point is the mean of."""
-        self.whole: list[Point] = []
-        self.open: list[Point] = []
+        self.complete: list[Point] = []
+        self.pending: list[Point] = []
         self.least = self.most = self.last = self.first = float("nan")
 
     def add(self, seen: float, value: float) -> None:
         """One more value, after those before it."""
-        self.first = value if not self.whole and not self.open else self.first
+        self.first = value if not self.complete and not self.pending else self.first
         self.last = value
         self.least, self.most = (pick(value, known) for pick, known in ((min, self.least), (max, self.most)))
-        self.open.append((seen, value))
-        if len(self.open) == self.stretch:
-            self.whole.append(_mean(self.open))
-            self.open = []
-        if len(self.whole) == 2 * POINTS:
-            self.whole = [_mean(self.whole[place : place + 2]) for place in range(0, len(self.whole), 2)]
-            self.stretch *= 2
+        self.pending.append((seen, value))
+        if len(self.pending) == self.values_per_point:
+            self.complete.append(_mean(self.pending))
+            self.pending = []
+        if len(self.complete) == 2 * COMPACTED_POINTS:
+            self.complete = [_mean(self.complete[place : place + 2]) for place in range(0, len(self.complete), 2)]
+            self.values_per_point *= 2
 
     def points(self) -> list[Point]:
         """(pairs seen, value), the last one the mean of what is left."""
-        return self.whole + ([_mean(self.open)] if self.open else [])
+        return self.complete + ([_mean(self.pending)] if self.pending else [])
 
 
 def _mean(points: list[Point]) -> Point:
@@ -62,15 +62,15 @@ class Plot:
 
     def x(self, seen: float) -> float:
         """Where so many pairs lie."""
-        return WIDTH * seen / self.end
+        return PLOT_WIDTH * seen / self.end
 
     def y(self, value: float) -> float:
         """Where a value lies; SVG counts downwards."""
-        return HEIGHT * (self.high - value) / (self.high - self.low)
+        return PLOT_HEIGHT * (self.high - value) / (self.high - self.low)
 
     def ticks(self) -> Iterator[tuple[float, str]]:
         """Heights and texts of round values between the ends."""
-        step = _round_step((self.high - self.low) / TICKS)
+        step = _round_step((self.high - self.low) / TARGET_TICKS)
         first = floor(self.low / step) + 1
         digits = max(0, -floor(log10(step)))
         for number in range(first, floor(self.high / step) + 1):

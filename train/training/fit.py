@@ -13,24 +13,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from curate.contract import ShardIndex, check_files, read_vocabulary
+from curate.contract import ShardIndex, find_file_faults, read_vocabulary
 from curate.system import lock
 from train.config import Config
-from train.data.batches import Choices
-from train.data.pairs import Pairs, open_index, style_places
+from train.data.batches import BatchOptions
+from train.data.pairs import Pairs, line_style_indices, open_index
 from train.errors import NotFiniteError, RunError
 from train.model import networks, snapshots, trained
-from train.model.devices import MACHINES, Crew, side_by_side
-from train.model.devices import crew as devices_of
+from train.model.devices import TF_CONFIG_VARIABLE, TrainingDevices, assign_cores_to_parts
+from train.model.devices import open_devices as devices_of
 from train.model.gan import ColorTags, Gan
-from train.model.snapshots import Clock
-from train.training.callbacks import Watch
-from train.training.folder import clear_torn, prepare
-from train.training.intervals import Sitting
-from train.training.schedule import Length
+from train.model.snapshots import TrainingClock
+from train.training.monitor import TrainingMonitor
+from train.training.run_folder import delete_partial_files, prepare_run_folder
+from train.training.schedule import TrainingLength
+from train.training.training_loop import TrainingLoop
 
 
-def devices() -> list[str]:
+def device_names() -> list[str]:
     """GPUs by name, or the CPU."""
     gpus = tf.config.list_physical_devices("GPU")
     return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus] or ["CPU"]
@@ -46,23 +46,23 @@ def check_shards(shards: Path, tell: Callable[[int], None] | None = None) -> Non
 
     Raises NurieError.
     """
-    faults = check_files(shards, open_index(shards), tell)
+    faults = find_file_faults(shards, open_index(shards), tell)
     if faults:
         raise RunError(
             f"{faults[0]}{f' and {len(faults) - 1} more faults' if faults[1:] else ''}: run `curate shard` again"
         )
 
 
-def build(config: Config, shards: Path) -> Gan:
+def build_gan(config: Config, shards: Path) -> Gan:
     """Both networks and their optimizers, initialised by the config's seed."""
     keras.utils.set_random_seed(config.seed)
     size, vocabulary = open_index(shards).size, len(read_vocabulary(shards))
-    _halves(config, size)
-    style_places(open_index(shards), config.line_styles)
+    _check_pair_size(config, size)
+    line_style_indices(open_index(shards), config.line_styles)
     colors = color_tags(open_index(shards).colors, read_vocabulary(shards))
     generator = networks.generator(config, size, vocabulary)
     judges = config.adversary != "none"
-    judge = networks.discriminator(config, size, vocabulary, len(colors.places)) if judges else None
+    judge = networks.discriminator(config, size, vocabulary, len(colors.indices)) if judges else None
     return Gan(config, generator, judge, colors)
 
 
@@ -75,13 +75,13 @@ def color_tags(colors: Mapping[str, Sequence[str]], vocabulary: Sequence[str]) -
 
 def describe(config: Config, shards: Path) -> dict[str, Any]:
     """What a training would be: devices, resolved config, parameters, pairs."""
-    gan, index = build(config, shards), open_index(shards)
+    gan, index = build_gan(config, shards), open_index(shards)
     judge = gan.discriminator.count_params() if gan.discriminator is not None else 0
     parameters = {"generator": gan.generator.count_params(), "discriminator": judge}
-    return {"devices": devices(), "config": asdict(config), "parameters": parameters, "pairs": dict(index.pairs)}
+    return {"devices": device_names(), "config": asdict(config), "parameters": parameters, "pairs": dict(index.pairs)}
 
 
-def steadily() -> None:
+def enable_determinism() -> None:
     """Have TensorFlow do the same twice alike, from now on."""
     tf.config.experimental.enable_op_determinism()
     # it joins the gradients of a tensor used in several places to one sum, whose order was seen to vary from run to run
@@ -92,7 +92,7 @@ def fit(
     shards: Path,
     run: Path,
     config: Config,
-    length: Length,
+    length: TrainingLength,
     *,
     fresh: bool = False,
     tell: Callable[..., None],
@@ -108,82 +108,88 @@ def fit(
     enough, if the run folder is of another config, or of other shards, and for a batch or length that the devices
     cannot share; DamagedError for a pair that is not what was written, NurieError if another run is writing the folder.
     """
-    steadily()
-    side_by_side(config.apart if devices == 1 and MACHINES not in os.environ else 1)
+    enable_determinism()
+    assign_cores_to_parts(config.effective_parts if devices == 1 and TF_CONFIG_VARIABLE not in os.environ else 1)
     crew = devices_of(devices)
-    _fits(crew, config, length, open_index(shards))  # raises before the run folder holds the config
-    with _held(run) if crew.chief else nullcontext():
-        if crew.chief:
-            prepare(shards, run, config, fresh=fresh)
-        crew.meet()
-        with crew.own(run) as folder:
-            if not crew.chief:
-                prepare(shards, folder, config, fresh=False)
-            clear_torn(folder)
+    _check_devices(crew, config, length, open_index(shards))  # raises before the run folder holds the config
+    with _locked(run) if crew.is_chief else nullcontext():
+        if crew.is_chief:
+            prepare_run_folder(shards, run, config, fresh=fresh)
+        crew.barrier()
+        with crew.output_folder(run) as folder:
+            if not crew.is_chief:
+                prepare_run_folder(shards, folder, config, fresh=False)
+            delete_partial_files(folder)
             result = _train(crew, shards, run, folder, config, length, tell)
-            crew.meet()  # a worker that left while the chief still writes would be taken for one that crashed
+            crew.barrier()  # a worker that left while the chief still writes would be taken for one that crashed
     return result
 
 
 @contextmanager
-def _held(run: Path) -> Iterator[None]:
+def _locked(run: Path) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
-    with lock.alone(run):
+    with lock.exclusive(run):
         yield
 
 
 def _train(
-    crew: Crew, shards: Path, run: Path, folder: Path, config: Config, length: Length, tell: Callable[..., None]
+    crew: TrainingDevices,
+    shards: Path,
+    run: Path,
+    folder: Path,
+    config: Config,
+    length: TrainingLength,
+    tell: Callable[..., None],
 ) -> dict[str, Any]:
     """Train from the last snapshot of `run`, writing to `folder`."""
     with crew.scope():
-        gan = build(config, shards)
+        gan = build_gan(config, shards)
     with closing(Pairs(shards, "train")) as pairs:
         clock = _resume(run, folder, gan)
-        watch = Watch(folder, clock, config, Pairs(shards, "validation") or pairs)
-        choices = Choices.of(config, crew.worker, crew.workers)
-        sitting = Sitting(folder, config, length, gan, pairs, choices, watch, tell)
-        snapshots.thin(folder, sitting.wanted(clock))  # a kill may have come before it
+        watch = TrainingMonitor(folder, clock, config, Pairs(shards, "validation") or pairs)
+        choices = BatchOptions.from_config(config, crew.worker, crew.workers)
+        sitting = TrainingLoop(folder, config, length, gan, pairs, choices, watch, tell)
+        snapshots.delete_old_snapshots(folder, sitting.kept_steps(clock))  # a kill may have come before it
         while True:
             try:
-                clock = sitting.train(clock)
+                clock = sitting.run_to_end(clock)
                 break
             except NotFiniteError as fault:
-                clock = sitting.back(fault)
+                clock = sitting.roll_back(fault)
             except tf.errors.OpError:
-                if pairs.fault:  # met by a thread of TensorFlow's
-                    raise pairs.fault from None
+                if pairs.read_error:  # met by a thread of TensorFlow's
+                    raise pairs.read_error from None
                 raise
-    trained.save(folder, gan.average)
+    trained.save_model(folder, gan.averaged_generator)
     result = watch.result(clock)
-    if crew.chief:
+    if crew.is_chief:
         _save_best(folder, gan, result["best_step"])
     return {**result, "step": clock.step, "images_seen": clock.images_seen, "elapsed": round(clock.elapsed, 1)}
 
 
-def _fits(crew: Crew, config: Config, length: Length, index: ShardIndex) -> None:
+def _check_devices(crew: TrainingDevices, config: Config, length: TrainingLength, index: ShardIndex) -> None:
     count = crew.strategy.num_replicas_in_sync
     if config.batch_size % count:
         raise RunError(f"a batch of {config.batch_size} is not shared by {count} devices alike: --set batch_size=N")
     if crew.workers > 1 and length.steps is None:
         raise RunError("the clocks of several machines differ: give --steps N in place of --minutes")
-    style_places(index, config.line_styles)
-    _halves(config, index.size)
+    line_style_indices(index, config.line_styles)
+    _check_pair_size(config, index.size)
 
 
-def _halves(config: Config, size: int) -> None:
+def _check_pair_size(config: Config, size: int) -> None:
     times = config.levels + bool(config.half_until)
     if size % 2**times or size % 16:
         raise RunError(f"pairs of {size} px cannot be halved {times} times: --set levels=N or extract with --size")
 
 
-def _resume(run: Path, folder: Path, gan: Gan) -> Clock:
+def _resume(run: Path, folder: Path, gan: Gan) -> TrainingClock:
     """The last snapshot of `run`, loaded; at first one of the initial weights is written, to be gone back to.
 
     A worker that writes to a folder of its own keeps there what it began with.
     """
-    found = snapshots.found(run)
-    clock = snapshots.load(found[-1], gan.state()) if found else Clock()
+    found = snapshots.list_snapshots(run)
+    clock = snapshots.restore(found[-1], gan.state()) if found else TrainingClock()
     if not found or folder != run:
         snapshots.save(folder, clock, gan.state())
     return clock
@@ -193,8 +199,8 @@ def _save_best(run: Path, gan: Gan, step: int | None) -> None:
     """RUN/best.keras, the average as the best snapshot has it."""
     if step is None:
         return
-    best = keras.models.clone_model(gan.average)
-    _, arrays = snapshots.read(snapshots.at(run, step))
+    best = keras.models.clone_model(gan.averaged_generator)
+    _, arrays = snapshots.read_snapshot(snapshots.snapshot_path(run, step))
     for place, weight in enumerate(best.weights):
         weight.assign(arrays[f"average/{place:03d}"])
-    trained.save(run, best, trained.BEST)
+    trained.save_model(run, best, trained.BEST_MODEL_FILE)

@@ -8,46 +8,46 @@ from dataclasses import dataclass
 import numpy as np
 
 from train.config import Config
-from train.model.gan import Pace
-from train.model.snapshots import Clock
+from train.model.gan import StepSettings
+from train.model.snapshots import TrainingClock
 
 
 @dataclass(frozen=True)
-class Length:
+class TrainingLength:
     """How long to train: a number of steps, or minutes of wall time over all sittings."""
 
     steps: int | None = None
     minutes: float | None = None
 
-    def progress(self, clock: Clock) -> float:
+    def progress(self, clock: TrainingClock) -> float:
         """Share of the training that is done, 0 to 1."""
         if self.steps is not None:
             return min(1.0, clock.step / self.steps)
         return min(1.0, clock.elapsed / (60 * (self.minutes or math.inf)))
 
 
-def rate(config: Config, step: int, progress: float) -> float:
+def learning_rate_factor(config: Config, step: int, progress: float) -> float:
     """Learning rate as a share of its peak: a linear warm-up, then half a cosine down to zero at the end."""
     return min(1.0, (step + 1) / max(1, config.warm_up_steps)) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def decay(config: Config, step: int) -> float:
+def average_decay(config: Config, step: int) -> float:
     """Of the moving average: short at first, so that it does not remember the initial weights."""
     return min(config.average_decay, (1 + step) / (10 + step))
 
 
-def pace(config: Config, step: int, progress: float) -> Pace:
+def step_settings(config: Config, step: int, progress: float) -> StepSettings:
     """What a step does otherwise than the one before."""
     since = max(0.0, progress - config.adversary_from) / max(1e-9, 1 - config.adversary_from)
     weight = config.loss_weight + (config.loss_weight_end - config.loss_weight) * since
-    return Pace(
-        np.float32(decay(config, step // config.accumulate)),
+    return StepSettings(
+        np.float32(average_decay(config, step // config.accumulate)),
         np.float32(weight),
         np.array([config.seed, step], np.int64),
     )
 
 
-def kind(config: Config, step: int, progress: float) -> str:
+def step_kind(config: Config, step: int, progress: float) -> str:
     """Which update a step is: `half`, then `plain`, then with an adversary `both`, or in between `critic`."""
     if progress < config.half_until:
         return "half"

@@ -7,42 +7,42 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from curate.system.files import atomic_write, canonical_json, check_plain
+from curate.system.files import atomic_write, canonical_json, check_not_special_file
 from train.errors import RunError
 
-NAME = "stats.jsonl"
+STATS_FILE = "stats.jsonl"
 
 
-class Stats:
+class StatsLog:
     """RUN/stats.jsonl: one line an interval, with the mean of each figure over the steps that had it."""
 
     def __init__(self, run: Path, step: int) -> None:
         """Go on after `step`: see `take_back`."""
-        self.path = run / NAME
+        self.path = run / STATS_FILE
         self.path.touch()
-        self.take_back(step)
+        self.discard_after(step)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Its lines, as `read`."""
-        return read(self.path)
+        return read_stats(self.path)
 
-    def take_back(self, step: int) -> None:
+    def discard_after(self, step: int) -> None:
         """Forget what came after `step`: a sitting that was killed, or steps that shall be done again."""
-        self.waiting: list[Mapping[str, Any]] = []
+        self.pending_figures: list[Mapping[str, Any]] = []
         with atomic_write(self.path) as file:
             file.writelines(canonical_json(row) + b"\n" for row in self.rows() if row["step"] <= step)
 
     def add(self, figures: Mapping[str, Any]) -> None:
         """Count one step's figures in; they are not waited for, so that a GPU need not stop after each step."""
-        self.waiting.append(figures)
+        self.pending_figures.append(figures)
 
-    def means(self) -> dict[str, float]:
+    def take_means(self) -> dict[str, float]:
         """Means of the steps since the last line, each over the steps that had the figure; the next interval begins."""
         found: dict[str, list[float]] = {}
-        for figures in self.waiting:
+        for figures in self.pending_figures:
             for name, value in figures.items():
                 found.setdefault(name, []).append(float(value))
-        self.waiting = []
+        self.pending_figures = []
         return {name: sum(values) / len(values) for name, values in found.items()}
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -51,12 +51,12 @@ class Stats:
             file.write(canonical_json(row) + b"\n")
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
+def read_stats(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of a stats.jsonl, but for one that a kill cut short; one by one, as a week's are half a million.
 
     Raises RunError for a whole line that is none, DamagedError if it is no file.
     """
-    check_plain(path)
+    check_not_special_file(path)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if row := _row(line):

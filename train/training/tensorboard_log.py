@@ -9,12 +9,12 @@ from typing import Any
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from train.model.snapshots import Clock
+from train.model.snapshots import TrainingClock
 from train.training import alarms
-from train.training.fixed_pairs import NAMES
+from train.training.fixed_pairs import VALIDATION_FIGURES
 
 
-class Board:
+class TensorBoardLog:
     """All that goes to TensorBoard; steps there are pairs seen."""
 
     def __init__(self, run: Path, config: Mapping[str, Any]) -> None:
@@ -22,23 +22,23 @@ class Board:
         with self.writer.as_default(step=0):
             tf.summary.text("config", "\n".join(f"    {key} = {value}" for key, value in config.items()))
             # the page takes each figure's last value for the final one
-            hparams.hparams_config(hparams=[], metrics=[hparams.Metric(name) for name in NAMES])
+            hparams.hparams_config(hparams=[], metrics=[hparams.Metric(name) for name in VALIDATION_FIGURES])
             hparams.hparams(dict(config), trial_id=run.name)
 
-    def scalars(self, clock: Clock, figures: Mapping[str, float], raised: Iterable[str]) -> None:
+    def scalars(self, clock: TrainingClock, figures: Mapping[str, float], raised: Iterable[str]) -> None:
         """One point a figure, and one an alarm: 1 while it is raised, else 0."""
-        signals = {f"alarms/{name}": float(name in set(raised)) for name in alarms.NAMES}
+        signals = {f"alarms/{name}": float(name in set(raised)) for name in alarms.ALARM_NAMES}
         with self.writer.as_default(step=clock.images_seen):
             for name, value in {**figures, **signals}.items():
                 tf.summary.scalar(name, value)
 
-    def image(self, clock: Clock, name: str, rgb: Any) -> None:
+    def image(self, clock: TrainingClock, name: str, rgb: Any) -> None:
         """One RGB picture."""
         with self.writer.as_default(step=clock.images_seen):
             tf.summary.image(name, rgb[None])
         self.writer.flush()
 
-    def weights(self, clock: Clock, models: Mapping[str, Any]) -> None:
+    def weight_histograms(self, clock: TrainingClock, models: Mapping[str, Any]) -> None:
         """A histogram of each kernel, those of a network under its name; biases and scales are too few for one."""
         with self.writer.as_default(step=clock.images_seen):
             for network, model in models.items():
@@ -47,7 +47,7 @@ class Board:
                         tf.summary.histogram(f"{network}/{weight.path}", weight)
         self.writer.flush()
 
-    def text(self, clock: Clock, name: str, words: str) -> None:
+    def text(self, clock: TrainingClock, name: str, words: str) -> None:
         """A line of text."""
         with self.writer.as_default(step=clock.images_seen):
             tf.summary.text(name, words)

@@ -8,7 +8,7 @@ import pytest
 
 from curate.audit.explain import why
 from curate.deduplication import dedupe
-from curate.deduplication.split import Shares
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.query.selection import select
 from curate.shards import shard
@@ -25,10 +25,10 @@ def road(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (source / "torn.png").write_bytes(b"\x89PNG")
     (source / "e\u0301.png").write_bytes((art / "1F34E.png").read_bytes())
     (source / "1F44B.png.json").write_text("{broken")
-    extract.extract([Source("s", source)], home / "d", extract.Options(min_side=10))
-    dedupe.dedupe(home / "d", dedupe.Options(shares=Shares(1, 0, 0)))
+    extract.extract([Source("s", source)], home / "d", extract.ExtractOptions(min_side=10))
+    dedupe.dedupe(home / "d", dedupe.DedupeOptions(shares=SplitShares(1, 0, 0)))
     select(home / "d", home / "out.parquet", exclude=["cat"])
-    shard.shard(home / "d", home / "shards", shard.Options(min_count=1), chosen=home / "out.parquet")
+    shard.shard(home / "d", home / "shards", shard.ShardOptions(min_count=1), manifest=home / "out.parquet")
     return home
 
 

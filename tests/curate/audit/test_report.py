@@ -17,11 +17,11 @@ from curate.audit.report import report
 from curate.dataset import decisions, ledger, parquet
 from curate.dataset.remove import remove
 from curate.deduplication import dedupe
-from curate.deduplication.split import Shares
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.sources.scan import Source
 from curate.system.errors import DamagedError, NurieError
-from curate.tags.normalize import normalize, split_color
+from curate.tags.normalize import normalize_tag, split_color
 from tests.bench.browse import grown
 from tests.browser import CANARY, DESKTOP, HOSTILE, PHONE, SONG, Visit, Watch, barriers, overflow
 
@@ -52,8 +52,8 @@ def folder(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy(art, home / "h" / f"sidecar{HOSTILE[0]}.png", names[-2])
     (home / "h" / f"sidecar{HOSTILE[0]}.png.json").write_text(HOSTILE[0], "utf-8")
     sources = [Source("s", home / "s"), Source(HOSTILE[2].replace("/", ""), home / "h")]
-    extract.extract(sources, home / "d", extract.Options(), part_size=16)
-    dedupe.dedupe(home / "d", dedupe.Options(shares=Shares(0.5, 0.25, 0.25)))
+    extract.extract(sources, home / "d", extract.ExtractOptions(), part_size=16)
+    dedupe.dedupe(home / "d", dedupe.DedupeOptions(shares=SplitShares(0.5, 0.25, 0.25)))
     return home
 
 
@@ -126,7 +126,7 @@ def test_counts_are_those_of_the_manifest_by_pandas(folder: Path, told: dict[str
     colors = sum(split_color(tag) is not None for tag in tags)
     assert told["tags"] == {"distinct": len(tags), "colors": colors, "untagged": sum(len(t) == 0 for t in kept["tags"])}
     assert told["errors"] == Counter(text.split(":")[0] for text in rows["error"].dropna())
-    assert ledger.read_state(folder / "d")["counts"] == {name: told[name] for name in ("in", "kept", "dropped")}
+    assert ledger.read_ledger(folder / "d")["counts"] == {name: told[name] for name in ("in", "kept", "dropped")}
     assert told["dropped"].keys() == {"unreadable", "duplicate"}
     assert kept["license"].isin(HOSTILE).sum() >= 12
 
@@ -148,16 +148,16 @@ def test_tables_of_the_page_tell_the_same(folder: Path, html: Path, told: dict[s
     assert splits == {str(name): (row["size"], row["nunique"]) for name, row in expected.iterrows()}
     tags = Counter(tag for one in kept["tags"] for tag in one)
     first = sorted(tags.items(), key=lambda pair: (-pair[1], pair[0]))[:20]
-    shown = [(html_page.visible(html_page.short(tag, 60)), count) for tag, count in first]
+    shown = [(html_page.escape_invisible(html_page.shorten(tag, 60)), count) for tag, count in first]
     assert tables.counts("The commonest tags") == shown
     for caption, column in (("Licences", "license"), ("Artists", "artist"), ("Ratings", "rating")):
-        names = Counter(html_page.visible(html_page.short(name, 60)) for name in kept[column].dropna())
+        names = Counter(html_page.escape_invisible(html_page.shorten(name, 60)) for name in kept[column].dropna())
         assert dict(tables.counts(caption)) == names
     sources = {row[0]: [int(one) for one in row[1:]] for row in tables.found["Files by source"][1:]}
     assert [sum(column) for column in zip(*sources.values(), strict=True)] == [
         told["in"], told["kept"], told["in"] - told["kept"],
     ]  # fmt: skip
-    hashes = ledger.read_state(folder / "d")["hashes"]
+    hashes = ledger.read_ledger(folder / "d")["hashes"]
     for stage in ("extract", "dedupe"):
         assert tables.found[f"Options of curate {stage}"][-1] == ["hash of these", hashes[stage]]
 
@@ -171,7 +171,9 @@ def test_a_dataset_gives_the_same_bytes_wherever_it_lies(folder: Path, html: Pat
 
 def test_json_prints_the_counts(run: Callable[..., Any], dataset: Path, tmp_path: Path) -> None:
     printed = run("report", dataset, tmp_path / "page.html")
-    assert printed["in"] == printed["kept"] + sum(printed["dropped"].values()) == parquet.rows(dataset / "manifest")
+    assert (
+        printed["in"] == printed["kept"] + sum(printed["dropped"].values()) == parquet.count_rows(dataset / "manifest")
+    )
     assert printed["page_bytes"] == (tmp_path / "page.html").stat().st_size
 
 
@@ -179,7 +181,7 @@ def test_the_page_does_not_grow_with_the_dataset(folder: Path, dataset: Path, tm
     """Once every kind of exhibit has its places filled."""
     sizes, images = [], []
     for name, times in (("many", 15), ("more", 45)):
-        grown(dataset, tmp_path / name, times * parquet.rows(dataset / "manifest"))
+        grown(dataset, tmp_path / name, times * parquet.count_rows(dataset / "manifest"))
         found = report(tmp_path / name, tmp_path / "page.html")
         assert found["kept"] >= 20 * times
         sizes.append(found["page_bytes"])
@@ -198,9 +200,9 @@ def sources_of(tmp_path: Path, files: dict[str, bytes]) -> list[Source]:
 @pytest.mark.parametrize("deduped", [False, True])
 @pytest.mark.parametrize("files", [{}, {"a.png": b"torn", "b.jpg": b""}], ids=["empty", "unreadable"])
 def test_a_dataset_of_nothing_has_a_page(tmp_path: Path, files: dict[str, bytes], deduped: bool) -> None:
-    extract.extract(sources_of(tmp_path, files), tmp_path / "d", extract.Options())
+    extract.extract(sources_of(tmp_path, files), tmp_path / "d", extract.ExtractOptions())
     if deduped:
-        dedupe.dedupe(tmp_path / "d", dedupe.Options())
+        dedupe.dedupe(tmp_path / "d", dedupe.DedupeOptions())
     told = report(tmp_path / "d", tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text("utf-8")
     assert (told["in"], told["kept"]) == (len(files), 0)
@@ -210,7 +212,7 @@ def test_a_dataset_of_nothing_has_a_page(tmp_path: Path, files: dict[str, bytes]
 
 
 def test_before_dedupe_the_page_says_so_and_shows_the_rest(art: Path, tmp_path: Path) -> None:
-    extract.extract([Source("art", art)], tmp_path / "d", extract.Options())
+    extract.extract([Source("art", art)], tmp_path / "d", extract.ExtractOptions())
     told = report(tmp_path / "d", tmp_path / "page.html")
     tables = Tables((tmp_path / "page.html").read_text("utf-8"))
     assert told["roles"] == {}
@@ -221,10 +223,10 @@ def test_before_dedupe_the_page_says_so_and_shows_the_rest(art: Path, tmp_path: 
 
 def test_pictures_added_since_dedupe_are_not_called_unlike(art: Path, tmp_path: Path) -> None:
     [source] = sources_of(tmp_path, {"a.png": (art / "1F408.png").read_bytes()})
-    extract.extract([source], tmp_path / "d", extract.Options())
-    dedupe.dedupe(tmp_path / "d", dedupe.Options())
+    extract.extract([source], tmp_path / "d", extract.ExtractOptions())
+    dedupe.dedupe(tmp_path / "d", dedupe.DedupeOptions())
     copy(art, tmp_path / "s" / "b.png", "1F408.png")
-    extract.extract([source], tmp_path / "d", extract.Options())
+    extract.extract([source], tmp_path / "d", extract.ExtractOptions())
     report(tmp_path / "d", tmp_path / "page.html")
     assert "run <code>curate dedupe</code>" in (tmp_path / "page.html").read_text("utf-8")
 
@@ -232,7 +234,7 @@ def test_pictures_added_since_dedupe_are_not_called_unlike(art: Path, tmp_path: 
 def test_who_opted_out_is_counted_and_told_nothing_of(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset, tmp_path / "d")
     remove(tmp_path / "d", ["1F408.png"])
-    for step in (lambda: None, lambda: dedupe.dedupe(tmp_path / "d", dedupe.Options())):
+    for step in (lambda: None, lambda: dedupe.dedupe(tmp_path / "d", dedupe.DedupeOptions())):
         step()
         told = report(tmp_path / "d", tmp_path / "page.html")
         assert told["dropped"]["removed"] == 1
@@ -250,7 +252,7 @@ def test_what_people_told_apart_is_not_shown_as_recolours(dataset: Path, tmp_pat
     report(tmp_path / "d", tmp_path / "page.html")
     assert beside((tmp_path / "page.html").read_text("utf-8"))
     decisions.decide(tmp_path / "d", "different", pair)
-    dedupe.dedupe(tmp_path / "d", dedupe.Options())
+    dedupe.dedupe(tmp_path / "d", dedupe.DedupeOptions())
     report(tmp_path / "d", tmp_path / "page.html")
     assert not beside((tmp_path / "page.html").read_text("utf-8"))
 
@@ -271,7 +273,7 @@ def test_damage_leaves_the_page_of_before(dataset: Path, tmp_path: Path) -> None
     shutil.copytree(dataset, tmp_path / "d")
     report(tmp_path / "d", tmp_path / "page.html")
     before = (tmp_path / "page.html").read_bytes()
-    for path in parquet.parts(tmp_path / "d" / "pairs"):
+    for path in parquet.part_paths(tmp_path / "d" / "pairs"):
         path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DamagedError, match="curate verify"):
         report(tmp_path / "d", tmp_path / "page.html")
@@ -291,7 +293,7 @@ def opened(visit: Visit, html: Path) -> Any:
 def test_hostile_text_is_shown_and_nothing_else_happens(opened: Any, folder: Path) -> None:
     text = re.sub(r"\s+", " ", opened.inner_text("body"))
     for one in HOSTILE:
-        expected = html_page.visible(html_page.short(normalize(one), 60))
+        expected = html_page.escape_invisible(html_page.shorten(normalize_tag(one), 60))
         assert re.sub(r"\s+", " ", expected).strip() in text
     assert (
         opened.evaluate("document.scripts.length + document.querySelectorAll('iframe, object, form, input').length")
@@ -410,7 +412,7 @@ def test_a_keyboard_is_enough(visit: Visit, html: Path) -> None:
 def test_what_is_shown_is_what_dedupe_measured_and_the_extremes_of_the_kept(folder: Path, html: Path) -> None:
     most, lines = 4, ["contour", "dilate", "xdog"]
     found = census.take(folder / "d", most)
-    shown = examples.gather(folder / "d", found, count_tables.families(found).some(most), lines)
+    shown = examples.gather_examples(folder / "d", found, count_tables.family_sizes(found).choose_examples(most), lines)
     table, edges = frame(folder / "d"), pd.read_parquet(folder / "d" / "edges")
     measured = {tuple(sorted(row[:2])): dict(zip(edges, row, strict=True)) for row in edges.itertuples(index=False)}
     copies: dict[Any, Any] = {

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.audit.tag_checks import contradictions, doubts
+from curate.audit.tag_checks import contradicting_colors, find_doubtful_tags
 from curate.cli import main
 from curate.dataset import parquet
 from curate.dataset.schema import pairs_schema
@@ -42,12 +42,12 @@ HEARTS = {"1F499.png": "blue", "1F49A.png": "green", "1F49B.png": "yellow", "276
 def test_one_noun_in_two_colours_is_a_contradiction_unless_the_tags_explain_it(
     tags: str, expected: dict[str, tuple[str, ...]]
 ) -> None:
-    assert contradictions(tags.split()) == expected
+    assert contradicting_colors(tags.split()) == expected
 
 
 @given(st.lists(st.text() | st.sampled_from(["blue_hair", "red_hair", "2girls", "light_skin"])))
 def test_no_tags_make_it_fail_and_only_two_colours_contradict(tags: list[str]) -> None:
-    assert all(len(colors) > 1 for colors in contradictions(tags).values())
+    assert all(len(colors) > 1 for colors in contradicting_colors(tags).values())
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def tagged(art: Path, tmp_path: Path) -> Path:
     for name in HEARTS:
         shutil.copy(art / name, folder)
         (folder / f"{name}.txt").write_text(", ".join(f"{color}_heart" for color in HEARTS.values()) + ", pink")
-    extract.extract([Source("hearts", folder)], tmp_path / "d", extract.Options(lines=("dilate",)))
+    extract.extract([Source("hearts", folder)], tmp_path / "d", extract.ExtractOptions(lines=("dilate",)))
     return tmp_path / "d"
 
 
@@ -87,8 +87,8 @@ def test_doubtful_tags_are_printed_by_path(tagged: Path) -> None:
 
 
 def test_a_pair_without_a_picture_is_told_as_damage(tagged: Path) -> None:
-    path = parquet.part(tagged / "pairs", 0)
+    path = parquet.part_path(tagged / "pairs", 0)
     rows = parquet.read_table(path).to_pylist()
     parquet.write_rows(path, [row | {"color": b"x"} for row in rows], pairs_schema(("dilate",)))
     with pytest.raises(DamagedError, match="curate verify"):
-        doubts(tagged, parquet.read_parts(tagged / "manifest").to_pylist())
+        find_doubtful_tags(tagged, parquet.read_parts(tagged / "manifest").to_pylist())

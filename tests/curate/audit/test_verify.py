@@ -26,9 +26,9 @@ def copy(dataset: Path, tmp_path: Path) -> Path:
 def replace(dataset: Path, name: str, table: pa.Table) -> None:
     """Another table in a part, and its digest in dataset.json: what only a look inside can find."""
     parquet.write_table(dataset / name, table)
-    state = ledger.read_state(dataset)
+    state = ledger.read_ledger(dataset)
     del state["parts"][name]
-    ledger.write_state(dataset, state)
+    ledger.write_ledger(dataset, state)
 
 
 def test_what_the_stages_made_has_no_faults(dataset: Path, shard_folder: Path) -> None:
@@ -38,7 +38,7 @@ def test_what_the_stages_made_has_no_faults(dataset: Path, shard_folder: Path) -
 
 @pytest.mark.parametrize("folder", ["records", "pairs", "manifest", "edges"])
 def test_a_flipped_bit_in_any_part_is_found_and_named(copy: Path, folder: str) -> None:
-    path = parquet.part(copy / folder, 0)
+    path = parquet.part_path(copy / folder, 0)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -60,13 +60,13 @@ def test_a_table_of_tags_that_is_not_the_manifests_is_found(copy: Path) -> None:
     [fault] = verify(copy)
     assert "has other tags than the manifest: run `curate dedupe`" in fault
     (copy / ledger.TAG_TABLE).unlink()
-    ledger.write_state(copy, ledger.read_state(copy))
+    ledger.write_ledger(copy, ledger.read_ledger(copy))
     [fault] = verify(copy)
     assert fault.endswith("tags.parquet is missing")  # listed as it was: what is lost is not forgotten
 
 
 def test_missing_and_extra_files_are_found(copy: Path) -> None:
-    parquet.part(copy / "pairs", 1).unlink()
+    parquet.part_path(copy / "pairs", 1).unlink()
     (copy / "pairs" / "letter.txt").touch()
     faults = verify(copy)
     assert len(faults) == 2
@@ -97,17 +97,17 @@ def test_a_pair_twice_or_of_no_record_is_found(copy: Path) -> None:
 
 
 def test_a_part_that_was_garbage_when_it_was_listed_is_told(copy: Path) -> None:
-    path = parquet.part(copy / "pairs", 0)
+    path = parquet.part_path(copy / "pairs", 0)
     path.write_bytes(b"garbage")
-    state = ledger.read_state(copy)
+    state = ledger.read_ledger(copy)
     del state["parts"]["pairs/part-00000.parquet"]
-    ledger.write_state(copy, state)
+    ledger.write_ledger(copy, state)
     [fault] = verify(copy)
     assert f"{path} cannot be read as Parquet" in fault
 
 
 def test_counts_that_do_not_hold_are_found(copy: Path) -> None:
-    state = ledger.read_state(copy)
+    state = ledger.read_ledger(copy)
     write_sealed(copy / "dataset.json", state | {"counts": {"in": 1, "kept": 1, "dropped": {}}})
     [fault] = verify(copy)
     assert "dataset.json says" in fault
@@ -116,7 +116,7 @@ def test_counts_that_do_not_hold_are_found(copy: Path) -> None:
 def test_an_extract_that_was_killed_is_told_as_unfinished(art: Path, tmp_path: Path) -> None:
     target = tmp_path / "d"
     target.mkdir()
-    state = extract._open_dataset(target, [Source("art", art)], extract.Options(), fresh=False)
+    state = extract._open_dataset(target, [Source("art", art)], extract.ExtractOptions(), fresh=False)
     assert "counts" not in state
     [fault] = verify(target)
     assert "run `curate extract` again" in fault
@@ -140,7 +140,7 @@ def test_a_folder_of_neither_kind_is_refused(tmp_path: Path) -> None:
 
 def test_faults_give_exit_code_1_and_a_line_each(copy: Path, run: Callable[..., Any]) -> None:
     assert run("verify", copy)["faults"] == []
-    parquet.part(copy / "pairs", 1).unlink()
+    parquet.part_path(copy / "pairs", 1).unlink()
     result = CliRunner().invoke(main, ["verify", str(copy), "--quiet"])
     assert result.exit_code == 1
     assert result.stdout.splitlines()[0].endswith("part-00001.parquet is missing")

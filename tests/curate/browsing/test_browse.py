@@ -18,8 +18,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from curate.audit.verify import verify
-from curate.browsing.app import make
-from curate.browsing.live_dataset import Review
+from curate.browsing.app import create_app
+from curate.browsing.live_dataset import LiveDataset
 from curate.dataset import decisions, parquet, remove
 from curate.deduplication import dedupe
 from curate.extraction import extract
@@ -27,8 +27,8 @@ from curate.sources.scan import Source
 from curate.system import lock
 from curate.system.errors import DatasetError, NurieError
 from curate.system.files import write_json
-from curate.web.guard import Guard
-from curate.web.static_files import page_files
+from curate.web.guard import RequestGuard
+from curate.web.static_files import read_page_files
 from tests.browser import HOSTILE
 
 OURS = "http://127.0.0.1:8765"
@@ -47,7 +47,7 @@ def dataset(mixed: Path, tmp_path: Path) -> Path:
 
 
 def client(dataset: Path) -> TestClient:
-    return TestClient(Guard(make(Review(dataset))), base_url=OURS, headers={"origin": OURS})
+    return TestClient(RequestGuard(create_app(LiveDataset(dataset))), base_url=OURS, headers={"origin": OURS})
 
 
 def got(client: TestClient, path: str, **query: Any) -> Any:
@@ -197,14 +197,14 @@ def test_a_verdict_is_noted_holds_from_the_next_dedupe_on_and_is_undone(dataset:
     assert got(page, "dataset")["waiting"] == 1
     decide(page, "different", "cat0.jpg", "cat1.jpg")
     assert fates(page, "1F408.png", "cat0.jpg", "cat1.jpg") == [None, "duplicate", "duplicate"]
-    dedupe.dedupe(dataset, dedupe.Options())
+    dedupe.dedupe(dataset, dedupe.DedupeOptions())
     assert fates(page, "1F408.png", "cat0.jpg", "cat1.jpg") == [None, None, "duplicate"]
     assert got(page, "dataset")["waiting"] == 0
     assert [row["waits"] for row in got(page, "decisions")["rows"]] == [False, False]
     decide(page, "undo", "0")
     decide(page, "undo", "1")
     assert got(page, "dataset")["waiting"] == 2
-    dedupe.dedupe(dataset, dedupe.Options())
+    dedupe.dedupe(dataset, dedupe.DedupeOptions())
     assert pq.read_table(dataset / "manifest").equals(before)
     assert verify(dataset) == []
 
@@ -222,7 +222,7 @@ def test_keep_leave_out_and_is_a_copy_are_what_decide_writes(dataset: Path, tmp_
     assert (dataset / "decisions/part-00000.parquet").read_bytes() == (
         other / "decisions/part-00000.parquet"
     ).read_bytes()
-    dedupe.dedupe(dataset, dedupe.Options())
+    dedupe.dedupe(dataset, dedupe.DedupeOptions())
     assert fates(page, "cat1.jpg", "1F408.png", "1F34E.png") == [None, "duplicate", "decision"]
 
 
@@ -237,7 +237,7 @@ def test_tags_are_given_in_place_of_its_own_whatever_they_hold(dataset: Path) ->
         "1F34E.png",
         "apple again.png",
     ]
-    dedupe.dedupe(dataset, dedupe.Options())
+    dedupe.dedupe(dataset, dedupe.DedupeOptions())
     assert set(noted["tags"]) <= set(got(page, f"pictures/{ids(page)['1F34E.png']}")["tags"])
 
 
@@ -280,7 +280,7 @@ def test_only_json_of_our_own_page_decides(looked_at: TestClient, mixed: Path) -
 
 def test_while_a_stage_writes_the_page_may_look_but_not_decide(dataset: Path) -> None:
     page = client(dataset)
-    with lock.alone(dataset):
+    with lock.exclusive(dataset):
         assert got(page, "pictures")["total"] == 9
         told = page.post("/api/decisions", json={"kind": "drop", "pictures": [ids(page)["1F408.png"]]})
     assert told.status_code == 409
@@ -303,11 +303,11 @@ def test_decisions_of_one_moment_are_all_noted(dataset: Path) -> None:
 def test_newcomers_are_looked_at_before_dedupe_and_all_decisions_wait(dataset: Path, art: Path, tmp_path: Path) -> None:
     page = client(dataset)
     decide(page, "retag", "1F34E.png", tags=["red"])
-    dedupe.dedupe(dataset, dedupe.Options())
+    dedupe.dedupe(dataset, dedupe.DedupeOptions())
     assert got(page, "dataset")["waiting"] == 0
     (tmp_path / "more").mkdir()
     shutil.copy(art / "1F600.png", tmp_path / "more")
-    extract.extract([Source("more", tmp_path / "more")], dataset, extract.Options(("contour", "dilate")))
+    extract.extract([Source("more", tmp_path / "more")], dataset, extract.ExtractOptions(("contour", "dilate")))
     told = got(page, "dataset")
     assert (told["judged"], told["waiting"]) == (False, 1)
     assert got(page, "families")["total"] == 0
@@ -354,12 +354,12 @@ def test_requests_and_answers_are_described(looked_at: TestClient) -> None:
     }  # fmt: skip
     body = told["paths"]["/api/decisions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     described = told["components"]["schemas"][body["$ref"].rpartition("/")[2]]
-    assert described["properties"]["kind"]["enum"] == list(decisions.KINDS)
+    assert described["properties"]["kind"]["enum"] == list(decisions.DECISION_KINDS)
 
 
 def test_the_page_is_its_own_files_and_asks_nobody_else(looked_at: TestClient) -> None:
-    assert {"index.html", "style.css", "browse.js"} <= page_files("curate.browsing").keys()
-    for name, (data, _) in page_files("curate.browsing").items():
+    assert {"index.html", "style.css", "browse.js"} <= read_page_files("curate.browsing").keys()
+    for name, (data, _) in read_page_files("curate.browsing").items():
         told = looked_at.get(f"/{name}")
         assert (told.status_code, told.content) == (200, data)
         assert told.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
@@ -368,12 +368,12 @@ def test_the_page_is_its_own_files_and_asks_nobody_else(looked_at: TestClient) -
             r"https?://(?!www\.w3\.org/2000/svg)|innerHTML|insertAdjacentHTML|document\.write|eval\(", text
         )
         assert not re.search(r"<[^>]+\s(style|on\w+)=", text), "the policy would not let it"
-    assert looked_at.get("/").content == page_files("curate.browsing")["index.html"][0]
+    assert looked_at.get("/").content == read_page_files("curate.browsing")["index.html"][0]
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is not a dataset folder"):
-        Review(tmp_path)
+        LiveDataset(tmp_path)
 
 
 FASTAPI = {f"curate.{name}" for name in ("browsing.app", "browsing.api_models", "web.server", "web.static_files")}

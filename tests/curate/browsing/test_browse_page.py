@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from curate.browsing.app import make
-from curate.browsing.live_dataset import Review
+from curate.browsing.app import create_app
+from curate.browsing.live_dataset import LiveDataset
 from curate.dataset import decisions, parquet
 from curate.deduplication import dedupe
 from curate.web import server
@@ -34,10 +34,10 @@ def dataset(mixed: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def address(dataset: Path) -> Iterator[str]:
     listening = server.listen("127.0.0.1", 0)
-    running = server.made(make(Review(dataset)), "127.0.0.1")
+    running = server.make_server(create_app(LiveDataset(dataset)), "127.0.0.1")
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
-    yield server.address(listening)
+    yield server.browser_url(listening)
     running.should_exit = True
     thread.join(30)
     listening.close()
@@ -50,7 +50,7 @@ def visit(address: str, visit: Visit) -> Visit:
 
 
 def told(dataset: Path) -> list[tuple[str, bool]]:
-    return [(row["kind"], row["holds"]) for row in decisions.listed(dataset)]
+    return [(row["kind"], row["holds"]) for row in decisions.read_with_holds(dataset)]
 
 
 def tile(page: Page, path: str) -> str:
@@ -115,7 +115,7 @@ def test_a_verdict_is_overruled_shown_and_undone_by_mouse(visit: Visit, address:
     page.locator(tile(page, "cat0.jpg"), has_text="not the same").wait_for()
     panel.get_by_role("button", name="Not the same as any of these").click()
     page.wait_for_selector("text=2 decisions wait")
-    dedupe.dedupe(dataset, dedupe.Options())
+    dedupe.dedupe(dataset, dedupe.DedupeOptions())
     page.reload()
     page.wait_for_selector(f"{tile(page, 'cat0.jpg')}.kept", state="detached")  # it has no look-alikes any more
     page.get_by_role("link", name="Decisions").click()
@@ -168,7 +168,7 @@ def test_tags_are_given_and_found(visit: Visit, address: str, dataset: Path) -> 
     page.wait_for_selector("text=Tags, as people gave them")
     page.locator("#picture .tags .tag >> nth=0", has_text="red_apple").wait_for()
     assert decisions.read(dataset)[0]["tags"][:2] == ["red_apple", ",_,"]
-    dedupe.dedupe(dataset, dedupe.Options())
+    dedupe.dedupe(dataset, dedupe.DedupeOptions())
     page.fill("#filter", "red_apple")
     page.press("#filter", "Enter")
     page.wait_for_selector("text=of 1 picture")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.browsing.catalog import FAMILY_ORDERS, ORDERS, Catalog
-from curate.browsing.stored_pictures import Gallery
+from curate.browsing.catalog import FAMILY_SORT_KEYS, SORT_COLUMNS, Catalog
+from curate.browsing.stored_pictures import StoredPictures
 from curate.dataset import parquet
 from curate.system.errors import DamagedError, NurieError
 
@@ -27,34 +27,36 @@ def rows(mixed: Path) -> list[Row]:
     return list(parquet.read_parts(mixed / "manifest").to_pylist())
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", SORT_COLUMNS)
 @pytest.mark.parametrize("descending", [False, True])
 def test_rows_are_ordered_by_a_column_with_nulls_last(
     catalog: Catalog, rows: list[Row], order: str, descending: bool
 ) -> None:
-    told = [rows[place][order] for place in catalog.ordered(catalog.everything, order, descending=descending)]
+    told = [rows[place][order] for place in catalog.sorted_rows(catalog.all_rows, order, descending=descending)]
     known = [value for value in told if value is not None]
     assert known == sorted((row[order] for row in rows if row[order] is not None), reverse=descending)
     assert told[len(known) :] == [None] * (len(rows) - len(known))
 
 
 def test_rows_come_as_added_or_backwards(catalog: Catalog, rows: list[Row]) -> None:
-    forward = catalog.ordered(catalog.everything).tolist()
+    forward = catalog.sorted_rows(catalog.all_rows).tolist()
     assert forward == list(range(len(rows)))
-    assert catalog.ordered(catalog.everything, descending=True).tolist() == forward[::-1]
+    assert catalog.sorted_rows(catalog.all_rows, descending=True).tolist() == forward[::-1]
 
 
 def test_there_are_no_other_orders(catalog: Catalog) -> None:
     with pytest.raises(NurieError, match="no order by 'path'"):
-        catalog.ordered(catalog.everything, "path")
+        catalog.sorted_rows(catalog.all_rows, "path")
     with pytest.raises(NurieError, match="no order of families by 'path'"):
-        catalog.families_of(catalog.everything, "path")
+        catalog.family_codes(catalog.all_rows, "path")
 
 
-@pytest.mark.parametrize("order", FAMILY_ORDERS)
+@pytest.mark.parametrize("order", FAMILY_SORT_KEYS)
 def test_every_set_of_look_alikes_is_told_once_and_whole(catalog: Catalog, rows: list[Row], order: str) -> None:
     sizes = Counter(row["family"] for row in rows if row["family"])
-    told = [[rows[place] for place in catalog.members(code)] for code in catalog.families_of(catalog.everything, order)]
+    told = [
+        [rows[place] for place in catalog.family_rows(code)] for code in catalog.family_codes(catalog.all_rows, order)
+    ]
     assert Counter({one[0]["family"]: len(one) for one in told}) == Counter({k: n for k, n in sizes.items() if n > 1})
     assert len(told) == 3  # cats, apples, hands
     keys: dict[str, Callable[[list[Row]], int]] = {
@@ -67,8 +69,8 @@ def test_every_set_of_look_alikes_is_told_once_and_whole(catalog: Catalog, rows:
 
 
 def test_a_set_begins_with_its_survivor_and_copies_follow_theirs(catalog: Catalog, rows: list[Row]) -> None:
-    for code in catalog.families_of(catalog.everything):
-        told = [rows[place] for place in catalog.members(code)]
+    for code in catalog.family_codes(catalog.all_rows):
+        told = [rows[place] for place in catalog.family_rows(code)]
         assert told[0]["role"] == "survivor"
         assert [row["group"] for row in told] == sorted(
             (row["group"] for row in told), key=[row["group"] for row in told].index
@@ -76,88 +78,88 @@ def test_a_set_begins_with_its_survivor_and_copies_follow_theirs(catalog: Catalo
 
 
 def test_only_sets_with_a_chosen_picture_are_told(catalog: Catalog, rows: list[Row]) -> None:
-    [code] = catalog.families_of(catalog.find("path:cat0*", "", {}).mask)
-    assert {rows[place]["path"] for place in catalog.members(code)} == {"1F408.png", "cat0.jpg", "cat1.jpg"}
+    [code] = catalog.family_codes(catalog.find_rows("path:cat0*", "", {}).mask)
+    assert {rows[place]["path"] for place in catalog.family_rows(code)} == {"1F408.png", "cat0.jpg", "cat1.jpg"}
 
 
 def test_look_alikes_of_a_picture_are_told_from_both_sides(catalog: Catalog, rows: list[Row]) -> None:
     ids = {row["path"]: row["id"] for row in rows}
     cats = {ids[name] for name in ("1F408.png", "cat0.jpg", "cat1.jpg")}
     for cat in cats:
-        looks = catalog.looks(cat)
+        looks = catalog.look_alikes(cat)
         assert {look["id"] for look in looks} == cats - {cat}
         assert {look["kind"] for look in looks} == {"duplicate"}
-    [hand] = catalog.looks(ids["1F44B-1F3FB.png"])
+    [hand] = catalog.look_alikes(ids["1F44B-1F3FB.png"])
     assert (hand["id"], hand["kind"]) == (ids["1F44B-1F3FF.png"], "alternate")
 
 
 def test_byte_copies_are_one_picture_the_kept_one_first(catalog: Catalog, rows: list[Row]) -> None:
     [apple] = {row["id"] for row in rows if "apple" in row["path"]}
-    assert [rows[place]["dropped"] for place in catalog.of(apple)] == [None, "duplicate"]
-    assert catalog.path(apple) == rows[catalog.of(apple)[0]]["path"]
-    assert catalog.path("0" * 32) is None
+    assert [rows[place]["dropped"] for place in catalog.rows_of_id(apple)] == [None, "duplicate"]
+    assert catalog.path_of_id(apple) == rows[catalog.rows_of_id(apple)[0]]["path"]
+    assert catalog.path_of_id("0" * 32) is None
 
 
 def test_counts_are_those_of_the_chosen(catalog: Catalog, rows: list[Row]) -> None:
-    assert catalog.counts("dropped", catalog.everything) == Counter(row["dropped"] or "none" for row in rows)
-    assert catalog.counts("role", catalog.find("dropped:unreadable", "", {}).mask) == {"none": 1}
+    assert catalog.value_counts("dropped", catalog.all_rows) == Counter(row["dropped"] or "none" for row in rows)
+    assert catalog.value_counts("role", catalog.find_rows("dropped:unreadable", "", {}).mask) == {"none": 1}
     tags = Counter(tag for row in rows for tag in row["tags"])
-    assert dict(catalog.tags.top(catalog.everything, 1000)) == tags
+    assert dict(catalog.tags.top(catalog.all_rows, 1000)) == tags
 
 
 def test_a_dataset_that_was_not_deduplicated_has_no_sets(mixed: Path, tmp_path: Path) -> None:
     for name in ("manifest", "pairs"):
         shutil.copytree(mixed / ("records" if name == "manifest" else name), tmp_path / name)
     found = Catalog(tmp_path)
-    assert not found.judged
-    assert len(found.families_of(found.everything)) == 0
-    assert found.looks("0" * 32) == []
+    assert not found.is_deduped
+    assert len(found.family_codes(found.all_rows)) == 0
+    assert found.look_alikes("0" * 32) == []
 
 
 def test_an_empty_dataset_is_a_catalogue_too(tmp_path: Path) -> None:
     found = Catalog(tmp_path)
-    assert found.find("blue_hair role:alternate", "width > 3", {}).mask.tolist() == []
-    assert Gallery(tmp_path).picture("0" * 32, "color") is None
+    assert found.find_rows("blue_hair role:alternate", "width > 3", {}).mask.tolist() == []
+    assert StoredPictures(tmp_path).read_png("0" * 32, "color") is None
 
 
 def test_every_stored_picture_is_given_as_it_is_stored(mixed: Path) -> None:
-    gallery = Gallery(mixed)
+    gallery = StoredPictures(mixed)
     assert gallery.layers == ["color", "line_contour", "line_dilate"]
     stored = parquet.read_parts(mixed / "pairs").to_pylist()
-    assert len(parquet.parts(mixed / "pairs")) > 1
+    assert len(parquet.part_paths(mixed / "pairs")) > 1
     for row in stored:
         assert gallery.has(row["id"])
         for layer in gallery.layers:
-            assert gallery.picture(row["id"], layer) == row[layer]
+            assert gallery.read_png(row["id"], layer) == row[layer]
 
 
 @pytest.mark.parametrize("key", ["", "0" * 32, "g" * 32, "f" * 33, "ü", "../../dataset.json"])
 def test_nothing_else_is_a_picture(mixed: Path, key: str) -> None:
-    gallery = Gallery(mixed)
+    gallery = StoredPictures(mixed)
     assert not gallery.has(key)
-    assert gallery.picture(key, "color") is None
+    assert gallery.read_png(key, "color") is None
 
 
 @pytest.mark.parametrize("layer", ["id", "sketch", "content_box", "view", "line_xdog", "", "../color"])
 def test_no_other_column_is_given(mixed: Path, layer: str) -> None:
     [row] = parquet.read_parts(mixed / "pairs").slice(0, 1).to_pylist()
-    assert Gallery(mixed).picture(row["id"], layer) is None
+    assert StoredPictures(mixed).read_png(row["id"], layer) is None
 
 
 def test_row_groups_are_kept_no_further_than_asked(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curate.browsing.stored_pictures.HELD", 1)
-    gallery = Gallery(mixed)
+    monkeypatch.setattr("curate.browsing.stored_pictures.CACHE_BYTES", 1)
+    gallery = StoredPictures(mixed)
     for row in parquet.read_parts(mixed / "pairs").to_pylist() * 2:
-        assert gallery.picture(row["id"], "color") == row["color"]
+        assert gallery.read_png(row["id"], "color") == row["color"]
         assert len(gallery._held) == 1
 
 
 def test_a_torn_part_is_told(mixed: Path, tmp_path: Path) -> None:
     shutil.copytree(mixed / "pairs", tmp_path / "pairs")
-    gallery = Gallery(tmp_path)
-    ids = parquet.read_table(parquet.parts(mixed / "pairs")[0], ["id"])["id"].to_pylist()
-    path = parquet.parts(tmp_path / "pairs")[0]
+    gallery = StoredPictures(tmp_path)
+    ids = parquet.read_table(parquet.part_paths(mixed / "pairs")[0], ["id"])["id"].to_pylist()
+    path = parquet.part_paths(tmp_path / "pairs")[0]
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DamagedError, match="part-00000"):
-        gallery.picture(ids[0], "color")
+        gallery.read_png(ids[0], "color")
     assert np.all([not gallery.has(None), gallery.has(ids[0])])

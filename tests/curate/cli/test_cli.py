@@ -175,7 +175,7 @@ def test_a_stage_keeps_off_a_folder_that_another_run_is_writing(art: Path, copy:
         (copy, ["dedupe", copy]),
         (shard_folder, ["shard", copy, shard_folder]),
     ):
-        with lock.alone(held):
+        with lock.exclusive(held):
             result = invoke(*command)
         assert result.exit_code == 1
         assert f"another run is writing {held}" in result.stderr

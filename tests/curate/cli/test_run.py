@@ -182,7 +182,7 @@ def test_a_cluster_and_workers_exclude_one_another_and_a_missing_recipe_is_a_wro
 def test_a_folder_that_another_run_writes_is_kept_off(here: Path) -> None:
     told("x.toml")
     (here / "art" / "1F408.png").rename(here / "art" / "new.png")
-    with lock.alone(here / "dataset"):
+    with lock.exclusive(here / "dataset"):
         result = follow("x.toml")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "another run is writing dataset" in result.stderr

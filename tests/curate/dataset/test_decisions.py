@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from curate.audit.explain import why
 from curate.audit.verify import verify
 from curate.dataset import ledger
-from curate.dataset.decisions import decide, holding, listed
+from curate.dataset.decisions import decide, read_with_holds, rows_in_force
 from curate.deduplication import dedupe
 from curate.extraction import extract
 from curate.sources.scan import Source
 from curate.system.errors import NurieError
 from tests.curate.deduplication.test_dedupe import OPTIONS, Row, Tree, jpeg, rows
 
-LINES = extract.Options(lines=("dilate",))
+LINES = extract.ExtractOptions(lines=("dilate",))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_undone_decisions_leave_the_manifest_as_it_was(dataset: Path, tree: Tree
     assert tree(dataset / "manifest") != before
     after(dataset, ("undo", "2"), ("undo", "1"), ("undo", "0"))
     assert tree(dataset / "manifest") == before
-    assert [row["holds"] for row in listed(dataset)] == [False] * 3 + [True] * 3
+    assert [row["holds"] for row in read_with_holds(dataset)] == [False] * 3 + [True] * 3
 
 
 def test_an_undoing_is_undone_too(dataset: Path) -> None:
@@ -156,14 +156,14 @@ def test_the_command_notes_and_lists(dataset: Path, run: Callable[..., Any]) -> 
     [noted] = run("decide", dataset, "retag", "1F34E.png", "--tags", "red, fruit")["decisions"]
     assert (noted["kind"], noted["tags"]) == ("retag", ["red", "fruit"])
     assert run("decide", dataset)["decisions"] == [noted | {"holds": True}]
-    assert ledger.read_state(dataset)["parts"].keys() >= {"decisions/part-00000.parquet"}
+    assert ledger.read_ledger(dataset)["parts"].keys() >= {"decisions/part-00000.parquet"}
 
 
 def test_a_list_of_tags_may_hold_commas_and_the_dataset_says_how_many_decisions_it_follows(dataset: Path) -> None:
     assert decide(dataset, "retag", ["1F34E.png"], [",_,", "Red Apple", ",_,"])["tags"] == (",_,", "red_apple")
     assert after(dataset)["1F34E.png"]["tags"] == [",_,", "red_apple"]
     decide(dataset, "undo", ["0"])
-    assert (ledger.read_state(dataset)["decisions"], len(listed(dataset))) == (1, 2)
+    assert (ledger.read_ledger(dataset)["decisions"], len(read_with_holds(dataset))) == (1, 2)
 
 
 kinds = st.lists(st.tuples(st.booleans(), st.integers(0, 10)), max_size=12)
@@ -182,6 +182,6 @@ def test_what_is_undone_an_even_number_of_times_holds(steps: list[tuple[bool, in
         later = [row["sequence"] for row in told if row["kind"] == "undo" and row["a"] == str(sequence)]
         return not any(holds(one) for one in later)
 
-    assert [row["sequence"] for row in holding(told)] == [
+    assert [row["sequence"] for row in rows_in_force(told)] == [
         row["sequence"] for row in told if row["kind"] == "drop" and holds(row["sequence"])
     ]

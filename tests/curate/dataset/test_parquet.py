@@ -7,7 +7,7 @@ import pytest
 from cogapp import Cog
 
 from curate.dataset import ledger, parquet
-from curate.dataset.schema import LINE, MANIFEST, SCHEMA_VERSION
+from curate.dataset.schema import LINE_COLUMN, MANIFEST_SCHEMA, SCHEMA_VERSION
 from curate.system.errors import DamagedError, DatasetError
 from curate.system.files import write_json
 from tests import ROOT
@@ -23,38 +23,38 @@ def test_stored_tables_have_the_columns_of_the_page(dataset: Path) -> None:
     page = COLUMNS_PAGE.read_text("utf-8")
     for folder in ("records", "manifest", "pairs"):
         for name in parquet.read_parts(dataset / folder).column_names:
-            shown = LINE if name.startswith("line_") and folder == "pairs" else name
+            shown = LINE_COLUMN if name.startswith("line_") and folder == "pairs" else name
             assert f"| `{shown}` |" in page
 
 
 def test_the_users_door_is_small_and_plain(dataset: Path) -> None:
     pictures = pd.read_parquet(dataset / "manifest")
-    assert list(pictures.columns) == MANIFEST.names
-    assert sum(path.stat().st_size for path in parquet.parts(dataset / "manifest")) < 5_000 * len(pictures)
+    assert list(pictures.columns) == MANIFEST_SCHEMA.names
+    assert sum(path.stat().st_size for path in parquet.part_paths(dataset / "manifest")) < 5_000 * len(pictures)
 
 
 def test_a_manifest_saved_by_pandas_has_its_types_again(dataset: Path, tmp_path: Path) -> None:
     pd.read_parquet(dataset / "manifest").iloc[::2].to_parquet(tmp_path / "half.parquet")
     expected = parquet.read_parts(dataset / "manifest").to_pylist()[::2]
-    assert parquet.read_chosen(tmp_path / "half.parquet").to_pylist() == expected
+    assert parquet.read_selection(tmp_path / "half.parquet").to_pylist() == expected
 
 
 def test_a_chosen_manifest_is_the_same_in_one_file_in_row_groups_and_in_a_folder(dataset: Path, tmp_path: Path) -> None:
     table = parquet.read_parts(dataset / "manifest")
     pq.write_table(table, tmp_path / "groups.parquet", row_group_size=2)
     for path in (tmp_path / "groups.parquet", dataset / "manifest"):
-        assert parquet.read_chosen(path).to_pylist() == table.to_pylist()
-        [*batches] = parquet.iter_chosen(path, ["id", "tags"])
+        assert parquet.read_selection(path).to_pylist() == table.to_pylist()
+        [*batches] = parquet.iter_selection(path, ["id", "tags"])
         assert pa.concat_tables(batches).to_pylist() == table.select(["id", "tags"]).to_pylist()
 
 
 def test_a_swap_killed_between_its_renames_is_finished(dataset: Path, tmp_path: Path) -> None:
-    new, old = (pa.Table.from_pylist([{"path": path}], schema=MANIFEST) for path in ("new", "old"))
+    new, old = (pa.Table.from_pylist([{"path": path}], schema=MANIFEST_SCHEMA) for path in ("new", "old"))
     write_json(tmp_path / "dataset.json", {"version": SCHEMA_VERSION, "options": {}, "parts": {}})
-    for folder, table in ((parquet.NEW, new), (parquet.OLD, old)):
+    for folder, table in ((parquet.NEW_MANIFEST, new), (parquet.OLD_MANIFEST, old)):
         (tmp_path / folder).mkdir()
-        parquet.write_table(parquet.part(tmp_path / folder, 0), table)
-    ledger.read_state(tmp_path)
+        parquet.write_table(parquet.part_path(tmp_path / folder, 0), table)
+    ledger.read_ledger(tmp_path)
     assert parquet.read_parts(tmp_path / "manifest")["path"].to_pylist() == ["new"]
 
 
@@ -62,17 +62,17 @@ def test_a_swap_killed_between_its_renames_is_finished(dataset: Path, tmp_path: 
 def test_anothers_dataset_json_is_no_dataset(tmp_path: Path, state: object) -> None:
     write_json(tmp_path / "dataset.json", state)
     with pytest.raises(DatasetError, match="was not written by `curate`"):
-        ledger.read_state(tmp_path)
+        ledger.read_ledger(tmp_path)
 
 
 def test_a_dataset_of_another_version_is_refused_by_number(tmp_path: Path) -> None:
     write_json(tmp_path / "dataset.json", {"version": 99, "options": {}, "parts": {}})
     with pytest.raises(DatasetError, match=r"version 99, this nurie reads 1.*--fresh"):
-        ledger.read_state(tmp_path)
+        ledger.read_ledger(tmp_path)
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
-    path = parquet.part(tmp_path, 0)
+    path = parquet.part_path(tmp_path, 0)
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(DamagedError, match=r"part-00000\.parquet cannot be read as Parquet"):
         parquet.read_parts(tmp_path)
@@ -83,9 +83,9 @@ def test_what_columns_take_in_memory_is_told_however_well_they_compress(tmp_path
     pixels = [bytes([number]) * 10_000 for number in range(50)]
     parquet.write_table(path, pa.table({"color": pixels, "line_dilate": [one[:5_000] for one in pixels]}))
     assert path.stat().st_size < 50_000
-    assert parquet.unpacked_bytes(path, {"color"}) == pytest.approx(500_000, rel=0.01)
-    assert parquet.unpacked_bytes(path, {"color", "line_dilate"}) == pytest.approx(750_000, rel=0.01)
-    assert parquet.unpacked_bytes(path, {"sketch"}) == 0
+    assert parquet.uncompressed_bytes(path, {"color"}) == pytest.approx(500_000, rel=0.01)
+    assert parquet.uncompressed_bytes(path, {"color", "line_dilate"}) == pytest.approx(750_000, rel=0.01)
+    assert parquet.uncompressed_bytes(path, {"sketch"}) == 0
 
 
 def test_parts_are_written_with_equal_bytes(dataset: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from curate.audit.verify import verify
 from curate.dataset import decisions, ledger, opt_out, parquet
 from curate.dataset.opt_out import OptOut
 from curate.dataset.remove import remove
-from curate.dataset.schema import MANIFEST
+from curate.dataset.schema import MANIFEST_SCHEMA
 from curate.deduplication import dedupe
 from curate.extraction import extract
 from curate.query.selection import select
@@ -28,7 +28,7 @@ from curate.sources.scan import Source
 from curate.system.errors import NurieError
 from tests.curate.deduplication.test_dedupe import OPTIONS, Row, Tree, jpeg, rows
 
-LINES = extract.Options(lines=("dilate",), keep_monochrome=True)
+LINES = extract.ExtractOptions(lines=("dilate",), keep_monochrome=True)
 ANNA, BERT = "apple.png", "thumb.png"
 """Anna's picture, known by its sidecar's `artist`; Bert's, by a tag."""
 
@@ -220,10 +220,10 @@ def test_tags_that_people_gave_go_along_and_decisions_keep_their_numbers(home: P
 
 
 def test_why_tells_that_it_was_removed_and_which_shards_hold_it_still(home: Path) -> None:
-    shard.shard(home / "d", home / "old", shard.Options(min_count=1))
+    shard.shard(home / "d", home / "old", shard.ShardOptions(min_count=1))
     remove(home / "d", ["cat.png"])
     grow(home)
-    shard.shard(home / "d", home / "new", shard.Options(min_count=1))
+    shard.shard(home / "d", home / "new", shard.ShardOptions(min_count=1))
     [old] = why(home / "d", "cat.png", shards=home / "old")
     [new] = why(home / "d", "cat.png", shards=home / "new")
     assert "manifest: dropped as removed: it was removed by request, and stays out" in old["story"]
@@ -232,16 +232,16 @@ def test_why_tells_that_it_was_removed_and_which_shards_hold_it_still(home: Path
 
 
 def test_verify_finds_what_was_put_back(home: Path) -> None:
-    part = parquet.part(home / "d" / "records", 0)
+    part = parquet.part_path(home / "d" / "records", 0)
     kept = [(path, path.read_bytes()) for path in sorted((home / "d").rglob("part-*"))]
     remove(home / "d", ["cat.png"])
     for path, data in kept:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
-    state = ledger.read_state(home / "d")
+    state = ledger.read_ledger(home / "d")
     names = ("records", "pairs", "manifest", "edges")
-    counted = parquet.counts(parquet.read_parts(home / "d" / "manifest", ["dropped"]))
-    ledger.write_state(home / "d", state | {"counts": counted}, rehash=names)
+    counted = parquet.count_fates(parquet.read_parts(home / "d" / "manifest", ["dropped"]))
+    ledger.write_ledger(home / "d", state | {"counts": counted}, rehash=names)
     assert part.is_file()
     assert any("which opted out: run `curate dedupe`" in fault for fault in verify(home / "d"))
     grow(home)
@@ -259,7 +259,7 @@ def test_the_command_prints_an_object_and_names_what_is_to_be_done_next(home: Pa
 def test_shards_wait_for_dedupe(home: Path) -> None:
     remove(home / "d", ["cat.png"])
     with pytest.raises(NurieError, match="run `curate dedupe"):
-        shard.shard(home / "d", home / "shards", shard.Options())
+        shard.shard(home / "d", home / "shards", shard.ShardOptions())
 
 
 def test_a_selection_made_before_is_refused_by_name(home: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_selection_made_before_is_refused_by_name(home: Path) -> None:
     remove(home / "d", ["cat.png"])
     grow(home)
     with pytest.raises(NurieError, match=r"old\.parquet keeps [0-9a-f]{32}, which opted out"):
-        shard.shard(home / "d", home / "shards", shard.Options(), chosen=home / "old.parquet")
+        shard.shard(home / "d", home / "shards", shard.ShardOptions(), manifest=home / "old.parquet")
     assert not (home / "shards").exists()
 
 
@@ -276,13 +276,13 @@ def test_shards_of_a_removal_that_was_broken_off_are_refused(begun: Path, tmp_pa
     home = next(home for home in homes if killed(home, int(home.name)) and opt_out.read(home / "d"))
     assert rows(home / "d")["cat.png"]["dropped"] is None
     with pytest.raises(NurieError, match="which opted out: run `curate dedupe"):
-        shard.shard(home / "d", home / "shards", shard.Options())
+        shard.shard(home / "d", home / "shards", shard.ShardOptions())
 
 
 def test_an_artist_is_each_name_between_commas_and_each_artist_tag() -> None:
     row = {"artist": "Anna B., Carl", "own_tags": ["artist:dora", "character:emil"]}
-    assert opt_out.artists(row) == {"artist:anna_b.,_carl", "artist:anna_b.", "artist:carl", "artist:dora"}
-    assert not OptOut(artists=frozenset({"artist:emil"})).has({"artist": None, "own_tags": None, "id": None})
+    assert opt_out.artist_tags_of(row) == {"artist:anna_b.,_carl", "artist:anna_b.", "artist:carl", "artist:dora"}
+    assert not OptOut(artists=frozenset({"artist:emil"})).has_opted_out({"artist": None, "own_tags": None, "id": None})
 
 
 NAMES = st.lists(st.sampled_from(["artist:anna", "artist:", "character:artist:x", "Artist:Bert", "blue"]), max_size=3)
@@ -298,9 +298,9 @@ ROWS = st.lists(
 
 @given(told=ROWS)
 def test_a_table_tells_the_artists_that_its_rows_tell(told: list[Row]) -> None:
-    schema = pa.schema([MANIFEST.field(name) for name in ("artist", "own_tags")])
-    found = set(opt_out.credit(pa.Table.from_pylist(told, schema=schema)))
-    assert found == {(number, artist) for number, row in enumerate(told) for artist in opt_out.artists(row)}
+    schema = pa.schema([MANIFEST_SCHEMA.field(name) for name in ("artist", "own_tags")])
+    found = set(opt_out.iter_artist_tags(pa.Table.from_pylist(told, schema=schema)))
+    assert found == {(number, artist) for number, row in enumerate(told) for artist in opt_out.artist_tags_of(row)}
 
 
 class KilledError(BaseException):
@@ -404,7 +404,7 @@ def leftovers(folder: Path, gone: list[bytes]) -> list[str]:
 def test_the_whole_road_after_a_removal_holds_no_byte_of_it(home: Path) -> None:
     before = rows(home / "d")
     gone = pixels(home / "d", *{before[name]["id"] for name in ("cat.png", ANNA, BERT)})
-    shard.shard(home / "d", home / "old", shard.Options(min_count=1))
+    shard.shard(home / "d", home / "old", shard.ShardOptions(min_count=1))
     assert leftovers(home / "old", gone)
     assert leftovers(home / "d", gone)
 
@@ -414,7 +414,7 @@ def test_the_whole_road_after_a_removal_holds_no_byte_of_it(home: Path) -> None:
 
     shutil.copy(home / "s" / "cat.png", home / "s" / "yet-another-cat.png")
     after = grow(home)
-    counted = shard.shard(home / "d", home / "new", shard.Options(min_count=1))
+    counted = shard.shard(home / "d", home / "new", shard.ShardOptions(min_count=1))
     assert leftovers(home / "d", gone) == leftovers(home / "new", gone) == []
     assert verify(home / "d") == verify(home / "new") == []
     assert len(after) == len(before) + 1 == counted["in"] == counted["kept"] + sum(counted["dropped"].values())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate.audit.verify import verify
 from curate.dataset import decisions, ledger, parquet, tag_table
-from curate.dataset.schema import MANIFEST
+from curate.dataset.schema import MANIFEST_SCHEMA
 from curate.deduplication import dedupe
 from curate.extraction import extract
 from curate.sources.scan import Source
@@ -42,12 +42,12 @@ def test_it_is_the_sorted_set_of_the_kept_rows_ids_and_tags(
     dataset: Path = tmp_path_factory.mktemp("t")
     (dataset / "manifest").mkdir()
     for number, rows in enumerate(parts):
-        parquet.write_rows(parquet.part(dataset / "manifest", number), rows, MANIFEST)
+        parquet.write_rows(parquet.part_path(dataset / "manifest", number), rows, MANIFEST_SCHEMA)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tag_table, "PICTURES", at_once)
+        patch.setattr(tag_table, "PICTURES_PER_TABLE", at_once)
         tag_table.write(dataset)
         table = parquet.read_table(dataset / ledger.TAG_TABLE)
-        assert table.schema == tag_table.SCHEMA
+        assert table.schema == tag_table.TAG_TABLE_SCHEMA
         assert [tuple(row.values()) for row in table.to_pylist()] == pairs(dataset / "manifest")
         assert tag_table.faults(dataset) == []
         parquet.write_table(dataset / ledger.TAG_TABLE, pa.concat_tables([table, table.slice(0, 1)]))
@@ -57,12 +57,12 @@ def test_it_is_the_sorted_set_of_the_kept_rows_ids_and_tags(
 def test_it_follows_the_manifest_through_every_stage(art: Path, tmp_path: Path) -> None:
     target = tmp_path / "d"
     for limit in (4, None):
-        extract.extract([Source("art", art)], target, extract.Options(lines=("dilate",)), limit=limit)
+        extract.extract([Source("art", art)], target, extract.ExtractOptions(lines=("dilate",)), limit=limit)
         frame = pd.read_parquet(target / "tags.parquet")
         assert list(frame.itertuples(index=False, name=None)) == pairs(target / "manifest")
     decisions.decide(target, "retag", ["1F408.png"], "told by people")
-    dedupe.dedupe(target, dedupe.Options())
-    parts = parquet.parts(target / "manifest")
+    dedupe.dedupe(target, dedupe.DedupeOptions())
+    parts = parquet.part_paths(target / "manifest")
     frame = pd.read_parquet(target / "tags.parquet")
     assert list(frame.itertuples(index=False, name=None)) == pairs(target / "manifest")
     assert "told_by_people" in set(frame["tag"])
@@ -75,7 +75,7 @@ def test_a_run_after_a_kill_between_manifest_and_tags_puts_them_right(
     dataset: Path, tmp_path: Path, tree: Tree
 ) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "d"))
-    options = dedupe.Options()
+    options = dedupe.DedupeOptions()
     dedupe.dedupe(copy, options)
     whole = tree(copy)
     (copy / "tags.parquet").write_bytes(b"older")
@@ -85,5 +85,5 @@ def test_a_run_after_a_kill_between_manifest_and_tags_puts_them_right(
 
 def test_starting_over_deletes_it_first(dataset: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "d"))
-    assert ledger.clear(copy)
+    assert ledger.delete_dataset(copy)
     assert not list(copy.iterdir())

@@ -14,29 +14,29 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curate.dataset import parquet
-from curate.deduplication import dedupe, edge_store, propose, verdicts
+from curate.deduplication import dedupe, edge_store, lookalike_search, verdicts
 from curate.deduplication.compare import Edge
-from curate.deduplication.pictures import gather
-from curate.deduplication.split import Shares
+from curate.deduplication.pictures import gather_pictures
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.images.decode import Rgb, decode
-from curate.signatures.variants import Variant, mirrored, slanted, turned
+from curate.signatures.orientations import Orientation, flip_horizontally, quarter_turns, slant_by
 from curate.sources import samples
 from curate.sources.scan import Source
 
 Tree = Callable[[Path], dict[str, bytes]]
 Row = dict[str, Any]
-SHARES = Shares(0.5, 0.25, 0.25)
-OPTIONS = dedupe.Options(shares=SHARES)
+SHARES = SplitShares(0.5, 0.25, 0.25)
+OPTIONS = dedupe.DedupeOptions(shares=SHARES)
 
 
 def rows(dataset: Path) -> dict[str, Row]:
     return {row["path"]: row for row in parquet.read_parts(dataset / "manifest").to_pylist()}
 
 
-def made(source: Path, dataset: Path, options: dedupe.Options = OPTIONS) -> dict[str, Row]:
+def made(source: Path, dataset: Path, options: dedupe.DedupeOptions = OPTIONS) -> dict[str, Row]:
     extract.extract(
-        [Source("s", source)], dataset, extract.Options(lines=("dilate",), keep_monochrome=True), part_size=8
+        [Source("s", source)], dataset, extract.ExtractOptions(lines=("dilate",), keep_monochrome=True), part_size=8
     )
     dedupe.dedupe(dataset, options)
     return rows(dataset)
@@ -83,7 +83,7 @@ def test_a_second_run_leaves_the_same_bytes(copies: Path, tmp_path: Path, tree: 
 
 def test_a_run_with_other_options_leaves_nothing_behind(dataset: Path, tmp_path: Path, tree: Tree) -> None:
     again = Path(shutil.copytree(dataset, tmp_path / "d"))
-    dedupe.dedupe(again, dedupe.Options(drop_alternates=True))
+    dedupe.dedupe(again, dedupe.DedupeOptions(drop_alternates=True))
     assert tree(again) != tree(dataset)
     dedupe.dedupe(again, OPTIONS)
     assert tree(again) == tree(dataset)
@@ -152,7 +152,11 @@ def test_the_survivor_is_by_size_then_tags_then_path(
 
 @pytest.mark.parametrize("family", ["1F44B", "1F44D", "1F4D7 1F4D8", "1F499 1F49A 1F49B 2764"])
 def test_a_recolour_is_an_alternate_and_never_a_duplicate(dataset: Path, family: str) -> None:
-    members = [row for path, row in rows(dataset).items() if samples.base(path.removesuffix(".png")) in family.split()]
+    members = [
+        row
+        for path, row in rows(dataset).items()
+        if samples.without_skin_tones(path.removesuffix(".png")) in family.split()
+    ]
     assert len(members) > 1
     assert all(row["dropped"] is None for row in members)
     assert Counter(row["role"] for row in members) == {"survivor": 1, "alternate": len(members) - 1}
@@ -161,7 +165,7 @@ def test_a_recolour_is_an_alternate_and_never_a_duplicate(dataset: Path, family:
 
 
 def test_drop_alternates_keeps_one_picture_a_family(copies: Path, tmp_path: Path) -> None:
-    found = made(copies, tmp_path / "d", dedupe.Options(drop_alternates=True))
+    found = made(copies, tmp_path / "d", dedupe.DedupeOptions(drop_alternates=True))
     kept = [row["family"] for row in found.values() if row["dropped"] is None]
     assert len(kept) == len(set(kept))
     assert {row["role"] for row in found.values() if row["dropped"] == "alternate"} == {"alternate"}
@@ -206,10 +210,10 @@ def test_a_grown_dataset_is_deduplicated_as_one_made_afresh_in_the_same_order(ar
         for one in chosen:
             shutil.copy(art / one, tmp_path / name)
     sources = [Source("a", tmp_path / "a"), Source("b", tmp_path / "b")]
-    extract.extract(sources[:1], tmp_path / "grown", extract.Options())
+    extract.extract(sources[:1], tmp_path / "grown", extract.ExtractOptions())
     dedupe.dedupe(tmp_path / "grown", OPTIONS)
     for dataset in ("grown", "afresh"):
-        extract.extract(sources, tmp_path / dataset, extract.Options())
+        extract.extract(sources, tmp_path / dataset, extract.ExtractOptions())
         dedupe.dedupe(tmp_path / dataset, OPTIONS)
     assert rows(tmp_path / "grown") == rows(tmp_path / "afresh")
 
@@ -222,14 +226,14 @@ def test_newcomers_that_would_join_two_splits_are_left_out(
     source.mkdir()
     for name in ("1F408", "1F34E", "1F600", "1F499", "E041"):
         shutil.copy(art / f"{name}.png", source)
-    extract.extract([Source("s", source)], tmp_path / "d", extract.Options())
+    extract.extract([Source("s", source)], tmp_path / "d", extract.ExtractOptions())
     dedupe.dedupe(tmp_path / "d", OPTIONS)
     assert len({row["split"] for row in rows(tmp_path / "d").values()}) > 1
     shutil.copy(art / "1F44B.png", source / "z.png")
     shutil.copy(art / "1F44B.png", source / "zz.png")
-    extract.extract([Source("s", source)], tmp_path / "d", extract.Options())
+    extract.extract([Source("s", source)], tmp_path / "d", extract.ExtractOptions())
     looks = [Edge(other, 5, "alternate", 9, 9.0, 0.0) for other in range(5)]
-    monkeypatch.setattr(edge_store, "find", lambda *_, **__: {(edge.a, edge.b): edge for edge in looks})
+    monkeypatch.setattr(edge_store, "find_edges", lambda *_, **__: {(edge.a, edge.b): edge for edge in looks})
     counts = dedupe.dedupe(tmp_path / "d", OPTIONS)
     assert counts["dropped"] == {"straddles": 2}
     found = rows(tmp_path / "d")
@@ -285,7 +289,7 @@ graphs = st.integers(1, 12).flatmap(
 def plain(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Records of twelve different pictures."""
     folder: Path = tmp_path_factory.mktemp("plain") / "d"
-    extract.extract([Source("art", art)], folder, extract.Options(lines=("dilate",)), limit=12)
+    extract.extract([Source("art", art)], folder, extract.ExtractOptions(lines=("dilate",)), limit=12)
     return folder
 
 
@@ -296,9 +300,9 @@ def test_whatever_looks_alike_stars_families_and_fates_obey_their_laws(
 ) -> None:
     sizes, kinds, drop_alternates = graph
     records = parquet.read_parts(plain / "records").slice(0, len(sizes))
-    pictures = gather(records)
+    pictures = gather_pictures(records)
     looks = [Edge(a, b, kind, 1, 1.0, 0.0) for (a, b), kind in sorted(kinds.items())]
-    decided = verdicts.verdicts(pictures, looks, SHARES, verdicts.Known(), drop_alternates=drop_alternates)
+    decided = verdicts.decide(pictures, looks, SHARES, verdicts.FixedFates(), drop_alternates=drop_alternates)
     place = {key: number for number, key in enumerate(pictures.ids)}
     families = defaultdict(list)
     for one, verdict in enumerate(decided):
@@ -309,7 +313,7 @@ def test_whatever_looks_alike_stars_families_and_fates_obey_their_laws(
         if verdict.role == "duplicate":  # a star: never a duplicate of a duplicate, and each by an edge of its own
             assert decided[center].role in {"survivor", "alternate"}
             assert kinds[min(one, center), max(one, center)] == "duplicate"
-            assert pictures.worth[center] <= pictures.worth[one]
+            assert pictures.survivor_keys[center] <= pictures.survivor_keys[one]
             assert verdict.dropped == "duplicate"
         else:
             assert center == one
@@ -327,7 +331,12 @@ def test_whatever_looks_alike_stars_families_and_fates_obey_their_laws(
 def test_a_copy_is_found_however_it_lies(edit: str, mirror: bool, art: Path, tmp_path: Path) -> None:
     source = tmp_path / "s"
     source.mkdir()
-    edits: dict[str, Variant] = {"slant": slanted(2), "flip": mirrored, "side": turned(1), "pad": slanted(0)}
+    edits: dict[str, Orientation] = {
+        "slant": slant_by(2),
+        "flip": flip_horizontally,
+        "side": quarter_turns(1),
+        "pad": slant_by(0),
+    }
     for name in ("1F408", "1F34E", "1F44B-1F3FD", "1F44D"):
         rgb = decode((art / f"{name}.png").read_bytes()).rgb
         Image.fromarray(rgb).save(source / f"{name}.png")
@@ -376,8 +385,8 @@ def test_any_number_of_workers_decides_alike(
     for path in sorted(art.glob("1F44B*.png")) + sorted(art.glob("1F49*.png")):
         shutil.copy(path, source)
         (source / f"{path.stem}.jpg").write_bytes(jpeg(path, 80, 300))
-    monkeypatch.setattr(propose, "BLOCK", 5)
-    extract.extract([Source("s", source)], tmp_path / "d", extract.Options(lines=("dilate",)))
+    monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 5)
+    extract.extract([Source("s", source)], tmp_path / "d", extract.ExtractOptions(lines=("dilate",)))
     shutil.copytree(tmp_path / "d", tmp_path / "e")
     told = [dedupe.dedupe(tmp_path / name, OPTIONS, workers=count) for name, count in (("d", 1), ("e", 3))]
     assert told[0] == told[1]

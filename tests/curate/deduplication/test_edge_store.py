@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 
 from curate.dataset import ledger, parquet
-from curate.dataset.schema import EDGES
-from curate.deduplication import compare, dedupe, propose
+from curate.dataset.schema import EDGES_SCHEMA
+from curate.deduplication import compare, dedupe, lookalike_search
 from curate.extraction import extract
 from curate.sources.scan import Source
 from curate.system.errors import DatasetError
 from tests.curate.deduplication.test_dedupe import OPTIONS, Tree, jpeg, rows
 
-LINES = extract.Options(lines=("dilate",))
+LINES = extract.ExtractOptions(lines=("dilate",))
 Looks = list[tuple[str, str]]
 
 
@@ -23,14 +23,14 @@ Looks = list[tuple[str, str]]
 def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     """The ids of each pair that is looked at, as it happens."""
     found: Looks = []
-    told = propose._told
+    told = lookalike_search._candidate_columns
 
-    def noted(block: propose.Proposed, search: propose.Search) -> dict[str, Any]:
+    def noted(block: lookalike_search.CandidateRows, search: lookalike_search.SearchRun) -> dict[str, Any]:
         ids = search.pictures.ids
         found.extend((ids[a], ids[b]) for a, b, variant in block.tolist() if not variant)
         return told(block, search)
 
-    monkeypatch.setattr(propose, "_told", noted)
+    monkeypatch.setattr(lookalike_search, "_candidate_columns", noted)
     return found
 
 
@@ -43,7 +43,7 @@ def source(art: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def deduplicated(source: Path, dataset: Path, options: dedupe.Options = OPTIONS) -> Path:
+def deduplicated(source: Path, dataset: Path, options: dedupe.DedupeOptions = OPTIONS) -> Path:
     extract.extract([Source("s", source)], dataset, LINES)
     dedupe.dedupe(dataset, options)
     return dataset
@@ -76,7 +76,7 @@ def test_run_again_nothing_is_looked_at(source: Path, tmp_path: Path, looks: Loo
 
 @pytest.mark.parametrize("options", [replace(OPTIONS, max_distance=5), replace(OPTIONS, mirror=True)])
 def test_other_options_of_the_search_look_at_all_again(
-    source: Path, tmp_path: Path, looks: Looks, tree: Tree, options: dedupe.Options
+    source: Path, tmp_path: Path, looks: Looks, tree: Tree, options: dedupe.DedupeOptions
 ) -> None:
     dataset = deduplicated(source, tmp_path / "d")
     count = len(looks)
@@ -111,9 +111,9 @@ def test_killed_between_edges_and_what_was_looked_at_all_are_looked_at_again(
 ) -> None:
     dataset = deduplicated(source, tmp_path / "d")
     before, count = tree(dataset), len(looks)
-    ledger.forget(dataset, list((dataset / "edges").glob("*.parquet")))
+    ledger.forget_digests(dataset, list((dataset / "edges").glob("*.parquet")))
     (dataset / "edges" / "_looked.parquet").unlink()
-    parquet.write_rows(parquet.part(dataset / "edges", 0), [], EDGES)
+    parquet.write_rows(parquet.part_path(dataset / "edges", 0), [], EDGES_SCHEMA)
     dedupe.dedupe(dataset, OPTIONS)
     assert tree(dataset) == before
     assert len(looks) == 2 * count
@@ -131,7 +131,7 @@ def test_what_another_dataset_has_is_left_out_and_named(art: Path, source: Path,
     Image.open(art / "1F408.png").save(buffer, "PNG")
     (mine / "new.png").write_bytes(buffer.getvalue())
     extract.extract([Source("m", mine)], tmp_path / "d", LINES)
-    counts = dedupe.dedupe(tmp_path / "d", OPTIONS, other=other)
+    counts = dedupe.dedupe(tmp_path / "d", OPTIONS, against=other)
     found, theirs = rows(tmp_path / "d"), rows(other)
     assert counts["dropped"] == {"in_other": 3}
     assert counts["in"] == counts["kept"] + 3 == 5
@@ -140,7 +140,7 @@ def test_what_another_dataset_has_is_left_out_and_named(art: Path, source: Path,
     assert 0 <= found["small.jpg"]["distance"] <= OPTIONS.max_distance
     assert {found[name]["dropped"] for name in ("recolour.png", "new.png")} == {None}
     before = tree(tmp_path / "d")
-    dedupe.dedupe(tmp_path / "d", OPTIONS, other=other)
+    dedupe.dedupe(tmp_path / "d", OPTIONS, against=other)
     assert tree(tmp_path / "d") == before
     assert dedupe.dedupe(tmp_path / "d", OPTIONS)["dropped"] == {"duplicate": 1}
 
@@ -148,7 +148,7 @@ def test_what_another_dataset_has_is_left_out_and_named(art: Path, source: Path,
 def test_a_dataset_is_not_compared_with_itself(source: Path, tmp_path: Path) -> None:
     dataset = deduplicated(source, tmp_path / "d")
     with pytest.raises(DatasetError, match="is the dataset itself"):
-        dedupe.dedupe(dataset, OPTIONS, other=dataset)
+        dedupe.dedupe(dataset, OPTIONS, against=dataset)
 
 
 @pytest.mark.parametrize(

@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 
 from curate.dataset import parquet
 from curate.deduplication import sieve
-from curate.deduplication.pictures import COLUMNS, Pictures, gather
+from curate.deduplication.pictures import PICTURE_COLUMNS, Pictures, gather_pictures
 from curate.deduplication.sieve import Sieve
 from curate.search import hamming, multi_index, value_rows
 from curate.search.hamming import near_pairs
 from curate.signatures import likeness
+from curate.signatures.orientations import MIRROR_AND_QUARTER_TURNS, SLANTS
 from curate.signatures.phash import color_grid
-from curate.signatures.variants import MIRRORED, SLANTED
 
 
 def pictures(dataset: Path) -> Pictures:
-    return gather(parquet.read_parts(dataset / "records", [*COLUMNS, "color_grid", "own_tags"]))
+    return gather_pictures(parquet.read_parts(dataset / "records", [*PICTURE_COLUMNS, "color_grid", "own_tags"]))
 
 
-def all_pairs(count: int) -> hamming.Pairs:
+def all_pairs(count: int) -> hamming.RowPairs:
     return np.array(list(combinations(range(count), 2)), np.int64).reshape(-1, 2)
 
 
@@ -34,9 +34,9 @@ def test_no_pair_of_one_colouring_is_left_out(seed: int, apart: float) -> None:
     hashes: list[str | None] = [f"{one:016x}" for one in random.integers(0, 2**62, 8)]
     of = Pictures([""] * 8, [], [], [], {"line": hashes, "edge": hashes[::-1]}, [], [], colors)
     pairs = all_pairs(8)
-    near = likeness.color_distance(colors[pairs[:, 0]], colors[pairs[:, 1]]) <= likeness.PERHAPS_SAME
-    assert Sieve(of).as_they_lie(pairs)[near].all()
-    assert Sieve(of).copies(pairs).tolist() == near.tolist()
+    near = likeness.color_distance(colors[pairs[:, 0]], colors[pairs[:, 1]]) <= likeness.MAX_COPY_SIGNATURE_DISTANCE
+    assert Sieve(of).may_be_lookalikes(pairs)[near].all()
+    assert Sieve(of).may_be_duplicates(pairs).tolist() == near.tolist()
 
 
 def test_recolours_pass_and_most_strangers_do_not(dataset: Path) -> None:
@@ -45,41 +45,41 @@ def test_recolours_pass_and_most_strangers_do_not(dataset: Path) -> None:
     family = {row["id"]: row["family"] for row in rows}
     pairs = all_pairs(len(of.ids))
     alike = np.array([family[of.ids[a]] == family[of.ids[b]] for a, b in pairs.tolist()])
-    passed = Sieve(of).as_they_lie(pairs)
+    passed = Sieve(of).may_be_lookalikes(pairs)
     assert alike.sum() > 10
     assert passed[alike].all()
     assert passed[~alike].mean() < 0.1
 
 
-@pytest.mark.parametrize("variant", range(1, 1 + len(SLANTED) + len(MIRRORED)))
+@pytest.mark.parametrize("variant", range(1, 1 + len(SLANTS) + len(MIRROR_AND_QUARTER_TURNS)))
 def test_a_signature_is_laid_as_its_picture_is(variant: int) -> None:
     view = np.random.default_rng(variant).integers(0, 255, (96, 96, 3), np.uint8)
-    lay = (*(lambda rgb: rgb for _ in SLANTED), *MIRRORED)[variant - 1]
-    found = sieve._lay(color_grid(view)[None], variant)[0]
+    lay = (*(lambda rgb: rgb for _ in SLANTS), *MIRROR_AND_QUARTER_TURNS)[variant - 1]
+    found = sieve._transform_grids(color_grid(view)[None], variant)[0]
     assert np.allclose(found, color_grid(lay(view)), atol=0.01)
 
 
 def test_a_mirrored_copy_passes_in_its_variant_and_not_as_it_lies(dataset: Path) -> None:
-    of, mirrored = pictures(dataset), 1 + len(SLANTED)
-    both = replace(of, colors=np.concatenate([of.colors, sieve._lay(of.colors, mirrored)]))
+    of, mirrored = pictures(dataset), 1 + len(SLANTS)
+    both = replace(of, color_grids=np.concatenate([of.color_grids, sieve._transform_grids(of.color_grids, mirrored)]))
     pairs = np.array([(one, one + len(of.ids)) for one in range(len(of.ids))])
-    assert Sieve(both).turned(pairs, mirrored).all()
-    assert not Sieve(both).copies(pairs).all()
+    assert Sieve(both).may_be_transformed_duplicates(pairs, mirrored).all()
+    assert not Sieve(both).may_be_duplicates(pairs).all()
 
 
 @given(st.lists(st.integers(0, 63), max_size=40), st.integers(0, 4), st.integers(1, 9))
 def test_a_sift_meets_every_pair_once_however_few_at_a_time(values: list[int], radius: int, few: int) -> None:
     hashes, met = np.array(values, np.uint64), list[tuple[int, int]]()
 
-    def sift(pairs: hamming.Pairs) -> hamming.Mask:
+    def sift(pairs: hamming.RowPairs) -> hamming.Mask:
         assert len(pairs) <= few
         met.extend((a, b) for a, b in pairs.tolist())
         return np.asarray(pairs.sum(axis=1) % 2 == 0, np.bool_)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(value_rows, "SPREAD", few)
-        patch.setattr(hamming, "GATHERED", few)
-        found = near_pairs(hashes, radius, None, multi_index.near, sift)
+        patch.setattr(value_rows, "ROW_PAIRS_PER_BATCH", few)
+        patch.setattr(hamming, "VALUE_PAIRS_PER_BATCH", few)
+        found = near_pairs(hashes, radius, None, multi_index.near_hash_pairs, sift)
     every = near_pairs(hashes, radius)
     assert sorted(met) == [(a, b) for a, b in every.tolist()]
     assert found.tolist() == [[a, b] for a, b in every.tolist() if (a + b) % 2 == 0]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.deduplication.split import Shares, grow, parse_shares
+from curate.deduplication.split import SplitShares, grow_families, parse_split_shares
 from curate.system.errors import NurieError
 
 graphs = st.integers(1, 25).flatmap(
@@ -19,8 +19,8 @@ def neighbours(count: int, edges: set[tuple[int, int]]) -> list[list[int]]:
 @given(graphs, st.integers(0, 5))
 def test_no_family_straddles_splits(graph: tuple[int, set[tuple[int, int]]], seed: int) -> None:
     count, edges = graph
-    ids, shares = [f"{i:032x}" for i in range(count)], Shares(0.5, 0.25, 0.25, seed)
-    families, left_out = grow(ids, neighbours(count, edges), shares)
+    ids, shares = [f"{i:032x}" for i in range(count)], SplitShares(0.5, 0.25, 0.25, seed)
+    families, left_out = grow_families(ids, neighbours(count, edges), shares)
     for a, b in edges:
         if not {a, b} & left_out:
             assert families.root(a) == families.root(b)
@@ -29,17 +29,17 @@ def test_no_family_straddles_splits(graph: tuple[int, set[tuple[int, int]]], see
 @given(graphs, st.integers(0, 5))
 def test_adding_pictures_never_moves_those_before(graph: tuple[int, set[tuple[int, int]]], seed: int) -> None:
     count, edges = graph
-    ids, shares = [f"{i:032x}" for i in range(count)], Shares(0.5, 0.25, 0.25, seed)
-    families, left_out = grow(ids, neighbours(count, edges), shares)
+    ids, shares = [f"{i:032x}" for i in range(count)], SplitShares(0.5, 0.25, 0.25, seed)
+    families, left_out = grow_families(ids, neighbours(count, edges), shares)
     for less in range(1, count):
-        before, out_before = grow(ids[:less], neighbours(less, {e for e in edges if max(e) < less}), shares)
+        before, out_before = grow_families(ids[:less], neighbours(less, {e for e in edges if max(e) < less}), shares)
         assert out_before == {one for one in left_out if one < less}
         for one in set(range(less)) - left_out:
-            assert shares.of(ids[before.root(one)]) == shares.of(ids[families.root(one)])
+            assert shares.split_of(ids[before.root(one)]) == shares.split_of(ids[families.root(one)])
 
 
 def test_shares_are_kept_within_chance() -> None:
-    counts = Counter(Shares(0.8, 0.15, 0.05, seed=1).of(f"{i:032x}") for i in range(20_000))
+    counts = Counter(SplitShares(0.8, 0.15, 0.05, seed=1).split_of(f"{i:032x}") for i in range(20_000))
     assert counts["train"] == pytest.approx(16_000, abs=250)
     assert counts["test"] == pytest.approx(1_000, abs=130)
 
@@ -47,4 +47,4 @@ def test_shares_are_kept_within_chance() -> None:
 @pytest.mark.parametrize("text", ["", "1", "a,b,c", "0.5,0.5,0.5", "1.5,-0.5,0"])
 def test_shares_that_do_not_add_up_are_refused(text: str) -> None:
     with pytest.raises(NurieError, match="--split"):
-        parse_shares(text, 0)
+        parse_split_shares(text, 0)

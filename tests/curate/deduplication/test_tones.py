@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from curate.deduplication import dedupe
-from curate.deduplication.split import Families
+from curate.deduplication.split import FamilyUnionFind
 from curate.extraction import extract
 from curate.sources import samples
 from curate.sources.scan import Source
@@ -24,15 +24,17 @@ pytestmark = pytest.mark.slow
 def toned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of their pictures."""
     home = tmp_path_factory.mktemp("tones")
-    members = samples.families(drawing.code for drawing in samples._drawings())
+    members = samples.tone_family_sizes(drawing.code for drawing in samples._drawings())
     bases = set(sorted(base for base, count in members.items() if count > 1)[::2])
-    drawings = [drawing for drawing in samples._drawings() if samples.base(drawing.code) in bases]
-    for path in (home / "art", samples.lines_of(home / "art")):
+    drawings = [drawing for drawing in samples._drawings() if samples.without_skin_tones(drawing.code) in bases]
+    for path in (home / "art", samples.line_art_folder(home / "art")):
         path.mkdir()
     tasks = [(drawings[start : start + 64], home / "art", 256) for start in range(0, len(drawings), 64)]
     assert sum(executor.run(samples._draw_all, tasks, 2)) > 1000
-    extract.extract([Source("art", home / "art")], home / "dataset", extract.Options(lines=("dilate",)), workers=2)
-    dedupe.dedupe(home / "dataset", dedupe.Options())
+    extract.extract(
+        [Source("art", home / "art")], home / "dataset", extract.ExtractOptions(lines=("dilate",)), workers=2
+    )
+    dedupe.dedupe(home / "dataset", dedupe.DedupeOptions())
     return home / "dataset"
 
 
@@ -59,9 +61,9 @@ def test_few_pictures_are_left_out_between_two_splits(found: dict[str, Any]) -> 
 def test_verified_look_alikes_join_every_tone_family(toned: Path) -> None:
     rows, edges = pd.read_parquet(toned / "manifest"), pd.read_parquet(toned / "edges")
     place = {key: number for number, key in reversed(list(enumerate(rows["id"])))}
-    joined = Families(len(rows))
+    joined = FamilyUnionFind(len(rows))
     for a, b in zip(edges["a"], edges["b"], strict=True):
-        joined.join(place[a], place[b])
+        joined.merge(place[a], place[b])
     roots = {
         name: {joined.root(place[rows["id"][member]]) for member in members}
         for name, members in true_families(rows).items()

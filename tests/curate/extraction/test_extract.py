@@ -18,17 +18,17 @@ import pytest
 from PIL import Image
 
 from curate.dataset import ledger, parquet
-from curate.dataset.schema import MANIFEST
+from curate.dataset.schema import MANIFEST_SCHEMA
 from curate.deduplication import dedupe
 from curate.extraction import extract
 from curate.images.decode import decode
-from curate.images.lineart import METHODS
-from curate.images.square import square
+from curate.images.lineart import LINE_METHODS
+from curate.images.square import letterbox
 from curate.sources.scan import Source
 from curate.system.errors import DatasetError, SourceError
 
 Tree = Callable[[Path], dict[str, bytes]]
-OPTIONS = extract.Options()
+OPTIONS = extract.ExtractOptions()
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def by_path(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_every_file_is_a_row_and_in_is_kept_plus_dropped(messy: Path, tmp_path: Path) -> None:
-    options = extract.Options(max_pixels=80_000, min_side=10)
+    options = extract.ExtractOptions(max_pixels=80_000, min_side=10)
     counts = extract.extract([Source("m", messy)], tmp_path / "d", options)
     assert counts["in"] == 9 == counts["kept"] + sum(counts["dropped"].values())
     assert counts["dropped"] == {"too_large": 1, "too_small": 1, "unreadable": 5}
@@ -97,9 +97,11 @@ def test_a_pair_is_the_picture_and_its_lines_in_squares(art: Path, dataset: Path
     key = by_path(dataset / "records")["1F44D.png"]["id"]
     [pair] = parquet.read_parts(dataset / "pairs").filter(pc.field("id") == key).to_pylist()
     rgb = decode((art / "1F44D.png").read_bytes()).rgb
-    np.testing.assert_array_equal(decode(pair["color"]).rgb, square(rgb, 128))
+    np.testing.assert_array_equal(decode(pair["color"]).rgb, letterbox(rgb, 128))
     for method in OPTIONS.lines:
-        np.testing.assert_array_equal(decode(pair[f"line_{method}"]).rgb[..., 0], square(METHODS[method](rgb), 128))
+        np.testing.assert_array_equal(
+            decode(pair[f"line_{method}"]).rgb[..., 0], letterbox(LINE_METHODS[method](rgb), 128)
+        )
     assert pair["content_box"] == [0, 0, 128, 128]
 
 
@@ -146,9 +148,9 @@ def test_a_grown_set_holds_the_rows_of_one_made_afresh(art: Path, tmp_path: Path
 def test_other_options_are_refused_and_fresh_starts_over(art: Path, tmp_path: Path) -> None:
     extract.extract([Source("art", art)], tmp_path / "d", OPTIONS, limit=2)
     with pytest.raises(DatasetError, match=r"begun with lines=\['contour', 'dilate', 'xdog'\]"):
-        extract.extract([Source("art", art)], tmp_path / "d", extract.Options(lines=("xdog",)))
+        extract.extract([Source("art", art)], tmp_path / "d", extract.ExtractOptions(lines=("xdog",)))
     counts = extract.extract(
-        [Source("art", art)], tmp_path / "d", extract.Options(lines=("xdog",)), limit=2, fresh=True
+        [Source("art", art)], tmp_path / "d", extract.ExtractOptions(lines=("xdog",)), limit=2, fresh=True
     )
     assert counts["in"] == 2
 
@@ -156,14 +158,14 @@ def test_other_options_are_refused_and_fresh_starts_over(art: Path, tmp_path: Pa
 def test_records_hashed_in_another_way_are_neither_added_to_nor_compared(art: Path, tmp_path: Path) -> None:
     target = tmp_path / "d"
     extract.extract([Source("art", art)], target, OPTIONS, limit=2)
-    part = parquet.part(target / "records", 0)
+    part = parquet.part_path(target / "records", 0)
     table = pq.read_table(part)
     parquet.write_table(part, table.replace_schema_metadata({**table.schema.metadata, b"nurie.hashes": b"dhash"}))
-    ledger.write_state(target, ledger.peek_state(target), rehash=("records",))
+    ledger.write_ledger(target, ledger.peek_ledger(target), rehash=("records",))
     with pytest.raises(DatasetError, match="was hashed as 'dhash'"):
         extract.extract([Source("art", art)], target, OPTIONS)
     with pytest.raises(DatasetError, match="was hashed as 'dhash'"):
-        dedupe.dedupe(target, dedupe.Options())
+        dedupe.dedupe(target, dedupe.DedupeOptions())
     assert extract.extract([Source("art", art)], target, OPTIONS, limit=2, fresh=True)["in"] == 2
 
 
@@ -181,7 +183,8 @@ from pathlib import Path
 from curate.extraction import extract
 from curate.sources.scan import Source
 if __name__ == "__main__":
-    extract.extract([Source("art", Path(sys.argv[1]))], Path(sys.argv[2]), extract.Options(), workers=2, part_size=2)
+    options = extract.ExtractOptions()
+    extract.extract([Source("art", Path(sys.argv[1]))], Path(sys.argv[2]), options, workers=2, part_size=2)
 """
 
 
@@ -204,8 +207,8 @@ def test_killed_and_run_again_gives_the_bytes_of_an_unbroken_run(
     script.write_text(SCRIPT)
     target = tmp_path / "killed"
     command = [sys.executable, str(script), str(art), str(target)]
-    assert kill_when(command, lambda: len(parquet.parts(target / "records")) > parts) == -signal.SIGKILL
-    done = len(parquet.parts(target / "records"))
+    assert kill_when(command, lambda: len(parquet.part_paths(target / "records")) > parts) == -signal.SIGKILL
+    done = len(parquet.part_paths(target / "records"))
     assert parts < done < 13
     extract.extract([Source("art", art)], target, OPTIONS, part_size=2)
     extract.extract([Source("art", art)], tmp_path / "unbroken", OPTIONS, part_size=2)
@@ -265,7 +268,7 @@ def test_starting_over_spares_what_others_keep_in_the_folder(art: Path, tmp_path
 def test_starting_over_killed_midway_and_gone_on_with_loses_nothing(
     art: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch, deleted: int
 ) -> None:
-    options = dedupe.Options()
+    options = dedupe.DedupeOptions()
     extract.extract([Source("art", art)], tmp_path / "d", OPTIONS, part_size=4)
     dedupe.dedupe(tmp_path / "d", options)
     whole = tree(tmp_path / "d")
@@ -291,7 +294,7 @@ def test_pairs_whose_records_a_kill_forestalled_go_even_if_their_pictures_went_m
     for name, limit in (("more", 8), ("whole", 4)):
         extract.extract([Source("art", art)], tmp_path / name, OPTIONS, limit=limit, part_size=4)
     shutil.copytree(tmp_path / "whole", tmp_path / "d")
-    shutil.copy(parquet.part(tmp_path / "more" / "pairs", 1), tmp_path / "d" / "pairs")
+    shutil.copy(parquet.part_path(tmp_path / "more" / "pairs", 1), tmp_path / "d" / "pairs")
     extract.extract([Source("art", art)], tmp_path / "d", OPTIONS, limit=4, part_size=4)
     assert tree(tmp_path / "d") == tree(tmp_path / "whole")
 
@@ -309,15 +312,17 @@ def test_folders_without_a_picture_give_a_dataset_without_rows(tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     counts = extract.extract([Source("empty", tmp_path / "empty")], tmp_path / "d", OPTIONS)
     assert (counts["in"], counts["kept"], counts["dropped"]) == (0, 0, {})
-    assert list(pd.read_parquet(tmp_path / "d" / "manifest").columns) == MANIFEST.names
+    assert list(pd.read_parquet(tmp_path / "d" / "manifest").columns) == MANIFEST_SCHEMA.names
 
 
 def test_lines_are_drawn_at_full_size_and_shrunk_afterwards(art: Path, tmp_path: Path) -> None:
-    extract.extract([Source("art", art)], tmp_path / "d", extract.Options(lines=tuple(METHODS), size=32), limit=1)
+    extract.extract(
+        [Source("art", art)], tmp_path / "d", extract.ExtractOptions(lines=tuple(LINE_METHODS), size=32), limit=1
+    )
     [pair] = parquet.read_parts(tmp_path / "d" / "pairs").to_pylist()
     [path] = by_path(tmp_path / "d" / "records")
     rgb = decode((art / path).read_bytes()).rgb
-    for method, draw in METHODS.items():
+    for method, draw in LINE_METHODS.items():
         stored = decode(pair[f"line_{method}"]).rgb[..., 0]
-        np.testing.assert_array_equal(stored, square(draw(rgb), 32))
-        assert not np.array_equal(stored, draw(square(rgb, 32)))
+        np.testing.assert_array_equal(stored, letterbox(draw(rgb), 32))
+        assert not np.array_equal(stored, draw(letterbox(rgb, 32)))

@@ -13,7 +13,7 @@ from curate.sources.scan import Source
 from curate.system.errors import DatasetError, NurieError
 
 Tree = Callable[[Path], dict[str, bytes]]
-OPTIONS = extract.Options()
+OPTIONS = extract.ExtractOptions()
 
 
 class Usage(NamedTuple):
@@ -33,7 +33,7 @@ def test_a_dry_run_counts_what_there_is_and_writes_nothing(art: Path, tmp_path: 
     (source / "notes.txt").write_text("no sidecar of anything")
     (source / "README").touch()
     before = tree(tmp_path)
-    told = extract.foresee([Source("s", source)], tmp_path / "new" / "d", OPTIONS).told()
+    told = extract.forecast_extract([Source("s", source)], tmp_path / "new" / "d", OPTIONS).to_json_dict()
     assert tree(tmp_path) == before
     assert not (tmp_path / "new").exists()
     pictures = len(list(art.glob("*.png")))
@@ -51,20 +51,22 @@ def test_what_is_recorded_is_dropped_from_the_count_and_a_dataset_is_left_as_it_
     target = tmp_path / "d"
     extract.extract([Source("art", art)], target, OPTIONS, limit=3)
     before = tree(tmp_path)
-    told = extract.foresee([Source("art", art)], target, OPTIONS, limit=5).told()
+    told = extract.forecast_extract([Source("art", art)], target, OPTIONS, limit=5).to_json_dict()
     assert (told["in"], told["kept"], told["dropped"]) == (5, 2, {"recorded": 3})
-    afresh = extract.foresee([Source("art", art)], target, OPTIONS, limit=5, fresh=True).told()
+    afresh = extract.forecast_extract([Source("art", art)], target, OPTIONS, limit=5, fresh=True).to_json_dict()
     assert (afresh["in"], afresh["kept"], afresh["dropped"]) == (5, 5, {})
     with pytest.raises(DatasetError, match="use the same options"):
-        extract.foresee([Source("art", art)], target, extract.Options(size=64)).told()
+        extract.forecast_extract([Source("art", art)], target, extract.ExtractOptions(size=64)).to_json_dict()
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("options", [OPTIONS, extract.Options(lines=("dilate",), size=64), extract.Options(size=256)])
+@pytest.mark.parametrize(
+    "options", [OPTIONS, extract.ExtractOptions(lines=("dilate",), size=64), extract.ExtractOptions(size=256)]
+)
 def test_a_dataset_takes_no_less_than_the_least_and_no_more_than_the_most(
-    art: Path, tmp_path: Path, tree: Tree, options: extract.Options
+    art: Path, tmp_path: Path, tree: Tree, options: extract.ExtractOptions
 ) -> None:
-    told = extract.foresee([Source("art", art)], tmp_path / "d", options).told()["bytes_to_write"]
+    told = extract.forecast_extract([Source("art", art)], tmp_path / "d", options).to_json_dict()["bytes_to_write"]
     extract.extract([Source("art", art)], tmp_path / "d", options)
     taken = sum(map(len, tree(tmp_path / "d").values()))
     assert told["least"] <= taken <= told["most"]
@@ -96,7 +98,7 @@ def test_extract_refuses_a_disk_that_cannot_hold_it_before_it_touches_anything(
 
 @pytest.mark.parametrize(("count", "told"), [(0, "0 B"), (999, "999 B"), (20_500, "20.5 kB"), (3 * 10**12, "3.0 TB")])
 def test_sizes_are_told_in_decimal_units(count: int, told: str) -> None:
-    assert forecast.size(count) == told
+    assert forecast.format_bytes(count) == told
 
 
 def test_the_command_prints_an_object_that_adds_up(art: Path, tmp_path: Path, run: Callable[..., Any]) -> None:

@@ -6,21 +6,32 @@ import numpy as np
 import pytest
 
 from curate.images.decode import decode
-from curate.images.lineart import METHODS, _tell, contour, dilate, dodge, gray, ink, pen, workable, xdog
-from curate.images.square import content_box, square
+from curate.images.lineart import (
+    LINE_METHODS,
+    _update_strokes_and_steps,
+    contour,
+    dilate,
+    dodge,
+    limit_size,
+    opencv_gray,
+    pen_color,
+    xdog,
+    xdog_of_luma,
+)
+from curate.images.square import content_box, letterbox
 
 GOLDEN = Path(__file__).parent / "golden"
-EXACT = {name: method for name, method in METHODS.items() if name != "hed"}  # a network is never quite sure
+EXACT = {name: method for name, method in LINE_METHODS.items() if name != "hed"}  # a network is never quite sure
 
 
 def read(name: str) -> np.ndarray:
     return decode((GOLDEN / f"{name}.png").read_bytes()).rgb
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(LINE_METHODS))
 def test_line_art_of_a_real_drawing_is_as_it_was(method: str) -> None:
-    expected = gray(read(f"1F44B-1F3FD.{method}")).astype(int)
-    found = METHODS[method](read("1F44B-1F3FD")).astype(int)
+    expected = opencv_gray(read(f"1F44B-1F3FD.{method}")).astype(int)
+    found = LINE_METHODS[method](read("1F44B-1F3FD")).astype(int)
     # another processor may round otherwise, and more so through a network's layers
     assert np.abs(expected - found).max() <= (5 if method == "hed" else 1)
 
@@ -107,7 +118,7 @@ def test_a_pen_is_dark_and_draws_most_of_the_strokes_and_not_too_few() -> None:
         picture = paper.copy()
         for row, colour in enumerate(colors):
             picture[20 * row + 10 : 20 * row + 14, 5:last] = colour
-        found = pen(picture, picture.min(axis=2))
+        found = pen_color(picture, picture.min(axis=2))
         return None if found is None else found.tolist()
 
     assert drawn((107, 68, 35)) == [107, 68, 35]
@@ -120,40 +131,40 @@ def test_a_pen_is_dark_and_draws_most_of_the_strokes_and_not_too_few() -> None:
 
 def test_the_learned_style_finds_edges_inside_a_picture_and_none_at_its_end() -> None:
     paper = np.full((120, 160, 3), 255, np.uint8)
-    blank = METHODS["hed"](paper)
+    blank = LINE_METHODS["hed"](paper)
     assert blank.shape == (120, 160)
     assert blank.dtype == np.uint8
     assert blank.min() > 250
     paper[40:80, 60:100] = (200, 30, 30)
-    lines = METHODS["hed"](paper)
+    lines = LINE_METHODS["hed"](paper)
     assert lines[60, 56:64].min() < 128
     assert lines[:20].min() > 200
 
 
 def test_the_learned_style_draws_pictures_of_any_size() -> None:
     for size in ((1, 1), (3, 700), (1500, 40)):
-        assert METHODS["hed"](np.full((*size, 3), 255, np.uint8)).shape == size
+        assert LINE_METHODS["hed"](np.full((*size, 3), 255, np.uint8)).shape == size
 
 
 @pytest.mark.parametrize("method", ["dilate", "dodge", "contour", "adaptive", "canny"])
 def test_the_size_of_a_picture_does_not_thin_its_lines(method: str) -> None:
     small = read("1F44B-1F3FD")
     large = np.asarray(cv2.resize(small, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC), np.uint8)
-    ink = [255 - square(METHODS[method](picture), 128).astype(float).mean() for picture in (small, large)]
+    ink = [255 - letterbox(LINE_METHODS[method](picture), 128).astype(float).mean() for picture in (small, large)]
     assert ink[1] == pytest.approx(ink[0], rel=0.25)
 
 
 def test_lines_of_a_huge_picture_are_drawn_of_a_smaller_one_and_lie_where_they_lay() -> None:
     huge = np.full((4100, 6150, 3), 255, np.uint8)
     huge[:, 3000:3100] = 0
-    seen = workable(huge)
+    seen = limit_size(huge)
     assert seen.shape == (2731, 4096, 3)
-    assert workable(huge[:4096, :4096]).shape == (4096, 4096, 3)
+    assert limit_size(huge[:4096, :4096]).shape == (4096, 4096, 3)
     found, whole = (dodge(picture) for picture in (seen, huge))
     box = content_box(*huge.shape[:2], 128)
-    apart = np.abs(square(found, 128, box).astype(int) - square(whole, 128))
+    apart = np.abs(letterbox(found, 128, box).astype(int) - letterbox(whole, 128))
     assert apart.max() <= 2
-    assert square(whole, 128).min() < 100
+    assert letterbox(whole, 128).min() < 100
 
 
 def test_xdog_is_black_or_white_unless_softened() -> None:
@@ -165,7 +176,7 @@ def test_xdog_is_black_or_white_unless_softened() -> None:
 def test_shrinking_by_area_keeps_the_mean_where_cubic_makes_jaggies() -> None:
     lines = xdog(read("1F44B-1F3FD"))
     blocks = lines.reshape(64, 4, 64, 4).mean(axis=(1, 3))  # what an ideal sensor of 64 px sees
-    area = square(lines, 64).astype(float)
+    area = letterbox(lines, 64).astype(float)
     cubic = cv2.resize(lines, (64, 64), interpolation=cv2.INTER_CUBIC).astype(float)
     assert np.abs(area - blocks).max() <= 1
     assert np.abs(cubic - blocks).max() > 60
@@ -175,7 +186,7 @@ def test_shrinking_by_area_keeps_the_mean_where_cubic_makes_jaggies() -> None:
 def test_a_square_holds_the_whole_picture_centred_on_white(height: int, width: int) -> None:
     picture = np.zeros((height, width, 3), np.uint8)
     box = content_box(height, width, 128)
-    found = square(picture, 128)
+    found = letterbox(picture, 128)
     assert found.shape == (128, 128, 3)
     inside = np.zeros((128, 128), bool)
     inside[box.top : box.top + box.height, box.left : box.left + box.width] = True
@@ -190,7 +201,7 @@ def test_xdogs_soft_step_is_its_formula(phi: float) -> None:
     shade = luma.astype(np.float32) / np.float32(255)
     narrow, wide = (cv2.GaussianBlur(shade, (0, 0), sigma) for sigma in (0.5, 2.25))
     step = 20.0 * narrow - 19.0 * wide - 0.01
-    assert np.array_equal(ink(luma, phi=phi), np.rint(255 * (1 + np.tanh(phi * np.minimum(step, 0)))))
+    assert np.array_equal(xdog_of_luma(luma, phi=phi), np.rint(255 * (1 + np.tanh(phi * np.minimum(step, 0)))))
 
 
 def test_strokes_and_steps_are_opencvs_for_every_pair_of_levels() -> None:
@@ -199,6 +210,6 @@ def test_strokes_and_steps_are_opencvs_for_every_pair_of_levels() -> None:
     )
     channel = np.minimum(channel, closed)  # as a closing is never darker
     strokes, step = np.full_like(channel, 200), np.full_like(channel, 50)
-    _tell(channel, closed, closed, channel, strokes, step)
+    _update_strokes_and_steps(channel, closed, closed, channel, strokes, step)
     assert np.array_equal(strokes, np.minimum(cv2.divide(channel, closed, scale=255).reshape(-1), 200))
     assert np.array_equal(step, np.maximum(cv2.subtract(closed, channel).reshape(-1), 50))

@@ -13,14 +13,14 @@ from curate.audit.explain import why
 from curate.dataset.parquet import read_parts
 from curate.extraction import extract
 from curate.images.decode import Rgb, decode
-from curate.images.monochrome import _bright, kind
-from curate.images.square import square
-from curate.sources.samples import lines_of
+from curate.images.monochrome import _paper_level, classify
+from curate.images.square import letterbox
+from curate.sources.samples import line_art_folder
 from curate.sources.scan import Source
 
 
 def told(rgb: Rgb) -> str | None:
-    return kind(rgb, square(rgb, 128))
+    return classify(rgb, letterbox(rgb, 128))
 
 
 def pictures(folder: Path) -> list[Rgb]:
@@ -30,7 +30,7 @@ def pictures(folder: Path) -> list[Rgb]:
 def test_coloured_drawings_have_colour_and_their_artists_lines_are_line_art(art: Path) -> None:
     coloured = [told(one) for one in pictures(art)]
     assert coloured.count(None) >= len(coloured) - 1  # one of OpenMoji's own is black and white
-    assert {told(one) for one in pictures(lines_of(art))} == {"lineart"}
+    assert {told(one) for one in pictures(line_art_folder(art))} == {"lineart"}
 
 
 @pytest.mark.parametrize("paper", [(1.0, 1.0, 1.0), (1.0, 0.95, 0.8)], ids=["white", "yellowed"])
@@ -42,7 +42,7 @@ def test_a_drawing_in_grays_has_no_colour_whatever_its_paper(art: Path, paper: t
 
 @given(arrays(np.uint8, st.integers(1, 300)))
 def test_paper_is_as_bright_as_numpys_percentile_says(channel: np.ndarray) -> None:
-    assert _bright(channel) == np.percentile(channel, 98)
+    assert _paper_level(channel) == np.percentile(channel, 98)
 
 
 def test_a_spot_of_colour_is_colour() -> None:
@@ -63,10 +63,10 @@ def test_shades_are_greyscale_and_screentone_is_manga() -> None:
 
 
 def test_pictures_without_colour_are_tagged_and_dropped_unless_kept(art: Path, tmp_path: Path) -> None:
-    lines = Source("lines", lines_of(art))
+    lines = Source("lines", line_art_folder(art))
     for keep, dropped in ((False, "monochrome"), (True, None)):
         dataset = tmp_path / str(keep)
-        counts = extract.extract([lines], dataset, extract.Options(keep_monochrome=keep), limit=3)
+        counts = extract.extract([lines], dataset, extract.ExtractOptions(keep_monochrome=keep), limit=3)
         rows = read_parts(dataset / "records").to_pylist()
         assert [row["dropped"] for row in rows] == [dropped] * 3
         assert all("meta:lineart" in row["tags"] for row in rows)
@@ -80,7 +80,7 @@ def test_a_strip_longer_than_allowed_is_dropped(tmp_path: Path) -> None:
     folder.mkdir()
     for name, shape in {"wide": (20, 90, 3), "square": (40, 40, 3)}.items():
         cv2.imwrite(str(folder / f"{name}.png"), np.full(shape, (0, 0, 255), np.uint8))
-    extract.extract([Source("art", folder)], tmp_path / "d", extract.Options(max_aspect=4.0))
+    extract.extract([Source("art", folder)], tmp_path / "d", extract.ExtractOptions(max_aspect=4.0))
     assert {row["path"]: row["dropped"] for row in read_parts(tmp_path / "d" / "records").to_pylist()} == {
         "wide.png": "too_long",
         "square.png": None,

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.cli import main
-from curate.planning.cost_model import Size, proposals
-from curate.planning.plan import Plan, constants, measured, plan, rounded
+from curate.planning.cost_model import Workload, proposed_pairs
+from curate.planning.plan import CostPlan, estimate_cost, format_estimate, measured_costs, read_measurements
 from curate.system.errors import NurieError
 from tests import ROOT
 from tests.bench.costs import CONSTANTS, drawn, line
 
-COSTS = constants()
+COSTS = measured_costs()
 SIZES = st.builds(
-    Size,
+    Workload,
     pictures=st.floats(1, 1e10),
     megapixels=st.floats(0.01, 100),
     workers=st.integers(1, 10_000),
@@ -27,7 +27,7 @@ SIZES = st.builds(
 )
 
 
-def needs(made: Plan) -> list[float]:
+def needs(made: CostPlan) -> list[float]:
     """All that a plan tells of a size, and that ought not to shrink as it grows."""
     told = [*made.totals.values()]
     for stage in made.stages:
@@ -37,19 +37,19 @@ def needs(made: Plan) -> list[float]:
 
 
 @given(SIZES)
-def test_more_pictures_pixels_or_styles_never_take_less(size: Size) -> None:
-    least = needs(plan(size, COSTS))
+def test_more_pictures_pixels_or_styles_never_take_less(size: Workload) -> None:
+    least = needs(estimate_cost(size, COSTS))
     for more in (
         replace(size, pictures=2 * size.pictures),
         replace(size, megapixels=2 * size.megapixels),
         replace(size, lines=size.lines + 1),
     ):
-        assert all(b >= a * (1 - 1e-9) for a, b in zip(least, needs(plan(more, COSTS)), strict=True))
+        assert all(b >= a * (1 - 1e-9) for a, b in zip(least, needs(estimate_cost(more, COSTS)), strict=True))
 
 
 @given(SIZES)
-def test_twice_the_workers_halve_what_divides_and_nothing_else(size: Size) -> None:
-    few, many = plan(size, COSTS), plan(replace(size, workers=2 * size.workers), COSTS)
+def test_twice_the_workers_halve_what_divides_and_nothing_else(size: Workload) -> None:
+    few, many = estimate_cost(size, COSTS), estimate_cost(replace(size, workers=2 * size.workers), COSTS)
     for one, other in zip(few.stages, many.stages, strict=True):
         assert (one.disk_gb, one.node_gb, one.worker_gb) == (other.disk_gb, other.node_gb, other.worker_gb)
         for a, b in zip(one.terms, other.terms, strict=True):
@@ -58,8 +58,8 @@ def test_twice_the_workers_halve_what_divides_and_nothing_else(size: Size) -> No
 
 
 @given(SIZES)
-def test_parts_add_up_to_totals_and_no_term_takes_more_than_the_one_that_dominates(size: Size) -> None:
-    made = plan(size, COSTS)
+def test_parts_add_up_to_totals_and_no_term_takes_more_than_the_one_that_dominates(size: Workload) -> None:
+    made = estimate_cost(size, COSTS)
     terms = [term for stage in made.stages for term in stage.terms]
     for name in ("cpu_hours", "wall_hours"):
         assert made.totals[name] == pytest.approx(sum(getattr(term, name) for term in terms))
@@ -67,29 +67,29 @@ def test_parts_add_up_to_totals_and_no_term_takes_more_than_the_one_that_dominat
     assert made.totals["node_gb"] == max(stage.node_gb for stage in made.stages)
     every = sum(sum(stage.disk_gb.values()) for stage in made.stages)
     assert made.totals["disk_gb"] <= every * (1 + 1e-9)
-    assert max(term.wall_hours for term in terms) == made.dominates.wall_hours
+    assert max(term.wall_hours for term in terms) == made.dominant_term.wall_hours
 
 
 @given(SIZES)
-def test_what_holds_too_much_is_told_from_just_where_it_does(size: Size) -> None:
+def test_what_holds_too_much_is_told_from_just_where_it_does(size: Workload) -> None:
     """A limit starts where its stage's one process first holds more than 64 GB."""
-    starts = {limit.what: limit.start for limit in plan(size, COSTS).limits}
+    starts = {limit.what: limit.start for limit in estimate_cost(size, COSTS).limits}
     for number, name in enumerate(("extract", "dedupe", "shard")):
         start = starts[f"{name}: one process holds 64 GB"]
-        below, above = (plan(replace(size, pictures=start * by), COSTS).stages[number] for by in (0.99, 1.01))
+        below, above = (estimate_cost(replace(size, pictures=start * by), COSTS).stages[number] for by in (0.99, 1.01))
         assert below.node_gb < 64 < above.node_gb
 
 
 def test_strangers_are_proposed_by_the_square_and_look_alikes_by_the_picture() -> None:
-    one = Size(1e6, 2, 1)
-    alike, all_pairs = (proposals(replace(one, strangers=share), COSTS) for share in (0, 1))
+    one = Workload(1e6, 2, 1)
+    alike, all_pairs = (proposed_pairs(replace(one, strangers=share), COSTS) for share in (0, 1))
     assert alike == pytest.approx(1e6 * COSTS["alike"])
     assert all_pairs - alike == pytest.approx(1e12 / 2)
-    assert proposals(replace(one, pictures=2e6, strangers=0), COSTS) == pytest.approx(2 * alike)
+    assert proposed_pairs(replace(one, pictures=2e6, strangers=0), COSTS) == pytest.approx(2 * alike)
 
 
 def test_every_constant_has_its_unit_and_a_benchmark_that_there_is() -> None:
-    told = measured()
+    told = read_measurements()
     assert set(told["machine"]) == {"cpu", "cores", "python"}
     assert {name: one["unit"] for name, one in told["constants"].items()} == {
         name: one.unit for name, one in CONSTANTS.items()
@@ -102,10 +102,10 @@ def test_every_constant_has_its_unit_and_a_benchmark_that_there_is() -> None:
 
 def test_every_constant_weighs_somewhere() -> None:
     """Above and below what the search was measured of; more of anything is never less."""
-    few, many = Size(1e5, 2, 4, 3), Size(1e9, 2, 4, 3)
+    few, many = Workload(1e5, 2, 4, 3), Workload(1e9, 2, 4, 3)
     for name, value in COSTS.items():
         more = COSTS | {name: 2 * value}
-        assert any(needs(plan(size, more)) != needs(plan(size, COSTS)) for size in (few, many)), name
+        assert any(needs(estimate_cost(size, more)) != needs(estimate_cost(size, COSTS)) for size in (few, many)), name
 
 
 def test_costs_of_a_size_lie_on_the_line_through_two_measured_ones() -> None:
@@ -120,19 +120,19 @@ def test_a_benchmark_that_tells_no_such_figure_makes_no_constants() -> None:
 
 @given(st.floats(1e-6, 1e15))
 def test_a_rounded_figure_is_within_a_twentieth_and_short(value: float) -> None:
-    assert float(rounded(value).replace(",", "")) == pytest.approx(value, rel=0.051)
-    assert len(rounded(value)) <= 10
+    assert float(format_estimate(value).replace(",", "")) == pytest.approx(value, rel=0.051)
+    assert len(format_estimate(value)) <= 10
 
 
 @pytest.mark.parametrize("pictures", [0, float("inf"), float("nan")])
 def test_a_number_of_pictures_that_is_none_is_refused(pictures: float) -> None:
     with pytest.raises(NurieError, match="give other numbers"):
-        Size(pictures, 2, 1)
+        Workload(pictures, 2, 1)
 
 
 def test_the_command_takes_short_numbers_and_tells_the_plan(run: Callable[..., Any]) -> None:
     told = run("plan", "--pictures", "100e6", "--megapixels", "2", "--workers", "64", "--lines", "1")
-    made = plan(Size(1e8, 2, 64, 1), COSTS)
+    made = estimate_cost(Workload(1e8, 2, 64, 1), COSTS)
     assert told["pictures"] == 100_000_000
     assert told["totals"] == pytest.approx(made.totals)
     assert [stage["name"] for stage in told["stages"]] == ["extract", "dedupe", "shard"]
@@ -145,4 +145,4 @@ def test_the_table_fits_a_terminal_and_names_what_takes_most() -> None:
     table, _, rest = done.stdout.partition("most of the time: ")
     assert all(len(row) <= 80 for row in table.splitlines())
     assert [row.split()[0] for row in table.splitlines()[1:]] == ["extract", "dedupe", "shard", "in"]
-    assert rest.startswith(plan(Size(1e9, 2, 64, 3), COSTS).dominates.stage)
+    assert rest.startswith(estimate_cost(Workload(1e9, 2, 64, 3), COSTS).dominant_term.stage)

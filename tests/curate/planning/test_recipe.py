@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.cli.run import COMMANDS
+from curate.cli.run import STAGE_COMMANDS
 from curate.planning import recipe, toml_lines
 from curate.system.errors import RecipeError
 from tests import ROOT
@@ -33,11 +33,11 @@ def written(tmp_path: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_recipe_is_understood_by_every_stage(path: Path) -> None:
-    read = recipe.read(path, COMMANDS)
+    read = recipe.read_recipe(path, STAGE_COMMANDS)
     for stage in read.stages:
-        context = read.context(stage, {})
+        context = read.make_context(stage, {})
         for key, value in tomllib.loads(path.read_text("utf-8"))[stage].items():
-            name = next(one.name for one in COMMANDS[stage].params if f"--{key}" in one.opts or key in one.opts)
+            name = next(one.name for one in STAGE_COMMANDS[stage].params if f"--{key}" in one.opts or key in one.opts)
             told = str(context.params[str(name)])
             assert told in {str(tuple(value) if isinstance(value, list) else value), f"{value}.0"}
 
@@ -70,7 +70,7 @@ MISTAKES = {
 def test_a_mistake_is_one_line_that_names_file_line_and_key(tmp_path: Path, mistake: str) -> None:
     text, told = MISTAKES[mistake]
     with pytest.raises(RecipeError) as error:
-        recipe.read(written(tmp_path, text), COMMANDS)
+        recipe.read_recipe(written(tmp_path, text), STAGE_COMMANDS)
     assert str(error.value).startswith(f"{tmp_path / 'x.toml'}:{told}"), error.value
     assert len(str(error.value).splitlines()) == 1
 
@@ -89,23 +89,25 @@ LACKING = {
 def test_what_a_stage_cannot_do_without_is_named(tmp_path: Path, lacking: str) -> None:
     text, told = LACKING[lacking]
     with pytest.raises(RecipeError, match=re.escape(str(tmp_path / told))):
-        recipe.read(written(tmp_path, text), COMMANDS)
+        recipe.read_recipe(written(tmp_path, text), STAGE_COMMANDS)
 
 
 def test_a_value_out_of_range_is_told_by_the_command_and_by_its_place(tmp_path: Path) -> None:
-    read = recipe.read(written(tmp_path, LEAST.replace("[dedupe]", "[dedupe]\nmax-distance = 99")), COMMANDS)
+    read = recipe.read_recipe(
+        written(tmp_path, LEAST.replace("[dedupe]", "[dedupe]\nmax-distance = 99")), STAGE_COMMANDS
+    )
     with pytest.raises(RecipeError, match=r"x\.toml:5: \[dedupe\] max-distance: 99 is not in the range 0<=x<=16"):
-        read.context("dedupe", {})
-    read = recipe.read(written(tmp_path, LEAST), COMMANDS, ["dedupe.max-distance=many"])
+        read.make_context("dedupe", {})
+    read = recipe.read_recipe(written(tmp_path, LEAST), STAGE_COMMANDS, ["dedupe.max-distance=many"])
     with pytest.raises(RecipeError, match=r"--set dedupe\.max-distance: 'many' is not a valid integer"):
-        read.context("dedupe", {})
+        read.make_context("dedupe", {})
 
 
 def test_a_text_of_other_bytes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_bytes(b"# \xe9t\xe9\n")
     with pytest.raises(RecipeError, match=r"x\.toml is not UTF-8"):
-        recipe.read(path, COMMANDS)
+        recipe.read_recipe(path, STAGE_COMMANDS)
 
 
 def value(option: click.Parameter) -> str:
@@ -122,17 +124,19 @@ def value(option: click.Parameter) -> str:
 
 @pytest.mark.parametrize("stage", recipe.STAGES)
 def test_every_option_of_a_stage_may_be_written(tmp_path: Path, stage: str) -> None:
-    keys = {max(one.opts, key=len).removeprefix("--"): one for one in COMMANDS[stage].params}
-    options = {key: one for key, one in keys.items() if key not in recipe.HOW}
+    keys = {max(one.opts, key=len).removeprefix("--"): one for one in STAGE_COMMANDS[stage].params}
+    options = {key: one for key, one in keys.items() if key not in recipe.RUN_OPTIONS}
     if stage != "extract":
         options.pop("dataset", None)
     lines = "\n".join(f"{key} = {value(one)}" for key, one in options.items())
     others = re.sub(rf"\[{stage}\]\n(?:[^\[].*\n)*", "", LEAST)
-    read = recipe.read(written(tmp_path, f"{others}[{stage}]\n{lines}\n"), COMMANDS)
-    params = read.context(stage, {"workers": 2, "fresh": True, "dry-run": True}).params
+    read = recipe.read_recipe(written(tmp_path, f"{others}[{stage}]\n{lines}\n"), STAGE_COMMANDS)
+    params = read.make_context(stage, {"workers": 2, "fresh": True, "dry-run": True}).params
     for one in options.values():
         default = (
-            COMMANDS[stage].make_context(stage, [], resilient_parsing=True, help_option_names=[]).params[str(one.name)]
+            STAGE_COMMANDS[stage]
+            .make_context(stage, [], resilient_parsing=True, help_option_names=[])
+            .params[str(one.name)]
         )
         same = value(one) in {"0", "1", f'"{default}"'}
         assert same or params[str(one.name)] != default
@@ -143,27 +147,27 @@ def test_every_option_of_a_stage_may_be_written(tmp_path: Path, stage: str) -> N
 def test_settings_overrule_a_recipe_and_a_list_takes_several(tmp_path: Path) -> None:
     path = written(tmp_path, LEAST + "[select]\nout = 'o'\n")
     settings = ["extract.sources=a=b", "extract.sources=~/c", "extract.size=64", "extract.keep-monochrome=true"]
-    read = recipe.read(path, COMMANDS, settings)
-    params = read.context("extract", {}).params
+    read = recipe.read_recipe(path, STAGE_COMMANDS, settings)
+    params = read.make_context("extract", {}).params
     assert params["sources"] == ("a=b", str(Path.home() / "c"))
     assert (params["size"], params["keep_monochrome"], params["dataset"]) == (64, True, Path("d"))
-    assert read.changed() == ["extract.keep-monochrome", "extract.size"]
-    assert read.context("shard", {}).params["chosen"] == Path("o")
-    assert read.context("select", {}).params["dataset"] == Path("d")
-    read = recipe.read(path, COMMANDS, ["extract.keep-monochrome=false", "shard.manifest=mine"])
-    assert read.context("extract", {}).params["keep_monochrome"] is False
-    assert read.context("shard", {}).params["chosen"] == Path("mine")
+    assert read.overruled_options() == ["extract.keep-monochrome", "extract.size"]
+    assert read.make_context("shard", {}).params["chosen"] == Path("o")
+    assert read.make_context("select", {}).params["dataset"] == Path("d")
+    read = recipe.read_recipe(path, STAGE_COMMANDS, ["extract.keep-monochrome=false", "shard.manifest=mine"])
+    assert read.make_context("extract", {}).params["keep_monochrome"] is False
+    assert read.make_context("shard", {}).params["chosen"] == Path("mine")
     for wrong in ("extract", "extract.size", "dedup.seed=1", "expect.in=3", "extract.sizes=3", "dedupe.mirror=yes"):
         with pytest.raises(RecipeError, match=f"--set {wrong}: "):
-            recipe.read(path, COMMANDS, [wrong])
+            recipe.read_recipe(path, STAGE_COMMANDS, [wrong])
 
 
 def test_what_is_expected_is_compared_by_key_and_reason(tmp_path: Path) -> None:
     text = LEAST + "[expect]\nin = 5\ntrain = 2\ndropped = { duplicate = 2, too_large = 1 }\n"
-    read = recipe.read(written(tmp_path, text), COMMANDS)
+    read = recipe.read_recipe(written(tmp_path, text), STAGE_COMMANDS)
     counts = {"in": 5, "kept": 2, "train": 2, "dropped": {"duplicate": 2, "too_large": 1, "monochrome": 0}}
-    assert read.differences(counts) == []
-    lines = read.differences({**counts, "in": 4, "dropped": {"duplicate": 2}})
+    assert read.count_differences(counts) == []
+    lines = read.count_differences({**counts, "in": 4, "dropped": {"duplicate": 2}})
     assert [line.removeprefix(f"{tmp_path}/") for line in lines] == [
         "x.toml:8: [expect] in: 5 in expected, and 4 found",
         "x.toml:10: [expect] dropped: 1 dropped as too_large expected, and 0 found",
@@ -185,10 +189,10 @@ def test_a_key_is_found_at_the_line_where_it_begins(keys: list[tuple[list[str], 
     text += "[b]\nk0 = 1\n"
     number = data.draw(st.integers(0, len(keys) - 1))
     path = Path("f")
-    assert toml_lines.where(path, text, "a", f"k{number}") == f"f:{begins[number]}: [a] k{number}"
-    assert toml_lines.where(path, text, "b") == f"f:{tail}: [b]"
-    assert toml_lines.where(path, text, "b", "k0") == f"f:{tail + 1}: [b] k0"
-    assert toml_lines.where(path, text, "b", "k1") == "f: [b] k1"
+    assert toml_lines.locate(path, text, "a", f"k{number}") == f"f:{begins[number]}: [a] k{number}"
+    assert toml_lines.locate(path, text, "b") == f"f:{tail}: [b]"
+    assert toml_lines.locate(path, text, "b", "k0") == f"f:{tail + 1}: [b] k0"
+    assert toml_lines.locate(path, text, "b", "k1") == "f: [b] k1"
 
 
 def test_a_recipe_that_is_another_folders_is_read_from_where_one_is(
@@ -196,4 +200,4 @@ def test_a_recipe_that_is_another_folders_is_read_from_where_one_is(
 ) -> None:
     path = written(tmp_path, LEAST)
     monkeypatch.chdir(tmp_path.parent)
-    assert recipe.read(path, COMMANDS).context("shard", {}).params["shards"] == Path("s")
+    assert recipe.read_recipe(path, STAGE_COMMANDS).make_context("shard", {}).params["shards"] == Path("s")

@@ -14,8 +14,8 @@ from curate.contract import read_index
 from curate.dataset import decisions, ledger, parquet
 from curate.dataset.schema import HASH_RECIPE
 from curate.deduplication import dedupe as stage_dedupe
-from curate.deduplication.compare import LOOK
-from curate.deduplication.split import Shares
+from curate.deduplication.compare import COMPARISON_VERSION
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract as stage_extract
 from curate.planning import staleness
 from curate.query import selection as stage_select
@@ -23,10 +23,10 @@ from curate.shards import shard as stage_shards
 from curate.sources import samples
 from curate.sources.scan import Source
 from curate.system.errors import DatasetError, NurieError
-from curate.system.files import SEAL, options_hash, read_json, write_sealed
+from curate.system.files import SEAL_KEY, options_hash, read_json, write_sealed
 
-SHARES = Shares(0.5, 0.25, 0.25)  # of the session's dataset
-PACKED = stage_shards.Options(shard_size=4, min_count=1)
+SHARES = SplitShares(0.5, 0.25, 0.25)  # of the session's dataset
+PACKED = stage_shards.ShardOptions(shard_size=4, min_count=1)
 Tree = Callable[[Path], dict[str, bytes]]
 
 
@@ -36,12 +36,12 @@ def copy(dataset: Path, tmp_path: Path) -> Path:
 
 
 def of_extract(art: Path, dataset: Path, **options: Any) -> str | None:
-    found = stage_extract.foresee([Source("art", art)], dataset, stage_extract.Options(), **options)
-    return staleness.extract(found, dataset, fresh=options.get("fresh", False))
+    found = stage_extract.forecast_extract([Source("art", art)], dataset, stage_extract.ExtractOptions(), **options)
+    return staleness.reason_to_extract(found, dataset, fresh=options.get("fresh", False))
 
 
 def of_dedupe(dataset: Path, other: Path | None = None, **options: Any) -> str | None:
-    return staleness.dedupe(dataset, stage_dedupe.Options(**{"shares": SHARES, **options}), other)
+    return staleness.reason_to_dedupe(dataset, stage_dedupe.DedupeOptions(**{"shares": SHARES, **options}), other)
 
 
 def test_nothing_is_due_of_what_was_just_made_whatever_its_time_stamps(
@@ -54,16 +54,16 @@ def test_nothing_is_due_of_what_was_just_made_whatever_its_time_stamps(
     before = tree(tmp_path)
     assert of_extract(art, copy) is None
     assert of_dedupe(copy) is None
-    assert staleness.select(copy, out, ["Heart"], [], None) is None
-    assert staleness.shard(copy, shard_folder, PACKED, None, None) is None
+    assert staleness.reason_to_select(copy, out, ["Heart"], [], None) is None
+    assert staleness.reason_to_shard(copy, shard_folder, PACKED, None, None) is None
     assert tree(tmp_path) == before
 
 
 def test_what_is_not_there_is_due(art: Path, tmp_path: Path) -> None:
     here = tmp_path / "none"
     assert of_extract(art, here) == "23 files to read"
-    assert of_dedupe(here) == staleness.select(here, here, [], [], None) == staleness.NO_DATASET
-    assert staleness.shard(here, here, PACKED, None, None) == staleness.NO_DATASET
+    assert of_dedupe(here) == staleness.reason_to_select(here, here, [], [], None) == staleness.NO_DATASET
+    assert staleness.reason_to_shard(here, here, PACKED, None, None) == staleness.NO_DATASET
     assert not here.exists()
 
 
@@ -74,26 +74,28 @@ def test_a_new_file_makes_every_stage_due_in_its_turn(
     (more / "blob.png").write_bytes((more / "1F408.png").read_bytes() + b"\0")
     assert of_extract(more, copy) == "1 of 24 files to read"
     assert of_dedupe(copy) is None  # not before it is read
-    stage_extract.extract([Source("art", more)], copy, stage_extract.Options())
+    stage_extract.extract([Source("art", more)], copy, stage_extract.ExtractOptions())
     assert of_extract(more, copy) is None
     assert of_dedupe(copy) == staleness.NEW
-    assert "run `curate dedupe" in str(staleness.shard(copy, shard_folder, PACKED, None, None))
-    stage_dedupe.dedupe(copy, stage_dedupe.Options(shares=SHARES))
+    assert "run `curate dedupe" in str(staleness.reason_to_shard(copy, shard_folder, PACKED, None, None))
+    stage_dedupe.dedupe(copy, stage_dedupe.DedupeOptions(shares=SHARES))
     assert of_dedupe(copy) is None
 
 
 def test_other_options_are_named(copy: Path, shard_folder: Path) -> None:
     assert of_dedupe(copy, max_distance=4, survivor="score") == "other options than before: max_distance, survivor"
-    other = stage_shards.Options(shard_size=4, min_count=2)
-    assert staleness.shard(copy, shard_folder, other, None, None) == "other pictures or options than before"
+    other = stage_shards.ShardOptions(shard_size=4, min_count=2)
+    assert staleness.reason_to_shard(copy, shard_folder, other, None, None) == "other pictures or options than before"
     with pytest.raises(NurieError, match="of TFRecords only"):
-        staleness.shard(copy, shard_folder, stage_shards.Options(encoding="raw", format="webdataset"), None, None)
+        staleness.reason_to_shard(
+            copy, shard_folder, stage_shards.ShardOptions(encoding="raw", format="webdataset"), None, None
+        )
 
 
 def test_a_decision_is_due_for_dedupe(copy: Path) -> None:
     decisions.decide(copy, "drop", ["1F408.png"])
     assert of_dedupe(copy) == "other pictures or decisions than before"
-    stage_dedupe.dedupe(copy, stage_dedupe.Options(shares=SHARES))
+    stage_dedupe.dedupe(copy, stage_dedupe.DedupeOptions(shares=SHARES))
     assert of_dedupe(copy) is None
 
 
@@ -101,12 +103,12 @@ def test_what_another_dataset_has_is_read_too(copy: Path, art: Path, tmp_path: P
     other, few = tmp_path / "other", tmp_path / "few"
     few.mkdir()
     shutil.copy2(art / "1F408.png", few)
-    stage_extract.extract([Source("few", few)], other, stage_extract.Options())
-    stage_dedupe.dedupe(copy, stage_dedupe.Options(shares=SHARES), other=other)
+    stage_extract.extract([Source("few", few)], other, stage_extract.ExtractOptions())
+    stage_dedupe.dedupe(copy, stage_dedupe.DedupeOptions(shares=SHARES), against=other)
     assert of_dedupe(copy, other) is None
     assert of_dedupe(copy) == "other options than before: against"
     shutil.copy2(art / "1F600.png", few)
-    stage_extract.extract([Source("few", few)], other, stage_extract.Options())
+    stage_extract.extract([Source("few", few)], other, stage_extract.ExtractOptions())
     assert of_dedupe(copy, other) == "other options than before: against"
     with pytest.raises(DatasetError):
         of_dedupe(copy, few)
@@ -121,15 +123,15 @@ def test_what_dedupe_made_and_somebody_changed_is_due(copy: Path, tree: Tree, na
     assert of_dedupe(copy) == "what it made was changed"
     if name.startswith("edges"):  # which it believes, where they are to be read
         shutil.rmtree(copy / "edges")
-    stage_dedupe.dedupe(copy, stage_dedupe.Options(shares=SHARES))
+    stage_dedupe.dedupe(copy, stage_dedupe.DedupeOptions(shares=SHARES))
     assert of_dedupe(copy) is None
     assert tree(copy) == before
 
 
 def test_a_dataset_that_extract_left_half_finished_is_due(art: Path, copy: Path) -> None:
-    state = read_json(copy / ledger.STATE)
+    state = read_json(copy / ledger.LEDGER_FILE)
     del state["parts"]["records/part-00002.parquet"]
-    write_sealed(copy / ledger.STATE, {key: value for key, value in state.items() if key != SEAL})
+    write_sealed(copy / ledger.LEDGER_FILE, {key: value for key, value in state.items() if key != SEAL_KEY})
     assert of_extract(art, copy) == "was broken off"
     assert of_extract(art, copy, fresh=True) == "23 files to read"
 
@@ -137,43 +139,45 @@ def test_a_dataset_that_extract_left_half_finished_is_due(art: Path, copy: Path)
 def test_a_selection_is_due_when_the_manifest_or_the_wish_is_another(copy: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     stage_select.select(copy, out, exclude=["heart"], where="width > 3")
-    assert staleness.select(copy, out, [], ["heart"], "width > 3") is None
+    assert staleness.reason_to_select(copy, out, [], ["heart"], "width > 3") is None
     other = "other pictures or options than before"
-    assert staleness.select(copy, out, [], ["heart"], "width > 4") == other
-    stage_dedupe.dedupe(copy, stage_dedupe.Options(shares=SHARES, drop_alternates=True))
-    assert staleness.select(copy, out, [], ["heart"], "width > 3") == other
+    assert staleness.reason_to_select(copy, out, [], ["heart"], "width > 4") == other
+    stage_dedupe.dedupe(copy, stage_dedupe.DedupeOptions(shares=SHARES, drop_alternates=True))
+    assert staleness.reason_to_select(copy, out, [], ["heart"], "width > 3") == other
     pd.read_parquet(out).to_parquet(out)  # somebody else's now
-    assert staleness.select(copy, out, [], ["heart"], "width > 3") == other
+    assert staleness.reason_to_select(copy, out, [], ["heart"], "width > 3") == other
     out.write_bytes(b"PAR1")
-    assert staleness.select(copy, out, [], ["heart"], "width > 3") == other
+    assert staleness.reason_to_select(copy, out, [], ["heart"], "width > 3") == other
     with pytest.raises(NurieError, match="names no column"):
-        staleness.select(copy, tmp_path / "none", [], [], "widht > 3")
+        staleness.reason_to_select(copy, tmp_path / "none", [], [], "widht > 3")
 
 
 def test_sample_draws_what_is_not_there_in_that_size(tmp_path: Path) -> None:
     art = tmp_path / "art"
-    assert staleness.sample(art, 32, 3) == "3 pictures to draw"
-    samples.openmoji(art, 32, limit=3)
-    assert staleness.sample(art, 32, 3) is None
-    assert staleness.sample(art, 48, 4) == "4 pictures to draw"
-    samples.openmoji(art, 48, limit=3)
-    assert staleness.sample(art, 48, 4) == "1 pictures to draw"
+    assert staleness.reason_to_sample(art, 32, 3) == "3 pictures to draw"
+    samples.draw_openmoji(art, 32, limit=3)
+    assert staleness.reason_to_sample(art, 32, 3) is None
+    assert staleness.reason_to_sample(art, 48, 4) == "4 pictures to draw"
+    samples.draw_openmoji(art, 48, limit=3)
+    assert staleness.reason_to_sample(art, 48, 4) == "1 pictures to draw"
 
 
 def test_the_hash_of_the_options_is_in_everything_that_is_made(copy: Path, shard_folder: Path, tmp_path: Path) -> None:
-    state = read_json(copy / ledger.STATE)
+    state = read_json(copy / ledger.LEDGER_FILE)
     assert state["hashes"]["extract"] == options_hash(state["options"])
     made = {"extract": state["options"]}
-    for path in (*parquet.parts(copy / "records"), *parquet.parts(copy / "pairs")):
+    for path in (*parquet.part_paths(copy / "records"), *parquet.part_paths(copy / "pairs")):
         assert told(path) == options_hash(made)
     made["dedupe"] = state["dedupe"]
-    for path in parquet.parts(copy / "manifest"):
+    for path in parquet.part_paths(copy / "manifest"):
         assert told(path) == options_hash(made)
     stage_select.select(copy, tmp_path / "out.parquet", include=["heart"])
     made["select"] = {"include": ["heart"], "exclude": [], "where": None}
     assert told(tmp_path / "out.parquet") == options_hash(made)
     looked = {told(path) for path in (copy / "edges").glob("*.parquet")}
-    assert looked == {options_hash({"look": LOOK, "hashes": HASH_RECIPE, "max_distance": 8, "mirror": False})}
+    assert looked == {
+        options_hash({"look": COMPARISON_VERSION, "hashes": HASH_RECIPE, "max_distance": 8, "mirror": False})
+    }
     index = read_index(shard_folder)
     assert index.options_hash == options_hash(index.options)
     assert {told(path) for path in shard_folder.glob("*.parquet")} == {index.options_hash}

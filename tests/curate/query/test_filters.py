@@ -28,8 +28,8 @@ def rows(dataset: Path) -> list[Row]:
 
 
 def paths(catalog: Catalog, text: str, where: str = "", **decided: frozenset[str]) -> set[str]:
-    mask = catalog.find(text, where, decided).mask
-    return {row["path"] for row in catalog.rows(np.flatnonzero(mask), ["path"])}
+    mask = catalog.find_rows(text, where, decided).mask
+    return {row["path"] for row in catalog.read_rows(np.flatnonzero(mask), ["path"])}
 
 
 @pytest.mark.parametrize(
@@ -74,19 +74,19 @@ def test_where_is_selects_and_holds_beside_the_words(catalog: Catalog, rows: lis
 
 def test_what_people_decided_is_found(catalog: Catalog, rows: list[Row]) -> None:
     told = {rows[3]["id"]: frozenset({"keep"}), rows[5]["id"]: frozenset({"drop", "retag"})}
-    mask = catalog.find("decided:*", "", told).mask
+    mask = catalog.find_rows("decided:*", "", told).mask
     assert np.flatnonzero(mask).tolist() == [3, 5]
-    assert np.flatnonzero(catalog.find("decided:retag", "", told).mask).tolist() == [5]
-    assert not catalog.find("decided:*", "", {}).mask.any()
+    assert np.flatnonzero(catalog.find_rows("decided:retag", "", told).mask).tolist() == [5]
+    assert not catalog.find_rows("decided:*", "", {}).mask.any()
 
 
 def test_a_word_that_no_picture_has_is_told_with_what_may_be_meant(catalog: Catalog) -> None:
-    found = catalog.find("waving_hnad", "", {})
+    found = catalog.find_rows("waving_hnad", "", {})
     assert not found.mask.any()
-    assert found.unknown["waving_hnad"][0] == "waving_hand"
-    without = catalog.find("-nothing_like_it", "", {})
+    assert found.unknown_words["waving_hnad"][0] == "waving_hand"
+    without = catalog.find_rows("-nothing_like_it", "", {})
     assert without.mask.all()
-    assert without.unknown == {"-nothing_like_it": []}
+    assert without.unknown_words == {"-nothing_like_it": []}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_word_that_no_picture_has_is_told_with_what_may_be_meant(catalog: Cata
 )
 def test_what_a_column_cannot_tell_is_one_line(catalog: Catalog, text: str, where: str, told: str) -> None:
     with pytest.raises(NurieError, match=told) as caught:
-        catalog.find(text, where, {})
+        catalog.find_rows(text, where, {})
     assert "\n" not in str(caught.value)
 
 
@@ -124,14 +124,14 @@ def test_all_words_hold_for_what_is_found_and_one_fails_for_the_rest(
 @given(text=st.text(max_size=40), where=st.sampled_from(["", "width > 3"]))
 def test_any_text_finds_rows_or_is_refused_in_a_line(catalog: Catalog, text: str, where: str) -> None:
     try:
-        assert catalog.find(text, where, {}).mask.shape == (catalog.table.num_rows,)
+        assert catalog.find_rows(text, where, {}).mask.shape == (catalog.table.num_rows,)
     except NurieError as error:
         assert "\n" not in str(error)  # noqa: PT017
 
 
 def test_tags_are_completed_by_the_start_of_any_of_their_words(catalog: Catalog, rows: list[Row]) -> None:
-    told = filters.complete(catalog.tags, catalog.everything, "Ski", 50)
+    told = filters.suggest_completions(catalog.tags, catalog.all_rows, "Ski", 50)
     counted = {name: sum(name in row["tags"] for row in rows) for name in catalog.tags.names if "_ski" in f"_{name}"}
     assert dict(told) == counted
     assert [count for _, count in told] == sorted(counted.values(), reverse=True)
-    assert filters.complete(catalog.tags, catalog.everything, "(", 5) == []
+    assert filters.suggest_completions(catalog.tags, catalog.all_rows, "(", 5) == []

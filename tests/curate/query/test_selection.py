@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate.dataset import parquet
-from curate.dataset.schema import MANIFEST
+from curate.dataset.schema import MANIFEST_SCHEMA
 from curate.query.selection import select
 from curate.system.errors import NurieError
 
@@ -26,8 +26,8 @@ def test_the_result_has_the_manifests_columns_and_types(dataset: Path, tmp_path:
     whole = pq.read_schema(dataset / "manifest" / "part-00000.parquet")
     made = pq.read_schema(tmp_path / "out.parquet")
     assert made.equals(whole)
-    assert made.metadata.items() >= MANIFEST.metadata.items()
-    assert whole.names == MANIFEST.names
+    assert made.metadata.items() >= MANIFEST_SCHEMA.metadata.items()
+    assert whole.names == MANIFEST_SCHEMA.names
 
 
 def test_every_included_tag_holds_and_no_excluded_one(dataset: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.search.hamming import near_pairs, parse
+from curate.search.hamming import near_pairs, parse_hex_hashes
 
 
 def oracle(hashes: list[int], radius: int) -> list[list[int]]:
@@ -43,4 +43,4 @@ def test_two_thousand_hashes_of_few_bits_agree_with_the_oracle() -> None:
 
 
 def test_hex_digits_are_read_as_imagehash_writes_them() -> None:
-    assert parse(["8000000000000001", "00000000000000ff"]).tolist() == [2**63 + 1, 255]
+    assert parse_hex_hashes(["8000000000000001", "00000000000000ff"]).tolist() == [2**63 + 1, 255]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from curate.search import multi_index
 from curate.search.bucket_join import Hashes
-from curate.search.multi_index import bands_for, near
+from curate.search.multi_index import choose_bands, near_hash_pairs
 
 NONE = np.empty(0, np.uint64)
 
@@ -49,7 +49,7 @@ def skewed(count: int, ones: float, seed: int) -> Hashes:
 @pytest.mark.parametrize("ones", [0.5, 0.1])
 def test_in_bands_every_near_pair_is_met_once(radius: int, ones: float) -> None:
     hashes = skewed(700, ones, radius)
-    found = told(list(near(hashes, NONE, radius)))
+    found = told(list(near_hash_pairs(hashes, NONE, radius)))
     assert len(found) == len({frozenset(pair) for pair in found})
     assert {pair for a, b in found for pair in ((a, b), (b, a))} == beside(hashes, hashes, radius)
 
@@ -59,7 +59,7 @@ def test_in_bands_every_near_pair_is_met_once(radius: int, ones: float) -> None:
 def test_across_two_sets_every_near_pair_is_met_once(radius: int) -> None:
     hashes = np.random.default_rng(0).permutation(skewed(1500, 0.2, 7))
     known = np.concatenate([hashes[100:], hashes[90:300]])  # some twice, and some of the set
-    found = told(list(near(hashes[:100], known, radius)))
+    found = told(list(near_hash_pairs(hashes[:100], known, radius)))
     found = [pair for pair in found if pair[1] in set(hashes[100:].tolist())]
     assert len(found) == len(set(found))
     assert set(found) == beside(hashes[:100], hashes[100:], radius)
@@ -68,15 +68,15 @@ def test_across_two_sets_every_near_pair_is_met_once(radius: int) -> None:
 @pytest.mark.usefixtures("banded")
 @pytest.mark.parametrize("radius", [2, 6])
 def test_hot_buckets_are_split_and_lose_no_pair(radius: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes, depths, split = skewed(1500, 0.08, 3), [], multi_index._split
+    hashes, depths, split = skewed(1500, 0.08, 3), [], multi_index._search_hot_bucket
 
     def counted(*given: Any, **options: Any) -> Iterator[Hashes]:
         depths.append(given[3])
         yield from split(*given, **options)
 
-    monkeypatch.setattr(multi_index, "HOT", 150)
-    monkeypatch.setattr(multi_index, "_split", counted)
-    found = told(list(near(hashes, NONE, radius)))
+    monkeypatch.setattr(multi_index, "HOT_BUCKET_HASHES", 150)
+    monkeypatch.setattr(multi_index, "_search_hot_bucket", counted)
+    found = told(list(near_hash_pairs(hashes, NONE, radius)))
     assert depths
     assert len(found) == len({frozenset(pair) for pair in found})
     assert {pair for a, b in found for pair in ((a, b), (b, a))} == beside(hashes, hashes, radius)
@@ -85,9 +85,9 @@ def test_hot_buckets_are_split_and_lose_no_pair(radius: int, monkeypatch: pytest
 @pytest.mark.usefixtures("banded")
 @given(hash_lists, st.integers(0, 16))
 def test_dealing_bits_to_bands_keeps_distances_and_is_undone(hashes: Hashes, radius: int) -> None:
-    dealt = bands_for(hashes, len(hashes), radius)
+    dealt = choose_bands(hashes, len(hashes), radius)
     assert sorted(dealt.order.tolist()) == list(range(64))
     assert sum(reach + 1 for reach in dealt.radii) == radius + 1
-    moved = dealt.deal(hashes)
-    assert dealt.gather(moved).tolist() == hashes.tolist()
+    moved = dealt.permute(hashes)
+    assert dealt.unpermute(moved).tolist() == hashes.tolist()
     assert np.bitwise_count(moved ^ moved[:1]).tolist() == np.bitwise_count(hashes ^ hashes[:1]).tolist()

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from curate.search import value_rows
 from curate.search.bucket_join import Hashes
-from curate.search.value_rows import Rows
+from curate.search.value_rows import RowsByValue
 
 # few values, so that several rows have one; and some that begin alike once multiplied, as zero and small numbers do
 hashes = st.lists(st.one_of(st.integers(0, 9), st.integers(0, 2**64 - 1)), min_size=1, max_size=40).flatmap(
@@ -30,32 +30,32 @@ def test_pairs_of_values_become_every_pair_of_their_rows(some: list[int], data: 
     one_of = st.sampled_from(sorted(set(some)))
     found = data.draw(st.lists(st.tuples(one_of, one_of), unique=True, max_size=10))
     pairs = np.array(found, np.uint64).reshape(-1, 2)
-    all_of, few = Rows.of(np.array(some, np.uint64)), Rows.of(np.array(some, np.uint64), pairs.ravel())
+    all_of, few = RowsByValue.of(np.array(some, np.uint64)), RowsByValue.of(np.array(some, np.uint64), pairs.ravel())
     for held in (all_of, few):
-        assert sorted(pair for block in held.spread(pairs) for pair in block.tolist()) == oracle(some, found)
+        assert sorted(pair for block in held.row_pairs(pairs) for pair in block.tolist()) == oracle(some, found)
 
 
 @given(hashes)
 def test_rows_know_their_values_and_which_several_share(some: list[int]) -> None:
-    held = Rows.of(np.array(some, np.uint64))
+    held = RowsByValue.of(np.array(some, np.uint64))
     assert sorted(held.values.tolist()) == sorted(set(some))
-    assert held.shared(held.values).tolist() == [some.count(value) > 1 for value in held.values.tolist()]
+    assert held.has_several_rows(held.values).tolist() == [some.count(value) > 1 for value in held.values.tolist()]
 
 
 @pytest.mark.parametrize("alike", [0, 60])
 def test_values_are_found_however_many_begin_alike(alike: int) -> None:
     def unmixed(first: int) -> Hashes:
-        return (np.arange(2000, dtype=np.uint64) + np.uint64(first)) * np.uint64(value_rows.BACK)
+        return (np.arange(2000, dtype=np.uint64) + np.uint64(first)) * np.uint64(value_rows.UNMIX_FACTOR)
 
     values = unmixed(3 << alike)
-    held = Rows.of(values)
-    assert held.values[held.places(values)].tolist() == values.tolist()
+    held = RowsByValue.of(values)
+    assert held.values[held.indices_of(values)].tolist() == values.tolist()
 
 
 def test_many_pairs_come_a_bounded_number_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(value_rows, "SPREAD", 7)
-    held = Rows.of(np.array([5] * 9 + [6] * 4, np.uint64))
-    blocks = list(held.spread(np.array([[5, 5], [5, 6]], np.uint64)))
+    monkeypatch.setattr(value_rows, "ROW_PAIRS_PER_BATCH", 7)
+    held = RowsByValue.of(np.array([5] * 9 + [6] * 4, np.uint64))
+    blocks = list(held.row_pairs(np.array([[5, 5], [5, 6]], np.uint64)))
     assert max(map(len, blocks)) <= 7
     assert sorted(map(tuple, np.concatenate(blocks).tolist())) == sorted(
         {(a, b) for b in range(13) for a in range(min(b, 9))}

@@ -21,7 +21,7 @@ from PIL import Image
 from curate.audit.explain import why
 from curate.audit.verify import verify
 from curate.cli import main
-from curate.contract import SPLITS, check_files, read_index, read_vocabulary
+from curate.contract import SPLITS, find_file_faults, read_index, read_vocabulary
 from curate.dataset import parquet
 from curate.shards import formats, shard, tar_format
 from curate.system.errors import DatasetError
@@ -33,8 +33,8 @@ FORMATS = ("webdataset", "imagefolder")
 PICTURES = ("color", "line_contour", "line_dilate", "line_xdog")
 
 
-def options(form: str, **others: Any) -> shard.Options:
-    return shard.Options(**{"shard_size": 4, "min_count": 1, "format": form, **others})
+def options(form: str, **others: Any) -> shard.ShardOptions:
+    return shard.ShardOptions(**{"shard_size": 4, "min_count": 1, "format": form, **others})
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def webdataset_of(folder: Path, split: str) -> Iterator[Row]:
     """Samples of a split, as the package webdataset reads them."""
     import webdataset
 
-    urls = [str(folder / name) for name in read_index(folder).shards(split)]
+    urls = [str(folder / name) for name in read_index(folder).shard_names(split)]
     yield from webdataset.WebDataset(urls, shardshuffle=False) if urls else ()
 
 
@@ -107,7 +107,7 @@ def test_webdataset_decodes_the_pictures_of_a_sample(dataset: Path, made: dict[s
     import webdataset
 
     rows = stored(dataset)
-    url = str(made["webdataset"] / read_index(made["webdataset"]).shards("train")[0])
+    url = str(made["webdataset"] / read_index(made["webdataset"]).shard_names("train")[0])
     for key, color, line in (
         webdataset.WebDataset(url, shardshuffle=False)
         .decode("rgb8")
@@ -153,7 +153,7 @@ def test_datasets_loads_splits_without_tags_and_tags_that_look_like_dates(datase
     pictures = pd.read_parquet(dataset / "manifest")
     pictures["tags"] = [["2020-01-01"] if split == "train" else [] for split in pictures["split"]]
     pictures.to_parquet(tmp_path / "m.parquet")
-    shard.shard(dataset, tmp_path / "s", options("imagefolder"), chosen=tmp_path / "m.parquet")
+    shard.shard(dataset, tmp_path / "s", options("imagefolder"), manifest=tmp_path / "m.parquet")
     loaded = load("imagefolder", tmp_path / "s", tmp_path / "cache")
     assert {tuple(tags) for tags in loaded["train"]["tags"]} == {("2020-01-01",)}
     assert {tuple(tags) for tags in loaded["test"]["tags"]} == {()}
@@ -171,7 +171,7 @@ def test_pictures_have_the_bytes_of_the_dataset(dataset: Path, made: dict[str, P
 def test_a_folder_of_pictures_holds_no_more_files_than_its_bound(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "FOLDER_FILES", 2 * len(PICTURES) + 1)
+    monkeypatch.setattr(formats, "MAX_FILES_PER_FOLDER", 2 * len(PICTURES) + 1)
     shard.shard(dataset, tmp_path / "s", options("imagefolder", shard_size=100))
     held = Counter(path.parent for path in (tmp_path / "s").rglob("*.png"))
     assert max(held.values()) == 2 * len(PICTURES)
@@ -199,8 +199,8 @@ def test_an_archive_has_the_bytes_that_tarfile_would_write() -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-    ours = tar_format.members(files)
-    assert ours + tar_format.ending(len(ours)) == theirs.getvalue()
+    ours = tar_format.archive_members(files)
+    assert ours + tar_format.archive_ending(len(ours)) == theirs.getvalue()
 
 
 def test_offset_and_length_in_the_table_cut_a_sample_out_of_its_archive(made: dict[str, Path]) -> None:
@@ -224,13 +224,13 @@ def test_the_index_says_what_the_folder_holds(dataset: Path, shard_folder: Path,
     assert index.options_hash != other.options_hash
     assert read_vocabulary(folder) == read_vocabulary(shard_folder)
     for split, pairs in index.pairs.items():
-        assert sum(index.files[name].records for name in index.shards(split)) == pairs
+        assert sum(index.files[name].records for name in index.shard_names(split)) == pairs
     assert verify(folder) == []
 
 
 def test_pairs_lie_in_the_same_order_in_every_format(shard_folder: Path, made: dict[str, Path]) -> None:
     for split in SPLITS:
-        names = read_index(shard_folder).shards(split)
+        names = read_index(shard_folder).shard_names(split)
         order = [key for name in names for key in pd.read_parquet((shard_folder / name).with_suffix(".parquet"))["id"]]
         assert [sample["__key__"] for sample in webdataset_of(made["webdataset"], split)] == order
         assert list(pd.read_parquet(made["imagefolder"] / split / "metadata.parquet")["id"]) == order
@@ -265,7 +265,7 @@ def test_a_flipped_bit_in_any_file_is_found_and_named(copy: Path) -> None:
 
 
 def test_missing_and_stray_files_are_found_and_named(copy: Path) -> None:
-    lost = read_index(copy).shards("train")[0]
+    lost = read_index(copy).shard_names("train")[0]
     (copy / lost).unlink()
     (copy / "validation" / "00000").mkdir(parents=True, exist_ok=True)
     (copy / "validation" / "00000" / "stray.png").touch()
@@ -275,7 +275,7 @@ def test_missing_and_stray_files_are_found_and_named(copy: Path) -> None:
 
 
 def lose(folder: Path) -> None:
-    (folder / read_index(folder).shards("train")[0]).unlink()
+    (folder / read_index(folder).shard_names("train")[0]).unlink()
 
 
 def stop(folder: Path) -> None:
@@ -332,7 +332,7 @@ def test_the_command_writes_the_format_it_is_asked_for(
 ) -> None:
     told = run("shard", dataset, tmp_path / "s", "--format", form, "--shard-size", 4, "--min-count", 1, "--workers", 1)
     assert tree(tmp_path / "s") == tree(folder)
-    assert told["shards"] == sum(len(read_index(folder).shards(split)) for split in SPLITS)
+    assert told["shards"] == sum(len(read_index(folder).shard_names(split)) for split in SPLITS)
 
 
 def test_a_pictures_story_ends_at_its_place_in_any_format(dataset: Path, made: dict[str, Path]) -> None:
@@ -353,7 +353,7 @@ def test_metadata_is_written_a_row_group_a_shard(made: dict[str, Path]) -> None:
 
 
 def test_files_of_every_format_are_checked_with_the_standard_library(folder: Path) -> None:
-    assert check_files(folder, read_index(folder)) == []
+    assert find_file_faults(folder, read_index(folder)) == []
 
 
 def test_the_guides_code_reads_every_training_pair_of_both_formats(

@@ -10,22 +10,22 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from curate.contract import SPLITS, check_files, read_index, read_vocabulary
+from curate.contract import SPLITS, find_file_faults, read_index, read_vocabulary
 from curate.dataset import parquet
 from curate.deduplication import dedupe
-from curate.deduplication.split import Shares
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.images.decode import decode
 from curate.shards import pack, shard
 from curate.sources.scan import Source
 from curate.system.errors import DatasetError
 from curate.system.files import write_json
-from curate.tags.aliases import Rules
+from curate.tags.aliases import TagRules
 from curate.workers import executor
 
 Tree = Callable[[Path], dict[str, bytes]]
 Record = dict[str, Any]
-OPTIONS = shard.Options(shard_size=4, min_count=1)
+OPTIONS = shard.ShardOptions(shard_size=4, min_count=1)
 
 
 def read(path: Path) -> list[Record]:
@@ -48,7 +48,7 @@ def kept(dataset: Path) -> dict[str, dict[str, Any]]:
 def test_every_kept_picture_is_in_exactly_one_record_of_its_split(dataset: Path, shard_folder: Path) -> None:
     index, rows = read_index(shard_folder), kept(dataset)
     found = {
-        split: [record["id"].decode() for name in index.shards(split) for record in read(shard_folder / name)]
+        split: [record["id"].decode() for name in index.shard_names(split) for record in read(shard_folder / name)]
         for split in SPLITS
     }
     assert Counter(key for ids in found.values() for key in ids) == Counter(rows.keys())
@@ -88,7 +88,7 @@ def test_offset_and_length_in_the_table_cut_out_the_record(shard_folder: Path) -
 
 
 def test_raw_and_png_hold_the_same_pixels(dataset: Path, shard_folder: Path, tmp_path: Path) -> None:
-    shard.shard(dataset, tmp_path / "raw", shard.Options(shard_size=4, min_count=1, encoding="raw"))
+    shard.shard(dataset, tmp_path / "raw", shard.ShardOptions(shard_size=4, min_count=1, encoding="raw"))
     for path in sorted(shard_folder.glob("*.tfrecord")):
         for png, raw in zip(read(path), read(tmp_path / "raw" / path.name), strict=True):
             color = np.frombuffer(raw["color"], np.uint8).reshape(128, 128, 3)
@@ -110,13 +110,13 @@ def test_any_number_of_workers_and_a_second_run_give_the_same_bytes(
 def test_parts_of_another_size_give_the_same_records(
     art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
 ) -> None:
-    extract.extract([Source("art", art)], tmp_path / "d", extract.Options(), part_size=5)
-    dedupe.dedupe(tmp_path / "d", dedupe.Options(shares=Shares(0.5, 0.25, 0.25)))
+    extract.extract([Source("art", art)], tmp_path / "d", extract.ExtractOptions(), part_size=5)
+    dedupe.dedupe(tmp_path / "d", dedupe.DedupeOptions(shares=SplitShares(0.5, 0.25, 0.25)))
     shard.shard(tmp_path / "d", tmp_path / "s", OPTIONS)
     assert tree(tmp_path / "s") == tree(shard_folder)
 
 
-@pytest.mark.parametrize(("limit", "value"), [("AT_ONCE", 1), ("FILES", 1), ("FILES", 3)])
+@pytest.mark.parametrize(("limit", "value"), [("SPILL_BATCH_BYTES", 1), ("MAX_SPILL_FILES", 1), ("MAX_SPILL_FILES", 3)])
 def test_how_much_is_spilled_at_once_or_together_changes_no_byte(
     dataset: Path,
     shard_folder: Path,
@@ -133,10 +133,10 @@ def test_how_much_is_spilled_at_once_or_together_changes_no_byte(
 
 def test_shards_are_as_few_as_may_be_and_equal_to_within_one_pair(dataset: Path, tmp_path: Path) -> None:
     for size in (1, 3, 5, 100):
-        shard.shard(dataset, tmp_path / str(size), shard.Options(shard_size=size))
+        shard.shard(dataset, tmp_path / str(size), shard.ShardOptions(shard_size=size))
         index = read_index(tmp_path / str(size))
         for split in SPLITS:
-            counts = [index.files[name].records for name in index.shards(split)]
+            counts = [index.files[name].records for name in index.shard_names(split)]
             assert len(counts) == -(-index.pairs[split] // size)
             assert max(counts) - min(counts) <= 1
 
@@ -144,8 +144,8 @@ def test_shards_are_as_few_as_may_be_and_equal_to_within_one_pair(dataset: Path,
 def test_the_order_is_shuffled_by_the_seed_alone(dataset: Path, tmp_path: Path) -> None:
     orders = []
     for seed in (0, 1):
-        shard.shard(dataset, tmp_path / str(seed), shard.Options(seed=seed))
-        [name] = read_index(tmp_path / str(seed)).shards("train")
+        shard.shard(dataset, tmp_path / str(seed), shard.ShardOptions(seed=seed))
+        [name] = read_index(tmp_path / str(seed)).shard_names("train")
         orders.append(list(pd.read_parquet((tmp_path / str(seed) / name).with_suffix(".parquet"))["id"]))
     assert orders[0] != orders[1]
     assert sorted(orders[0]) == sorted(orders[1])
@@ -153,7 +153,7 @@ def test_the_order_is_shuffled_by_the_seed_alone(dataset: Path, tmp_path: Path) 
 
 
 def test_the_vocabulary_is_of_training_tags_most_frequent_first_ties_by_name(dataset: Path, tmp_path: Path) -> None:
-    shard.shard(dataset, tmp_path / "s", shard.Options(min_count=2))
+    shard.shard(dataset, tmp_path / "s", shard.ShardOptions(min_count=2))
     counts = Counter(tag for row in kept(dataset).values() if row["split"] == "train" for tag in row["tags"])
     expected = sorted((tag for tag, count in counts.items() if count >= 2), key=lambda tag: (-counts[tag], tag))
     assert read_vocabulary(tmp_path / "s") == expected
@@ -164,7 +164,7 @@ def test_the_index_counts_licences_and_names_the_artists(dataset: Path, shard_fo
     index = read_index(shard_folder)
     assert index.licenses == {"CC BY-SA 4.0": len(kept(dataset))}
     assert index.attribution == ("OpenMoji",)
-    assert check_files(shard_folder, index) == []
+    assert find_file_faults(shard_folder, index) == []
 
 
 def test_a_manifest_filtered_in_pandas_makes_shards_of_its_rows(dataset: Path, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_manifest_filtered_in_pandas_makes_shards_of_its_rows(dataset: Path, t
     hearts = pictures[pictures["tags"].map(lambda tags: "heart" in tags)]
     assert 0 < len(hearts) < len(pictures)
     hearts.to_parquet(tmp_path / "hearts.parquet")
-    counts = shard.shard(dataset, tmp_path / "s", OPTIONS, chosen=tmp_path / "hearts.parquet")
+    counts = shard.shard(dataset, tmp_path / "s", OPTIONS, manifest=tmp_path / "hearts.parquet")
     assert counts["kept"] == len(hearts)
     assert sum(read_index(tmp_path / "s").pairs.values()) == len(hearts)
 
@@ -181,25 +181,25 @@ def test_null_tags_are_no_tags(dataset: Path, tmp_path: Path) -> None:
     pictures = pd.read_parquet(dataset / "manifest")
     pictures.loc[::2, "tags"] = None
     pictures.to_parquet(tmp_path / "some.parquet")
-    assert shard.shard(dataset, tmp_path / "s", OPTIONS, chosen=tmp_path / "some.parquet")["kept"] == len(pictures)
+    assert shard.shard(dataset, tmp_path / "s", OPTIONS, manifest=tmp_path / "some.parquet")["kept"] == len(pictures)
 
 
 def test_a_tag_changed_in_pandas_is_the_tag_of_the_record(dataset: Path, tmp_path: Path) -> None:
     pictures = pd.read_parquet(dataset / "manifest")
     pictures["tags"] = [["mine"]] * len(pictures)
     pictures.to_parquet(tmp_path / "mine.parquet")
-    shard.shard(dataset, tmp_path / "s", OPTIONS, chosen=tmp_path / "mine.parquet")
+    shard.shard(dataset, tmp_path / "s", OPTIONS, manifest=tmp_path / "mine.parquet")
     assert read_vocabulary(tmp_path / "s") == ["mine"]
 
 
 def test_aliases_and_implications_make_the_shards_of_a_manifest_that_tells_them_out(
     dataset: Path, tmp_path: Path, tree: Callable[[Path], dict[str, bytes]]
 ) -> None:
-    rules = Rules({"blue_heart": "heart"}, {"heart": ("love", "symbol")})
+    rules = TagRules({"blue_heart": "heart"}, {"heart": ("love", "symbol")})
     pictures = pd.read_parquet(dataset / "manifest")
     pictures["tags"] = [list(rules.apply(tags)) for tags in pictures["tags"]]
     pictures.to_parquet(tmp_path / "told.parquet")
-    shard.shard(dataset, tmp_path / "expected", OPTIONS, chosen=tmp_path / "told.parquet")
+    shard.shard(dataset, tmp_path / "expected", OPTIONS, manifest=tmp_path / "told.parquet")
     shard.shard(dataset, tmp_path / "ruled", OPTIONS, rules=rules)
     assert tree(tmp_path / "ruled") == tree(tmp_path / "expected")
     assert {"heart", "love", "symbol"} <= {*read_vocabulary(tmp_path / "ruled")} - {"blue_heart"}
@@ -224,12 +224,12 @@ def test_a_manifest_that_makes_no_shards_is_told_in_a_line(
 ) -> None:
     change(pd.read_parquet(dataset / "manifest")).to_parquet(tmp_path / "m.parquet")
     with pytest.raises(DatasetError, match=told) as caught:
-        shard.shard(dataset, tmp_path / "s", OPTIONS, chosen=tmp_path / "m.parquet")
+        shard.shard(dataset, tmp_path / "s", OPTIONS, manifest=tmp_path / "m.parquet")
     assert "\n" not in str(caught.value)
 
 
 def test_a_manifest_without_splits_is_refused(art: Path, tmp_path: Path) -> None:
-    extract.extract([Source("art", art)], tmp_path / "d", extract.Options(lines=("dilate",)), limit=2)
+    extract.extract([Source("art", art)], tmp_path / "d", extract.ExtractOptions(lines=("dilate",)), limit=2)
     with pytest.raises(DatasetError, match="has no splits: run `curate dedupe"):
         shard.shard(tmp_path / "d", tmp_path / "s", OPTIONS)
     assert not (tmp_path / "s").exists()
@@ -278,7 +278,7 @@ def test_shards_asked_for_otherwise_replace_the_old_ones(
     dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
 ) -> None:
     again = Path(shutil.copytree(shard_folder, tmp_path / "s"))
-    shard.shard(dataset, again, shard.Options(shard_size=100, min_count=1))
+    shard.shard(dataset, again, shard.ShardOptions(shard_size=100, min_count=1))
     assert len(list(again.glob("*.tfrecord"))) == 3
     shard.shard(dataset, again, OPTIONS)
     assert tree(again) == tree(shard_folder)
@@ -330,7 +330,7 @@ def test_a_shard_of_which_spills_are_gone_is_not_written(
     def late(function: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:
         for result in run(function, tasks, workers):
             if function is pack._spill:
-                min((tmp_path / "s" / pack.SPILLS / result[1]).glob("*.arrows")).unlink()
+                min((tmp_path / "s" / pack.SPILL_FOLDER / result[1]).glob("*.arrows")).unlink()
             yield result
 
     monkeypatch.setattr(executor, "run", late)

@@ -35,12 +35,12 @@ def no_prefixes(values: dict[str, Any]) -> bool:
 @given(features.filter(no_prefixes))
 @example({"00": b"", "0a": b"", "é": [1]})
 def test_an_example_has_tensorflows_bytes(values: dict[str, Any]) -> None:
-    assert tfrecord.example(values) == theirs(values)
+    assert tfrecord.serialize_example(values) == theirs(values)
 
 
 @given(features)
 def test_an_example_is_parsed_to_what_went_in(values: dict[str, Any]) -> None:
-    feature = tf.train.Example.FromString(tfrecord.example(values)).features.feature
+    feature = tf.train.Example.FromString(tfrecord.serialize_example(values)).features.feature
     found = {
         name: one.bytes_list.value[0] if one.bytes_list.value else list(one.int64_list.value)
         for name, one in feature.items()
@@ -58,13 +58,13 @@ def test_a_file_of_frames_has_tensorflows_bytes_and_spans_cut_the_records_out(re
                 writer.write(record)
         data = Path(path).read_bytes()
         assert [one.numpy() for one in tf.data.TFRecordDataset(path)] == records
-    assert b"".join(map(tfrecord.frame, records)) == data
-    spans = tfrecord.spans(map(len, records))
+    assert b"".join(map(tfrecord.frame_record, records)) == data
+    spans = tfrecord.record_spans(map(len, records))
     assert [data[one.offset : one.offset + one.length] for one in spans] == records
 
 
 def test_a_framed_record_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
-    framed = bytearray(tfrecord.frame(b"a record"))
+    framed = bytearray(tfrecord.frame_record(b"a record"))
     framed[14] ^= 1
     path = tmp_path / "damaged.tfrecord"
     path.write_bytes(framed)

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from curate.images.decode import decode
-from curate.images.resample import luma
-from curate.images.square import square
+from curate.images.resample import pillow_luma
+from curate.images.square import letterbox
 from curate.signatures import alignment, likeness, phash
-from curate.signatures.strokes import edges, line_difference
+from curate.signatures.strokes import edge_mask, line_difference
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +21,16 @@ def pictures(art: Path) -> dict[str, np.ndarray]:
 
 
 def sketch(rgb: np.ndarray) -> np.ndarray:
-    return phash.sketch(phash.plan(luma(phash.trim(rgb))))
+    return phash.ink_mask(phash.normalized_luma(pillow_luma(phash.trim_white_borders(rgb))))
 
 
 def test_a_recolour_has_the_same_lines(pictures: dict[str, np.ndarray]) -> None:
     tones = [name for name in pictures if name.startswith("1F44B-")]
     for one in tones:
         for other in tones:
-            assert line_difference(sketch(pictures[one]), sketch(pictures[other])) <= likeness.SAME_LINES
+            assert (
+                line_difference(sketch(pictures[one]), sketch(pictures[other])) <= likeness.MAX_RECOLOUR_LINE_DIFFERENCE
+            )
 
 
 def test_other_drawings_have_other_lines(pictures: dict[str, np.ndarray]) -> None:
@@ -53,8 +55,8 @@ def test_a_fill_that_the_other_outlines_is_no_difference_but_a_blot_is() -> None
     cv2.ellipse(filled, (64, 64), (25, 25), 0, 0, 360, 0, 2)
     cv2.ellipse(filled, (64, 64), (25, 25), 0, 0, 360, 0, -1)
     cv2.ellipse(blot, (64, 64), (25, 25), 0, 0, 360, 0, -1)
-    assert line_difference(hair, filled) <= likeness.SAME_LINES
-    assert line_difference(outline, blot) > likeness.SAME_LINES
+    assert line_difference(hair, filled) <= likeness.MAX_RECOLOUR_LINE_DIFFERENCE
+    assert line_difference(outline, blot) > likeness.MAX_RECOLOUR_LINE_DIFFERENCE
 
 
 @pytest.mark.parametrize(("quality", "scale"), [(90, 1), (40, 1), (75, 0.5)])
@@ -66,32 +68,32 @@ def test_a_copy_has_the_same_detail_and_a_recolour_has_not(
     image = Image.fromarray(rgb)
     image.resize((int(image.width * scale),) * 2, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=quality)
     views = {
-        name: alignment.view(phash.trim(one))
+        name: alignment.thumbnail(phash.trim_white_borders(one))
         for name, one in {"it": rgb, "copy": decode(buffer.getvalue()).rgb, "other": pictures["1F44B-1F3FE"]}.items()
     }
-    assert likeness.same_colors(alignment.difference(views["it"], views["copy"]))
-    recolour = alignment.difference(views["it"], views["other"])
-    assert not likeness.same_colors(recolour)
-    assert recolour.spot > likeness.SAME_SPOTS
+    assert likeness.has_copy_colors(alignment.aligned_difference(views["it"], views["copy"]))
+    recolour = alignment.aligned_difference(views["it"], views["other"])
+    assert not likeness.has_copy_colors(recolour)
+    assert recolour.cell_distance > likeness.STRICT_CELL_DISTANCE
 
 
 def test_the_difference_of_two_views_is_symmetric_and_zero_for_itself(pictures: dict[str, np.ndarray]) -> None:
-    one, other = (alignment.view(phash.trim(pictures[name])) for name in ("1F44B", "1F44B-1F3FD"))
-    assert alignment.difference(one, other) == alignment.difference(other, one)
-    assert alignment.difference(one, one) == alignment.Difference(0, 0, 0, 0)
+    one, other = (alignment.thumbnail(phash.trim_white_borders(pictures[name])) for name in ("1F44B", "1F44B-1F3FD"))
+    assert alignment.aligned_difference(one, other) == alignment.aligned_difference(other, one)
+    assert alignment.aligned_difference(one, one) == alignment.AlignedDifference(0, 0, 0, 0)
 
 
 def test_a_brighter_copy_differs_by_its_exposure_alone(pictures: dict[str, np.ndarray]) -> None:
-    one = alignment.view(phash.trim(pictures["1F44B-1F3FD"]))
+    one = alignment.thumbnail(phash.trim_white_borders(pictures["1F44B-1F3FD"]))
     brighter = np.asarray(cv2.convertScaleAbs(one, alpha=1.1, beta=10), np.uint8)
-    found = alignment.difference(one, brighter)
-    assert found.exposed < 3 < found.region
-    assert likeness.same_colors(found)
+    found = alignment.aligned_difference(one, brighter)
+    assert found.exposure_matched_distance < 3 < found.region_distance
+    assert likeness.has_copy_colors(found)
 
 
 def test_a_dash_is_no_square(pictures: dict[str, np.ndarray]) -> None:
     dash, block = np.zeros((10, 60, 3), np.uint8), np.zeros((60, 60, 3), np.uint8)
-    assert alignment.difference(alignment.view(dash), alignment.view(block)).region > 50
+    assert alignment.aligned_difference(alignment.thumbnail(dash), alignment.thumbnail(block)).region_distance > 50
 
 
 def test_colour_distance_is_that_of_the_worst_cell() -> None:
@@ -102,45 +104,45 @@ def test_colour_distance_is_that_of_the_worst_cell() -> None:
 
 
 def test_tags_conflict_where_one_noun_has_two_colours() -> None:
-    assert likeness.colors_conflict(("blue_hair",), ("red_hair", "smile"))
-    assert not likeness.colors_conflict(("blue_hair",), ("red_eyes",))
-    assert not likeness.colors_conflict(("blue_hair",), ("smile",))
-    assert not likeness.colors_conflict(("blue_hair", "red_hair"), ("red_hair",))
+    assert likeness.has_color_conflict(("blue_hair",), ("red_hair", "smile"))
+    assert not likeness.has_color_conflict(("blue_hair",), ("red_eyes",))
+    assert not likeness.has_color_conflict(("blue_hair",), ("smile",))
+    assert not likeness.has_color_conflict(("blue_hair", "red_hair"), ("red_hair",))
 
 
 def test_an_edit_is_told_from_a_copy() -> None:
     one = np.full((128, 128, 3), 90, np.uint8)
     touched, noisy = one.copy(), one + np.random.default_rng(0).integers(1, 4, one.shape, dtype=np.uint8)
     touched[:9, :9] = 200
-    assert likeness.edited(one, touched)
-    assert not likeness.edited(one, noisy)
-    assert not likeness.edited(one, one)
+    assert likeness.is_edited(one, touched)
+    assert not likeness.is_edited(one, noisy)
+    assert not likeness.is_edited(one, one)
 
 
 def test_a_picture_shrunk_twice_is_rounded_not_edited(pictures: dict[str, np.ndarray]) -> None:
     for rgb in (pictures["1F600"], pictures["1F408"]):
         half = np.asarray(cv2.resize(rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
-        assert not likeness.edited(square(rgb, 64), square(half, 64))
+        assert not likeness.is_edited(letterbox(rgb, 64), letterbox(half, 64))
 
 
 def test_a_small_detail_drawn_otherwise_is_no_copy(pictures: dict[str, np.ndarray]) -> None:
-    one = phash.trim(pictures["1F600"])
+    one = phash.trim_white_borders(pictures["1F600"])
     other = one.copy()
     height, width = one.shape[:2]
-    cell = width / alignment.CELLS
+    cell = width / alignment.COLOR_CELLS_PER_SIDE
     other[height // 2 : height * 2 // 3, int(20.25 * cell) : int(20.75 * cell)] = 0  # thinner than a cell
-    found = alignment.difference(alignment.view(one), alignment.view(other))
-    assert found.region <= likeness.SAME_REGIONS
-    assert not likeness.same_colors(found)
+    found = alignment.aligned_difference(alignment.thumbnail(one), alignment.thumbnail(other))
+    assert found.region_distance <= likeness.MAX_COPY_REGION_DISTANCE
+    assert not likeness.has_copy_colors(found)
 
 
 def test_exposure_is_found_where_it_clips(pictures: dict[str, np.ndarray]) -> None:
     for name in ("1F600", "1F34E", "1F408"):
-        one = phash.trim(pictures[name])
+        one = phash.trim_white_borders(pictures[name])
         bright = np.asarray(cv2.convertScaleAbs(one, alpha=1.1, beta=10), np.uint8)
-        found = alignment.difference(alignment.view(one), alignment.view(bright))
-        assert likeness.same_colors(found)
-        assert found.exposed < 5
+        found = alignment.aligned_difference(alignment.thumbnail(one), alignment.thumbnail(bright))
+        assert likeness.has_copy_colors(found)
+        assert found.exposure_matched_distance < 5
 
 
 def test_no_pair_at_all_is_no_fault() -> None:
@@ -157,15 +159,15 @@ def _panel(columns: int) -> np.ndarray:
     return cv2.copyMakeBorder(rgb, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=(0, 0, 0))
 
 
-def _strokes(one: np.ndarray, other: np.ndarray) -> tuple[float, alignment.Difference]:
-    views = [alignment.view(phash.trim(rgb)) for rgb in (one, other)]
-    return line_difference(edges(views[0]), edges(views[1])), alignment.difference(*views)
+def _strokes(one: np.ndarray, other: np.ndarray) -> tuple[float, alignment.AlignedDifference]:
+    views = [alignment.thumbnail(phash.trim_white_borders(rgb)) for rgb in (one, other)]
+    return line_difference(edge_mask(views[0]), edge_mask(views[1])), alignment.aligned_difference(*views)
 
 
 def test_two_devices_of_one_style_are_told_by_their_strokes_alone() -> None:
     lines, found = _strokes(_panel(4), _panel(8))
-    assert likeness.same_colors(found)
-    assert not likeness.same_strokes(lines, found)
+    assert likeness.has_copy_colors(found)
+    assert not likeness.has_copy_strokes(lines, found)
 
 
 @pytest.mark.parametrize("edit", ["crop", "turn", "blur", "jpeg"])
@@ -180,10 +182,10 @@ def test_a_copy_keeps_its_strokes_whatever_is_done_to_it(edit: str, pictures: di
     }
     for name in ("1F600", "1F408", "1F44B", "1F34E", "2764"):
         lines, found = _strokes(pictures[name], edits[edit](pictures[name]))
-        assert likeness.same_strokes(lines, found)
+        assert likeness.has_copy_strokes(lines, found)
 
 
 def test_soft_pictures_have_no_strokes_to_differ_by() -> None:
     ramp = np.repeat(np.linspace(40, 200, 192).astype(np.uint8)[None, :, None], 192, axis=0).repeat(3, axis=2)
     softer = np.asarray(cv2.GaussianBlur(ramp, (0, 0), 4), np.uint8)
-    assert alignment.difference(alignment.view(ramp), alignment.view(softer)).strokes == 0
+    assert alignment.aligned_difference(alignment.thumbnail(ramp), alignment.thumbnail(softer)).line_difference == 0

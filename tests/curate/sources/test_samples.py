@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from curate.images.decode import decode
-from curate.images.lineart import gray
+from curate.images.lineart import opencv_gray
 from curate.sources import samples
 from curate.system.errors import MissingExtraError
 from curate.tags.sidecar import Sidecar, read_sidecar
@@ -28,12 +28,12 @@ def test_a_sidecar_is_a_danbooru_post_with_licence_and_artist(art: Path) -> None
 
 
 def test_every_member_of_a_tone_family_has_its_own_tone_and_else_the_same_tags(art: Path) -> None:
-    codes = ["1F44B", *(f"1F44B-{tone}" for tone in samples.TONES)]
+    codes = ["1F44B", *(f"1F44B-{tone}" for tone in samples.SKIN_TONES)]
     tags = {code: set(sidecar(art, code).tags) for code in codes}
     shared = set.intersection(*tags.values())
     assert {code: own - shared for code, own in tags.items()} == {
         "1F44B": {"yellow_skin_tone"},
-        **{f"1F44B-{point}": {f"{tone}_skin_tone"} for point, tone in samples.TONES.items()},
+        **{f"1F44B-{point}": {f"{tone}_skin_tone"} for point, tone in samples.SKIN_TONES.items()},
     }
 
 
@@ -52,15 +52,15 @@ def test_colours_that_only_a_keyword_gives_are_not_believed(art: Path) -> None:
 
 def test_line_drawings_are_the_pictures_own_lines(art: Path) -> None:
     for path in sorted(art.glob("*.png")):
-        lines = gray(decode((samples.lines_of(art) / path.name).read_bytes()).rgb)
-        picture = gray(decode(path.read_bytes()).rgb)
+        lines = opencv_gray(decode((samples.line_art_folder(art) / path.name).read_bytes()).rgb)
+        picture = opencv_gray(decode(path.read_bytes()).rgb)
         assert lines.shape == picture.shape == (256, 256)
         assert 0.005 < (lines < 128).mean() < 0.5
         assert np.mean(picture[lines < 64] < 128) > 0.95  # where the artist drew ink, the picture is dark
 
 
 def test_tones_of_a_family_share_their_line_drawing(art: Path) -> None:
-    drawings = [path.read_bytes() for path in sorted(samples.lines_of(art).glob("1F44B-*.png"))]
+    drawings = [path.read_bytes() for path in sorted(samples.line_art_folder(art).glob("1F44B-*.png"))]
     assert len(drawings) == 5
     assert len(set(drawings)) == 1
 
@@ -68,13 +68,13 @@ def test_tones_of_a_family_share_their_line_drawing(art: Path) -> None:
 def test_pictures_are_the_same_for_any_number_of_workers_and_left_alone_the_second_time(
     tmp_path: Path, tree: Tree
 ) -> None:
-    counts = [samples.openmoji(tmp_path / str(workers), 32, workers, limit=70) for workers in (1, 2)]
+    counts = [samples.draw_openmoji(tmp_path / str(workers), 32, workers, limit=70) for workers in (1, 2)]
     assert counts[0] == counts[1]
     assert counts[0]["pictures"] == 70
     assert tree(tmp_path / "1") == tree(tmp_path / "2")
     assert tree(tmp_path / "1.lines") == tree(tmp_path / "2.lines")
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
-    samples.openmoji(tmp_path / "1", 32, limit=70)
+    samples.draw_openmoji(tmp_path / "1", 32, limit=70)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == stamps
 
 
@@ -84,9 +84,9 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path, monkeyp
         importlib.util, "find_spec", lambda name, *rest: None if name == "resvg_py" else find(name, *rest)
     )
     with pytest.raises(MissingExtraError, match=r"pip install 'nurie\[demo\]'"):
-        samples.openmoji(tmp_path / "art")
+        samples.draw_openmoji(tmp_path / "art")
     assert not list(tmp_path.iterdir())
 
 
 def test_families_are_counted_by_their_code_without_tones() -> None:
-    assert samples.families(["1F44B", "1F44B-1F3FD", "1F408"]) == {"1F44B": 2, "1F408": 1}
+    assert samples.tone_family_sizes(["1F44B", "1F44B-1F3FD", "1F408"]) == {"1F44B": 2, "1F408": 1}

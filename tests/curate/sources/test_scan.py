@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.sources.scan import Source, parse_sources, scan
+from curate.sources.scan import Source, parse_sources, scan_sources
 from curate.system.errors import SourceError
 
 
@@ -18,7 +18,7 @@ def test_every_file_is_found_once_but_sidecars_in_the_order_of_names(tmp_path: P
     touch(
         tmp_path, "b.png", "a/z.jpg", "a/z.jpg.json", "a/z.txt", "a.png", "notes.txt", "lone.json", "c.png.txt", "c.png"
     )
-    found = list(scan([Source("s", tmp_path)]))
+    found = list(scan_sources([Source("s", tmp_path)]))
     assert [file.path for file in found] == ["a/z.jpg", "a.png", "b.png", "c.png", "lone.json", "notes.txt"]
     assert [path.name for path in found[0].sidecars] == ["z.jpg.json", "z.txt"]
 
@@ -26,14 +26,14 @@ def test_every_file_is_found_once_but_sidecars_in_the_order_of_names(tmp_path: P
 def test_names_that_are_not_utf_8_keep_their_bytes(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"\xff.png")).touch()
     (tmp_path / "e\u0301.png").touch()
-    found = {file.path: file.path_raw for file in scan([Source("s", tmp_path)])}
+    found = {file.path: file.path_raw for file in scan_sources([Source("s", tmp_path)])}
     assert found == {"\\xff.png": b"\xff.png", "\u00e9.png": "e\u0301.png".encode()}
 
 
 def test_names_that_are_one_in_nfc_are_two_files(tmp_path: Path) -> None:
     (tmp_path / "e\u0301.png").touch()
     (tmp_path / "\u00e9.png").touch()
-    found = [(file.path, file.path_raw) for file in scan([Source("s", tmp_path)])]
+    found = [(file.path, file.path_raw) for file in scan_sources([Source("s", tmp_path)])]
     assert found == [("\u00e9.png", "e\u0301.png".encode()), ("\u00e9.png", None)]
 
 
@@ -41,7 +41,7 @@ def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
     touch(tmp_path, "a/b.png")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
     (tmp_path / "link.png").symlink_to(tmp_path / "a" / "b.png")
-    assert [file.path for file in scan([Source("s", tmp_path)])] == ["a/b.png", "link.png"]
+    assert [file.path for file in scan_sources([Source("s", tmp_path)])] == ["a/b.png", "link.png"]
 
 
 def test_sources_are_named_and_names_are_unique(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from curate.audit.verify import verify
 from curate.cli import main
 from curate.dataset import ledger, remove
 from curate.stores import transfer
-from curate.stores.listing import JOURNAL
+from curate.stores.listing import COPY_JOURNAL
 from curate.system import storage
 from curate.system.errors import DamagedError, NurieError
 from tests.hosts import end
@@ -47,16 +47,16 @@ def test_a_copy_to_a_store_and_back_is_the_folder_to_the_byte_and_a_second_one_c
             assert bool(told["bytes"]) == bool(copied)
     assert tree(tmp_path / "back") == tree(whole)
     assert verify(tmp_path / "back") == []
-    assert len(cast("Any", storage.parse("s3://bucket/a/b")).fs.find("bucket/a/b")) == files + 1
+    assert len(cast("Any", storage.parse_address("s3://bucket/a/b")).fs.find("bucket/a/b")) == files + 1
 
 
 def test_a_copy_that_is_broken_off_anywhere_is_none_and_the_next_goes_on(
     whole: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "NOTE_EVERY", 0)
-    monkeypatch.setattr(transfer, "NOTE_SHARE", 0)
-    monkeypatch.setattr(transfer, "THREADS", 1)
-    fetch, total = transfer._fetch, len(tree(whole)) - 1
+    monkeypatch.setattr(transfer, "JOURNAL_INTERVAL_S", 0)
+    monkeypatch.setattr(transfer, "JOURNAL_COST_FACTOR", 0)
+    monkeypatch.setattr(transfer, "TRANSFER_THREADS", 1)
+    fetch, total = transfer._download, len(tree(whole)) - 1
     copied: list[str] = []
 
     def short(*given: Any) -> str:
@@ -65,29 +65,29 @@ def test_a_copy_that_is_broken_off_anywhere_is_none_and_the_next_goes_on(
         copied.append(given[-2])
         return fetch(*given)
 
-    monkeypatch.setattr(transfer, "_fetch", short)
+    monkeypatch.setattr(transfer, "_download", short)
     for sitting in range(total):
         try:
-            transfer.copy(whole, tmp_path / "copy")
+            transfer.copy_folder(whole, tmp_path / "copy")
         except KeyboardInterrupt:
             assert len(copied) == 2 * (sitting + 1)
             with pytest.raises(NurieError, match="is a copy that was broken off: copy to it again first"):
-                transfer.copy(tmp_path / "copy", tmp_path / "other")
+                transfer.copy_folder(tmp_path / "copy", tmp_path / "other")
         else:
             break
-    assert sorted(copied) == sorted(set(tree(whole)) - {ledger.STATE, "index.json"})
+    assert sorted(copied) == sorted(set(tree(whole)) - {ledger.LEDGER_FILE, "index.json"})
     assert tree(tmp_path / "copy") == tree(whole)
 
 
 def test_a_copy_of_something_else_takes_its_place_whole_once_that_is_asked_for(
     dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
 ) -> None:
-    transfer.copy(dataset, tmp_path / "copy")
+    transfer.copy_folder(dataset, tmp_path / "copy")
     before = tree(tmp_path / "copy")
     with pytest.raises(NurieError, match="holds something else, or an older copy: give another place, or --replace it"):
-        transfer.copy(shard_folder, tmp_path / "copy")
+        transfer.copy_folder(shard_folder, tmp_path / "copy")
     assert tree(tmp_path / "copy") == before
-    transfer.copy(shard_folder, tmp_path / "copy", replace=True)
+    transfer.copy_folder(shard_folder, tmp_path / "copy", replace=True)
     assert tree(tmp_path / "copy") == tree(shard_folder)
     assert verify(tmp_path / "copy") == []
 
@@ -95,36 +95,36 @@ def test_a_copy_of_something_else_takes_its_place_whole_once_that_is_asked_for(
 def test_a_copy_brought_up_to_date_holds_nothing_of_what_opted_out(
     dataset: Path, store: object, tmp_path: Path, tree: Tree
 ) -> None:
-    own, there = Path(shutil.copytree(dataset, tmp_path / "own")), storage.parse("s3://bucket/copy")
-    transfer.copy(own, there)
+    own, there = Path(shutil.copytree(dataset, tmp_path / "own")), storage.parse_address("s3://bucket/copy")
+    transfer.copy_folder(own, there)
     remove.remove(own, ["1F408.png"])
-    told = transfer.copy(own, there, replace=True)
+    told = transfer.copy_folder(own, there, replace=True)
     assert 0 < told["copied"] < told["files"]
-    transfer.copy(there, tmp_path / "back")
+    transfer.copy_folder(there, tmp_path / "back")
     assert tree(tmp_path / "back") == tree(own)
 
 
 def test_what_a_kill_left_to_be_deleted_is_deleted_by_the_next_run(
     dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transfer.copy(dataset, tmp_path / "copy")
+    transfer.copy_folder(dataset, tmp_path / "copy")
 
     def broken(*_: object) -> str:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(transfer, "_fetch", broken)
+        patched.setattr(transfer, "_download", broken)
         with pytest.raises(KeyboardInterrupt):
-            transfer.copy(shard_folder, tmp_path / "copy", replace=True)
-    assert (tmp_path / "copy" / JOURNAL).is_file()
-    transfer.copy(shard_folder, tmp_path / "copy")
+            transfer.copy_folder(shard_folder, tmp_path / "copy", replace=True)
+    assert (tmp_path / "copy" / COPY_JOURNAL).is_file()
+    transfer.copy_folder(shard_folder, tmp_path / "copy")
     assert tree(tmp_path / "copy") == tree(shard_folder)
 
 
 def test_a_copy_that_takes_the_place_of_a_broken_one_leaves_nothing_of_what_that_had_not_noted(
     dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch, files = transfer._fetch, iter(range(4))
+    fetch, files = transfer._download, iter(range(4))
 
     def short(*given: Any) -> str:
         if next(files, None) is None:
@@ -132,37 +132,37 @@ def test_a_copy_that_takes_the_place_of_a_broken_one_leaves_nothing_of_what_that
         return fetch(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(transfer, "_fetch", short)
-        patched.setattr(transfer, "THREADS", 1)
+        patched.setattr(transfer, "_download", short)
+        patched.setattr(transfer, "TRANSFER_THREADS", 1)
         with pytest.raises(KeyboardInterrupt):
-            transfer.copy(dataset, tmp_path / "copy")
-    transfer.copy(shard_folder, tmp_path / "copy", replace=True)
+            transfer.copy_folder(dataset, tmp_path / "copy")
+    transfer.copy_folder(shard_folder, tmp_path / "copy", replace=True)
     assert tree(tmp_path / "copy") == tree(shard_folder)
 
 
 def test_a_journal_beside_a_listing_is_taken_for_nothing(
     dataset: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    delete = storage.delete
+    delete = storage.delete_file
 
     def broken(path: Path) -> None:
-        if path.name == JOURNAL:
+        if path.name == COPY_JOURNAL:
             raise KeyboardInterrupt
         delete(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(transfer, "NOTE_EVERY", 0)
-        patched.setattr(transfer, "NOTE_SHARE", 0)
-        patched.setattr(storage, "delete", broken)
+        patched.setattr(transfer, "JOURNAL_INTERVAL_S", 0)
+        patched.setattr(transfer, "JOURNAL_COST_FACTOR", 0)
+        patched.setattr(storage, "delete_file", broken)
         with pytest.raises(KeyboardInterrupt):
-            transfer.copy(dataset, tmp_path / "copy")
+            transfer.copy_folder(dataset, tmp_path / "copy")
     changed = Path(shutil.copytree(tmp_path / "copy", tmp_path / "changed"))
-    assert transfer.copy(dataset, tmp_path / "copy")["copied"] == 0
+    assert transfer.copy_folder(dataset, tmp_path / "copy")["copied"] == 0
     assert tree(tmp_path / "copy") == tree(dataset)
     remove.remove(changed, ["1F408.png"])
     before = tree(changed)
     with pytest.raises(NurieError, match="holds something else, or an older copy"):
-        transfer.copy(dataset, changed)
+        transfer.copy_folder(dataset, changed)
     assert tree(changed) == before
 
 
@@ -172,9 +172,9 @@ def test_folders_that_are_links_to_another_disk_are_copied_and_copied_to(
     linked = Path(shutil.copytree(dataset, tmp_path / "linked"))
     (linked / "pairs").rename(tmp_path / "elsewhere")
     (linked / "pairs").symlink_to(tmp_path / "elsewhere")
-    assert transfer.copy(linked, tmp_path / "copy")["copied"]
+    assert transfer.copy_folder(linked, tmp_path / "copy")["copied"]
     assert tree(tmp_path / "copy") == tree(dataset)
-    assert transfer.copy(dataset, linked)["copied"] == 0
+    assert transfer.copy_folder(dataset, linked)["copied"] == 0
 
 
 def test_a_copy_that_is_stopped_waits_for_no_file_to_end(
@@ -196,12 +196,12 @@ def test_a_copy_that_is_stopped_waits_for_no_file_to_end(
         started.wait()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(transfer, "BUFFER", 1)
+    monkeypatch.setattr(transfer, "READ_BUFFER_BYTES", 1)
     monkeypatch.setattr(transfer, "wait", wait)
-    monkeypatch.setattr(storage, "opened", lambda _path: io.BufferedReader(Slow(), 1))
+    monkeypatch.setattr(storage, "open_file", lambda _path: io.BufferedReader(Slow(), 1))
     with pytest.raises(KeyboardInterrupt):
-        transfer.copy(dataset, tmp_path / "copy")
-    assert {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()} == {JOURNAL}
+        transfer.copy_folder(dataset, tmp_path / "copy")
+    assert {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()} == {COPY_JOURNAL}
 
 
 def test_a_copy_that_was_killed_in_its_first_note_goes_on(
@@ -211,9 +211,9 @@ def test_a_copy_that_was_killed_in_its_first_note_goes_on(
         patched.setattr(Path, "unlink", lambda *_, **__: None)  # as of a process that is no more
         patched.setattr(Path, "replace", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            transfer.copy(dataset, tmp_path / "copy")
-    assert tree(tmp_path / "copy").keys() == {".lock", f".{JOURNAL}.tmp"}
-    transfer.copy(dataset, tmp_path / "copy")
+            transfer.copy_folder(dataset, tmp_path / "copy")
+    assert tree(tmp_path / "copy").keys() == {".lock", f".{COPY_JOURNAL}.tmp"}
+    transfer.copy_folder(dataset, tmp_path / "copy")
     assert tree(tmp_path / "copy") == tree(dataset)
 
 
@@ -224,18 +224,21 @@ def test_a_file_that_is_not_what_the_listing_says_is_named_and_no_copy_passes_fo
     torn = Path(shutil.copytree(whole, tmp_path / "torn"))
     path = max([*torn.glob("*.tfrecord"), *torn.glob("pairs/*.parquet")])
     change(path)
-    for target in (tmp_path / "copy", storage.parse("s3://bucket/copy")):
+    for target in (tmp_path / "copy", storage.parse_address("s3://bucket/copy")):
         with pytest.raises(DamagedError, match=path.name):
-            transfer.copy(torn, target)
+            transfer.copy_folder(torn, target)
         with pytest.raises(NurieError, match=r"is neither|was broken off"):
-            transfer.copy(target, tmp_path / "other")
+            transfer.copy_folder(target, tmp_path / "other")
 
 
 def test_a_file_that_changes_while_it_is_sent_makes_no_copy_that_passes_for_whole(
     shard_folder: Path, store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changing, there = Path(shutil.copytree(shard_folder, tmp_path / "changing")), storage.parse("s3://bucket/copy")
-    put = storage.put
+    changing, there = (
+        Path(shutil.copytree(shard_folder, tmp_path / "changing")),
+        storage.parse_address("s3://bucket/copy"),
+    )
+    put = storage.upload
 
     def late(source: Path, path: Path, tell: Callable[[int], None]) -> None:
         if source.name == "tags.txt":
@@ -243,24 +246,24 @@ def test_a_file_that_changes_while_it_is_sent_makes_no_copy_that_passes_for_whol
             source.with_name("new").replace(source)
         put(source, path, tell)
 
-    monkeypatch.setattr(storage, "put", late)
+    monkeypatch.setattr(storage, "upload", late)
     with pytest.raises(DamagedError, match=r"tags\.txt was changed while it was sent: run this command again"):
-        transfer.copy(changing, there)
+        transfer.copy_folder(changing, there)
     with pytest.raises(NurieError, match=r"is neither|was broken off"):
-        transfer.copy(there, tmp_path / "back")
+        transfer.copy_folder(there, tmp_path / "back")
 
 
 def test_a_file_that_rots_in_a_store_is_told_with_what_mends_it(
     shard_folder: Path, store: object, tmp_path: Path, tree: Tree
 ) -> None:
-    there = storage.parse("s3://bucket/copy")
-    transfer.copy(shard_folder, there)
-    storage.write(there / "tags.txt", (shard_folder / "tags.txt").read_bytes()[::-1])
+    there = storage.parse_address("s3://bucket/copy")
+    transfer.copy_folder(shard_folder, there)
+    storage.write_bytes(there / "tags.txt", (shard_folder / "tags.txt").read_bytes()[::-1])
     with pytest.raises(DamagedError, match="other bytes than its listing says: delete it there, and copy it there"):
-        transfer.copy(there, tmp_path / "back")
-    storage.delete(there / "tags.txt")
-    assert transfer.copy(shard_folder, there)["copied"] == 1
-    transfer.copy(there, tmp_path / "back")
+        transfer.copy_folder(there, tmp_path / "back")
+    storage.delete_file(there / "tags.txt")
+    assert transfer.copy_folder(shard_folder, there)["copied"] == 1
+    transfer.copy_folder(there, tmp_path / "back")
     assert tree(tmp_path / "back") == tree(shard_folder)
 
 
@@ -270,8 +273,8 @@ def test_a_web_server_whose_listing_tells_no_sizes_is_copied_from(
     serving = partial(http.server.SimpleHTTPRequestHandler, directory=str(shard_folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serving) as server:
         threading.Thread(target=server.serve_forever).start()
-        address = storage.parse(f"http://127.0.0.1:{server.server_port}/")
-        told = [transfer.copy(address, tmp_path / "copy") for _ in range(2)]
+        address = storage.parse_address(f"http://127.0.0.1:{server.server_port}/")
+        told = [transfer.copy_folder(address, tmp_path / "copy") for _ in range(2)]
         server.shutdown()
     assert [one["copied"] for one in told] == [len(tree(shard_folder)) - 1, 0]
     assert tree(tmp_path / "copy") == tree(shard_folder)
@@ -292,9 +295,9 @@ def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("mine")
     (link := tmp_path / "link").symlink_to(dataset)
-    bucket, none = storage.parse("s3://bucket/x"), storage.parse("s3://no-such-bucket/x")
+    bucket, none = storage.parse_address("s3://bucket/x"), storage.parse_address("s3://no-such-bucket/x")
     cases = [
-        (bucket, storage.parse("s3://bucket/y"), "are both addresses: copy to a folder of this host first"),
+        (bucket, storage.parse_address("s3://bucket/y"), "are both addresses: copy to a folder of this host first"),
         (tmp_path / "mine", tmp_path / "x", "is neither a dataset nor a shard folder"),
         (tmp_path / "nowhere", tmp_path / "x", "is neither a dataset nor a shard folder"),
         (dataset, tmp_path / "mine", r"holds other files \(diary.txt\): give a new or empty place"),
@@ -305,9 +308,9 @@ def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
     ]
     for source, target, told in cases:
         with pytest.raises(NurieError, match=told):
-            transfer.copy(source, target)
+            transfer.copy_folder(source, target)
     end(store)
     with pytest.raises(NurieError, match=r"s3://bucket/x.* now .*: see that its store answers"):
-        transfer.copy(dataset, bucket)
+        transfer.copy_folder(dataset, bucket)
     assert set(tree(tmp_path)) == {"mine/diary.txt"}
     assert not (dataset / "removed").exists()

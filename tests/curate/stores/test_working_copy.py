@@ -16,13 +16,13 @@ from click.testing import CliRunner
 from curate.audit.verify import verify
 from curate.cli import main
 from curate.dataset import ledger, parquet, remove, tag_table
-from curate.deduplication import dedupe, propose
-from curate.deduplication.split import Shares
+from curate.deduplication import dedupe, lookalike_search
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
 from curate.sources.scan import Source
 from curate.stores import transfer, working_copy
-from curate.stores.working_copy import Away
+from curate.stores.working_copy import WorkingCopies
 from curate.system import storage
 from curate.system.errors import NurieError
 from tests.hosts import connected, dying, end, hosts
@@ -35,7 +35,7 @@ DATASET, SHARDS = "s3://bucket/made/dataset", "s3://bucket/made/shards"
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: object) -> Path:
     """Where this host has its copies."""
-    monkeypatch.setenv(working_copy.WORK, str(tmp_path / "work"))
+    monkeypatch.setenv(working_copy.WORK_FOLDER_VARIABLE, str(tmp_path / "work"))
     return tmp_path / "work"
 
 
@@ -56,7 +56,7 @@ def grow(folder: Path, picture: Path) -> None:
 
 def lying(address: str) -> dict[str, bytes]:
     """What the store holds there."""
-    place = cast("Any", storage.parse(address))
+    place = cast("Any", storage.parse_address(address))
     return {
         str(name).partition(place.path)[2].lstrip("/"): place.fs.cat_file(name) for name in place.fs.find(place.path)
     }
@@ -64,7 +64,7 @@ def lying(address: str) -> dict[str, bytes]:
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """As another host would."""
-    monkeypatch.setenv(working_copy.WORK, str(tmp_path / "other"))
+    monkeypatch.setenv(working_copy.WORK_FOLDER_VARIABLE, str(tmp_path / "other"))
     return tmp_path / "other"
 
 
@@ -105,10 +105,10 @@ def hiding(folder: Path) -> list[str]:
 def test_workers_that_share_no_folder_leave_in_a_store_the_bytes_of_one(
     few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    monkeypatch.setattr(propose, "BLOCK", 4)  # so that workers look at some
-    art, split, how = storage.parse("s3://bucket/art"), ("--split", "0.5,0.25,0.25"), ("--format", form)
+    monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)  # so that workers look at some
+    art, split, how = storage.parse_address("s3://bucket/art"), ("--split", "0.5,0.25,0.25"), ("--format", form)
     for path in few.iterdir():
-        storage.write(art / path.name, path.read_bytes())
+        storage.write_bytes(art / path.name, path.read_bytes())
     work.mkdir()
     with ExitStack() as stack:
         one = stack.enter_context(hosts(tmp_path / "hosts", 0))
@@ -126,23 +126,27 @@ def test_workers_that_share_no_folder_leave_in_a_store_the_bytes_of_one(
 def test_workers_killed_midway_cost_a_store_no_byte(
     few: Path, work: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(propose, "BLOCK", 4)
-    sources, options, shares = [Source("few", few)], extract.Options(), dedupe.Options(shares=Shares(0.5, 0.25, 0.25))
-    packed = shard.Options(shard_size=2, min_count=1)
+    monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)
+    sources, options, shares = (
+        [Source("few", few)],
+        extract.ExtractOptions(),
+        dedupe.DedupeOptions(shares=SplitShares(0.5, 0.25, 0.25)),
+    )
+    packed = shard.ShardOptions(shard_size=2, min_count=1)
     extract.extract(sources, tmp_path / "dataset", options, part_size=2)
     dedupe.dedupe(tmp_path / "dataset", shares)
     shard.shard(tmp_path / "dataset", tmp_path / "shards", packed)
-    here = Away()
-    dataset, folder = here.folder(DATASET), here.folder(SHARDS)
+    here = WorkingCopies()
+    dataset, folder = here.folder_for(DATASET), here.folder_for(SHARDS)
     with hosts(tmp_path / "hosts", 4) as one, connected(one, 4, least=4) as found:
         with dying(one.workers[0]):
             extract.extract(sources, dataset, options, part_size=2, workers=found)
-        here.send()
+        here.send_back()
         with dying(one.workers[2]):
             dedupe.dedupe(dataset, shares, workers=found)
         with dying(one.workers[1]):
             shard.shard(dataset, folder, packed, workers=found)
-        here.send()
+        here.send_back()
     assert lying(DATASET) == seen(tree(tmp_path / "dataset"))
     assert lying(SHARDS) == seen(tree(tmp_path / "shards"))
 
@@ -170,7 +174,7 @@ def test_another_host_goes_on_with_what_the_store_holds(
     assert run("extract", few, DATASET, "--workers", 1)["new"] == 1
     run("extract", few, tmp_path / "local", "--workers", 1)
     assert lying(DATASET) == seen(tree(tmp_path / "local"))
-    monkeypatch.setenv(working_copy.WORK, str(work))
+    monkeypatch.setenv(working_copy.WORK_FOLDER_VARIABLE, str(work))
     assert run("tags", DATASET)["pictures"] == 9
 
 
@@ -180,7 +184,7 @@ def test_a_command_that_fails_or_is_stopped_sends_nothing_and_is_gone_on_with(
     run("extract", few, DATASET, "--workers", 1)
     before = lying(DATASET)
     with monkeypatch.context() as patched:
-        patched.setattr(ledger, "write_state", interrupted)
+        patched.setattr(ledger, "write_ledger", interrupted)
         stopped("dedupe", DATASET)
     assert lying(DATASET) == before
     run("dedupe", DATASET, "--workers", 1)
@@ -191,7 +195,7 @@ def test_a_command_that_fails_or_is_stopped_sends_nothing_and_is_gone_on_with(
 def test_what_was_on_its_way_when_killed_arrives_with_the_next_command(
     few: Path, work: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    put, sent = transfer._put, list[str]()
+    put, sent = transfer._upload, list[str]()
 
     def short(*given: Any) -> str:
         if len(sent) == after:
@@ -200,16 +204,16 @@ def test_what_was_on_its_way_when_killed_arrives_with_the_next_command(
         return put(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(transfer, "THREADS", 1)
-        patched.setattr(transfer, "_put", short)
+        patched.setattr(transfer, "TRANSFER_THREADS", 1)
+        patched.setattr(transfer, "_upload", short)
         stopped("extract", few, DATASET)
-    assert ledger.STATE not in lying(DATASET)
+    assert ledger.LEDGER_FILE not in lying(DATASET)
     with monkeypatch.context() as patched:
         elsewhere(patched, tmp_path)
         with pytest.raises(NurieError, match="broken off, or is under way: wait for what sends it, or run that again"):
-            Away().folder(DATASET)
+            WorkingCopies().folder_for(DATASET)
     assert run("extract", few, DATASET, "--workers", 1)["new"] == 0
-    transfer.copy(storage.parse(DATASET), tmp_path / "back")
+    transfer.copy_folder(storage.parse_address(DATASET), tmp_path / "back")
     assert verify(tmp_path / "back") == []
 
 
@@ -219,43 +223,43 @@ def test_what_was_brought_in_part_when_killed_is_brought_whole_by_the_next_comma
     run("extract", few, DATASET, "--workers", 1)
     there = elsewhere(monkeypatch, tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(transfer, "_fetch", interrupted)
+        patched.setattr(transfer, "_download", interrupted)
         stopped("tags", DATASET)
-    assert not list(there.rglob(ledger.STATE))
-    assert seen(tree(Away().folder(DATASET))) == lying(DATASET)
+    assert not list(there.rglob(ledger.LEDGER_FILE))
+    assert seen(tree(WorkingCopies().folder_for(DATASET))) == lying(DATASET)
 
 
 def test_changes_on_two_hosts_are_told_and_none_is_overwritten(
     few: Path, art: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
-    here, one = Away(), sorted(art.glob("*.png"))[8:10]
-    folder = here.folder(DATASET)
+    here, one = WorkingCopies(), sorted(art.glob("*.png"))[8:10]
+    folder = here.folder_for(DATASET)
     grow(few, one[0])
-    extract.extract([Source("few", few)], folder, extract.Options())
+    extract.extract([Source("few", few)], folder, extract.ExtractOptions())
     mine = tree(folder)
     with monkeypatch.context() as patched:
         elsewhere(patched, tmp_path)
         grow(few, one[1])
         run("extract", few, DATASET, "--workers", 1)
     theirs = lying(DATASET)
-    for attempt in (here.send, lambda: Away().folder(DATASET)):
+    for attempt in (here.send_back, lambda: WorkingCopies().folder_for(DATASET)):
         with pytest.raises(NurieError, match=r"has changed since .* was the same, which has changed, too"):
             attempt()
     assert (tree(folder), lying(DATASET)) == (mine, theirs)
     shutil.rmtree(folder)
-    assert seen(tree(Away().folder(DATASET))) == theirs
+    assert seen(tree(WorkingCopies().folder_for(DATASET))) == theirs
 
 
 def test_a_store_that_was_emptied_deletes_nothing_here_and_is_begun_anew_once_that_is_gone(
     few: Path, work: Path, run: Run, tree: Tree
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
-    folder, place = Away().folder(DATASET), cast("Any", storage.parse(DATASET))
+    folder, place = WorkingCopies().folder_for(DATASET), cast("Any", storage.parse_address(DATASET))
     before = tree(folder)
     place.fs.rm(place.path, recursive=True)
     with pytest.raises(NurieError, match=r"is empty, and .* is what it held: `curate copy` that back, or delete"):
-        Away().folder(DATASET)
+        WorkingCopies().folder_for(DATASET)
     assert tree(folder) == before
     shutil.rmtree(folder.parent)
     assert run("extract", few, DATASET, "--lines", "dilate", "--workers", 1)["new"] == 8  # no old options left
@@ -300,7 +304,7 @@ def test_what_another_host_is_sending_is_waited_for(
         elsewhere(patched, tmp_path)
         run("tags", DATASET)
     with monkeypatch.context() as patched:
-        patched.setattr(transfer, "_put", interrupted)
+        patched.setattr(transfer, "_upload", interrupted)
         stopped("dedupe", DATASET, "--seed", "1")
     broken = lying(DATASET)
     elsewhere(monkeypatch, tmp_path)
@@ -314,8 +318,8 @@ def test_damage_to_a_copy_is_told_with_what_brings_it_anew(
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
     run("dedupe", DATASET, "--workers", 1)
-    folder = Away().folder(DATASET)
-    path = parquet.part(folder / "pairs", 0)
+    folder = WorkingCopies().folder_for(DATASET)
+    path = parquet.part_path(folder / "pairs", 0)
     path.write_bytes(path.read_bytes()[::-1])
     with pytest.raises(SystemExit, match="1"):
         main(["shard", DATASET, SHARDS, "--workers", "1"])
@@ -332,7 +336,7 @@ def test_where_nothing_lies_it_is_the_address_that_is_told(command: tuple[str], 
 
 
 def test_what_a_copy_holds_is_told_of_the_copy(work: Path) -> None:
-    folder = Away().folder(SHARDS)
+    folder = WorkingCopies().folder_for(SHARDS)
     (folder / "begun").mkdir(parents=True)
     result = CliRunner().invoke(main, ["verify", SHARDS])
     assert f"Error: {folder} is neither" in result.output
@@ -342,7 +346,7 @@ def test_a_dry_run_sends_nothing(few: Path, work: Path, run: Run, monkeypatch: p
     run("extract", few, DATASET, "--workers", 1)
     before = lying(DATASET)
     with monkeypatch.context() as patched:
-        patched.setattr(working_copy, "_send", interrupted)
+        patched.setattr(working_copy, "_send_to_store", interrupted)
         stopped("dedupe", DATASET)
     assert run("dedupe", DATASET, "--dry-run")["due"] is None
     assert lying(DATASET) == before
@@ -354,7 +358,7 @@ def test_a_dataset_among_the_pictures_of_a_store_is_refused(
     few: Path, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in few.iterdir():
-        storage.write(storage.parse("s3://bucket/art") / path.name, path.read_bytes())
+        storage.write_bytes(storage.parse_address("s3://bucket/art") / path.name, path.read_bytes())
     with pytest.raises(SystemExit, match="1"):
         main(["extract", "s3://bucket/art/", "s3://bucket/art/dataset"])
     assert "s3://bucket/art/dataset lies inside the source" in capsys.readouterr().err
@@ -363,19 +367,19 @@ def test_a_dataset_among_the_pictures_of_a_store_is_refused(
 def test_pairs_that_changed_since_they_were_sent_are_compared_as_they_are_here(
     few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(propose, "BLOCK", 4)
+    monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)
     for dataset in (DATASET, tmp_path / "dataset"):
         run("extract", few, dataset, "--workers", 1)
-    here = Away().folder(DATASET)
+    here = WorkingCopies().folder_for(DATASET)
     with hosts(tmp_path / "hosts", 1) as one, connected(one, 1) as found:
         for dataset, workers in ((here, found), (tmp_path / "dataset", 1)):
             remove.remove(dataset, [min(few.glob("*.png")).name])
-            dedupe.dedupe(dataset, dedupe.Options(), workers=workers)
+            dedupe.dedupe(dataset, dedupe.DedupeOptions(), workers=workers)
     assert seen(tree(here)) == seen(tree(tmp_path / "dataset"))
 
 
 def test_a_place_of_other_files_is_left_alone(few: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    place = cast("Any", storage.parse("s3://bucket/notes"))
+    place = cast("Any", storage.parse_address("s3://bucket/notes"))
     place.fs.pipe_file(f"{place.path}/a.txt", b"mine")
     with pytest.raises(SystemExit, match="1"):
         main(["extract", str(few), "s3://bucket/notes"])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.system.errors import DamagedError
-from curate.system.files import ATTEMPT, atomic_write, canonical_json, options_hash, read_json, write_json
+from curate.system.files import ATTEMPT_ID, atomic_write, canonical_json, options_hash, read_json, write_json
 
 
 def half_write(path: Path, error: type[BaseException]) -> None:
@@ -35,16 +35,16 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -
 
 def test_two_attempts_at_one_file_at_once_leave_one_of_them_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    tokens = [ATTEMPT.set("one")]
+    tokens = [ATTEMPT_ID.set("one")]
     with atomic_write(path) as slow:
         slow.write(b"slow, ")
-        tokens.append(ATTEMPT.set("two"))
+        tokens.append(ATTEMPT_ID.set("two"))
         with atomic_write(path) as quick:
             quick.write(b"quick")
         assert path.read_bytes() == b"quick"
         slow.write(b"and longer")
     for token in reversed(tokens):
-        ATTEMPT.reset(token)
+        ATTEMPT_ID.reset(token)
     assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"file": b"slow, and longer"}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from curate.system.signals import Stopped, stoppable
+from curate.system.signals import StoppedBySignal, stoppable
 
 
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
@@ -32,7 +32,7 @@ def test_a_signal_stops_a_block_and_its_echo_does_not_break_off_what_puts_things
             send(heard)
             ordered = True
 
-    with pytest.raises(Stopped) as caught, stoppable():
+    with pytest.raises(StoppedBySignal) as caught, stoppable():
         work()
     assert caught.value.number == heard
     assert ordered

@@ -15,15 +15,15 @@ import pytest
 from curate.cli import main
 from curate.dataset import parquet
 from curate.extraction import extract
-from curate.extraction.record import read_file
-from curate.sources.scan import Source, parse_sources, scan
+from curate.extraction.record import extract_file
+from curate.sources.scan import Source, parse_sources, scan_sources
 from curate.system import storage
 from curate.system.errors import MissingExtraError, NurieError, SourceError
 from tests.hosts import connected, end, hosts
 
 Tree = Callable[[Path], dict[str, bytes]]
 
-OPTIONS = extract.Options(("dilate",))
+OPTIONS = extract.ExtractOptions(("dilate",))
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,9 @@ def test_a_bucket_becomes_the_bytes_of_a_folder_by_local_workers_and_on_a_cluste
 def test_files_of_a_bucket_are_listed_with_their_sizes_in_the_order_of_a_folder(
     folder: Path, bucket: object, tmp_path: Path, run: Callable[..., Any], address: str
 ) -> None:
-    here, there = (list(scan(parse_sources([root]))) for root in (str(folder), address))
+    here, there = (list(scan_sources(parse_sources([root]))) for root in (str(folder), address))
     assert [(file.source, file.path) for file in there] == [(file.source, file.path) for file in here]
-    assert [file.size for file in there] == [file.file.stat().st_size for file in here]
+    assert [file.size for file in there] == [file.real_path.stat().st_size for file in here]
     told = [run("extract", source, tmp_path / "dataset", "--dry-run") for source in (folder, address)]
     assert len({(one["in"], one["sidecars"], one["bytes_to_read"]) for one in told}) == 1
 
@@ -82,12 +82,12 @@ def test_a_store_that_is_lost_is_told_in_a_line_and_makes_no_record(
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     sources = parse_sources(["s3://bucket/art"])
-    file = next(file for file in scan(sources) if file.path.endswith(".png"))
+    file = next(file for file in scan_sources(sources) if file.path.endswith(".png"))
     end(bucket)
     lost: list[Callable[[], object]] = [
-        lambda: read_file(replace(file, sidecars=()), OPTIONS),
-        lambda: storage.opened(file.file).read(),
-        lambda: list(scan(sources)),
+        lambda: extract_file(replace(file, sidecars=()), OPTIONS),
+        lambda: storage.open_file(file.real_path).read(),
+        lambda: list(scan_sources(sources)),
         lambda: parquet.read_table(sources[0].root / "metadata.parquet"),
     ]
     for work in lost:
@@ -97,14 +97,14 @@ def test_a_store_that_is_lost_is_told_in_a_line_and_makes_no_record(
 
 def test_a_file_that_is_gone_from_a_bucket_costs_that_file_alone(bucket: object, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        storage.read(storage.parse("s3://bucket/art/gone.png"))
-    assert not storage.there(storage.parse("s3://bucket/art/gone.png"))
+        storage.read_bytes(storage.parse_address("s3://bucket/art/gone.png"))
+    assert not storage.exists(storage.parse_address("s3://bucket/art/gone.png"))
     with pytest.raises(SourceError, match="is not a folder"):
         parse_sources(["s3://bucket/other"])
 
 
 def test_an_address_of_this_host_is_its_folder(tmp_path: Path) -> None:
-    assert storage.parse(f"file://{tmp_path}/a b#c") == tmp_path / "a b#c"
+    assert storage.parse_address(f"file://{tmp_path}/a b#c") == tmp_path / "a b#c"
 
 
 def test_addresses_that_nothing_reads_or_of_what_is_no_folder_are_refused_in_a_line(
@@ -112,13 +112,13 @@ def test_addresses_that_nothing_reads_or_of_what_is_no_folder_are_refused_in_a_l
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match="names a folder without a name: write / once"):
-        storage.parse("s3://bucket//art")
+        storage.parse_address("s3://bucket//art")
     with pytest.raises(SourceError, match=r"foo://x/y cannot be read .*: install what reads it, or mount it"):
-        storage.parse("foo://x/y")
+        storage.parse_address("foo://x/y")
     with pytest.raises(SystemExit, match="2"):
         main(["report", str(tmp_path), "s3://bucket/report.html"])
     assert "is an address, and only sources, datasets, shards and copies may be" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(MissingExtraError, match=r"nurie\[s3\]"):
-        storage.parse("s3://bucket/art")
+        storage.parse_address("s3://bucket/art")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.tags import color_words
-from curate.tags.normalize import COLORS, TONES
+from curate.tags.normalize import COLORS, SKIN_HAIR_TONES
 
 # what painters' charts and CSS call by these names
 TYPICAL = {
@@ -53,8 +53,8 @@ def filled(rgb: tuple[int, int, int], size: int = 8) -> color_words.Lab:
 
 
 def test_every_colour_word_is_typical_and_tested() -> None:
-    assert set(TYPICAL) == COLORS == set(color_words.RANGES)
-    assert {word for shades in color_words.SHADES for word in shades} <= COLORS | TONES
+    assert set(TYPICAL) == COLORS == set(color_words.RANGE_BY_WORD)
+    assert {word for shades in color_words.SHADE_GROUPS for word in shades} <= COLORS | SKIN_HAIR_TONES
 
 
 @pytest.mark.parametrize("word", sorted(TYPICAL))
@@ -64,35 +64,35 @@ def test_a_word_is_never_absent_where_its_colour_is_even_half_faded_to_gray(
 ) -> None:
     rgb = np.array(TYPICAL[word]) + shift
     faded = np.clip(rgb + (np.mean(rgb) - rgb) * (share if np.ptp(TYPICAL[word]) > 60 else 0), 0, 255)
-    assert not color_words.lacks(word, "hair", filled((int(faded[0]), int(faded[1]), int(faded[2]))))
+    assert not color_words.is_color_absent(word, "hair", filled((int(faded[0]), int(faded[1]), int(faded[2]))))
 
 
 @pytest.mark.parametrize(("word", "other"), OPPOSITE.items())
 def test_a_word_is_absent_from_the_opposite_colour_and_from_black_gray_and_white(word: str, other: str) -> None:
-    assert color_words.lacks(word, "hair", filled(TYPICAL[other]))
-    assert color_words.lacks(
+    assert color_words.is_color_absent(word, "hair", filled(TYPICAL[other]))
+    assert color_words.is_color_absent(
         word, "hair", np.concatenate([filled((20, 20, 20)), filled((128,) * 3), filled((255,) * 3)])
     )
 
 
 def test_black_and_white_are_absent_from_flat_colours_only() -> None:
-    assert color_words.lacks("black", "hair", filled(TYPICAL["yellow"]))
-    assert color_words.lacks("white", "hair", filled(TYPICAL["blue"]))
-    assert color_words.lacks("gray", "hair", filled(TYPICAL["red"]))
+    assert color_words.is_color_absent("black", "hair", filled(TYPICAL["yellow"]))
+    assert color_words.is_color_absent("white", "hair", filled(TYPICAL["blue"]))
+    assert color_words.is_color_absent("gray", "hair", filled(TYPICAL["red"]))
 
 
 def test_fewer_than_four_pixels_are_noise() -> None:
-    lab = np.concatenate([filled(TYPICAL["white"]), filled(TYPICAL["blue"])[: color_words.FEW - 1]])
-    assert color_words.lacks("blue", "hair", lab)
-    assert not color_words.lacks("blue", "hair", np.concatenate([lab, lab[-1:]]))
+    lab = np.concatenate([filled(TYPICAL["white"]), filled(TYPICAL["blue"])[: color_words.MIN_COLORED_PIXELS - 1]])
+    assert color_words.is_color_absent("blue", "hair", lab)
+    assert not color_words.is_color_absent("blue", "hair", np.concatenate([lab, lab[-1:]]))
 
 
 def test_what_may_be_too_small_to_see_and_words_without_a_range_are_never_absent() -> None:
-    assert not color_words.lacks("blue", "eyes", filled(TYPICAL["white"]))
-    assert not color_words.lacks("dark", "skin_tone", filled(TYPICAL["white"]))
+    assert not color_words.is_color_absent("blue", "eyes", filled(TYPICAL["white"]))
+    assert not color_words.is_color_absent("dark", "skin_tone", filled(TYPICAL["white"]))
 
 
 @given(st.sampled_from(sorted(COLORS)), st.sampled_from(sorted(COLORS)))
 def test_differing_is_mutual_and_no_word_differs_from_itself(one: str, other: str) -> None:
-    assert color_words.differ(one, other) == color_words.differ(other, one)
-    assert not color_words.differ(one, one)
+    assert color_words.are_exclusive(one, other) == color_words.are_exclusive(other, one)
+    assert not color_words.are_exclusive(one, one)

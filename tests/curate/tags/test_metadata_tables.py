@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from curate.dataset import ledger, parquet
 from curate.extraction import extract
-from curate.sources.scan import Source, SourceFile, scan
-from curate.sources.table_lookup import Join
+from curate.sources.scan import Source, SourceFile, scan_sources
+from curate.sources.table_lookup import TableLookup
 from curate.system.errors import DatasetError
 from curate.tags import metadata_tables
 from curate.tags.sidecar import Sidecar
@@ -50,15 +50,15 @@ def lines(*entries: object) -> str:
 
 def told(folder: Path) -> tuple[dict[str, tuple[str, ...]], int]:
     """Tags by path, of every file that becomes a row, and how many entries could not be read."""
-    with closing(Join()) as join:
-        found = {file.path: join.look_up(file) for file in scan([Source("s", folder)])}
-        return {path: () if one is None else one.tags for path, one in found.items()}, join.errors
+    with closing(TableLookup()) as join:
+        found = {file.path: join.look_up(file) for file in scan_sources([Source("s", folder)])}
+        return {path: () if one is None else one.tags for path, one in found.items()}, join.error_count
 
 
 def joined(folder: Path, path: str) -> Sidecar | None:
     """What tables say of one file."""
-    with closing(Join()) as join:
-        [found] = [join.look_up(file) for file in scan([Source("s", folder)]) if file.path == path]
+    with closing(TableLookup()) as join:
+        [found] = [join.look_up(file) for file in scan_sources([Source("s", folder)]) if file.path == path]
         return found
 
 
@@ -207,13 +207,13 @@ def test_a_file_that_is_no_table_by_name_and_shape_is_a_row(pictures: Path, name
 
 
 def test_a_datasets_own_manifest_is_no_table_of_posts(dataset: Path) -> None:
-    assert {metadata_tables.kind(path) for path in dataset.rglob("*.parquet")} == {None}
+    assert {metadata_tables.table_kind(path) for path in dataset.rglob("*.parquet")} == {None}
 
 
 def test_a_sidecar_comes_before_a_table_of_the_same_name(pictures: Path) -> None:
     shutil.copy(pictures / "cat.png", pictures / "meta.png")
     (pictures / "meta.json").write_text(json.dumps({"cat": {"tags": "cat"}}))
-    files = {file.path: file for file in scan([Source("s", pictures)])}
+    files = {file.path: file for file in scan_sources([Source("s", pictures)])}
     assert files["meta.png"].sidecars == (pictures / "meta.json",)
     assert "meta.json" not in files
     assert not files["cat.png"].tables
@@ -228,9 +228,9 @@ def test_a_pipe_with_a_tables_name_is_not_waited_for(pictures: Path) -> None:
 def test_a_malformed_line_costs_only_its_tags_and_is_counted(pictures: Path, tmp_path: Path) -> None:
     good = lines({"file_name": "cat.png", "tags": "cat"}).encode()
     bad = [b"{broken", b"[1]", b"\xff", b"[" * 9999, rb'{"file_name": "a", "tags": ["\ud800"]}', b'{"tags": "x"}']
-    long = b'{"file_name": "' + b"a" * (2 * metadata_tables.ENTRY) + b'"}'
+    long = b'{"file_name": "' + b"a" * (2 * metadata_tables.MAX_ENTRY_SIZE) + b'"}'
     (pictures / "metadata.jsonl").write_bytes(b"\n".join([*bad, long, good]))
-    counts = extract.extract([Source("s", pictures)], tmp_path / "d", extract.Options(lines=("dilate",)))
+    counts = extract.extract([Source("s", pictures)], tmp_path / "d", extract.ExtractOptions(lines=("dilate",)))
     assert (counts["in"], counts["kept"], counts["sidecar_errors"]) == (3, 3, 7)
     rows = {row["path"]: row for row in parquet.read_parts(tmp_path / "d" / "manifest").to_pylist()}
     assert rows["cat.png"]["tags"] == ["cat"]
@@ -249,7 +249,11 @@ def test_an_object_that_breaks_off_keeps_what_it_said_before(pictures: Path, cut
 def test_an_object_larger_than_the_window_is_read_to_its_end(tmp_path: Path) -> None:
     entries = {f"name{n}": {"tags": "a, b", "caption": "é" * n} for n in range(0, 20_000, 997)}
     (tmp_path / "meta.json").write_text(json.dumps(entries, ensure_ascii=False), "utf-8")
-    read = {entry["key"]: entry["value"] for entry in metadata_tables.read(tmp_path / "meta.json") if entry is not None}
+    read = {
+        entry["key"]: entry["value"]
+        for entry in metadata_tables.read_entries(tmp_path / "meta.json")
+        if entry is not None
+    }
     assert read == entries
 
 
@@ -268,10 +272,10 @@ def survives(folder: Path, name: str, data: bytes) -> None:
     (folder / name).write_bytes(data)
     (folder / "1.png").touch()
     try:
-        rows = {file.path for file in scan([Source("s", folder)])}
+        rows = {file.path for file in scan_sources([Source("s", folder)])}
         assert rows in ({"1.png"}, {"1.png", name})
         # even if it were taken for a table of either kind, nothing but these may be raised
-        with closing(Join()) as join:
+        with closing(TableLookup()) as join:
             join.look_up(SourceFile("s", "1.png", None, folder / "1.png", (), (folder / name,)))
     finally:
         (folder / name).unlink()
@@ -313,7 +317,7 @@ def test_any_number_of_workers_and_a_resume_give_the_same_bytes(pictures: Path, 
     (pictures / "metadata.jsonl").write_text(
         lines({"file_name": "cat.png", "tags": "cat"}, {"file_name": "deep/apple.png", "tags": "red_apple"})
     )
-    sources, options = [Source("s", pictures)], extract.Options(lines=("dilate",))
+    sources, options = [Source("s", pictures)], extract.ExtractOptions(lines=("dilate",))
     for name, workers in (("one", 1), ("two", 2)):
         extract.extract(sources, tmp_path / name, options, workers=workers, part_size=1)
     extract.extract(sources, tmp_path / "resumed", options, limit=1, part_size=1)
@@ -323,7 +327,7 @@ def test_any_number_of_workers_and_a_resume_give_the_same_bytes(pictures: Path, 
 
 def test_a_picture_added_later_is_found_in_the_table(pictures: Path, tmp_path: Path) -> None:
     (pictures / "metadata.jsonl").write_text(lines({"file_name": "late.png", "tags": "late"}))
-    sources, options = [Source("s", pictures)], extract.Options(lines=("dilate",))
+    sources, options = [Source("s", pictures)], extract.ExtractOptions(lines=("dilate",))
     extract.extract(sources, tmp_path / "d", options)
     shutil.copy(pictures / "cat.png", pictures / "late.png")
     assert extract.extract(sources, tmp_path / "d", options)["new"] == 1
@@ -335,20 +339,20 @@ def test_folders_are_tags_on_request_only(pictures: Path, tmp_path: Path) -> Non
     (pictures / "deep").rename(pictures / "10_red apple")
     sources = [Source("s", pictures)]
     for chosen, expected in ((False, []), (True, ["red_apple"])):
-        options = extract.Options(lines=("dilate",), folder_tags=chosen)
+        options = extract.ExtractOptions(lines=("dilate",), folder_tags=chosen)
         extract.extract(sources, tmp_path / str(chosen), options)
         rows = {row["path"]: row["tags"] for row in parquet.read_parts(tmp_path / str(chosen) / "manifest").to_pylist()}
         assert rows == {"10_red apple/apple.png": expected, "123.png": [], "cat.png": []}
     with pytest.raises(DatasetError, match="begun with folder_tags=True"):
-        extract.extract(sources, tmp_path / "True", extract.Options(lines=("dilate",)))
+        extract.extract(sources, tmp_path / "True", extract.ExtractOptions(lines=("dilate",)))
 
 
 def test_a_dataset_begun_before_there_were_folder_tags_goes_on_without_them(pictures: Path, tmp_path: Path) -> None:
-    sources, options = [Source("s", pictures)], extract.Options(lines=("dilate",))
+    sources, options = [Source("s", pictures)], extract.ExtractOptions(lines=("dilate",))
     extract.extract(sources, tmp_path / "d", options, limit=1)
-    state = ledger.read_state(tmp_path / "d")
+    state = ledger.read_ledger(tmp_path / "d")
     del state["options"]["folder_tags"]
-    ledger.write_state(tmp_path / "d", state)
+    ledger.write_ledger(tmp_path / "d", state)
     assert extract.extract(sources, tmp_path / "d", options)["new"] == 2
     with pytest.raises(DatasetError, match="begun with folder_tags=False"):
-        extract.extract(sources, tmp_path / "d", extract.Options(lines=("dilate",), folder_tags=True))
+        extract.extract(sources, tmp_path / "d", extract.ExtractOptions(lines=("dilate",), folder_tags=True))

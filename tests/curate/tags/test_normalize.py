@@ -2,27 +2,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.tags.normalize import count, normalize, split_color
+from curate.tags.normalize import count_tags, normalize_tag, split_color
 
 
 @given(st.text(), st.sampled_from(["", "artist", "meta"]))
 def test_normalising_twice_is_normalising_once(tag: str, namespace: str) -> None:
-    once = normalize(tag, namespace)
-    assert normalize(once) == once
+    once = normalize_tag(tag, namespace)
+    assert normalize_tag(once) == once
 
 
 @given(st.text())
 def test_a_normal_tag_has_no_white_space_and_no_capitals(tag: str) -> None:
-    tag = normalize(tag)
+    tag = normalize_tag(tag)
     assert not any(character.isspace() for character in tag)
     assert tag == tag.lower()
 
 
 def test_namespaces_of_every_source_are_spelled_alike() -> None:
-    assert normalize("creator:Some One") == "artist:some_one"
-    assert normalize("series:X") == "copyright:x"
-    assert normalize("Blue Hair") == "blue_hair"
-    assert normalize(":d") == ":d"
+    assert normalize_tag("creator:Some One") == "artist:some_one"
+    assert normalize_tag("series:X") == "copyright:x"
+    assert normalize_tag("Blue Hair") == "blue_hair"
+    assert normalize_tag(":d") == ":d"
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_colour_tags_are_told_from_shape_tags(tag: str, expected: tuple[str, str
 
 
 def test_counting_is_by_picture_most_frequent_first_ties_by_name() -> None:
-    assert list(count([["b", "b"], ["a", "c"], ["c"]]).items()) == [("c", 2), ("a", 1), ("b", 1)]
+    assert list(count_tags([["b", "b"], ["a", "c"], ["c"]]).items()) == [("c", 2), ("a", 1), ("b", 1)]

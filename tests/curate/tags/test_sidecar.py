@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.system.errors import SidecarError
-from curate.tags.normalize import normalize
-from curate.tags.sidecar import merge, read_sidecar
+from curate.tags.normalize import normalize_tag
+from curate.tags.sidecar import merge_sidecars, read_sidecar
 
 
 def test_gallery_dl_lists_and_danbooru_strings_give_the_same_tags() -> None:
@@ -90,14 +90,14 @@ def test_json_of_any_shape_is_read_or_refused(value: object) -> None:
     except SidecarError:
         assert not isinstance(value, dict)
     else:
-        assert all(tag and tag == normalize(tag) for tag in sidecar.tags)
+        assert all(tag and tag == normalize_tag(tag) for tag in sidecar.tags)
 
 
 def test_merging_unites_tags_and_prefers_the_first() -> None:
     one = read_sidecar("a.json", b'{"tags": "a b", "rating": "g"}')
     other = read_sidecar("a.txt", b"b, c")
-    assert merge([one, other]).tags == ("a", "b", "c")
-    assert merge([other, one]).rating == "g"
+    assert merge_sidecars([one, other]).tags == ("a", "b", "c")
+    assert merge_sidecars([other, one]).rating == "g"
 
 
 def test_what_is_no_json_number_is_nothing() -> None:

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from curate.system.errors import NurieError
 from curate.web import server
-from curate.web.guard import HEADERS, Guard, Limits, Message, Receive, Scope, Send
+from curate.web.guard import SECURITY_HEADERS, Message, Receive, RequestGuard, RequestLimits, Scope, Send
 
 OURS = "http://127.0.0.1:8765"
 
@@ -26,8 +26,8 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def client(names: tuple[str, ...] = (), limits: Limits | None = None) -> TestClient:
-    return TestClient(Guard(echo, names, limits), base_url=OURS)
+def client(names: tuple[str, ...] = (), limits: RequestLimits | None = None) -> TestClient:
+    return TestClient(RequestGuard(echo, names, limits), base_url=OURS)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def client(names: tuple[str, ...] = (), limits: Limits | None = None) -> TestCli
 def test_only_our_own_hosts_are_answered(host: str, status: int) -> None:
     told = client(("Studio.local",)).get("/", headers={"host": host})
     assert told.status_code == status
-    assert {name: told.headers[name] for name in HEADERS} == HEADERS
+    assert {name: told.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_other_sites_pages_may_link_and_no_more(site: str, mode: str, path: str,
 
 
 def test_bodies_come_whole_up_to_the_limit_and_no_further() -> None:
-    small = client(limits=Limits(body=1000))
+    small = client(limits=RequestLimits(max_body_bytes=1000))
     assert small.post("/", content=b"x" * 1000, headers={"origin": OURS}).content == b"x" * 1000
     told = small.post("/", content=b"x" * 1001, headers={"origin": OURS})
     assert (told.status_code, told.json()["detail"]) == (413, "more than 1000 bytes: send less")
@@ -103,7 +103,7 @@ def test_long_addresses_are_refused() -> None:
 
 
 def test_what_takes_too_long_is_told() -> None:
-    told = client(limits=Limits(answering=0.05)).get("/?30")
+    told = client(limits=RequestLimits(response_timeout_s=0.05)).get("/?30")
     assert (told.status_code, told.json()["detail"]) == (503, "no answer within 0 s: ask for less")
 
 
@@ -121,7 +121,7 @@ def test_an_answer_that_has_begun_is_not_begun_again() -> None:
         return {"type": "http.request"}
 
     scope = {"type": "http", "path": "/", "query_string": b"", "method": "GET", "headers": [(b"host", b"[::1]")]}
-    asyncio.run(Guard(stall, limits=Limits(answering=0.05))(scope, receive, send))
+    asyncio.run(RequestGuard(stall, limits=RequestLimits(response_timeout_s=0.05))(scope, receive, send))
     assert [message["type"] for message in sent] == ["http.response.start"]
 
 
@@ -129,9 +129,9 @@ def test_an_answer_that_has_begun_is_not_begun_again() -> None:
 
 
 @contextmanager
-def served(app: Any, limits: Limits | None = None) -> Iterator[socket.socket]:
+def served(app: Any, limits: RequestLimits | None = None) -> Iterator[socket.socket]:
     listening = server.listen("127.0.0.1", 0)
-    running = server.made(app, "127.0.0.1", limits)
+    running = server.make_server(app, "127.0.0.1", limits)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
@@ -158,7 +158,7 @@ def exchange(listening: socket.socket, data: bytes, then: bytes = b"") -> bytes:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curate.web.server.HEAD", 0.2)
+    monkeypatch.setattr("curate.web.server.HEAD_TIMEOUT_S", 0.2)
 
 
 @pytest.mark.usefixtures("quick")
@@ -186,7 +186,7 @@ def test_an_answer_may_take_longer_than_a_request() -> None:
 
 def test_a_body_that_does_not_come_is_told() -> None:
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 10\r\n\r\nhalf"
-    with served(echo, Limits(sending=0.2)) as listening:
+    with served(echo, RequestLimits(body_timeout_s=0.2)) as listening:
         told = exchange(listening, head)
     assert told.startswith(b"HTTP/1.1 408")
     assert json.loads(told.partition(b"\r\n\r\n")[2])["detail"].startswith("not all there after")
@@ -194,7 +194,9 @@ def test_a_body_that_does_not_come_is_told() -> None:
 
 def test_heads_of_any_size_are_not_held() -> None:
     with served(echo) as listening:
-        told = exchange(listening, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * (server.HEAD_BYTES + 70_000))
+        told = exchange(
+            listening, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * (server.MAX_HEAD_BYTES + 70_000)
+        )
     assert told.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431")) or told == b""
 
 
@@ -204,7 +206,7 @@ def test_heads_of_any_size_are_not_held() -> None:
 )
 def test_the_address_to_open_is_one_that_this_machine_reaches(host: str, address: str) -> None:
     with closing(server.listen(host, 0)) as listening:
-        assert server.address(listening) == f"{address}{listening.getsockname()[1]}/"
+        assert server.browser_url(listening) == f"{address}{listening.getsockname()[1]}/"
 
 
 def test_answers_are_sent_at_once() -> None:
@@ -229,4 +231,4 @@ def test_a_port_that_is_taken_is_told() -> None:
     [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
 )
 def test_whether_others_reach_it_is_known(host: str, inside: bool) -> None:
-    assert server.loopback(host) == inside
+    assert server.is_loopback(host) == inside

@@ -18,15 +18,15 @@ import pytest
 
 from curate.cli import main
 from curate.dataset import ledger
-from curate.deduplication import dedupe, propose
+from curate.deduplication import dedupe, lookalike_search
 from curate.extraction import extract
-from curate.extraction.part import Task, extract_part
+from curate.extraction.part import PartTask, extract_part
 from curate.shards import shard
-from curate.sources.scan import Source, scan
+from curate.sources.scan import Source, scan_sources
 from curate.system.errors import DatasetError, MissingExtraError, NurieError, SourceError
-from curate.system.files import ATTEMPT
+from curate.system.files import ATTEMPT_ID
 from curate.workers import dask_cluster, executor
-from curate.workers.dask_cluster import Cluster, connect
+from curate.workers.dask_cluster import DaskCluster, connect_cluster
 from curate.workers.progress import QUIET
 from tests.hosts import Hosts, connected, dying, end, hosts
 
@@ -35,7 +35,7 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
     """Two workers, a bundle of two tasks of one picture each. Not to be harmed."""
     with hosts(tmp_path_factory.mktemp("hosts"), 2) as one, connected(one, 2, least=2) as found:
         yield found
@@ -59,12 +59,12 @@ def die(_number: int) -> int:
     os._exit(9)
 
 
-def test_results_come_in_the_order_of_the_tasks(pair: Cluster) -> None:
-    assert list(executor.run(square, iter(range(21)), pair, pictures=1)) == [n * n for n in range(21)]
+def test_results_come_in_the_order_of_the_tasks(pair: DaskCluster) -> None:
+    assert list(executor.run(square, iter(range(21)), pair, pictures_per_task=1)) == [n * n for n in range(21)]
 
 
-def test_an_error_in_a_task_is_raised_here_after_the_results_of_the_bundles_before_it(pair: Cluster) -> None:
-    results = executor.run(fall, range(10), pair, pictures=1)
+def test_an_error_in_a_task_is_raised_here_after_the_results_of_the_bundles_before_it(pair: DaskCluster) -> None:
+    results = executor.run(fall, range(10), pair, pictures_per_task=1)
     assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(TimeoutError, match="task 5"):
         next(results)
@@ -73,14 +73,14 @@ def test_an_error_in_a_task_is_raised_here_after_the_results_of_the_bundles_befo
 
 
 def attempt(_number: int) -> str:
-    return ATTEMPT.get()
+    return ATTEMPT_ID.get()
 
 
-def test_every_bundle_writes_under_a_name_of_its_own(pair: Cluster) -> None:
-    assert len(set(executor.run(attempt, range(8), pair, pictures=1)) - {""}) == 4
+def test_every_bundle_writes_under_a_name_of_its_own(pair: DaskCluster) -> None:
+    assert len(set(executor.run(attempt, range(8), pair, pictures_per_task=1)) - {""}) == 4
 
 
-def test_tasks_are_taken_as_they_are_needed(pair: Cluster) -> None:
+def test_tasks_are_taken_as_they_are_needed(pair: DaskCluster) -> None:
     taken: list[int] = []
 
     def tasks() -> Iterator[int]:
@@ -88,25 +88,25 @@ def test_tasks_are_taken_as_they_are_needed(pair: Cluster) -> None:
             taken.append(number)
             yield number
 
-    results = executor.run(square, tasks(), pair, pictures=1)
+    results = executor.run(square, tasks(), pair, pictures_per_task=1)
     next(results)
-    assert len(taken) <= 2 * dask_cluster.IN_FLIGHT * 2
+    assert len(taken) <= 2 * dask_cluster.FUTURES_PER_THREAD * 2
     assert len(set(pair.client.run(os.getpid).values())) == 2
 
 
 def test_all_stages_make_the_bytes_of_local_workers_with_one_and_with_three(
     art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(propose, "BLOCK", 4)
-    options = shard.Options(shard_size=4, min_count=1)
-    extract.extract([Source("art", art)], tmp_path / "local", extract.Options(), part_size=4)
-    dedupe.dedupe(tmp_path / "local", dedupe.Options())
+    monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)
+    options = shard.ShardOptions(shard_size=4, min_count=1)
+    extract.extract([Source("art", art)], tmp_path / "local", extract.ExtractOptions(), part_size=4)
+    dedupe.dedupe(tmp_path / "local", dedupe.DedupeOptions())
     with hosts(tmp_path / "hosts", 1) as one:
         for workers in (1, 3):
             with connected(one, workers, least=8) as found:
                 made, packed = tmp_path / f"dataset-{workers}", tmp_path / f"shards-{workers}"
-                extract.extract([Source("art", art)], made, extract.Options(), part_size=4, workers=found)
-                dedupe.dedupe(made, dedupe.Options(), workers=found)
+                extract.extract([Source("art", art)], made, extract.ExtractOptions(), part_size=4, workers=found)
+                dedupe.dedupe(made, dedupe.DedupeOptions(), workers=found)
                 shard.shard(dataset, packed, options, workers=found)
             assert tree(made) == tree(tmp_path / "local")
             assert tree(packed) == tree(shard_folder)
@@ -115,7 +115,7 @@ def test_all_stages_make_the_bytes_of_local_workers_with_one_and_with_three(
 
 
 def test_the_command_works_on_a_cluster_by_relative_paths_and_only_with_its_workers(
-    art: Path, pair: Cluster, tmp_path: Path, tree: Tree, run: Run, monkeypatch: pytest.MonkeyPatch
+    art: Path, pair: DaskCluster, tmp_path: Path, tree: Tree, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(art.parent)  # the workers are elsewhere
     home = Path(os.path.relpath(tmp_path))
@@ -127,7 +127,7 @@ def test_the_command_works_on_a_cluster_by_relative_paths_and_only_with_its_work
 
 
 def test_a_recipe_works_on_a_cluster_with_the_bytes_of_local_workers(
-    pair: Cluster, art: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
+    pair: DaskCluster, art: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = "[extract]\nsources = ['art=a']\ndataset = 'd'\nlimit = 9\n[dedupe]\n[shard]\nshards = 's'\nmin-count = 1\n"
     for home in (tmp_path / "there", tmp_path / "here"):
@@ -143,16 +143,18 @@ def test_a_recipe_works_on_a_cluster_with_the_bytes_of_local_workers(
 def test_a_worker_killed_midway_costs_no_byte(
     art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(propose, "BLOCK", 4)
-    extract.extract([Source("art", art)], tmp_path / "local", extract.Options(), part_size=2)
-    dedupe.dedupe(tmp_path / "local", dedupe.Options())
+    monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)
+    extract.extract([Source("art", art)], tmp_path / "local", extract.ExtractOptions(), part_size=2)
+    dedupe.dedupe(tmp_path / "local", dedupe.DedupeOptions())
     with hosts(tmp_path / "hosts", 4) as one, connected(one, 4, least=4) as found:
         with dying(one.workers[0]):
-            extract.extract([Source("art", art)], tmp_path / "dataset", extract.Options(), part_size=2, workers=found)
+            extract.extract(
+                [Source("art", art)], tmp_path / "dataset", extract.ExtractOptions(), part_size=2, workers=found
+            )
         with dying(one.workers[2]):
-            dedupe.dedupe(tmp_path / "dataset", dedupe.Options(), workers=found)
+            dedupe.dedupe(tmp_path / "dataset", dedupe.DedupeOptions(), workers=found)
         with dying(one.workers[1]):
-            options = shard.Options(shard_size=4, min_count=1)
+            options = shard.ShardOptions(shard_size=4, min_count=1)
             shard.shard(dataset, tmp_path / "shards", options, workers=found)
         assert found.client.scheduler_info()["n_workers"] == 1
     assert tree(tmp_path / "dataset") == tree(tmp_path / "local")
@@ -192,7 +194,7 @@ def test_results_that_go_with_the_worker_that_held_them_are_made_again(how: sign
 class Losing:
     """Loses the scheduler after the first result; an engine.Remote."""
 
-    cluster: Cluster
+    cluster: DaskCluster
     scheduler: subprocess.Popen[bytes]
 
     def run(
@@ -200,7 +202,7 @@ class Losing:
         function: Callable[[Any], Any],
         tasks: Iterable[Any],
         pictures: int,
-        again: executor.Again[Any] | None = None,  # noqa: ARG002  # the protocol's
+        again: executor.MakeRetryTasks[Any] | None = None,  # noqa: ARG002  # the protocol's
     ) -> Iterator[Any]:
         for result in self.cluster.run(function, tasks, pictures):
             yield result
@@ -211,11 +213,11 @@ def test_a_lost_scheduler_is_told_in_a_line_and_the_next_run_goes_on(
     art: Path, tmp_path: Path, tree: Tree, capfd: pytest.CaptureFixture[str]
 ) -> None:
     QUIET.set(False)  # a test before this one may have been told not to talk
-    total = extract.extract([Source("art", art)], tmp_path / "local", extract.Options(), part_size=1)["in"]
+    total = extract.extract([Source("art", art)], tmp_path / "local", extract.ExtractOptions(), part_size=1)["in"]
     again: dict[str, Any] = {
         "sources": [Source("art", art)],
         "dataset": tmp_path / "dataset",
-        "options": extract.Options(),
+        "options": extract.ExtractOptions(),
     }
     with hosts(tmp_path / "hosts", 1) as one, connected(one, 1, least=1) as found:
         with pytest.raises(NurieError, match=f"{one.address} was lost: start it .* which goes on"):
@@ -231,7 +233,7 @@ def test_a_scheduler_that_is_lost_just_when_it_is_asked_is_told_in_the_same_line
     def ask(one: Hosts) -> None:
         with connected(one, 1) as found:
             end(one.scheduler)
-            while found.threads():  # known from before, until the client has heard
+            while found.count_threads():  # known from before, until the client has heard
                 time.sleep(0.05)
             found.client.close(timeout=5)
             list(executor.run(square, [1], found))
@@ -242,14 +244,14 @@ def test_a_scheduler_that_is_lost_just_when_it_is_asked_is_told_in_the_same_line
 
 def test_tasks_that_end_every_worker_and_a_cluster_without_any_are_told_in_a_line(tmp_path: Path) -> None:
     with hosts(tmp_path / "hosts", 1) as one, connected(one, 1) as found:
-        found.patience = 1
+        found.worker_wait_s = 1
         with pytest.raises(NurieError, match="no worker for 1 s: start some with `dask worker tcp://"):
             list(executor.run(die, [0], found))
-        with pytest.raises(NurieError, match="no worker for 1 s"), connect(one.address, patience=1):
+        with pytest.raises(NurieError, match="no worker for 1 s"), connect_cluster(one.address, worker_wait_s=1):
             pass
         for _ in range(4):
             one.start_worker()
-        found.patience = 60
+        found.worker_wait_s = 60
         with pytest.raises(NurieError, match=r"one worker after another.*--memory-limit"):
             list(executor.run(die, [0], found))
 
@@ -265,21 +267,21 @@ def harmless(numbers: Sequence[int]) -> list[int]:
 @pytest.mark.slow
 def test_tasks_that_end_workers_are_done_once_more_in_another_way(tmp_path: Path) -> None:
     with hosts(tmp_path / "hosts", 5) as one, connected(one, 5) as found:
-        assert list(executor.run(die_at_first, [3], found, again=harmless)) == [3]
+        assert list(executor.run(die_at_first, [3], found, make_retry_tasks=harmless)) == [3]
         assert found.client.scheduler_info()["n_workers"] == 1
 
 
 def test_a_cluster_that_is_not_there_is_told_in_a_line() -> None:
     with pytest.raises(NurieError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1 .* `dask scheduler`"):
-        connect("tcp://127.0.0.1:1", patience=1).__enter__()
+        connect_cluster("tcp://127.0.0.1:1", worker_wait_s=1).__enter__()
     with pytest.raises(NurieError, match="'one:8786' is no address of a Dask scheduler: give tcp://HOST:PORT"):
-        connect("one:8786").__enter__()
+        connect_cluster("one:8786").__enter__()
 
 
 def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'nurie\[cluster\]'"):
-        connect("tcp://127.0.0.1:1").__enter__()
+        connect_cluster("tcp://127.0.0.1:1").__enter__()
 
 
 def test_a_worker_of_another_version_is_refused_in_a_line(tmp_path: Path) -> None:
@@ -295,15 +297,15 @@ def test_a_worker_of_another_version_is_refused_in_a_line(tmp_path: Path) -> Non
 
 
 def test_a_host_that_does_not_see_the_folders_is_told_and_makes_no_records(art: Path, tmp_path: Path) -> None:
-    files = tuple(scan([Source("art", art)]))
-    task = Task(0, files, tmp_path, extract.Options(), (None,) * len(files))
+    files = tuple(scan_sources([Source("art", art)]))
+    task = PartTask(0, files, tmp_path, extract.ExtractOptions(), (None,) * len(files))
     with pytest.raises(DatasetError, match=r"there is no dataset at .* on the host .*: mount its folder"):
         extract_part(task)
-    (tmp_path / ledger.STATE).touch()
-    elsewhere = tuple(replace(file, file=tmp_path / "art" / file.path) for file in files)
+    (tmp_path / ledger.LEDGER_FILE).touch()
+    elsewhere = tuple(replace(file, real_path=tmp_path / "art" / file.path) for file in files)
     with pytest.raises(SourceError, match=r"are not there on the host .*: mount the pictures"):
         extract_part(replace(task, files=elsewhere))
-    assert sorted(tmp_path.iterdir()) == [tmp_path / ledger.STATE]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / ledger.LEDGER_FILE]
 
 
 class Doubling:
@@ -314,7 +316,7 @@ class Doubling:
         function: Callable[[Any], Any],
         tasks: Iterable[Any],
         pictures: int,  # noqa: ARG002  # the protocol's
-        again: executor.Again[Any] | None = None,  # noqa: ARG002  # the protocol's
+        again: executor.MakeRetryTasks[Any] | None = None,  # noqa: ARG002  # the protocol's
     ) -> Iterator[Any]:
         for task in tasks:
             function(task)
@@ -331,6 +333,6 @@ def test_attempts_that_come_too_late_change_no_byte_and_leave_nothing(art: Path,
         shutil.copy(path, doubled / f"x{path.name}")
     for name, workers in (("local", 1), ("dataset", Doubling())):
         extract.extract(
-            [Source("art", doubled)], tmp_path / name, extract.Options(("dilate",)), part_size=4, workers=workers
+            [Source("art", doubled)], tmp_path / name, extract.ExtractOptions(("dilate",)), part_size=4, workers=workers
         )
     assert tree(tmp_path / "dataset") == tree(tmp_path / "local")

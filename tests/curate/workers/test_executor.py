@@ -74,9 +74,9 @@ def test_tasks_are_taken_as_they_are_needed(workers: int) -> None:
 
 
 def test_a_folder_is_held_by_one_run_at_a_time_and_free_afterwards(tmp_path: Path) -> None:
-    with lock.alone(tmp_path), pytest.raises(NurieError, match="another run is writing"), lock.alone(tmp_path):
+    with lock.exclusive(tmp_path), pytest.raises(NurieError, match="another run is writing"), lock.exclusive(tmp_path):
         pass
-    with lock.alone(tmp_path):
+    with lock.exclusive(tmp_path):
         pass
 
 
@@ -97,9 +97,9 @@ def die_of(number: int) -> int:
 
 def test_tasks_under_way_when_a_worker_dies_are_done_again_in_another_way_and_in_order() -> None:
     tasks = [number for number in range(16) if number != 7]
-    assert list(executor.run(die_of, iter(tasks), 2, again=harmless)) == tasks
+    assert list(executor.run(die_of, iter(tasks), 2, make_retry_tasks=harmless)) == tasks
     with pytest.raises(NurieError, match="fewer --workers"):
-        list(executor.run(die_of, [4, 7], 1, again=harmless))
+        list(executor.run(die_of, [4, 7], 1, make_retry_tasks=harmless))
 
 
 SCRIPT = """

@@ -29,10 +29,10 @@ from pathlib import Path
 from curate.extraction import extract
 from curate.sources.scan import Source
 from curate.workers import dask_cluster
-with dask_cluster.connect(sys.argv[1], least=1) as found:
+with dask_cluster.connect_cluster(sys.argv[1], min_pictures_per_future=1) as found:
     found.client.wait_for_workers(int(sys.argv[2]), timeout=60)
     sources = [Source("art", Path(sys.argv[3]))]
-    extract.extract(sources, Path(sys.argv[4]), extract.Options(), part_size=1, workers=found)
+    extract.extract(sources, Path(sys.argv[4]), extract.ExtractOptions(), part_size=1, workers=found)
 """
 
 
@@ -70,7 +70,7 @@ def network() -> Iterator[list[str]]:
 def test_a_host_cut_off_midway_that_works_on_unheard_costs_no_byte(
     network: list[str], art: Path, tmp_path: Path, tree: Tree
 ) -> None:
-    extract.extract([Source("art", art)], tmp_path / "local", extract.Options(), part_size=1)
+    extract.extract([Source("art", art)], tmp_path / "local", extract.ExtractOptions(), part_size=1)
     target = tmp_path / "dataset"
     with ExitStack() as stack:
         one = Hosts(tmp_path, stack, f"{NETWORK}.1", inside(network[0]))
@@ -78,7 +78,7 @@ def test_a_host_cut_off_midway_that_works_on_unheard_costs_no_byte(
         command = [*inside(network[0]), sys.executable, "-c", SCRIPT, one.address, str(WORKERS), str(art), str(target)]
         run = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
         stack.callback(end, run)
-        while not parquet.parts(target / "records"):
+        while not parquet.part_paths(target / "records"):
             assert run.poll() is None
             time.sleep(0.01)
         workers[0].send_signal(signal.SIGSTOP)  # in the midst of its tasks

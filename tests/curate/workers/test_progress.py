@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 def told(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, *, quiet: bool = False, every: float = 0.0) -> str:
     """What a stage of three pictures says on standard error."""
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(progress, "LINE_EVERY", every)
+    monkeypatch.setattr(progress, "LINE_INTERVAL_S", every)
     token = progress.QUIET.set(quiet)
     try:
         with progress.bar("extract", 3) as bar:
@@ -58,7 +58,7 @@ def test_a_bar_has_colour_on_a_terminal_of_who_wants_it(monkeypatch: pytest.Monk
         monkeypatch.setenv(name, value)
     wanted = wish in ({}, {"NO_COLOR": ""})
     assert ("\x1b[32m" in told(monkeypatch, Terminal())) is wanted
-    assert not progress.colored(io.StringIO())
+    assert not progress.wants_color(io.StringIO())
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])

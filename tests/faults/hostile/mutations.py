@@ -504,8 +504,8 @@ def _example(sound: Sound) -> Any:
     number = st.sampled_from([0, 1, -1, 15, 16, 17, 2**31, 2**63 - 1, -(2**63)])
     value = blobs | st.lists(number, max_size=5)
     names = st.sampled_from(["id", "family", "group", "color", "line_dilate", "content_box", "tags", "x"])
-    record = st.dictionaries(names, value, max_size=7).map(tfrecord.example)
-    whole = record.map(lambda told: (tfrecord.frame(told) * 3 + sound[0])[: len(sound[0])])
+    record = st.dictionaries(names, value, max_size=7).map(tfrecord.serialize_example)
+    whole = record.map(lambda told: (tfrecord.frame_record(told) * 3 + sound[0])[: len(sound[0])])
     # the listing tells where each record lies: fields one after another are merged, the last one holds
     placed = record.map(lambda told: sound[0][:12] + told + sound[0][12 + len(told) :])
     return whole | placed | _generic(sound)

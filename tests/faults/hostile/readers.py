@@ -21,16 +21,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.audit import explain, tag_counts, verify
-from curate.contract import INDEX, check_files, read_index, read_vocabulary
+from curate.contract import INDEX_FILE, find_file_faults, read_index, read_vocabulary
 from curate.dataset import ledger, parquet
-from curate.dataset.schema import MANIFEST, pairs_schema
+from curate.dataset.schema import MANIFEST_SCHEMA, pairs_schema
 from curate.extraction import extract, record
 from curate.images import decode
 from curate.shards import kept_rows, shard
 from curate.sources import table_lookup
-from curate.sources.scan import Source, SourceFile, scan
+from curate.sources.scan import Source, SourceFile, scan_sources
 from curate.system.errors import NurieError
-from curate.system.files import SEAL, canonical_json
+from curate.system.files import SEAL_KEY, canonical_json
 from curate.tags import aliases, metadata_tables, sidecar
 from tests.faults.hostile import sound
 
@@ -93,11 +93,11 @@ def _record(data: bytes, place: Place) -> str:
     """A file, its record and its pair as Parquet holds them."""
     path = place.scratch / "a.png"
     path.write_bytes(data)
-    options = record.Options(lines=("dilate",), size=16, max_pixels=MOST)
-    row, pair = record.read_file(SourceFile("art", "a.png", None, path, ()), options)
+    options = record.ExtractOptions(lines=("dilate",), size=16, max_pixels=MOST)
+    row, pair = record.extract_file(SourceFile("art", "a.png", None, path, ()), options)
     assert (pair is None) == (row["dropped"] is not None)
     assert (row["dropped"] == "unreadable") == (row["error"] is not None) == (row["id"] is None)
-    MANIFEST.empty_table().from_pylist([row], schema=MANIFEST)
+    MANIFEST_SCHEMA.empty_table().from_pylist([row], schema=MANIFEST_SCHEMA)
     pa.Table.from_pylist([pair] if pair else [], schema=pairs_schema(options.lines))
     return row["dropped"] or "kept"
 
@@ -116,7 +116,7 @@ def _storable(told: sidecar.Sidecar) -> None:
         "artist": told.artist,
     }
     row["extra"] = canonical_json(told.extra).decode()
-    pa.Table.from_pylist([row], schema=pa.schema([MANIFEST.field(name) for name in row]))
+    pa.Table.from_pylist([row], schema=pa.schema([MANIFEST_SCHEMA.field(name) for name in row]))
     assert all(tag and "\n" not in tag for tag in told.tags)
 
 
@@ -129,26 +129,26 @@ def _table(name: str, data: bytes, place: Place) -> str:
         for one in ("a.png", "7.png", f"{'0' * 32}.png", "b/c.png"):
             (root / one).write_bytes(b"")
     (root / name).write_bytes(data)
-    files = list(scan([Source("art", root)]))
+    files = list(scan_sources([Source("art", root)]))
     rows = [file.path for file in files if file.path == name]
-    joined = table_lookup.Join()
+    joined = table_lookup.TableLookup()
     try:
         told = [found for file in files if (found := joined.look_up(file)) is not None]
         known = joined._index.execute("SELECT count(*) FROM entries").fetchone()[0]
-        assert rows or known + joined.errors >= _entries(root / name), "entries of a table are lost"
+        assert rows or known + joined.error_count >= _entries(root / name), "entries of a table are lost"
     finally:
         joined.close()
         (root / name).unlink()
     for found in told:
         _storable(found)
-    return "row" if rows else "told" if told else "counted" if joined.errors else "of others"
+    return "row" if rows else "told" if told else "counted" if joined.error_count else "of others"
 
 
 def _entries(path: Path) -> int:
     """How many entries a table has, as far as it can be read."""
     found = 0
-    with contextlib.suppress(*metadata_tables.FAULTS):
-        for _ in metadata_tables.read(path):
+    with contextlib.suppress(*metadata_tables.TABLE_ERRORS):
+        for _ in metadata_tables.read_entries(path):
             found += 1
     return found
 
@@ -186,15 +186,15 @@ def _within(copy: Path, name: str, data: bytes, check: Callable[[Path], str]) ->
 
 def _unsealed(data: bytes) -> bytes:
     """JSON without its seal, which a stranger could make as well."""
-    return json.dumps({name: one for name, one in json.loads(data).items() if name != SEAL}, indent=1).encode()
+    return json.dumps({name: one for name, one in json.loads(data).items() if name != SEAL_KEY}, indent=1).encode()
 
 
 def _vouched(dataset: Path, name: str, data: bytes) -> list[str]:
     """What `verify` says of a file whose digest is as its ledger has it: only its contents can tell."""
-    state = json.loads((dataset / ledger.STATE).read_bytes())
+    state = json.loads((dataset / ledger.LEDGER_FILE).read_bytes())
     state["parts"][name] = hashlib.sha256(data).hexdigest()
     return _within(
-        dataset, ledger.STATE, _unsealed(json.dumps(state).encode()), lambda copy: "|".join(verify.verify(copy))
+        dataset, ledger.LEDGER_FILE, _unsealed(json.dumps(state).encode()), lambda copy: "|".join(verify.verify(copy))
     ).split("|")
 
 
@@ -207,13 +207,13 @@ def _part(name: str, data: bytes, place: Place) -> str:
         table = parquet.read_table(copy / name)
         if name.startswith("manifest/"):
             kept_rows.read(copy, None)
-            tag_counts.tally(copy, 10, aliases.Rules())
+            tag_counts.count_tags(copy, 10, aliases.TagRules())
             for key in table["path"].to_pylist()[:2]:
                 explain.why(copy, key or "")
         elif name.startswith("records/"):
-            extract.foresee([], copy, record.Options(lines=("dilate",), size=16))
+            extract.forecast_extract([], copy, record.ExtractOptions(lines=("dilate",), size=16))
         else:
-            shard.shard(copy, place.scratch / "shards", shard.Options(min_count=1, encoding="raw"), workers=1)
+            shard.shard(copy, place.scratch / "shards", shard.ShardOptions(min_count=1, encoding="raw"), workers=1)
         return "faults told" if faults != [""] else "read"
 
     try:
@@ -233,10 +233,10 @@ def _chosen(data: bytes, place: Place) -> str:
 
 def _state(data: bytes, place: Place) -> str:
     def check(copy: Path) -> str:
-        extract.foresee([], copy, record.Options(lines=("dilate",), size=16))
+        extract.forecast_extract([], copy, record.ExtractOptions(lines=("dilate",), size=16))
         return "faults told" if verify.verify(copy) else "read"
 
-    return _within(_dataset(place), ledger.STATE, data, check)
+    return _within(_dataset(place), ledger.LEDGER_FILE, data, check)
 
 
 def _shards(place: Place) -> Path:
@@ -249,15 +249,15 @@ def _shards(place: Place) -> Path:
 def _index(data: bytes, place: Place) -> str:
     def check(copy: Path) -> str:
         index = read_index(copy)
-        check_files(copy, index)
+        find_file_faults(copy, index)
         for split in ("train", "validation", "test"):
-            index.shards(split)
+            index.shard_names(split)
         told = verify.verify(copy)
         explain.why(_dataset(place), "0.png", shards=copy)
-        shard.finished(copy, {})
+        shard.find_finished_index(copy, {})
         return "faults told" if told else "read"
 
-    return _within(_shards(place), INDEX, data, check)
+    return _within(_shards(place), INDEX_FILE, data, check)
 
 
 def _vocabulary(data: bytes, place: Place) -> str:
@@ -275,29 +275,29 @@ def _trained_on(name: str, data: bytes, place: Place) -> str:
 
     def check(copy: Path) -> str:
         found = pairs.Pairs(copy, "train")
-        pairs.style_places(found.index, ())
+        pairs.line_style_indices(found.index, ())
         assert len(found.ids) == len(found.families) == len(found)
         for number in range(len(found)):
-            pair = unpack.unpack(found.read(number), 0, found.index)
-            content_mask(pair.box, found.index.size)
-            np.zeros(len(found.vocabulary), np.float32)[list(pair.tags)] = 1
+            pair = unpack.unpack_pair(found.read_record(number), 0, found.index)
+            content_mask(pair.content_box, found.index.size)
+            np.zeros(len(found.vocabulary), np.float32)[list(pair.tag_indices)] = 1
         return "read"
 
-    index = json.loads(_unsealed((_shards(place) / INDEX).read_bytes()))
-    if name == INDEX:
+    index = json.loads(_unsealed((_shards(place) / INDEX_FILE).read_bytes()))
+    if name == INDEX_FILE:
         return _within(_shards(place), name, data, check)
     index["files"][name] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     vouched = json.dumps(index).encode()
-    return _within(_shards(place), INDEX, vouched, lambda copy: _within(copy, name, data, check))
+    return _within(_shards(place), INDEX_FILE, vouched, lambda copy: _within(copy, name, data, check))
 
 
 def _drawing(data: bytes, place: Place) -> str:
-    from train.coloring.drawing import fit, read_drawing
+    from train.coloring.drawing import fit_to_square, read_drawing
 
     path = place.scratch / "line.png"
     path.write_bytes(data)
     drawing = read_drawing(path)
-    fit(drawing.gray, 16)
+    fit_to_square(drawing.gray, 16)
     return "drawing"
 
 
@@ -311,7 +311,7 @@ def _run(name: str, data: bytes, place: Place) -> str:
         (copy / "config.json").write_text(json.dumps({key: one for key, one in told.items() if key != "vocabulary"}))
 
     def check(run: Path) -> str:
-        trained.load(run)
+        trained.load_trained(run)
         return "loaded"
 
     return _within(copy, name, data, check)
@@ -322,7 +322,7 @@ def _snapshot(data: bytes, place: Place) -> str:
 
     path = place.scratch / "000000004.npz"
     path.write_bytes(data)
-    snapshots.read(path)
+    snapshots.read_snapshot(path)
     return "read"
 
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from curate.deduplication import dedupe
-from curate.deduplication.split import Shares
+from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
 from curate.sources.scan import Source
@@ -132,9 +132,9 @@ def data(folder: Path) -> Path:
             Image.fromarray(drawing(number, 24, 30)).save(made / "art" / f"{number}.png")
             (made / "art" / f"{number}.txt").write_text(f"blue_hair, tag{number % 2}\n")
         source = [Source("art", made / "art")]
-        extract.extract(source, made / "dataset", extract.Options(lines=("dilate",), size=16))
-        dedupe.dedupe(made / "dataset", dedupe.Options(shares=Shares(0.6, 0.2, 0.2)))
-        shard.shard(made / "dataset", made / "shards", shard.Options(shard_size=3, min_count=1))
+        extract.extract(source, made / "dataset", extract.ExtractOptions(lines=("dilate",), size=16))
+        dedupe.dedupe(made / "dataset", dedupe.DedupeOptions(shares=SplitShares(0.6, 0.2, 0.2)))
+        shard.shard(made / "dataset", made / "shards", shard.ShardOptions(shard_size=3, min_count=1))
 
     return once(folder, make)
 
@@ -145,19 +145,19 @@ def run(folder: Path, made_from: Path) -> Path:
     from train.config import override
     from train.data.pairs import open_index
     from train.model import networks, snapshots, trained  # the first import of TensorFlow
-    from train.presets import preset
-    from train.training.folder import prepare
+    from train.presets import preset_config
+    from train.training.run_folder import prepare_run_folder
 
     settings = ("width=2", "levels=2", "tag_width=2", "discriminator_width=2", "half_until=0")
 
     def make(made: Path) -> None:
-        config = override(preset("tags", gpu=False), settings)
+        config = override(preset_config("tags", gpu=False), settings)
         index = open_index(made_from / "shards")
-        prepare(made_from / "shards", made / "run", config, fresh=False)
+        prepare_run_folder(made_from / "shards", made / "run", config, fresh=False)
         generator = networks.generator(config, index.size, len((made / "run/vocabulary.txt").read_text().split()))
-        trained.save(made / "run", generator)
+        trained.save_model(made / "run", generator)
         state = {f"average/{place:03d}": weight for place, weight in enumerate(generator.weights[:3])}
-        snapshots.save(made / "run", snapshots.Clock(4, 32, 1.5), state)
+        snapshots.save(made / "run", snapshots.TrainingClock(4, 32, 1.5), state)
 
     return once(folder, make)
 

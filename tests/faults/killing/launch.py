@@ -165,17 +165,17 @@ def make_small(module: str, arguments: list[str]) -> None:
 
         (extract.extract.__kwdefaults__ or {})["part_size"] = 24
     if arguments[0] in {"dedupe", "run"}:
-        from curate.deduplication import propose
+        from curate.deduplication import lookalike_search
 
-        propose.BLOCK = 64
+        lookalike_search.CANDIDATES_PER_TASK = 64
     if arguments[0] in {"shard", "run"}:
         from curate.shards import pack
 
-        pack.AT_ONCE = 1 << 17
+        pack.SPILL_BATCH_BYTES = 1 << 17
     if "--scheduler" in arguments:
-        from curate.workers.dask_cluster import connect
+        from curate.workers.dask_cluster import connect_cluster
 
-        connect.__wrapped__.__kwdefaults__["least"] = 24  # type: ignore[attr-defined]
+        connect_cluster.__wrapped__.__kwdefaults__["min_pictures_per_future"] = 24  # type: ignore[attr-defined]
 
 
 def main() -> None:

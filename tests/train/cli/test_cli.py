@@ -121,7 +121,7 @@ def test_a_seed_chooses_other_pairs_to_colour(call: Call, trained: Path, pairs32
 def test_shards_for_other_programs_are_refused_in_a_line_with_the_remedy(
     form: str, options: list[object], call: Call, pairs32: Path, tmp_path: Path
 ) -> None:
-    shard.shard(pairs32.parent / "dataset", tmp_path / "s", shard.Options(format=form))
+    shard.shard(pairs32.parent / "dataset", tmp_path / "s", shard.ShardOptions(format=form))
     result = call("fit", tmp_path / "s", tmp_path / "run", *options, *settings())
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)

@@ -16,22 +16,22 @@ def at(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 
 def test_pace_is_that_of_this_sitting(monkeypatch: pytest.MonkeyPatch) -> None:
-    pace = command.Pace()
+    pace = command.Throughput()
     at(monkeypatch, 1000.0)
-    assert pace.told(0.5, 5000) == []  # goes on midway
+    assert pace.describe(0.5, 5000) == []  # goes on midway
     at(monkeypatch, 1010.0)
-    assert pace.told(0.6, 5200) == ["20.0/s", "00:40 left"]
-    assert pace.told(0.1, 100) == []  # the next rung of a ladder
+    assert pace.describe(0.6, 5200) == ["20.0/s", "00:40 left"]
+    assert pace.describe(0.1, 100) == []  # the next rung of a ladder
     at(monkeypatch, 1020.0)
-    assert pace.told(0.2, 200) == ["10.0/s", "01:20 left"]
+    assert pace.describe(0.2, 200) == ["10.0/s", "01:20 left"]
 
 
 def test_without_a_terminal_it_is_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(command, "PROGRESS_LINE_SECONDS", 0.0)
     for quiet in (False, True):
-        with click.Context(click.Command("fit"), obj=quiet), command.progress() as tell:
+        with click.Context(click.Command("fit"), obj=quiet), command.training_progress() as tell:
             for share in (0.25, 0.5):
                 tell(share, SimpleNamespace(images_seen=int(4000 * share)), {"l1": 0.5, "other": 1.0})
         lines = capsys.readouterr().err.splitlines()
@@ -46,17 +46,17 @@ def test_pictures_are_counted_with_rate_and_time_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     at(monkeypatch, 1000.0)
-    with click.Context(click.Command("colorize"), obj=False), command.counting("colorize") as tell:
+    with click.Context(click.Command("colorize"), obj=False), command.picture_progress("colorize") as tell:
         tell(0, 400)
-        at(monkeypatch, 1000.0 + command.LINE_EVERY)
+        at(monkeypatch, 1000.0 + command.PROGRESS_LINE_SECONDS)
         tell(30, 400)
-        at(monkeypatch, 1001.0 + command.LINE_EVERY)
+        at(monkeypatch, 1001.0 + command.PROGRESS_LINE_SECONDS)
         tell(31, 400)
     assert capsys.readouterr().err == "colorize: 8%, 30 of 400, 2.0/s, 03:05 left\n"
 
 
 def test_what_a_command_found_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    command.table({"pairs_seen": 1200, "l1": 0.03456, "tags": {"obedience": 0.5, "by": ["a", "b"]}})
+    command.print_table({"pairs_seen": 1200, "l1": 0.03456, "tags": {"obedience": 0.5, "by": ["a", "b"]}})
     assert capsys.readouterr().out.splitlines() == [
         *("pairs seen  1,200", "l1          0.03456", "tags", "  obedience  0.5", "  by         a, b")
     ]
@@ -75,7 +75,7 @@ def test_a_terminal_has_a_bar_that_is_green_unless_somebody_wants_no_colours(
         monkeypatch.setenv(name, value)
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with click.Context(click.Command("fit"), obj=False), command.progress() as tell:
+    with click.Context(click.Command("fit"), obj=False), command.training_progress() as tell:
         tell(0.25, SimpleNamespace(images_seen=1000), {"l1": 0.5})
     shown = terminal.getvalue()
     assert "25%" in shown

@@ -13,13 +13,13 @@ import pytest
 
 from curate.contract import read_index, write_index
 from curate.system.errors import NurieError
-from curate.system.hashing import sha256
-from train.coloring.colorize import Manner, Wish, chosen, colorize
-from train.coloring.drawing import fit, read_drawing
+from curate.system.hashing import sha256_file
+from train.coloring.colorize import ColorizeOptions, TagPrompt, choose_pairs, colorize
+from train.coloring.drawing import fit_to_square, read_drawing
 from train.data import tags
 from train.data.batches import fixed_batch
 from train.data.pairs import Pairs
-from train.errors import PictureError, RunError, TagError
+from train.errors import DrawingError, RunError, TagError
 
 Draw = Callable[[str, tuple[int, int]], Path]
 
@@ -49,23 +49,28 @@ def rgb(path: Path) -> Any:
 @pytest.mark.parametrize("shape", [(32, 32), (600, 400), (7, 500), (1, 1), (90, 1000)])
 def test_a_drawing_of_any_size_is_coloured_at_its_size(shape: tuple[int, int], draw: Draw, trained: Path) -> None:
     drawing = draw("drawing.png", shape)
-    result = colorize(trained, [drawing], drawing.parent / "out", Wish(), count=1, grid=False)
+    result = colorize(trained, [drawing], drawing.parent / "out", TagPrompt(), count=1, grid=False)
     assert result["pictures"] == [str(drawing.parent / "out" / "drawing.png")]
     assert rgb(drawing.parent / "out" / "drawing.png").shape == (*shape, 3)
 
 
 def test_changing_the_colour_tag_changes_the_output_towards_that_colour(trained: Path, pairs32: Path) -> None:
     """Of a real heart's lines, asked for in blue and in red: the blue one is bluer, the red one redder."""
-    from train.coloring.colorize import Painter
-    from train.model.trained import load
+    from train.coloring.colorize import Colorizer
+    from train.model.trained import load_trained
 
     pairs = Pairs(pairs32, "train")
-    asked = [tags.names(row, pairs.vocabulary) for row in fixed_batch(pairs, list(range(len(pairs)))).tags.numpy()]
+    asked = [
+        tags.tags_from_multi_hot(row, pairs.vocabulary)
+        for row in fixed_batch(pairs, list(range(len(pairs)))).tags.numpy()
+    ]
     heart = next(number for number, one in enumerate(asked) if "heart" in one)
-    batch, painter = fixed_batch(pairs, [heart]), Painter(load(trained))
+    batch, painter = fixed_batch(pairs, [heart]), Colorizer(load_trained(trained))
     shape = [tag for tag in asked[heart] if tag not in pairs.index.colors]
     made = {
-        color: painter.paint(batch, tags.multi_hot([*shape, color, f"{color}_heart"], pairs.vocabulary)[None], Wish())
+        color: painter.color_batch(
+            batch, tags.multi_hot([*shape, color, f"{color}_heart"], pairs.vocabulary)[None], TagPrompt()
+        )
         for color in ("red", "blue")
     }
     inside = np.asarray(batch.colors).min(axis=-1) < 0.5
@@ -76,10 +81,10 @@ def test_changing_the_colour_tag_changes_the_output_towards_that_colour(trained:
 def test_a_guidance_of_one_is_the_tags_and_zero_is_without(trained: Path, draw: Draw, tmp_path: Path) -> None:
     drawing = draw("drawing.png", (64, 64))
     wishes = {
-        "none": Wish(),
-        "one": Wish(("heart",)),
-        "zero": Wish(("heart",), guidance=0.0),
-        "far": Wish(("heart",), guidance=4.0),
+        "none": TagPrompt(),
+        "one": TagPrompt(("heart",)),
+        "zero": TagPrompt(("heart",), guidance=0.0),
+        "far": TagPrompt(("heart",), guidance=4.0),
     }
     made = {}
     for name, wish in wishes.items():
@@ -91,47 +96,47 @@ def test_a_guidance_of_one_is_the_tags_and_zero_is_without(trained: Path, draw: 
 
 def test_negative_tags_push_away(trained: Path, draw: Draw, tmp_path: Path) -> None:
     drawing = draw("drawing.png", (64, 64))
-    for name, wish in {"plain": Wish(("red",)), "away": Wish(("red",), ("blue",), 2.0)}.items():
+    for name, wish in {"plain": TagPrompt(("red",)), "away": TagPrompt(("red",), ("blue",), 2.0)}.items():
         colorize(trained, [drawing], tmp_path / name, wish, count=1, grid=False)
     assert not np.array_equal(rgb(tmp_path / "plain" / "drawing.png"), rgb(tmp_path / "away" / "drawing.png"))
 
 
 def test_negative_tags_without_guidance_are_refused() -> None:
     with pytest.raises(TagError, match="above 1"):
-        Wish(("red",), ("blue",))
+        TagPrompt(("red",), ("blue",))
 
 
 def test_an_unknown_tag_names_the_nearest_known_ones(trained: Path, draw: Draw, tmp_path: Path) -> None:
     with pytest.raises(TagError, match=r"no tag 'blue_haert': did you mean blue_heart"):
-        colorize(trained, [draw("a.png", (9, 9))], tmp_path / "out", Wish(("blue_haert",)), count=1, grid=False)
+        colorize(trained, [draw("a.png", (9, 9))], tmp_path / "out", TagPrompt(("blue_haert",)), count=1, grid=False)
     with pytest.raises(TagError, match=r"vocabulary\.txt"):
-        colorize(trained, [draw("a.png", (9, 9))], tmp_path / "out", Wish(("xyzzyqqq",)), count=1, grid=False)
+        colorize(trained, [draw("a.png", (9, 9))], tmp_path / "out", TagPrompt(("xyzzyqqq",)), count=1, grid=False)
 
 
 def test_tags_are_read_as_people_write_them() -> None:
-    assert tags.parse("Blue Heart, smile,,  ") == ["blue_heart", "smile"]
+    assert tags.parse_tags("Blue Heart, smile,,  ") == ["blue_heart", "smile"]
 
 
 def test_pairs_are_chosen_by_the_hash_of_their_id_and_not_by_their_order(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
-    first = [pairs.ids[number] for number in chosen(pairs, pairs.index.colors, 4)]
+    first = [pairs.ids[number] for number in choose_pairs(pairs, pairs.index.colors, 4)]
     turned = Pairs(pairs32, "train")
     for name in ("offset", "length", "shard", "ids", "families"):
         setattr(turned, name, getattr(turned, name)[::-1])
-    assert [turned.ids[number] for number in chosen(turned, turned.index.colors, 4)] == first
-    assert len({pairs.families[number] for number in chosen(pairs, pairs.index.colors, 3)}) == 3
+    assert [turned.ids[number] for number in choose_pairs(turned, turned.index.colors, 4)] == first
+    assert len({pairs.families[number] for number in choose_pairs(pairs, pairs.index.colors, 3)}) == 3
 
 
 def test_another_seed_chooses_other_pairs_and_the_same_seed_the_same(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
-    unseeded, first, again, other = (chosen(pairs, pairs.index.colors, 4, seed) for seed in (None, 1, 1, 2))
+    unseeded, first, again, other = (choose_pairs(pairs, pairs.index.colors, 4, seed) for seed in (None, 1, 1, 2))
     assert first == again
     assert len({tuple(unseeded), tuple(first), tuple(other)}) == 3
     assert len({pairs.families[number] for number in first[:3]}) == 3
 
 
 def test_a_shard_folder_gives_a_grid_of_validation_pairs(trained: Path, pairs32: Path, tmp_path: Path) -> None:
-    result = colorize(trained, [pairs32], tmp_path / "out", Wish(), count=3, grid=True)
+    result = colorize(trained, [pairs32], tmp_path / "out", TagPrompt(), count=3, grid=True)
     validation = set(Pairs(pairs32, "validation").ids)
     pictures = [Path(path).name for path in result["pictures"]]
     assert {name.split(".")[0] for name in pictures} - {"grid"} <= validation
@@ -146,21 +151,21 @@ def test_a_grid_of_files_shows_each_beside_its_colours(trained: Path, draw: Draw
     folder.mkdir()
     for name in ("a.png", "b.jpg"):
         draw(name, (50, 40)).rename(folder / name)
-    result = colorize(trained, [folder], tmp_path / "out", Wish(), count=1, grid=True)
+    result = colorize(trained, [folder], tmp_path / "out", TagPrompt(), count=1, grid=True)
     assert [Path(path).name for path in result["pictures"]] == ["a.png", "b.png", "grid.png"]
 
 
 def test_two_drawings_of_one_name_do_not_overwrite_each_other(trained: Path, draw: Draw, tmp_path: Path) -> None:
     drawings = [draw("a.png", (50, 40)), draw("a.jpg", (40, 50))]
-    with pytest.raises(PictureError, match=r"a\.png"):
-        colorize(trained, drawings, tmp_path / "out", Wish(), count=1, grid=False)
+    with pytest.raises(DrawingError, match=r"a\.png"):
+        colorize(trained, drawings, tmp_path / "out", TagPrompt(), count=1, grid=False)
 
 
 def test_out_never_overwrites_a_drawing(trained: Path, draw: Draw) -> None:
     drawing = draw("a.png", (50, 40))
     before = drawing.read_bytes()
-    with pytest.raises(PictureError, match="another folder"):
-        colorize(trained, [drawing], drawing.parent, Wish(), count=1, grid=False)
+    with pytest.raises(DrawingError, match="another folder"):
+        colorize(trained, [drawing], drawing.parent, TagPrompt(), count=1, grid=False)
     assert drawing.read_bytes() == before
 
 
@@ -169,8 +174,8 @@ def test_what_is_no_picture_is_named(data: bytes | None, trained: Path, tmp_path
     path = tmp_path / "bad.png"
     if data is not None:
         path.write_bytes(data)
-    with pytest.raises(PictureError, match=r"bad\.png"):
-        colorize(trained, [path], tmp_path / "out", Wish(), count=1, grid=False)
+    with pytest.raises(DrawingError, match=r"bad\.png"):
+        colorize(trained, [path], tmp_path / "out", TagPrompt(), count=1, grid=False)
 
 
 def test_transparent_paper_is_white_and_sixteen_bits_are_read(tmp_path: Path) -> None:
@@ -189,27 +194,28 @@ def test_transparent_paper_is_white_and_sixteen_bits_are_read(tmp_path: Path) ->
 
 def test_a_drawing_is_fitted_as_the_training_pairs_were() -> None:
     """Same picture, same 128 px square as curate made it, but for a level in one of some thousand pixels."""
-    from curate.images.square import square
+    from curate.images.square import letterbox
 
     gray = np.random.default_rng(1).integers(0, 256, (300, 200), np.uint8)
-    lines, _ = fit(gray, 128)
-    unlike = np.abs(np.rint((lines + 1) * 127.5) - square(gray, 128))
+    lines, _ = fit_to_square(gray, 128)
+    unlike = np.abs(np.rint((lines + 1) * 127.5) - letterbox(gray, 128))
     assert unlike.max() <= 1
     assert unlike.mean() < 5e-4
 
 
 def test_no_model_yet_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="train fit"):
-        colorize(tmp_path, [tmp_path], tmp_path / "out", Wish(), count=1, grid=False)
+        colorize(tmp_path, [tmp_path], tmp_path / "out", TagPrompt(), count=1, grid=False)
 
 
 @pytest.mark.parametrize(
-    "manner", [Manner(), Manner("tiles"), Manner("tiles", keep_lines=True, keep_transparency=True)]
+    "manner",
+    [ColorizeOptions(), ColorizeOptions("tiles"), ColorizeOptions("tiles", keep_lines=True, keep_transparency=True)],
 )
-def test_nothing_is_written_outside_of_out(manner: Manner, trained: Path, draw: Draw, tmp_path: Path) -> None:
+def test_nothing_is_written_outside_of_out(manner: ColorizeOptions, trained: Path, draw: Draw, tmp_path: Path) -> None:
     drawings = [draw("a.png", (90, 70)), draw("..b.png", (40, 40))]
     before, run = tree(tmp_path), tree(trained)
-    result = colorize(trained, drawings, tmp_path / "out", Wish(), manner, count=1, grid=True)
+    result = colorize(trained, drawings, tmp_path / "out", TagPrompt(), manner, count=1, grid=True)
     after = tree(tmp_path)
     assert set(after) - set(before) == {"out/a.png", "out/..b.png", "out/grid.png"}
     assert {str(tmp_path / name) for name in set(after) - set(before)} == set(result["pictures"])
@@ -227,31 +233,35 @@ def test_a_shard_folder_whose_ids_are_paths_is_refused(trained: Path, pairs32: P
         table["id"] = "../" + table["id"]
         table.to_parquet(listing)
         told = files[listing.name]
-        files[listing.name] = replace(told, sha256=sha256(listing), bytes=listing.stat().st_size)
+        files[listing.name] = replace(told, sha256=sha256_file(listing), bytes=listing.stat().st_size)
     write_index(shards, replace(index, files=files))  # a stranger's folder vouches for its own files
     with pytest.raises(NurieError, match=r"is no name of a file|is no id"):
-        colorize(trained, [shards], tmp_path / "in" / "out", Wish(), count=1, grid=False)
+        colorize(trained, [shards], tmp_path / "in" / "out", TagPrompt(), count=1, grid=False)
     assert not list((tmp_path / "in").glob("*.png"))
 
 
 def test_a_drawing_named_as_the_grid_is_not_overwritten_by_it(trained: Path, draw: Draw, tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match=r"would overwrite .*grid\.png"):
-        colorize(trained, [draw("grid.png", (40, 40))], tmp_path / "out", Wish(), count=1, grid=True)
+    with pytest.raises(DrawingError, match=r"would overwrite .*grid\.png"):
+        colorize(trained, [draw("grid.png", (40, 40))], tmp_path / "out", TagPrompt(), count=1, grid=True)
 
 
-@pytest.mark.parametrize("manner", [Manner("tiles"), Manner(keep_lines=True), Manner(keep_transparency=True)])
+@pytest.mark.parametrize(
+    "manner", [ColorizeOptions("tiles"), ColorizeOptions(keep_lines=True), ColorizeOptions(keep_transparency=True)]
+)
 def test_pairs_of_a_shard_folder_are_shown_as_they_are(
-    manner: Manner, trained: Path, pairs32: Path, tmp_path: Path
+    manner: ColorizeOptions, trained: Path, pairs32: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(PictureError, match="shown as they are"):
-        colorize(trained, [pairs32], tmp_path / "out", Wish(), manner, count=1, grid=False)
+    with pytest.raises(DrawingError, match="shown as they are"):
+        colorize(trained, [pairs32], tmp_path / "out", TagPrompt(), manner, count=1, grid=False)
 
 
 @pytest.mark.parametrize("method", ["resize", "tiles"])
 def test_kept_lines_are_as_dark_as_they_were_drawn(method: str, trained: Path, draw: Draw, tmp_path: Path) -> None:
     drawing = draw("a.png", (301, 200))
     for keep in (False, True):
-        colorize(trained, [drawing], tmp_path / str(keep), Wish(), Manner(method, keep), count=1, grid=False)
+        colorize(
+            trained, [drawing], tmp_path / str(keep), TagPrompt(), ColorizeOptions(method, keep), count=1, grid=False
+        )
     plain, kept = (rgb(tmp_path / str(keep) / "a.png") for keep in (False, True))
     lines = read_drawing(drawing).gray
     assert plain[lines == 0].max() > 0
@@ -264,9 +274,11 @@ def test_kept_transparency_is_the_drawings_own(method: str, trained: Path, tmp_p
     drawn = np.zeros((60, 90, 4), np.uint8)
     drawn[..., 3] = np.random.default_rng(0).integers(0, 256, (60, 90))
     cv2.imwrite(str(tmp_path / "a.png"), drawn)
-    manner = Manner(method, keep_transparency=True)
-    colorize(trained, [tmp_path / "a.png"], tmp_path / "kept", Wish(), manner, count=1, grid=False)
-    colorize(trained, [tmp_path / "a.png"], tmp_path / "plain", Wish(), Manner(method), count=1, grid=False)
+    manner = ColorizeOptions(method, keep_transparency=True)
+    colorize(trained, [tmp_path / "a.png"], tmp_path / "kept", TagPrompt(), manner, count=1, grid=False)
+    colorize(
+        trained, [tmp_path / "a.png"], tmp_path / "plain", TagPrompt(), ColorizeOptions(method), count=1, grid=False
+    )
     kept, plain = (cv2.imread(str(tmp_path / name / "a.png"), cv2.IMREAD_UNCHANGED) for name in ("kept", "plain"))
     assert plain is not None
     assert kept is not None
@@ -275,8 +287,8 @@ def test_kept_transparency_is_the_drawings_own(method: str, trained: Path, tmp_p
 
 
 def test_a_drawing_without_transparency_keeps_none(trained: Path, draw: Draw, tmp_path: Path) -> None:
-    manner = Manner(keep_transparency=True)
-    colorize(trained, [draw("a.png", (40, 50))], tmp_path / "out", Wish(), manner, count=1, grid=False)
+    manner = ColorizeOptions(keep_transparency=True)
+    colorize(trained, [draw("a.png", (40, 50))], tmp_path / "out", TagPrompt(), manner, count=1, grid=False)
     made = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
     assert made is not None
     assert made.shape == (40, 50, 3)
@@ -286,5 +298,5 @@ def test_a_grid_shows_a_clear_drawing_on_white_paper(trained: Path, tmp_path: Pa
     drawn = np.zeros((64, 64, 4), np.uint8)
     drawn[30:34, :, 3] = 255
     cv2.imwrite(str(tmp_path / "a.png"), drawn)
-    colorize(trained, [tmp_path / "a.png"], tmp_path / "out", Wish(), count=1, grid=True)
+    colorize(trained, [tmp_path / "a.png"], tmp_path / "out", TagPrompt(), count=1, grid=True)
     assert (rgb(tmp_path / "out" / "grid.png")[40:70, 10:120] == 255).mean() > 0.9

@@ -8,15 +8,15 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.data.jitter import maps, move
+from train.data.jitter import affine_maps, warp_pair
 
 SIZE = 24
 
 
 def moved(picture: npt.NDArray[np.uint8], draws: tuple[float, ...], share: float = 1.0) -> tuple[Any, Any, Any]:
     """Of a gray picture (size, size, 1) that is drawn in all of its square."""
-    by = maps(tf.constant([draws], tf.float32), len(picture), share).numpy()[0]
-    return move(picture, np.repeat(picture, 3, axis=2), np.ones_like(picture), by)
+    by = affine_maps(tf.constant([draws], tf.float32), len(picture), share).numpy()[0]
+    return warp_pair(picture, np.repeat(picture, 3, axis=2), np.ones_like(picture), by)
 
 
 def transformed(pixels: npt.NDArray[Any], by: tf.Tensor, interpolation: str) -> npt.NDArray[np.float32]:
@@ -44,10 +44,10 @@ def test_it_is_the_projective_transform_of_tensorflow(draws: tuple[float, ...], 
     line, color = (random.integers(0, 256, (SIZE, SIZE, count), np.uint8) for count in (1, 3))
     mask = np.zeros((SIZE, SIZE, 1), np.uint8)
     mask[random.integers(12) :, : random.integers(12, SIZE)] = 1
-    by = maps(tf.constant([draws], tf.float32), SIZE, share)
+    by = affine_maps(tf.constant([draws], tf.float32), SIZE, share)
     inside = transformed(mask, by, "NEAREST") > 0
     drawn = transformed(np.concatenate([line, color], axis=2) - np.float32(255), by, "BILINEAR")  # 0 is white
-    found = move(line, color, mask, by.numpy()[0])
+    found = warp_pair(line, color, mask, by.numpy()[0])
     edge = (abs(places(by.numpy()[0]) % 1 - 0.5) < 1e-3).any(axis=2, keepdims=True)  # where rounding decides
     assert ((found[2] == inside) | edge).all()
     levels = np.where(inside, 255 + drawn, 255)

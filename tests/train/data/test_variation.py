@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from train.data.augment import _change_strokes, _cut_gaps, vary_lines
-from train.data.batches import Choices, decode, training_batches
-from train.data.order import batch_numbers
+from train.data.batches import BatchOptions, decode_batch, training_batches
+from train.data.order import pair_numbers_at_step
 from train.data.pairs import Pairs
 
 
@@ -79,8 +79,8 @@ def test_gaps_are_a_few_small_white_patches() -> None:
 
 def test_nothing_is_varied_outside_the_content_box_nor_in_colours_and_tags(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
-    boxed = [_narrow(pairs.read(number)) for number in range(8)]
-    plain, varied = (decode(boxed, 4, pairs, Choices(0, line_variation=one)) for one in (0.0, 1.0))
+    boxed = [_narrow(pairs.read_record(number)) for number in range(8)]
+    plain, varied = (decode_batch(boxed, 4, pairs, BatchOptions(0, line_variation=one)) for one in (0.0, 1.0))
     outside = varied.mask.numpy() == 0
     assert outside.mean() > 0.3
     assert (varied.lines.numpy()[outside] == 1).all()
@@ -98,17 +98,17 @@ def _narrow(record: bytes) -> bytes:
 
 def test_lines_that_are_to_be_drawn_again_are_the_unvaried_ones(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
-    batch = next(iter(training_batches(pairs, 8, Choices(0, target="lines", line_variation=1.0))))
-    plain = next(iter(training_batches(pairs, 8, Choices(0, target="lines"))))
+    batch = next(iter(training_batches(pairs, 8, BatchOptions(0, target="lines", line_variation=1.0))))
+    plain = next(iter(training_batches(pairs, 8, BatchOptions(0, target="lines"))))
     np.testing.assert_array_equal(batch.colors, plain.colors)
     assert (batch.lines.numpy() != plain.lines.numpy()).any()
 
 
 def test_pairs_decoded_by_themselves_are_those_of_the_batch(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
-    choices = Choices(2, True, 0.3, 0.3, jitter=0.6, line_variation=0.7)
-    numbers = batch_numbers(2, 11, 20, len(pairs))  # more than a thread takes at once
-    eager = decode([pairs.read(number) for number in numbers], 11, pairs, choices)
+    choices = BatchOptions(2, True, 0.3, 0.3, jitter=0.6, line_variation=0.7)
+    numbers = pair_numbers_at_step(2, 11, 20, len(pairs))  # more than a thread takes at once
+    eager = decode_batch([pairs.read_record(number) for number in numbers], 11, pairs, choices)
     graph = next(iter(training_batches(pairs, 20, choices, 11)))
     for one, other in zip(eager, graph, strict=True):
         np.testing.assert_allclose(one, other, atol=0.008)  # a level: sines of jitter

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from train.errors import ConfigError, NurieError, RunError
-from train.evaluation.child_process import apart
+from train.evaluation.child_process import run_in_child_process
 
 
 def squares(most: int, *, tell: Callable[..., None]) -> None:
@@ -24,7 +24,7 @@ def squares(most: int, *, tell: Callable[..., None]) -> None:
 def test_what_it_tells_comes_here_from_another_process_and_a_fault_in_its_own_words() -> None:
     told: list[tuple[int, int]] = []
     with pytest.raises(NurieError, match=r"^no more are asked for$"):
-        apart(squares, 3, tell=lambda *what: told.append(what))
+        run_in_child_process(squares, 3, tell=lambda *what: told.append(what))
     assert told[1:] == [(0, 0), (1, 1), (2, 4)]
     assert told[0][0] != os.getpid()
 
@@ -50,6 +50,6 @@ def test_whoever_ends_it_it_leaves_nothing_behind(how: Callable[..., None], faul
         how(*what)
 
     with pytest.raises(fault):
-        apart(squares, 10**9, tell=tell)
+        run_in_child_process(squares, 10**9, tell=tell)
     with pytest.raises(ProcessLookupError):
         os.kill(processes[0], 0)

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.contract import read_index, write_index
-from curate.system.hashing import sha256
+from curate.system.hashing import sha256_file
 from train.data.pairs import Pairs
 from train.errors import RunError
 from train.evaluation import evaluate as evaluation
-from train.evaluation.evaluate import evaluate, sample
-from train.model.trained import colored
+from train.evaluation.evaluate import evaluate, sample_families
+from train.model.trained import generate_colors
 from train.training.fit import fit
-from train.training.schedule import Length
+from train.training.schedule import TrainingLength
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +53,13 @@ def test_on_what_it_learned_by_heart_true_tags_beat_shuffled_and_none(figures: d
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=60), st.integers(1, 70), st.integers(0, 3))
 def test_of_a_large_split_whole_families_are_measured(families: list[str], most: int, seed: int) -> None:
-    numbers = sample(families, most, seed)
+    numbers = sample_families(families, most, seed)
     kept = {families[number] for number in numbers}
     assert numbers == [number for number, name in enumerate(families) if name in kept]
     assert len(numbers) <= most or len(kept) == 1
     assert len(families) > most or len(numbers) == len(families)
     renamed = [name for name in families if name in kept]
-    assert sample(renamed, most, seed) == list(range(len(renamed)))  # those left out decide nothing
+    assert sample_families(renamed, most, seed) == list(range(len(renamed)))  # those left out decide nothing
 
 
 def test_a_figure_of_a_sample_is_that_of_the_pairs_in_it(trained: Path, pairs32: Path, figures: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ def test_equal_calls_give_equal_figures_and_tell_of_every_colouring(
     trained: Path, pairs32: Path, figures: dict[str, Any]
 ) -> None:
     told: list[tuple[int, int]] = []
-    assert evaluate(trained, pairs32, "train", tell=lambda *shares: told.append(shares)) == figures
+    assert evaluate(trained, pairs32, "train", on_progress=lambda *shares: told.append(shares)) == figures
     assert told == sorted(told)
     assert {total for _, total in told} == {told[-1][0]} == {5 * figures["pairs"]}
 
@@ -80,7 +80,7 @@ def test_equal_calls_give_equal_figures_and_tell_of_every_colouring(
 def test_a_generator_that_copies_the_truth_has_perfect_figures(
     trained: Path, pairs32: Path, monkeypatch: pytest.MonkeyPatch, figures: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(evaluation, "colored", lambda *given: np.asarray(given[1].colors))
+    monkeypatch.setattr(evaluation, "generate_colors", lambda *given: np.asarray(given[1].colors))
     perfect = evaluate(trained, pairs32, "train")
     assert (perfect["l1"], perfect["ciede2000"], perfect["line_f1"]) == (0, 0, 1)
     assert perfect["chroma_ratio"] == pytest.approx(1)
@@ -92,7 +92,7 @@ def test_a_generator_that_copies_the_truth_has_perfect_figures(
 def test_padding_counts_for_nothing(
     trained: Path, pairs32: Path, monkeypatch: pytest.MonkeyPatch, figures: Any
 ) -> None:
-    plain = colored
+    plain = generate_colors
     monkeypatch.setattr(
         evaluation, "colored", lambda model, batch, rows: plain(model, batch, rows) * batch.mask - (1 - batch.mask)
     )
@@ -102,7 +102,7 @@ def test_padding_counts_for_nothing(
 def test_of_line_art_drawn_again_no_chroma_is_told(pairs32: Path, small: Any, tmp_path: Path, eagerly: Any) -> None:
     with eagerly():
         config = replace(small, target="lines", tags=False, adversary="none")
-        fit(pairs32, tmp_path / "run", config, Length(steps=2), tell=lambda *_: None)
+        fit(pairs32, tmp_path / "run", config, TrainingLength(steps=2), tell=lambda *_: None)
     told = evaluate(tmp_path / "run", pairs32)
     assert (told["chroma_ratio"], told["tags"]) == (None, None)
     assert 0 < told["l1"] < 1
@@ -117,7 +117,7 @@ def test_an_empty_split_and_foreign_shards_are_refused(trained: Path, pairs32: P
     words = (other / "tags.txt").read_text("utf-8").splitlines()
     (other / "tags.txt").write_text("\n".join(words[::-1]) + "\n", "utf-8")
     index = read_index(other)
-    told = replace(index.files["tags.txt"], sha256=sha256(other / "tags.txt"))
+    told = replace(index.files["tags.txt"], sha256=sha256_file(other / "tags.txt"))
     write_index(other, replace(index, files={**index.files, "tags.txt": told}))
     with pytest.raises(RunError, match="other tags"):
         evaluate(trained, other)

@@ -8,7 +8,7 @@ import cv2
 import pytest
 
 from train.errors import ConfigError
-from train.evaluation.ladder import COLUMNS, RUNGS, ladder
+from train.evaluation.ladder import RUNGS, TABLE_FIGURES, ladder
 from train.presets import PRESETS
 
 TINY: tuple[str, ...] = ("width=4", "levels=3", "tag_width=8", "discriminator_width=4", "batch_size=8", "jit=false")
@@ -19,7 +19,7 @@ TWO = ("dcgan-l1", "tags-cpu")  # each a process that loads TensorFlow
 @pytest.fixture(scope="module")
 def climbed(pairs32: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out: Path = tmp_path_factory.mktemp("ladder") / "out"
-    return out, ladder(pairs32, out, TWO, 39, TINY, tell=lambda _: lambda *_: None)
+    return out, ladder(pairs32, out, TWO, 39, TINY, progress_for=lambda _: lambda *_: None)
 
 
 def test_every_preset_but_the_gpu_s_is_a_rung() -> None:
@@ -43,8 +43,8 @@ def test_the_table_shows_what_was_measured(climbed: tuple[Path, dict[str, Any]])
     for row, line in zip(rows, lines[2:], strict=True):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert (cells[0], cells[-1]) == (row["rung"], row["last"]["verdict"])
-        assert [float(cell) for cell in cells[1 : 1 + len(COLUMNS)]] == pytest.approx(
-            [row[name] for name in COLUMNS], rel=0.01
+        assert [float(cell) for cell in cells[1 : 1 + len(TABLE_FIGURES)]] == pytest.approx(
+            [row[name] for name in TABLE_FIGURES], rel=0.01
         )
 
 
@@ -63,13 +63,13 @@ def test_climbing_again_trains_nothing_and_gives_the_same(climbed: tuple[Path, d
         told.append(rung)
         return lambda *_: None
 
-    assert ladder(pairs32, out, TWO, 39, TINY, tell=tell) == result
+    assert ladder(pairs32, out, TWO, 39, TINY, progress_for=tell) == result
     assert told == []
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/model.keras")} == before
 
 
 def test_unknown_rungs_and_budgets_below_a_batch_are_refused(pairs32: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no rung 'tags'"):
-        ladder(pairs32, tmp_path, ["tags"], 100, TINY, tell=lambda _: lambda *_: None)
+        ladder(pairs32, tmp_path, ["tags"], 100, TINY, progress_for=lambda _: lambda *_: None)
     with pytest.raises(ConfigError, match="less than a batch of 8"):
-        ladder(pairs32, tmp_path, TWO, 7, TINY, tell=lambda _: lambda *_: None)
+        ladder(pairs32, tmp_path, TWO, 7, TINY, progress_for=lambda _: lambda *_: None)

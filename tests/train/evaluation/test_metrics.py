@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from train.evaluation import metrics
 
-Rgb = metrics.Rgb
+Rgb = metrics.RgbFloat
 
 
 def flat(r: float, g: float, b: float, size: int = 16) -> Rgb:
@@ -42,8 +42,8 @@ def test_ciede2000_against_published_colours() -> None:
 
 
 def test_gray_has_no_chroma_and_sepia_less_than_red() -> None:
-    assert metrics.chroma(flat(0.5, 0.5, 0.5)) == pytest.approx(0, abs=0.1)
-    assert 5 < metrics.chroma(flat(0.5, 0.4, 0.3)) < metrics.chroma(flat(1, 0, 0))
+    assert metrics.mean_chroma(flat(0.5, 0.5, 0.5)) == pytest.approx(0, abs=0.1)
+    assert 5 < metrics.mean_chroma(flat(0.5, 0.4, 0.3)) < metrics.mean_chroma(flat(1, 0, 0))
 
 
 def test_lines_survive_a_change_of_colour_but_not_a_blur() -> None:
@@ -54,37 +54,37 @@ def test_lines_survive_a_change_of_colour_but_not_a_blur() -> None:
 
 def test_a_fake_is_nearest_to_the_truth_it_looks_like() -> None:
     red, blue = square(1, 0, 0), square(0, 0, 1)
-    family = metrics.Family.of([red, blue])
+    family = metrics.RecoloredTruths.from_truths([red, blue])
     assert family is not None
-    assert [family.nearest(one) for one in (red, blue, square(0.8, 0.1, 0.2))] == [0, 1, 0]
-    assert metrics.Family.of([red, red]) is None
+    assert [family.nearest_truth(one) for one in (red, blue, square(0.8, 0.1, 0.2))] == [0, 1, 0]
+    assert metrics.RecoloredTruths.from_truths([red, red]) is None
 
 
 def test_nearness_looks_only_where_the_truths_differ() -> None:
-    family = metrics.Family.of([square(1, 0, 0), square(0, 0, 1)])
+    family = metrics.RecoloredTruths.from_truths([square(1, 0, 0), square(0, 0, 1)])
     mostly_wrong = flat(0, 0, 1, 32)
     mostly_wrong[8:24, 8:24] = (1, 0, 0)
     assert family is not None
-    assert family.nearest(mostly_wrong) == 0
+    assert family.nearest_truth(mostly_wrong) == 0
 
 
 def test_shades_rank_truths_by_their_lightness() -> None:
-    family = metrics.Family.of([square(0.5, 0.5, 0.5), square(1, 1, 1), square(0, 0, 0)])
+    family = metrics.RecoloredTruths.from_truths([square(0.5, 0.5, 0.5), square(1, 1, 1), square(0, 0, 0)])
     assert family is not None
-    assert family.shades().tolist() == [1, 2, 0]
+    assert family.lightness_ranks().tolist() == [1, 2, 0]
 
 
 def test_a_change_is_told_inside_and_outside_of_where_it_was_asked_for() -> None:
     red, blue = square(1, 0, 0), square(0, 0, 1)
-    followed, ignored = metrics.change(red, blue, red, blue), metrics.change(red, red, red, blue)
-    flooded = metrics.change(flat(1, 0, 0, 32), flat(0, 0, 1, 32), red, blue)
+    followed, ignored = metrics.change_by_region(red, blue, red, blue), metrics.change_by_region(red, red, red, blue)
+    flooded = metrics.change_by_region(flat(1, 0, 0, 32), flat(0, 0, 1, 32), red, blue)
     assert followed is not None
     assert list(followed) == pytest.approx([52.88, 0, 52.88], abs=0.01)  # CIEDE2000 of sRGB's red and blue
     assert ignored is not None
     assert list(ignored) == pytest.approx([0, 0, 52.88], abs=0.01)
     assert flooded is not None
     assert flooded[1] == pytest.approx(flooded[0], rel=1e-3)
-    assert metrics.change(red, blue, red, red) is None
+    assert metrics.change_by_region(red, blue, red, red) is None
 
 
 def test_kid_is_naught_between_draws_of_one_kind_and_grows_with_what_sets_two_apart() -> None:
@@ -122,9 +122,9 @@ def test_a_derangement_moves_every_picture_to_another_family(families: list[str]
 
 def test_a_bootstrap_interval_holds_the_mean_and_narrows_with_families() -> None:
     values = np.random.default_rng(0).normal(1.0, 1.0, 400)
-    many = metrics.bootstrap(values.tolist(), [str(n) for n in range(400)], seed=0)
-    few = metrics.bootstrap(values.tolist(), [str(n // 40) for n in range(400)], seed=0)
-    one = metrics.bootstrap([2.0] * 8, list("aabbccdd"), seed=0)
+    many = metrics.bootstrap_interval(values.tolist(), [str(n) for n in range(400)], seed=0)
+    few = metrics.bootstrap_interval(values.tolist(), [str(n // 40) for n in range(400)], seed=0)
+    one = metrics.bootstrap_interval([2.0] * 8, list("aabbccdd"), seed=0)
     assert many["low"] < many["mean"] < many["high"]
     # the mean of 400 standard normals has a standard error of 0.05: an interval of about 0.2
     assert many["high"] - many["low"] == pytest.approx(2 * 1.96 / math.sqrt(400), rel=0.15)

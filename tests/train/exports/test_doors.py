@@ -11,7 +11,7 @@ import pytest
 from tests import ROOT
 from train.data.pairs import open_index
 from train.exports.export import export
-from train.model.trained import load
+from train.model.trained import load_trained
 
 PAGE = ROOT / ".github" / "docs" / "programs.md"
 BLOCKS = re.findall(r"<!-- test shards -->\n+```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -29,7 +29,7 @@ def _pixels(shards: Path) -> list[tuple[bytes, bytes]]:
     import tensorflow as tf
 
     found = []
-    for name in open_index(shards).shards("train"):
+    for name in open_index(shards).shard_names("train"):
         for record in tf.data.TFRecordDataset(str(shards / name)):
             feature = tf.train.Example.FromString(record.numpy()).features.feature
             line, color = (feature[one].bytes_list.value[0] for one in ("line_contour", "color"))
@@ -76,7 +76,7 @@ def test_onnx_runtime_colours_as_the_guide_has_it(
     )
     monkeypatch.chdir(tmp_path)
     names = run(block)
-    model = load(trained)
+    model = load_trained(trained)
     assert names["vocabulary"] == list(model.vocabulary)
     wanted = np.asarray(model.model([names["lines"], names["tags"]], training=False))[0]
     np.testing.assert_allclose(names["picture"], np.rint(127.5 * (wanted + 1)), atol=1)

@@ -18,10 +18,10 @@ from train.data.batches import fixed_batch
 from train.data.pairs import Pairs
 from train.errors import RunError
 from train.exports import export as stage
-from train.exports.export import FORMATS, Format, export
+from train.exports.export import EXPORT_FORMATS, ExportFormat, export
 from train.model import networks
-from train.model.trained import load
-from train.presets import preset
+from train.model.trained import load_trained
+from train.presets import preset_config
 
 CLOSE = 1e-4  # largest difference of colours in [-1, 1] on real pairs; a step of 8 bits is 78 times that
 FIGURES = {"split": "validation", "pairs": 12, "kid": None, "tags": {"obedience": {"accuracy": 0.625}}, "seconds": 3.0}
@@ -31,16 +31,20 @@ def colored(trained: Any, batch: Any) -> Any:
     return np.asarray(trained.model([batch.lines, batch.tags], training=False))
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", EXPORT_FORMATS)
 def test_an_export_colours_real_pairs_as_the_run_does(form: str, trained: Path, pairs32: Path, tmp_path: Path) -> None:
     told = export(trained, tmp_path / "out", form)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {FORMATS[form].name, "vocabulary.txt", "README.md"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        EXPORT_FORMATS[form].file_name,
+        "vocabulary.txt",
+        "README.md",
+    }
     assert told["difference"] <= CLOSE
-    exported = FORMATS[form].open(Path(told["model"]))
+    exported = EXPORT_FORMATS[form].load(Path(told["model"]))
     for numbers in ([0], [1, 2, 3]):  # any number of pictures at once
         batch = fixed_batch(Pairs(pairs32, "validation"), numbers)
         made = exported(np.asarray(batch.lines), np.asarray(batch.tags))
-        wanted = colored(load(trained), batch)
+        wanted = colored(load_trained(trained), batch)
         assert made.dtype == np.float32
         assert np.ptp(wanted) > 1
         np.testing.assert_allclose(made, wanted, atol=CLOSE, rtol=0)
@@ -49,13 +53,13 @@ def test_an_export_colours_real_pairs_as_the_run_does(form: str, trained: Path, 
 @pytest.mark.parametrize("name", ["autoencoder", "wgan"])
 def test_generators_of_other_parts_can_be_written_in_every_format(name: str, tmp_path: Path) -> None:
     """Transposed convolutions, pooling, batch norm, and networks that see no tags."""
-    model = networks.generator(override(preset(name), ["width=8", "levels=3"]), 32, 5)
+    model = networks.generator(override(preset_config(name), ["width=8", "levels=3"]), 32, 5)
     draw = np.random.default_rng(1)
     lines, tags = draw.uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32), np.eye(2, 5, dtype=np.float32)
     wanted = np.asarray(model([lines, tags], training=False))
-    for form in FORMATS.values():
-        form.write(model, tmp_path / form.name)
-        np.testing.assert_allclose(form.open(tmp_path / form.name)(lines, tags), wanted, atol=CLOSE, rtol=0)
+    for form in EXPORT_FORMATS.values():
+        form.write(model, tmp_path / form.file_name)
+        np.testing.assert_allclose(form.load(tmp_path / form.file_name)(lines, tags), wanted, atol=CLOSE, rtol=0)
 
 
 def test_the_vocabulary_beside_it_is_the_run_s(trained: Path, tmp_path: Path) -> None:
@@ -72,7 +76,7 @@ def test_the_card_tells_data_licence_settings_figures_and_feeding(trained: Path,
     assert f"{licence} {count}" in card
     assert f"Attribution: {', '.join(index.attribution)}" in card
     assert f"train {index.pairs['train']}" in card
-    assert f"float32 (b, {len(load(trained).vocabulary)})" in card
+    assert f"float32 (b, {len(load_trained(trained).vocabulary)})" in card
     assert "| tags.obedience.accuracy | 0.625 |" in card
     assert "| learning_rate | 0.004 |" in card
     assert "| kid | - |" in card
@@ -93,7 +97,9 @@ def test_an_export_that_colours_otherwise_is_not_handed_on(
         other.set_weights([one * 1.1 for one in model.get_weights()])
         other.save(path)
 
-    monkeypatch.setitem(stage.FORMATS, "keras", Format("model.keras", spoilt, FORMATS["keras"].open))
+    monkeypatch.setitem(
+        stage.EXPORT_FORMATS, "keras", ExportFormat("model.keras", spoilt, EXPORT_FORMATS["keras"].load)
+    )
     with pytest.raises(RunError, match="differs"):
         export(trained, tmp_path / "out")
     assert not list(tmp_path.iterdir())
@@ -106,7 +112,7 @@ def test_an_interrupted_export_leaves_nothing_and_the_next_is_whole(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setitem(stage.FORMATS, "keras", replace(FORMATS["keras"], write=interrupted))
+        patch.setitem(stage.EXPORT_FORMATS, "keras", replace(EXPORT_FORMATS["keras"], write=interrupted))
         with pytest.raises(KeyboardInterrupt):
             export(trained, tmp_path / "out")
     assert not list(tmp_path.iterdir())

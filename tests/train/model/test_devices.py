@@ -15,12 +15,12 @@ import pytest
 
 from tests import ROOT
 from train.config import Config
-from train.data.batches import Choices, training_batches
+from train.data.batches import BatchOptions, training_batches
 from train.data.pairs import Pairs
 from train.errors import RunError
 from train.model import devices, snapshots
 from train.training.fit import fit
-from train.training.schedule import Length
+from train.training.schedule import TrainingLength
 
 STEPS = 2
 FIT = """
@@ -32,8 +32,8 @@ load_tensorflow()
 from train import config
 from train.training import fit
 
-settings = config.from_json(json.loads(sys.argv[3]))
-length = fit.Length(steps=int(sys.argv[4]))
+settings = config.config_from_json(json.loads(sys.argv[3]))
+length = fit.TrainingLength(steps=int(sys.argv[4]))
 fit.fit(Path(sys.argv[1]), Path(sys.argv[2]), settings, length, tell=lambda *_: None, devices=int(sys.argv[5]))
 """
 
@@ -49,7 +49,7 @@ def config(small: Config) -> Config:
 def alone(pairs32: Path, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on one device."""
     run: Path = tmp_path_factory.mktemp("alone") / "run"
-    fit(pairs32, run, config, Length(steps=STEPS), tell=lambda *_: None)
+    fit(pairs32, run, config, TrainingLength(steps=STEPS), tell=lambda *_: None)
     return run
 
 
@@ -75,7 +75,7 @@ def assert_same(run: Path, alone: Path) -> None:
     for one, other in zip(rows(run), rows(alone), strict=True):
         assert one.pop("alarms") == other.pop("alarms")
         assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
-    with np.load(snapshots.found(run)[-1]) as one, np.load(snapshots.found(alone)[-1]) as other:
+    with np.load(snapshots.list_snapshots(run)[-1]) as one, np.load(snapshots.list_snapshots(alone)[-1]) as other:
         assert set(one.files) == set(other.files)
         for name in other.files:
             assert name.startswith("clock/") or np.abs(one[name] - other[name]).mean() < 1e-5, name
@@ -86,7 +86,7 @@ def test_two_devices_train_as_one_does_with_the_joined_batch(
 ) -> None:
     ended(begun(pairs32, tmp_path / "run", config, 2))
     assert_same(tmp_path / "run", alone)
-    result = fit(pairs32, tmp_path / "run", config, Length(steps=STEPS), tell=lambda *_: None)
+    result = fit(pairs32, tmp_path / "run", config, TrainingLength(steps=STEPS), tell=lambda *_: None)
     assert result["step"] == STEPS  # and one device takes the run over
 
 
@@ -116,7 +116,7 @@ def ports(count: int) -> list[int]:
 
 def test_the_parts_that_workers_read_make_up_the_joined_batch(pairs32: Path) -> None:
     """With what is drawn for its pairs: line style and variation, jitter, flips, dropped tags."""
-    choices = Choices(3, flip=True, tag_dropout=0.3, single_tag_dropout=0.3, jitter=0.5, line_variation=0.8)
+    choices = BatchOptions(3, flip=True, tag_dropout=0.3, single_tag_dropout=0.3, jitter=0.5, line_variation=0.8)
     pairs = Pairs(pairs32, "train")
     whole = next(iter(training_batches(pairs, 8, choices, 5)))
     parts = [next(iter(training_batches(pairs, 8, replace(choices, worker=n, workers=2), 5))) for n in range(2)]
@@ -144,7 +144,7 @@ def test_devices_that_cannot_be_had_are_told(
     tf.config.list_logical_devices()  # TensorFlow has begun
     monkeypatch.setenv("TF_CONFIG", told)
     with pytest.raises(RunError, match=fault):
-        devices.crew(count)
+        devices.open_devices(count)
 
 
 def test_a_batch_and_a_length_that_cannot_be_shared_are_told(config: Config, pairs32: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_batch_and_a_length_that_cannot_be_shared_are_told(config: Config, pai
         num_replicas_in_sync = 3
 
     with pytest.raises(RunError, match="a batch of 8 is not shared by 3 devices"):
-        fitting._fits(devices.Crew(Three()), config, Length(steps=1), index)
+        fitting._check_devices(devices.TrainingDevices(Three()), config, TrainingLength(steps=1), index)
     Three.num_replicas_in_sync = 2
     with pytest.raises(RunError, match="--steps N"):
-        fitting._fits(devices.Crew(Three(), 0, 2), config, Length(minutes=1), index)
+        fitting._check_devices(devices.TrainingDevices(Three(), 0, 2), config, TrainingLength(minutes=1), index)

@@ -18,7 +18,7 @@ def test_losses_of_pixels_against_numbers_worked_by_hand() -> None:
     np.testing.assert_allclose(losses.l1(fakes, reals).numpy().ravel(), [0.5, 1.0])
     np.testing.assert_allclose(losses.mse(fakes, reals).numpy().ravel(), [0.25, 1.0])
     # probabilities 0.75 of 1: -log 0.75 = 0.287682; 0.25 of 0.5: -(log 0.25 + log 0.75) / 2 = 0.836988
-    made = losses.log(square(0.5, -0.5), square(1.0, 0.0)).numpy().ravel()
+    made = losses.pixel_cross_entropy(square(0.5, -0.5), square(1.0, 0.0)).numpy().ravel()
     np.testing.assert_allclose(made, [0.287682, 0.836988], atol=1e-6)
 
 
@@ -63,17 +63,19 @@ def test_cross_entropy_against_numbers_worked_by_hand() -> None:
     assert float(losses.nonsaturating_generator(REALS, FAKES)) == pytest.approx(1.220095, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name, game in losses.ADVERSARIES.items() if game.tie is not None])
+@pytest.mark.parametrize(
+    "name", [name for name, game in losses.ADVERSARIAL_LOSSES.items() if game.loss_at_tie is not None]
+)
 def test_a_discriminator_that_cannot_tell_has_the_loss_of_a_tie(name: str) -> None:
-    nothing, game = np.zeros(5, np.float32), losses.ADVERSARIES[name]
-    assert float(game.discriminator(nothing, nothing)) == pytest.approx(game.tie)
+    nothing, game = np.zeros(5, np.float32), losses.ADVERSARIAL_LOSSES[name]
+    assert float(game.discriminator(nothing, nothing)) == pytest.approx(game.loss_at_tie)
     if name in {"minimax", "nonsaturating", "kl"}:
-        assert game.tie == pytest.approx(2 * math.log(2))
+        assert game.loss_at_tie == pytest.approx(2 * math.log(2))
 
 
-@pytest.mark.parametrize("name", sorted(losses.ADVERSARIES))
+@pytest.mark.parametrize("name", sorted(losses.ADVERSARIAL_LOSSES))
 def test_each_side_gains_where_the_other_loses(name: str) -> None:
-    game = losses.ADVERSARIES[name]
+    game = losses.ADVERSARIAL_LOSSES[name]
     assert float(game.discriminator(REALS, FAKES)) < float(game.discriminator(FAKES, REALS))
     assert float(game.generator(FAKES, REALS)) < float(game.generator(REALS, FAKES))
 
@@ -82,13 +84,13 @@ def test_tags_that_nobody_told_cost_nothing() -> None:
     logits, tags = np.array([[0.0, 2.0, 9.0]], np.float32), np.array([[1.0, 0.0, 0.0]], np.float32)
     # log(1 + e^0) - 0 = 0.693147; log(1 + e^2) = 2.126928; the third is not told
     told = np.array([[1.0, 1.0, 0.0]], np.float32)
-    assert float(losses.tag_error(logits, tags, told)) == pytest.approx((0.693147 + 2.126928) / 2, abs=1e-6)
-    assert float(losses.tag_error(logits, tags, np.zeros_like(told))) == 0
+    assert float(losses.tag_loss(logits, tags, told)) == pytest.approx((0.693147 + 2.126928) / 2, abs=1e-6)
+    assert float(losses.tag_loss(logits, tags, np.zeros_like(told))) == 0
 
 
 def test_the_unit_penalty_takes_the_norm_over_the_whole_picture() -> None:
     slopes = np.zeros((2, 2, 2, 3), np.float32)
     slopes[0, 0, 0, 0], slopes[0, 1, 1, 2] = 3, 4  # norm 5, over pixels and channels
     slopes[1, 0, 1, 1] = 1  # norm 1
-    assert float(losses.unit_penalty(slopes)) == pytest.approx((16 + 0) / 2)
-    assert float(losses.real_penalty(slopes)) == pytest.approx((25 + 1) / 2 / 2)
+    assert float(losses.wgan_gp_penalty(slopes)) == pytest.approx((16 + 0) / 2)
+    assert float(losses.r1_penalty(slopes)) == pytest.approx((25 + 1) / 2 / 2)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from train.config import override
 from train.model import networks
 from train.model.layers import FiLM, GroupNorm
-from train.presets import PRESETS, preset
+from train.presets import PRESETS, preset_config
 
 
 def random(*shape: int) -> np.ndarray:
@@ -50,7 +50,7 @@ def test_colours_have_the_size_of_the_lines_and_lie_within_one(small: Any) -> No
 
 
 def test_a_generator_without_tags_ignores_them(small: Any) -> None:
-    model = networks.generator(override(preset("unet-l1"), ["width=8", "levels=3"]), 32, 10)
+    model = networks.generator(override(preset_config("unet-l1"), ["width=8", "levels=3"]), 32, 10)
     lines = random(1, 32, 32, 1)
     np.testing.assert_array_equal(model([lines, np.zeros((1, 10))]), model([lines, np.ones((1, 10))]))
 
@@ -93,7 +93,7 @@ def test_a_generator_survives_saving_in_safe_mode(small: Any, tmp_path: Any) -> 
 
 @pytest.mark.parametrize("name", [*PRESETS])
 def test_every_rung_s_networks_fit_together(name: str) -> None:
-    config = override(preset(name), ["width=8", "levels=3", "discriminator_width=8", "tag_width=8"])
+    config = override(preset_config(name), ["width=8", "levels=3", "discriminator_width=8", "tag_width=8"])
     colors = np.asarray(networks.generator(config, 32, 10)([random(2, 32, 32, 1), random(2, 10)]))
     assert colors.shape == (2, 32, 32, 3)
     outputs = networks.discriminator(config, 32, 10, 3)([random(2, 32, 32, 1), colors, random(2, 10)])
@@ -103,7 +103,7 @@ def test_every_rung_s_networks_fit_together(name: str) -> None:
 
 
 def test_an_autoencoder_has_no_way_around_its_bottleneck() -> None:
-    model = networks.generator(override(preset("autoencoder"), ["width=8", "levels=3"]), 32, 10)
+    model = networks.generator(override(preset_config("autoencoder"), ["width=8", "levels=3"]), 32, 10)
     assert not [layer for layer in model.layers if isinstance(layer, keras.layers.Concatenate)]
     inside = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
     assert len(inside) == 2  # of the bottleneck itself
@@ -116,6 +116,6 @@ def test_an_autoencoder_has_no_way_around_its_bottleneck() -> None:
 
 @pytest.mark.parametrize("skip", ["concat", "add"])
 def test_skips_are_joined_or_added_as_asked(skip: str) -> None:
-    model = networks.generator(override(preset("unet-l1"), ["width=8", "levels=3", f"skip={skip}"]), 32, 10)
+    model = networks.generator(override(preset_config("unet-l1"), ["width=8", "levels=3", f"skip={skip}"]), 32, 10)
     joins = [layer for layer in model.layers if isinstance(layer, (keras.layers.Concatenate, keras.layers.Add))]
     assert [type(layer).__name__.lower().startswith(skip) for layer in joins].count(True) >= 3

@@ -15,7 +15,7 @@ from tests.browser import HOSTILE, PHONE, Visit, barriers, overflow
 from train.cli import main
 from train.coloring import grids
 from train.errors import RunError
-from train.pages.curves import POINTS, Curve, Plot
+from train.pages.curves import COMPACTED_POINTS, Curve, Plot
 from train.pages.show import show
 
 finite = st.floats(-1e6, 1e6)
@@ -27,8 +27,10 @@ def test_a_curve_is_short_and_keeps_mean_extremes_and_ends(values: list[float]) 
     for seen, value in enumerate(values):
         curve.add(seen, value)
     points = curve.points()
-    assert len(points) <= 2 * POINTS
-    weights = [curve.stretch] * (len(points) - bool(curve.open)) + [len(curve.open)] * bool(curve.open)
+    assert len(points) <= 2 * COMPACTED_POINTS
+    weights = [curve.values_per_point] * (len(points) - bool(curve.pending)) + [len(curve.pending)] * bool(
+        curve.pending
+    )
     assert np.average([value for _, value in points], weights=weights) == pytest.approx(np.mean(values), abs=1e-6)
     assert (curve.first, curve.least, curve.most, curve.last) == (values[0], min(values), max(values), values[-1])
     assert [seen for seen, _ in points] == sorted(seen for seen, _ in points)
@@ -47,10 +49,10 @@ def test_points_and_ticks_lie_within_the_plot(values: list[float]) -> None:
 @pytest.mark.parametrize(("rows", "columns", "size"), [(1, 1, 1), (6, 5, 16), (3, 2, 33)])
 def test_a_grid_is_cut_into_the_columns_it_was_made_of(rows: int, columns: int, size: int) -> None:
     made = np.random.default_rng(0).uniform(-1, 1, (columns, rows, size, size, 3)).astype(np.float32)
-    cut = grids.cut(grids.grid(list(made), [""] * columns), columns)
+    cut = grids.split_columns(grids.draw_grid(list(made), [""] * columns), columns)
     assert np.array_equal(np.stack(cut), grids.to_uint8(made).reshape(columns, rows * size, size, 3))
     with pytest.raises(ValueError, match="no grid of"):
-        grids.cut(np.zeros((50, 51, 3), np.uint8), 5)
+        grids.split_columns(np.zeros((50, 51, 3), np.uint8), 5)
 
 
 @pytest.fixture
@@ -72,8 +74,8 @@ def run(tmp_path: Path) -> Path:
             file.write(json.dumps({**row, "alarms": alarms}) + "\n")
         file.write('{"step": 62, "images_se')  # as a kill leaves it
     for step in (2, 30, 60):
-        columns = [np.full((2, 16, 16, 3), step / 30 - 1, np.float32)] * len(grids.SAMPLE)
-        grids.save_png(run / "samples" / f"{step:09d}.png", grids.grid(columns, grids.SAMPLE))
+        columns = [np.full((2, 16, 16, 3), step / 30 - 1, np.float32)] * len(grids.SAMPLE_COLUMNS)
+        grids.save_png(run / "samples" / f"{step:09d}.png", grids.draw_grid(columns, grids.SAMPLE_COLUMNS))
     return run
 
 

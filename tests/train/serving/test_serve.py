@@ -19,30 +19,34 @@ import pytest
 from fastapi.testclient import TestClient
 
 from curate.contract import read_index
-from curate.system.files import SEAL, write_sealed
-from curate.system.hashing import sha256
+from curate.system.files import SEAL_KEY, write_sealed
+from curate.system.hashing import sha256_file
 from curate.web import server
-from curate.web.guard import Guard, Limits
-from curate.web.static_files import page_files
+from curate.web.guard import RequestGuard, RequestLimits
+from curate.web.static_files import read_page_files
 from tests import ROOT
 from tests.browser import HOSTILE, PHONE, Visit, barriers, overflow
-from train.coloring.colorize import Manner, Wish
+from train.coloring.colorize import ColorizeOptions, TagPrompt
 from train.errors import NurieError, RunError
-from train.serving.app import make
-from train.serving.serve import UPLOAD, serve
-from train.serving.studio import Studio
+from train.serving.app import create_app
+from train.serving.loaded_models import LoadedModels
+from train.serving.serve import MAX_UPLOAD_BYTES, serve
 
 OURS = "http://127.0.0.1:8766"
 
 
 @pytest.fixture(scope="module")
-def studio(trained: Path) -> Studio:
-    return Studio([trained, trained / "best.keras"])
+def studio(trained: Path) -> LoadedModels:
+    return LoadedModels([trained, trained / "best.keras"])
 
 
 @pytest.fixture(scope="module")
-def client(studio: Studio) -> TestClient:
-    return TestClient(Guard(make(studio), limits=Limits(body=UPLOAD)), base_url=OURS, headers={"origin": OURS})
+def client(studio: LoadedModels) -> TestClient:
+    return TestClient(
+        RequestGuard(create_app(studio), limits=RequestLimits(max_body_bytes=MAX_UPLOAD_BYTES)),
+        base_url=OURS,
+        headers={"origin": OURS},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +64,29 @@ def asked(client: TestClient, drawing: bytes, **query: Any) -> httpx2.Response:
 @pytest.mark.parametrize(
     ("query", "wish", "manner"),
     [
-        ({"tags": "blue_heart"}, Wish(("blue_heart",)), Manner()),
-        ({"tags": "Blue Heart", "keep_lines": True}, Wish(("blue_heart",)), Manner(keep_lines=True)),
-        ({"negative": "blue_heart"}, Wish((), ("blue_heart",), 2.0), Manner()),
-        ({"tags": "blue_heart", "guidance": 3, "method": "tiles"}, Wish(("blue_heart",), (), 3.0), Manner("tiles")),
+        ({"tags": "blue_heart"}, TagPrompt(("blue_heart",)), ColorizeOptions()),
+        ({"tags": "Blue Heart", "keep_lines": True}, TagPrompt(("blue_heart",)), ColorizeOptions(keep_lines=True)),
+        ({"negative": "blue_heart"}, TagPrompt((), ("blue_heart",), 2.0), ColorizeOptions()),
+        (
+            {"tags": "blue_heart", "guidance": 3, "method": "tiles"},
+            TagPrompt(("blue_heart",), (), 3.0),
+            ColorizeOptions("tiles"),
+        ),
     ],
 )
 @pytest.mark.parametrize("model", [0, 1])
 def test_a_picture_is_the_one_that_colorize_makes(
     client: TestClient,
-    studio: Studio,
+    studio: LoadedModels,
     drawing: bytes,
     tmp_path: Path,
     query: dict[str, Any],
-    wish: Wish,
-    manner: Manner,
+    wish: TagPrompt,
+    manner: ColorizeOptions,
     model: int,
 ) -> None:
     (tmp_path / "drawing.png").write_bytes(drawing)
-    studio.painters[model].file(tmp_path / "drawing.png", tmp_path / "colored.png", wish, manner)
+    studio.colorizers[model].color_file(tmp_path / "drawing.png", tmp_path / "colored.png", wish, manner)
     told = asked(client, drawing, model=model, **query)
     assert (told.status_code, told.headers["content-type"]) == (200, "image/png"), told.text
     assert told.content == (tmp_path / "colored.png").read_bytes()
@@ -94,7 +102,7 @@ def test_a_picture_is_the_one_that_colorize_makes(
         ({"negative": "blue_heart", "guidance": 1}, None, 422, "need a guidance above 1"),
         ({"guidance": 11}, None, 422, ""),
         ({"method": "magic"}, None, 422, ""),
-        ({}, bytes(UPLOAD + 1), 413, "send less"),
+        ({}, bytes(MAX_UPLOAD_BYTES + 1), 413, "send less"),
     ],
 )
 def test_a_mistake_is_answered_in_a_line_that_names_no_folder(
@@ -123,7 +131,7 @@ def test_models_tell_their_tags_with_the_pairs_that_carry_them(client: TestClien
 
 
 def test_nothing_but_the_pages_files_is_read(client: TestClient) -> None:
-    for name in page_files("train.serving"):
+    for name in read_page_files("train.serving"):
         assert client.get(f"/{name}").status_code == 200
     for name in ("config.json", "..%2fapp.py", "%2fetc%2fpasswd", "page/index.html"):
         assert client.get(f"/{name}").status_code == 404
@@ -175,13 +183,15 @@ def page(trained: Path, tmp_path: Path) -> Iterator[str]:
     (run / "vocabulary.txt").write_text("".join(f"{tag}\n" for tag in named))
     described = json.loads((run / "config.json").read_text())
     described["colors"] = {tag: ["blue", "heart"] for tag in named[:3]} | {"blue_heart": ["blue", "heart"]}
-    described["vocabulary"] = sha256(run / "vocabulary.txt")
-    write_sealed(run / "config.json", {name: value for name, value in described.items() if name != SEAL})
+    described["vocabulary"] = sha256_file(run / "vocabulary.txt")
+    write_sealed(run / "config.json", {name: value for name, value in described.items() if name != SEAL_KEY})
     listening = server.listen("127.0.0.1", 0)
-    running = server.made(make(Studio([run, run / "best.keras"])), "127.0.0.1", Limits(body=UPLOAD))
+    running = server.make_server(
+        create_app(LoadedModels([run, run / "best.keras"])), "127.0.0.1", RequestLimits(max_body_bytes=MAX_UPLOAD_BYTES)
+    )
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
-    yield server.address(listening)
+    yield server.browser_url(listening)
     running.should_exit = True
     thread.join()
     listening.close()

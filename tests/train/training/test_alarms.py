@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from train.model.losses import ADVERSARIES
-from train.training.alarms import NAMES, PATIENCE, Watched, named, signs, verdict
+from train.model.losses import ADVERSARIAL_LOSSES
+from train.training.alarms import ALARM_NAMES, PATIENCE, AlarmState, row_alarms, signs, verdict
 
 FAIR = {"accuracy": 0.8, "real_logits": 0.4, "fake_logits": -0.4}
 GOOD = {"validation_l1": 0.05, "validation_chroma": 0.9, "validation_diversity": 0.8}
@@ -16,14 +16,14 @@ def rows(count: int, **figures: float) -> list[dict[str, Any]]:
     return [{"step": 20 * number, **figures} for number in range(1, count + 1)]
 
 
-def watched(found: list[dict[str, Any]], adversary: str = "hinge") -> Watched:
-    state = Watched()
+def watched(found: list[dict[str, Any]], adversary: str = "hinge") -> AlarmState:
+    state = AlarmState()
     for row in found:
-        state = state.after(row, adversary)
+        state = state.after_row(row, adversary)
     return state
 
 
-@pytest.mark.parametrize("adversary", [name for name, game in ADVERSARIES.items() if game.tie])
+@pytest.mark.parametrize("adversary", [name for name, game in ADVERSARIAL_LOSSES.items() if game.loss_at_tie])
 @pytest.mark.parametrize(
     ("share", "figures", "name"),
     [
@@ -37,7 +37,7 @@ def watched(found: list[dict[str, Any]], adversary: str = "hinge") -> Watched:
 def test_a_loss_far_below_the_tie_is_a_judge_too_strong_and_one_at_it_too_weak(
     adversary: str, share: float, figures: dict[str, float], name: str | None
 ) -> None:
-    row = {"discriminator": share * (ADVERSARIES[adversary].tie or math.nan), **FAIR, **figures}
+    row = {"discriminator": share * (ADVERSARIAL_LOSSES[adversary].loss_at_tie or math.nan), **FAIR, **figures}
     assert [one for one, seen in signs(row, adversary).items() if seen] == ([name] if name else [])
 
 
@@ -64,11 +64,11 @@ def test_a_critic_is_weak_while_it_rates_fakes_no_lower_than_reals() -> None:
 )
 def test_a_sign_is_an_alarm_once_it_has_lasted_and_until_it_is_gone(name: str, figures: dict[str, float]) -> None:
     bad, well = rows(PATIENCE[name], **figures), {"discriminator": 1.0, **FAIR, **GOOD}
-    assert watched(bad[:-1]).alarms() == []
-    assert watched(bad).alarms() == [name]
-    assert watched([*bad, {"step": 900, "l1": 0.1}]).alarms() == [name]  # a row without the figure says nothing
-    assert watched([*bad, {"step": 900, **well}]).alarms() == []
-    assert watched([*bad[:-1], {"step": 900, **well}, bad[-1]]).alarms() == []
+    assert watched(bad[:-1]).raised() == []
+    assert watched(bad).raised() == [name]
+    assert watched([*bad, {"step": 900, "l1": 0.1}]).raised() == [name]  # a row without the figure says nothing
+    assert watched([*bad, {"step": 900, **well}]).raised() == []
+    assert watched([*bad[:-1], {"step": 900, **well}, bad[-1]]).raised() == []
 
 
 def test_the_verdict_tells_what_is_wrong_since_when() -> None:
@@ -80,6 +80,6 @@ def test_the_verdict_tells_what_is_wrong_since_when() -> None:
 
 
 def test_steps_done_again_after_nan_are_marked() -> None:
-    assert [named(Watched(), step, (40, 60)) for step in (50, 60, 70)] == [["nan"], ["nan"], []]
-    assert named(Watched(), 1, ()) == []
-    assert set(PATIENCE) | {"nan"} == set(NAMES)
+    assert [row_alarms(AlarmState(), step, (40, 60)) for step in (50, 60, 70)] == [["nan"], ["nan"], []]
+    assert row_alarms(AlarmState(), 1, ()) == []
+    assert set(PATIENCE) | {"nan"} == set(ALARM_NAMES)

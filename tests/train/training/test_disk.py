@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from curate.system.errors import NurieError, faults_told
+from curate.system.errors import NurieError, explain_system_errors
 from tests.faults.disk import Disk, mounted, told_by
 from train.cli import main
 from train.config import Config
-from train.errors import system_told
+from train.errors import translate_tensorflow_errors
 from train.model import snapshots
 from train.training.fit import fit
-from train.training.schedule import Length
+from train.training.schedule import TrainingLength
 
 ROOM = 40 << 20  # bytes
 
@@ -43,18 +43,18 @@ def test_a_training_whose_disk_is_full_goes_on_to_the_same_tensors_once_there_is
     run, whole = disk.folder / "run", tmp_path / "whole"
     told: list[str] = []
     with eagerly():
-        fit(pairs32, whole, small, Length(steps=4), tell=silent)
-        size = snapshots.at(whole, 4).stat().st_size
+        fit(pairs32, whole, small, TrainingLength(steps=4), tell=silent)
+        size = snapshots.snapshot_path(whole, 4).stat().st_size
         for free in (0, size // 2, 3 * size // 2):  # nothing, no snapshot, one
             disk.leave(free)
-            with pytest.raises(NurieError) as error, faults_told("fit"), system_told():
-                fit(pairs32, run, small, Length(steps=4), tell=silent)
+            with pytest.raises(NurieError) as error, explain_system_errors("fit"), translate_tensorflow_errors():
+                fit(pairs32, run, small, TrainingLength(steps=4), tell=silent)
             told.append(str(error.value))
             assert list(run.rglob(".*.tmp")) == []
         disk.relieve()
-        fit(pairs32, run, small, Length(steps=4), tell=silent)
+        fit(pairs32, run, small, TrainingLength(steps=4), tell=silent)
     assert all("No space left on device: make room there" in line for line in told)
-    (_, wanted), (_, found) = (snapshots.read(snapshots.at(folder, 4)) for folder in (whole, run))
+    (_, wanted), (_, found) = (snapshots.read_snapshot(snapshots.snapshot_path(folder, 4)) for folder in (whole, run))
     assert wanted.keys() == found.keys()
     assert all((wanted[name] == found[name]).all() for name in wanted)
 

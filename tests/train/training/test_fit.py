@@ -18,23 +18,23 @@ from train.config import Config, override
 from train.data.batches import training_batches
 from train.errors import RunError
 from train.model import snapshots, trained
-from train.model.gan import Pace
-from train.presets import preset
+from train.model.gan import StepSettings
+from train.presets import preset_config
 from train.training import fit as training
-from train.training import intervals, schedule
+from train.training import schedule, training_loop
 from train.training.fit import fit
-from train.training.folder import clear_torn, prepare
-from train.training.schedule import Length
-from train.training.stats import Stats
+from train.training.run_folder import delete_partial_files, prepare_run_folder
+from train.training.schedule import TrainingLength
+from train.training.stats import StatsLog
 
 # of the runs that are compared: two at half size, two plain, four with the adversary; snapshots lie at 2, 4, 6, 8
 STEPS = 8
-PACE = Pace(*map(tf.constant, (0.5, 100.0, np.array([0, 3], np.int64))))
+PACE = StepSettings(*map(tf.constant, (0.5, 100.0, np.array([0, 3], np.int64))))
 
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from train.config import from_json
+from train.config import config_from_json
 from train.model import gan
 from train.training import fit
 
@@ -46,8 +46,8 @@ def step(self, *given):
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(self, *given)
 gan.Gan.step = step
-config = from_json(json.loads(sys.argv[3]))
-fit.fit(Path(sys.argv[1]), Path(sys.argv[2]), config, fit.Length(steps={steps}), tell=lambda *_: None)
+config = config_from_json(json.loads(sys.argv[3]))
+fit.fit(Path(sys.argv[1]), Path(sys.argv[2]), config, fit.TrainingLength(steps={steps}), tell=lambda *_: None)
 """
 
 
@@ -63,13 +63,13 @@ def config(small: Config) -> Config:
 @pytest.fixture(scope="module")
 def unbroken(pairs32: Path, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run: Path = tmp_path_factory.mktemp("unbroken") / "run"
-    fit(pairs32, run, config, Length(steps=STEPS), tell=silent)
+    fit(pairs32, run, config, TrainingLength(steps=STEPS), tell=silent)
     return run
 
 
 def tensors(run: Path) -> dict[str, Any]:
     """Every tensor of the last snapshot, its clock but for the time."""
-    with np.load(snapshots.found(run)[-1], allow_pickle=False) as file:
+    with np.load(snapshots.list_snapshots(run)[-1], allow_pickle=False) as file:
         return {name: file[name] for name in file.files if name != "clock/elapsed"}
 
 
@@ -84,7 +84,7 @@ def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def weights(run: Path) -> list[Any]:
-    return list(trained.load(run).model.get_weights())
+    return list(trained.load_trained(run).model.get_weights())
 
 
 def killed_at(step: int, pairs: Path, run: Path, config: Config) -> None:
@@ -108,10 +108,10 @@ def test_a_killed_run_gone_on_with_equals_an_unbroken_one_tensor_for_tensor(
     pairs32: Path, config: Config, killed: Callable[[], Path], unbroken: Path
 ) -> None:
     run = killed()
-    assert [path.stem for path in snapshots.found(run)] == ["000000002", "000000004", "000000006"]
+    assert [path.stem for path in snapshots.list_snapshots(run)] == ["000000002", "000000004", "000000006"]
     with (run / "stats.jsonl").open("ab") as file:
         file.write(b'{"step": 8, "l1"')  # a line cut short
-    fit(pairs32, run, config, Length(steps=STEPS), tell=silent)
+    fit(pairs32, run, config, TrainingLength(steps=STEPS), tell=silent)
     assert equal(tensors(run), tensors(unbroken))
     assert rows(run) == rows(unbroken)
     for folder in ("snapshots", "samples"):
@@ -126,8 +126,8 @@ def test_the_comparison_would_see_a_resume_that_began_the_data_anew(
 ) -> None:
     run = killed()
     anew = lambda pairs, size, choices, _: training_batches(pairs, size, choices, 0)  # noqa: E731  # used once
-    monkeypatch.setattr(intervals, "training_batches", anew)
-    fit(pairs32, run, config, Length(steps=STEPS), tell=silent)
+    monkeypatch.setattr(training_loop, "training_batches", anew)
+    fit(pairs32, run, config, TrainingLength(steps=STEPS), tell=silent)
     assert not equal(tensors(run), tensors(unbroken))
 
 
@@ -136,24 +136,24 @@ def test_the_comparison_would_see_a_snapshot_with_other_numbers_in(
     part: str, pairs32: Path, config: Config, killed: Callable[[], Path], unbroken: Path
 ) -> None:
     run = killed()
-    last = snapshots.found(run)[-1]
+    last = snapshots.list_snapshots(run)[-1]
     with np.load(last) as file:
         arrays = {name: file[name] * (0.5 if name.startswith(part) else 1) for name in file.files}
     np.savez(last, **arrays)
-    fit(pairs32, run, config, Length(steps=STEPS), tell=silent)
+    fit(pairs32, run, config, TrainingLength(steps=STEPS), tell=silent)
     assert not equal(tensors(run), tensors(unbroken))
 
 
 def test_a_finished_run_trains_no_further(pairs32: Path, config: Config, unbroken: Path) -> None:
     before = tensors(unbroken)
-    result = fit(pairs32, unbroken, config, Length(steps=STEPS), tell=silent)
+    result = fit(pairs32, unbroken, config, TrainingLength(steps=STEPS), tell=silent)
     assert result["step"] == STEPS
     assert equal(tensors(unbroken), before)
 
 
 def test_training_lowers_the_error(pairs32: Path, small: Config, tmp_path: Path) -> None:
     config = replace(small, adversary="none", warm_up_steps=5, log_every=5, snapshot_every=60)
-    fit(pairs32, tmp_path / "run", config, Length(steps=60), tell=silent)
+    fit(pairs32, tmp_path / "run", config, TrainingLength(steps=60), tell=silent)
     errors = [row["l1"] for row in rows(tmp_path / "run")]
     assert np.mean(errors[-3:]) < 0.7 * errors[0]
 
@@ -163,7 +163,7 @@ def test_a_run_folder_holds_what_the_design_says(unbroken: Path) -> None:
         "config.json", "vocabulary.txt", "snapshots", "logs", "stats.jsonl", "samples", "model.keras",
         "best.keras",
     }  # fmt: skip
-    kept = {int(path.stem) for path in snapshots.found(unbroken)}
+    kept = {int(path.stem) for path in snapshots.list_snapshots(unbroken)}
     assert {4, 6, 8} <= kept <= {2, 4, 6, 8}  # the best may be an early one
     stats = rows(unbroken)
     assert [row["step"] for row in stats] == [2, 4, 6, 8]
@@ -173,11 +173,11 @@ def test_a_run_folder_holds_what_the_design_says(unbroken: Path) -> None:
 
 
 def test_an_interval_s_mean_is_over_the_steps_that_had_the_figure(tmp_path: Path) -> None:
-    stats = Stats(tmp_path, 0)
+    stats = StatsLog(tmp_path, 0)
     for figures in ({"l1": 1.0}, {"l1": 3.0, "generator": 5.0}):
         stats.add(figures)
-    assert stats.means() == {"l1": 2.0, "generator": 5.0}
-    assert stats.means() == {}
+    assert stats.take_means() == {"l1": 2.0, "generator": 5.0}
+    assert stats.take_means() == {}
 
 
 def test_tensorboard_can_read_the_scalars_and_pictures(unbroken: Path) -> None:
@@ -194,7 +194,7 @@ def test_tensorboard_can_read_the_scalars_and_pictures(unbroken: Path) -> None:
 
 def test_other_settings_are_refused_by_name(pairs32: Path, config: Config, unbroken: Path) -> None:
     with pytest.raises(RunError, match=r"begun with loss_weight=100.0"):
-        fit(pairs32, unbroken, replace(config, loss_weight=1.0), Length(steps=STEPS), tell=silent)
+        fit(pairs32, unbroken, replace(config, loss_weight=1.0), TrainingLength(steps=STEPS), tell=silent)
 
 
 def test_settings_that_there_were_not_yet_are_refused_by_what_they_stood_for(
@@ -204,21 +204,21 @@ def test_settings_that_there_were_not_yet_are_refused_by_what_they_stood_for(
     del described["config"]["parts"]
     write_sealed(tmp_path / "config.json", described)
     with pytest.raises(RunError, match=r"begun with parts=1: use the same settings"):
-        fit(pairs32, tmp_path, config, Length(steps=STEPS), tell=silent)
+        fit(pairs32, tmp_path, config, TrainingLength(steps=STEPS), tell=silent)
 
 
 def test_other_shards_are_refused(pairs32: Path, config: Config, unbroken: Path, tmp_path: Path) -> None:
     described = json.loads((unbroken / "config.json").read_text("utf-8"))
     write_sealed(tmp_path / "config.json", described | {"shards": "others"})
     with pytest.raises(RunError, match="other shards"):
-        fit(pairs32, tmp_path, config, Length(steps=STEPS), tell=silent)
+        fit(pairs32, tmp_path, config, TrainingLength(steps=STEPS), tell=silent)
 
 
 def test_a_folder_of_other_files_is_left_alone(pairs32: Path, config: Config, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine", "utf-8")
     for fresh in (False, True):
         with pytest.raises(RunError, match="other files"):
-            fit(pairs32, tmp_path, config, Length(steps=1), fresh=fresh, tell=silent)
+            fit(pairs32, tmp_path, config, TrainingLength(steps=1), fresh=fresh, tell=silent)
     assert (tmp_path / "thesis.txt").read_text("utf-8") == "mine"
 
 
@@ -227,12 +227,12 @@ def test_a_run_killed_at_its_beginning_is_one_to_go_on_with(
     pairs32: Path, config: Config, tmp_path: Path, there: tuple[str, ...]
 ) -> None:
     run, whole = tmp_path / "run", tmp_path / "whole"
-    prepare(pairs32, whole, config, fresh=False)
+    prepare_run_folder(pairs32, whole, config, fresh=False)
     run.mkdir()
     for name in there:
         (run / name).write_bytes((whole / name).read_bytes() if (whole / name).exists() else b"to")
-    prepare(pairs32, run, config, fresh=False)
-    clear_torn(run)
+    prepare_run_folder(pairs32, run, config, fresh=False)
+    delete_partial_files(run)
     made, wanted = ({path.name: path.read_bytes() for path in one.iterdir()} for one in (run, whole))
     assert made == wanted
 
@@ -251,27 +251,27 @@ def test_a_run_killed_as_it_was_deleted_to_start_over_has_not_begun(
     with monkeypatch.context() as patch:
         patch.setattr("shutil.rmtree", dying)
         with pytest.raises(KeyboardInterrupt):
-            prepare(pairs32, run, config, fresh=True)
-    prepare(pairs32, run, config, fresh=False)
-    clear_torn(run)
-    assert snapshots.found(run) == []
+            prepare_run_folder(pairs32, run, config, fresh=True)
+    prepare_run_folder(pairs32, run, config, fresh=False)
+    delete_partial_files(run)
+    assert snapshots.list_snapshots(run) == []
     assert {"config.json", "vocabulary.txt"} <= {path.name for path in run.iterdir()}
     assert not list(run.glob(".*"))
 
 
 def test_a_torn_snapshot_is_named(pairs32: Path, config: Config, killed: Callable[[], Path]) -> None:
     run = killed()
-    last = snapshots.found(run)[-1]
+    last = snapshots.list_snapshots(run)[-1]
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(RunError, match=last.name):
-        fit(pairs32, run, config, Length(steps=STEPS), tell=silent)
+        fit(pairs32, run, config, TrainingLength(steps=STEPS), tell=silent)
 
 
 def test_a_snapshot_of_another_model_is_refused(small: Config, pairs32: Path, tmp_path: Path) -> None:
-    wide = training.build(replace(small, width=16), pairs32)
-    path = snapshots.save(tmp_path, snapshots.Clock(), wide.state())
+    wide = training.build_gan(replace(small, width=16), pairs32)
+    path = snapshots.save(tmp_path, snapshots.TrainingClock(), wide.state())
     with pytest.raises(RunError, match="does not fit"):
-        snapshots.load(path, training.build(small, pairs32).state())
+        snapshots.restore(path, training.build_gan(small, pairs32).state())
 
 
 def test_damaged_shards_are_found_before_training(pairs32: Path, tmp_path: Path) -> None:
@@ -289,36 +289,36 @@ def test_damaged_shards_are_found_before_training(pairs32: Path, tmp_path: Path)
 
 def test_pairs_that_cannot_be_halved_that_often_are_refused(pairs32: Path, small: Config) -> None:
     with pytest.raises(RunError, match="levels"):
-        training.build(replace(small, levels=6), pairs32)
+        training.build_gan(replace(small, levels=6), pairs32)
 
 
 def test_rates_warm_up_and_end_at_zero_whatever_the_length() -> None:
-    config = override(preset("tags"), ["warm_up_steps=4"])
-    assert [schedule.rate(config, step, 0.0) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
-    assert schedule.rate(config, 99, 0.5) == pytest.approx(0.5)
-    assert schedule.rate(config, 99, 1.0) == pytest.approx(0)
-    assert Length(steps=10).progress(snapshots.Clock(step=5)) == 0.5
-    assert Length(minutes=2).progress(snapshots.Clock(elapsed=30)) == 0.25
+    config = override(preset_config("tags"), ["warm_up_steps=4"])
+    assert [schedule.learning_rate_factor(config, step, 0.0) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert schedule.learning_rate_factor(config, 99, 0.5) == pytest.approx(0.5)
+    assert schedule.learning_rate_factor(config, 99, 1.0) == pytest.approx(0)
+    assert TrainingLength(steps=10).progress(snapshots.TrainingClock(step=5)) == 0.5
+    assert TrainingLength(minutes=2).progress(snapshots.TrainingClock(elapsed=30)) == 0.25
 
 
 def test_the_average_follows_the_generator(small: Config, pairs32: Path) -> None:
-    gan = training.build(small, pairs32)
+    gan = training.build_gan(small, pairs32)
     for variable in gan.generator.weights:
         variable.assign(variable * 0 + 1)
-    for variable in gan.average.weights:
+    for variable in gan.averaged_generator.weights:
         variable.assign(variable * 0)
-    gan._average(0.75)
-    assert {float(np.max(one)) for one in gan.average.weights} == {0.25}
+    gan._update_average(0.75)
+    assert {float(np.max(one)) for one in gan.averaged_generator.weights} == {0.25}
 
 
 def test_a_step_is_the_same_eager_and_compiled(small: Config, pairs32: Path) -> None:
-    from train.data.batches import Choices, training_batches
+    from train.data.batches import BatchOptions, training_batches
     from train.data.pairs import Pairs
 
-    batch = next(iter(training_batches(Pairs(pairs32, "train"), 8, Choices(0))))
-    one, other = training.build(small, pairs32), training.build(small, pairs32)
+    batch = next(iter(training_batches(Pairs(pairs32, "train"), 8, BatchOptions(0))))
+    one, other = training.build_gan(small, pairs32), training.build_gan(small, pairs32)
     eager = one.adversarial_step(batch, PACE)
-    graph = other.steps["both"](batch, PACE)
+    graph = other.step_functions["both"](batch, PACE)
     for name in eager:
         assert float(eager[name]) == pytest.approx(float(graph[name]), rel=1e-4, abs=1e-5)
     for name, mine in one.state().items():
@@ -326,11 +326,11 @@ def test_a_step_is_the_same_eager_and_compiled(small: Config, pairs32: Path) -> 
 
 
 def test_discriminator_steps_leave_the_generator_alone(small: Config, pairs32: Path) -> None:
-    from train.data.batches import Choices, training_batches
+    from train.data.batches import BatchOptions, training_batches
     from train.data.pairs import Pairs
 
-    gan = training.build(small, pairs32)
-    batch = next(iter(training_batches(Pairs(pairs32, "train"), 8, Choices(0))))
+    gan = training.build_gan(small, pairs32)
+    batch = next(iter(training_batches(Pairs(pairs32, "train"), 8, BatchOptions(0))))
     before = [np.asarray(one) for one in gan.generator.weights]
     judged = [np.asarray(one) for one in gan.discriminator.trainable_weights]
     gan.discriminator_step(batch, -batch.colors, PACE)
@@ -342,13 +342,13 @@ def test_discriminator_steps_leave_the_generator_alone(small: Config, pairs32: P
 
 def test_what_lies_outside_the_content_box_changes_no_update(small: Config, pairs32: Path) -> None:
     """Neither L1 nor the discriminator sees a generator's work on padding."""
-    from train.data.batches import Batch, Choices, content_mask, training_batches, white_outside
+    from train.data.batches import Batch, BatchOptions, content_mask, training_batches, white_outside
     from train.data.pairs import Pairs
 
-    plain = next(iter(training_batches(Pairs(pairs32, "train"), 8, Choices(0))))
+    plain = next(iter(training_batches(Pairs(pairs32, "train"), 8, BatchOptions(0))))
     mask = tf.constant([content_mask([8, 0, 16, 32], 32)] * 8, tf.float32)
     batch = Batch(plain.lines, white_outside(plain.colors, mask), mask, plain.tags)
-    one, other = training.build(small, pairs32), training.build(small, pairs32)
+    one, other = training.build_gan(small, pairs32), training.build_gan(small, pairs32)
 
     class Scribbler:
         """The other's generator, with black on its padding."""

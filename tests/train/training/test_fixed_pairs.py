@@ -9,39 +9,39 @@ import pytest
 
 from train.data.pairs import Pairs
 from train.evaluation.evaluate import evaluate
-from train.model.trained import load
-from train.training.fixed_pairs import LOOKED_AT, Fixed, hues
+from train.model.trained import load_trained
+from train.training.fixed_pairs import FIXED_PAIR_COUNT, FixedPairs, hues
 
 Painter = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def fixed(pairs32: Path) -> Fixed:
-    return Fixed(Pairs(pairs32, "validation"), "colors")
+def fixed(pairs32: Path) -> FixedPairs:
+    return FixedPairs(Pairs(pairs32, "validation"), "colors")
 
 
-def painter(paint: Callable[[Any], Any], fixed: Fixed) -> Painter:
+def painter(paint: Callable[[Any], Any], fixed: FixedPairs) -> Painter:
     """A generator that paints as a function of the true colours does."""
     return lambda *_, **__: np.float32(paint(np.asarray(fixed.batch.colors)))
 
 
-def test_they_are_the_figures_of_evaluate(trained: Path, pairs32: Path, fixed: Fixed) -> None:
-    assert 2 < len(Pairs(pairs32, "validation")) <= LOOKED_AT
-    told, figures = evaluate(trained, pairs32), fixed.figures(load(trained).model)
+def test_they_are_the_figures_of_evaluate(trained: Path, pairs32: Path, fixed: FixedPairs) -> None:
+    assert 2 < len(Pairs(pairs32, "validation")) <= FIXED_PAIR_COUNT
+    told, figures = evaluate(trained, pairs32), fixed.figures(load_trained(trained).model)
     for name, same in {"l1": "l1", "ciede2000": "ciede2000"}.items():
         assert figures[f"validation_{name}"] == pytest.approx(told[same], rel=1e-4)
     # evaluate weighs pictures alike, too
     assert figures["validation_chroma"] == pytest.approx(told["chroma_ratio"], rel=1e-4)
 
 
-def test_the_truth_is_without_fault(fixed: Fixed) -> None:
+def test_the_truth_is_without_fault(fixed: FixedPairs) -> None:
     figures = fixed.figures(painter(lambda truth: truth, fixed))
     assert figures == {
         "validation_l1": 0, "validation_ciede2000": 0, "validation_chroma": 1, "validation_diversity": 1,
     }  # fmt: skip
 
 
-def test_gray_has_no_chroma_and_one_colour_everywhere_no_diversity(fixed: Fixed) -> None:
+def test_gray_has_no_chroma_and_one_colour_everywhere_no_diversity(fixed: FixedPairs) -> None:
     gray = fixed.figures(painter(lambda truth: truth.mean(axis=-1, keepdims=True).repeat(3, axis=-1), fixed))
     assert gray["validation_chroma"] < 0.05
     brown = fixed.figures(painter(lambda truth: truth * 0 + np.array([0.6, 0.0, -0.8]), fixed))
@@ -49,7 +49,7 @@ def test_gray_has_no_chroma_and_one_colour_everywhere_no_diversity(fixed: Fixed)
     assert brown["validation_chroma"] > 0.5
 
 
-def test_what_is_no_number_is_told_as_such(fixed: Fixed) -> None:
+def test_what_is_no_number_is_told_as_such(fixed: FixedPairs) -> None:
     assert all(np.isnan(value) for value in fixed.figures(painter(lambda truth: truth * np.nan, fixed)).values())
 
 

@@ -14,10 +14,10 @@ import tensorflow as tf
 from train.config import Config
 from train.errors import RunError
 from train.model import snapshots, trained
-from train.model.gan import Gan, Pace
+from train.model.gan import Gan, StepSettings
 from train.training import schedule
 from train.training.fit import fit
-from train.training.schedule import Length
+from train.training.schedule import TrainingLength
 
 STEPS = 8  # snapshots lie at 2, 4, 6, 8; the fifth step spoils a weight where its rate is high
 Step = Callable[..., Any]
@@ -43,7 +43,7 @@ def spoilt(bound: float, taken: list[int], *, kill: int = 0) -> Step:
             raise KilledError
         taken.append(int(pace.seed[1]))
         gan.g_optimizer.learning_rate.assign(rate * gan.config.learning_rate)
-        figures = gan.plain_step(batch, Pace(*map(tf.constant, pace)))
+        figures = gan.plain_step(batch, StepSettings(*map(tf.constant, pace)))
         if pace.seed[1] == 4 and rate > bound:
             gan.generator.weights[0].assign(gan.generator.weights[0] * np.nan)
         return figures
@@ -52,7 +52,7 @@ def spoilt(bound: float, taken: list[int], *, kill: int = 0) -> Step:
 
 
 def train(pairs: Path, run: Path, config: Config) -> dict[str, Any]:
-    return fit(pairs, run, config, Length(steps=STEPS), tell=lambda *_: None)
+    return fit(pairs, run, config, TrainingLength(steps=STEPS), tell=lambda *_: None)
 
 
 def rows(run: Path) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
 def held(run: Path) -> dict[str, Any]:
     """Every file of a run folder that does not tell the time, and every tensor of its snapshots."""
     files = {path.name: path.read_bytes() for path in sorted((run / "samples").iterdir())}
-    for path in snapshots.found(run):
+    for path in snapshots.list_snapshots(run):
         with np.load(path) as file:
             files |= {f"{path.name}/{name}": file[name].tobytes() for name in file.files if name != "clock/elapsed"}
     return files | {"stats": rows(run), "names": sorted(path.name for path in run.iterdir())}
@@ -83,11 +83,11 @@ def test_it_goes_back_and_on_at_half_the_rates(once: tuple[Path, dict[str, Any]]
     stats = rows(run)
     assert [row["step"] for row in stats] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [row["step"] for row in stats if "nan" in row["alarms"]] == [5, 6]
-    usual = [schedule.rate(config, step, step / STEPS) for step in range(STEPS)]
+    usual = [schedule.learning_rate_factor(config, step, step / STEPS) for step in range(STEPS)]
     assert [row["rate"] for row in stats] == pytest.approx(usual[:4] + [rate / 2 for rate in usual[4:]])
     assert "NaN at step 6: gone on at a rate of 1/2" in result["verdict"]
-    for path in snapshots.found(run):
-        snapshots.finite(0, snapshots.read(path)[1])
+    for path in snapshots.list_snapshots(run):
+        snapshots.check_finite(0, snapshots.read_snapshot(path)[1])
 
 
 def test_killed_after_the_nan_it_goes_on_from_there_as_if_it_had_not_been(
@@ -108,7 +108,7 @@ def test_what_three_halvings_do_not_mend_is_an_error_of_one_line(
     pairs32: Path, config: Config, once: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Path(copytree(once[0], tmp_path / "run"))
-    for path in snapshots.found(run)[-2:]:  # back to the fourth step
+    for path in snapshots.list_snapshots(run)[-2:]:  # back to the fourth step
         path.unlink()
     monkeypatch.setattr(Gan, "step", spoilt(0.0, []))
     with pytest.raises(
@@ -116,7 +116,7 @@ def test_what_three_halvings_do_not_mend_is_an_error_of_one_line(
     ) as told:
         train(pairs32, run, config)
     assert "\n" not in str(told.value)
-    assert snapshots.read(snapshots.found(run)[-1])[0].nan == (6, 6, 6)
+    assert snapshots.read_snapshot(snapshots.list_snapshots(run)[-1])[0].nan == (6, 6, 6)
 
 
 def test_the_best_model_is_that_of_the_best_snapshot(pairs32: Path, once: tuple[Path, dict[str, Any]]) -> None:
@@ -125,6 +125,6 @@ def test_the_best_model_is_that_of_the_best_snapshot(pairs32: Path, once: tuple[
     assert sorted(figures) == [2, 4, 6, 8]
     assert result["best_step"] == min(figures, key=lambda step: figures[step])
     for name, step in {"best.keras": result["best_step"], "model.keras": STEPS}.items():
-        arrays = snapshots.read(snapshots.at(run, step))[1]
-        for place, weight in enumerate(trained.load(run / name).model.get_weights()):
+        arrays = snapshots.read_snapshot(snapshots.snapshot_path(run, step))[1]
+        for place, weight in enumerate(trained.load_trained(run / name).model.get_weights()):
             np.testing.assert_array_equal(weight, arrays[f"average/{place:03d}"])

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-NAME = "README.md"
-SHOWN = 20  # tags named in the card; vocabulary.txt has them all
-UNKNOWN = "unknown: the run is of a version that did not note it"
-CALLS = {
+CARD_FILE = "README.md"
+MAX_LISTED_TAGS = 20  # tags named in the card; vocabulary.txt has them all
+NOT_RECORDED = "unknown: the run is of a version that did not note it"
+USAGE_EXAMPLES = {
     "keras": 'keras.saving.load_model("{name}", custom_objects=train.model.layers.OWN)([lines, tags])',
     "savedmodel": 'tf.saved_model.load("{name}").serve(lines, tags)["colors"]',
     "onnx": 'onnxruntime.InferenceSession("{name}").run(["colors"], {{"lines": lines, "tags": tags}})',
@@ -19,47 +19,56 @@ CALLS = {
 
 
 @dataclass(frozen=True)
-class Facts:
+class CardFacts:
     """All that a card is made of."""
 
-    form: str
+    format_name: str
     """A key of CALLS."""
-    model: str
+    model_file: str
     """Name of its file."""
-    run: Mapping[str, Any]
+    run_config: Mapping[str, Any]
     """RUN/config.json."""
     vocabulary: Sequence[str]
-    difference: float
+    max_difference: float
     """Of the file's colours from the run's model, in [-1, 1]."""
     evaluation: Mapping[str, Any] | None = None
     """What `train evaluate --json` printed."""
 
 
-def text(facts: Facts) -> str:
+def render_card(facts: CardFacts) -> str:
     """The card, in Markdown."""
-    parts = (_head(facts), _data(facts), _feed(facts), _figures(facts.evaluation), _settings(facts.run), LIMITS)
+    parts = (
+        _head(facts),
+        _data(facts),
+        _usage_section(facts),
+        _figures(facts.evaluation),
+        _settings(facts.run_config),
+        LIMITS_SECTION,
+    )
     return "\n".join(parts)
 
 
-def _head(facts: Facts) -> str:
+def _head(facts: CardFacts) -> str:
+    preset = facts.run_config["config"]["preset"]
     return (
-        f"# A model that colours line art\n\nBy `train fit` of nurie, preset `{facts.run['config']['preset']}`. "
-        f"`{facts.model}` is its generator, averaged over the training. On the noise that it was tried on, its colours "
-        f"differ from the run's own model by {facts.difference:.1e} at most, pixels in [-1, 1].\n"
+        f"# A model that colours line art\n\nBy `train fit` of nurie, preset `{preset}`. "
+        f"`{facts.model_file}` is its generator, averaged over the training. On the noise that it was tried on, its "
+        f"colours differ from the run's own model by {facts.max_difference:.1e} at most, pixels in [-1, 1].\n"
     )
 
 
-def _data(facts: Facts) -> str:
-    pairs, licences = facts.run.get("pairs"), facts.run.get("licenses")
-    names = facts.run.get("attribution")
-    shown = ", ".join(f"`{tag}`" for tag in facts.vocabulary[:SHOWN])
-    rest = len(facts.vocabulary) - SHOWN
+def _data(facts: CardFacts) -> str:
+    pairs, licences = facts.run_config.get("pairs"), facts.run_config.get("licenses")
+    names = facts.run_config.get("attribution")
+    shown = ", ".join(f"`{tag}`" for tag in facts.vocabulary[:MAX_LISTED_TAGS])
+    rest = len(facts.vocabulary) - MAX_LISTED_TAGS
     return (
         "## Data\n\n"
-        f"- Pairs: {_counts(pairs)}; {facts.run['size']} px; line art by {', '.join(facts.run['lines'])}. "
-        f"Shards: `{facts.run['shards']}` (SHA-256 of their options).\n"
+        f"- Pairs: {_counts(pairs)}; {facts.run_config['size']} px; "
+        f"line art by {', '.join(facts.run_config['lines'])}. "
+        f"Shards: `{facts.run_config['shards']}` (SHA-256 of their options).\n"
         f"- Licences, by number of pairs: {_counts(licences)}.\n"
-        f"- Attribution: {UNKNOWN if names is None else ', '.join(names) or 'none named'}.\n"
+        f"- Attribution: {NOT_RECORDED if names is None else ', '.join(names) or 'none named'}.\n"
         f"- Tags: {len(facts.vocabulary)}, in `vocabulary.txt`, most frequent first: {shown}"
         f"{f' and {rest} more' if rest > 0 else ''}.\n\n"
         "Whoever hands the model or its pictures on should see what these licences ask for.\n"
@@ -68,13 +77,13 @@ def _data(facts: Facts) -> str:
 
 def _counts(counts: Mapping[str, int] | None) -> str:
     if counts is None:
-        return UNKNOWN
+        return NOT_RECORDED
     return ", ".join(f"{name or 'none named'} {number:,}" for name, number in sorted(counts.items())) or "none"
 
 
-def _feed(facts: Facts) -> str:
-    call = CALLS[facts.form].format(name=facts.model)
-    told = FEEDING.format(size=facts.run["size"], tags=len(facts.vocabulary))
+def _usage_section(facts: CardFacts) -> str:
+    call = USAGE_EXAMPLES[facts.format_name].format(name=facts.model_file)
+    told = INPUT_GUIDE.format(size=facts.run_config["size"], tags=len(facts.vocabulary))
     return f"{told}\n```python\n{call}\n```\n"
 
 
@@ -104,7 +113,7 @@ def _settings(run: Mapping[str, Any]) -> str:
     return f"## Settings of the training\n\n| key | value |\n|---|---|\n{rows}"
 
 
-FEEDING = """## How to feed it
+INPUT_GUIDE = """## How to feed it
 
 - `lines`: float32 (b, {size}, {size}, 1). Lay the drawing on white, make it gray, shrink it with its aspect kept (by
   area: OpenCV's INTER_AREA) into the middle of a white square of {size} px; then value / 127.5 - 1, so that 1 is paper
@@ -114,7 +123,7 @@ FEEDING = """## How to feed it
   drawing means nothing.
 """
 
-LIMITS = """## Limits
+LIMITS_SECTION = """## Limits
 
 - It knows the tags of its vocabulary, and draws at the size above: what is larger is coloured small and enlarged.
 - It has seen the drawings above and colours others after their likeness: their subjects, styles and gaps are its own.

@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from train.evaluation.metrics import Rgb
-from train.evaluation.steering import Split, obedience
+from train.evaluation.metrics import RgbFloat
+from train.evaluation.tag_adherence import EvaluationSplit, obedience
 
 RED, GREEN, BLUE, GRAY = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.5, 0.5, 0.5)
 
 
-def plain(color: tuple[float, float, float]) -> Rgb:
+def plain(color: tuple[float, float, float]) -> RgbFloat:
     picture = np.ones((8, 8, 3), np.float32)
     picture[2:6, 2:6] = color
     return picture
 
 
-def split(rows: list[list[int]], families: str) -> Split:
+def split(rows: list[list[int]], families: str) -> EvaluationSplit:
     truths = [plain(color) for color in (RED, GREEN, BLUE, GRAY)]
-    return Split(truths, list(families), np.array(rows, np.float32), lambda _: [], np.array([0, 1]))
+    return EvaluationSplit(truths, list(families), np.array(rows, np.float32), lambda _: [], np.array([0, 1]))
 
 
 def test_each_truth_that_was_asked_for_by_the_same_tags_is_right() -> None:
