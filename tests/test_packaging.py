@@ -156,7 +156,8 @@ def test_pictures_need_no_libgl() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["contract", "system.errors", "system.files", "system.hashing", "system.lock", "system.signals"]
+    "module",
+    ["contract", "system.errors", "system.files", "system.hashing", "system.lock", "system.paths", "system.signals"],
 )
 def test_what_train_knows_of_curate_needs_the_standard_library_only(module: str) -> None:
     code = f"import sys; before = set(sys.modules); import curate.{module}; print(*set(sys.modules) - before)"

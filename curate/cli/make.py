@@ -238,7 +238,7 @@ def shard(
 @cli_command(print_summary)
 def copy(source: str, target: str, replace: bool) -> dict[str, Any]:
     """Copy a whole dataset or shard folder to or from a store, as s3://bucket/shards, or another folder; checked."""
+    from curate import storage  # noqa: PLC0415
     from curate.stores.transfer import copy_folder as stage_copy  # noqa: PLC0415
-    from curate.system import storage  # noqa: PLC0415
 
     return stage_copy(storage.parse_address(source), storage.parse_address(target), replace=replace)

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate import storage
 from curate.dataset.schema import HASH_RECIPE, MANIFEST_SCHEMA, NON_NULL_LIST_COLUMNS, declared_types, with_options
-from curate.system import storage
 from curate.system.errors import DamagedError, DatasetError, name_file_in_errors
 from curate.system.files import atomic_write, sync_folder
 

@@ -17,6 +17,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
+from curate import storage
 from curate.dataset import parquet
 from curate.dataset.ledger import CANDIDATE_FOLDER
 from curate.deduplication import compare, partitions, thumbnails
@@ -27,7 +28,6 @@ from curate.search import hamming, multi_index
 from curate.search.hamming import Hashes, Mask
 from curate.signatures import likeness
 from curate.stores import worker_folder
-from curate.system import storage
 from curate.workers import executor, progress
 from curate.workers.executor import Workers
 

@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.deduplication.pictures import Pictures
+from curate.jit import compiled
 from curate.search import hamming
 from curate.search.bucket_join import popcount
 from curate.search.hamming import Mask, RowPairs
 from curate.signatures import likeness
 from curate.signatures.orientations import SLANTS
 from curate.signatures.phash import COLOR_GRID_SIDE
-from curate.system.jit import compiled
 
 STEP_SCALE_CIELAB = 3.0  # CIELAB: smaller steps between cells hardly count
 UNIT_LENGTH = 4096  # in which correlations are counted

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from curate import storage
 from curate.dataset import ledger, parquet, tag_table
 from curate.dataset.purge import purge_opted_out
 from curate.dataset.schema import FILE_KEY, SCHEMA_VERSION
@@ -24,7 +25,7 @@ from curate.extraction.record import ExtractOptions, parse_line_methods
 from curate.sources.scan import Source, SourceFile, scan_sources
 from curate.sources.table_lookup import TableLookup
 from curate.stores import worker_folder
-from curate.system import lock, storage
+from curate.system import lock
 from curate.system.errors import DatasetError, SourceError
 from curate.system.files import options_hash, sync_folder
 from curate.system.lock import LOCK_FILE

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from curate import storage
 from curate.dataset import ledger, opt_out, parquet
 from curate.dataset.opt_out import OptOut
 from curate.dataset.schema import MANIFEST_SCHEMA, pairs_schema, with_options
 from curate.extraction.isolated_reader import IsolatedReader, RecordAndPair
 from curate.extraction.record import ExtractOptions, extract_file
 from curate.sources.scan import SourceFile
-from curate.system import storage
 from curate.system.errors import DatasetError, SourceError
 from curate.tags.sidecar import Sidecar
 

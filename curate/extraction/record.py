@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from curate import storage
 from curate.dataset import opt_out
 from curate.dataset.opt_out import OptOut
 from curate.images import hed, lineart, monochrome, resample
@@ -18,7 +19,6 @@ from curate.images.png import encode_png
 from curate.images.square import content_box, letterbox
 from curate.signatures import alignment, phash
 from curate.sources.scan import SourceFile
-from curate.system import storage
 from curate.system.errors import DecodeError, NurieError, SidecarError
 from curate.system.files import canonical_json
 from curate.tags import sidecar

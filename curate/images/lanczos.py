@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from curate.images.resample import WEIGHT_BITS, Pixels, Weights
-from curate.system.jit import compiled
+from curate.jit import compiled
 
 LOBES = 3
 WEIGHTS_MULTIPLE = (

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from curate.images import hed, resample
 from curate.images.decode import Rgb
 from curate.images.max_filter import maximum_filter, minimum_filter
-from curate.system.jit import compiled
+from curate.jit import compiled
 
 Gray = npt.NDArray[np.uint8]
 """(height, width) uint8."""

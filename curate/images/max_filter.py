@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curate.system.jit import compiled
+from curate.jit import compiled
 
 Gray = npt.NDArray[np.uint8]
 

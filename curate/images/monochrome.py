@@ -9,7 +9,7 @@ import numpy as np
 
 from curate.images.decode import Rgb
 from curate.images.lineart import opencv_gray
-from curate.system.jit import compiled
+from curate.jit import compiled
 
 PAPER_QUANTILE = 0.98  # share of the picture that is darker than its paper
 MIN_COLORED_SPREAD = 24  # difference of the brightest and darkest channel from which a pixel has a colour

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.system.jit import compiled
+from curate.jit import compiled
 
 Pixels = npt.NDArray[np.uint8]
 Weights = npt.NDArray[np.int32]

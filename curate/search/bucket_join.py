@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.jit import compiled
 from curate.search.simd import LANES, any_near
-from curate.system.jit import compiled
 
 HASH_BITS = 64
 Hashes = npt.NDArray[np.uint64]

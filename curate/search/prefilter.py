@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.jit import compiled
 from curate.search.bucket_join import HASH_BITS, Hashes
 from curate.search.multi_index import Bands, balanced_bands, cheapest_band_count, probes_per_band
 from curate.search.simd import LANES, any_near
-from curate.system.jit import compiled
 
 Mask = npt.NDArray[np.bool_]
 

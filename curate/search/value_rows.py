@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curate.jit import compiled
 from curate.search import bucket_join
 from curate.search.bucket_join import HASH_BITS, Hashes
-from curate.system.jit import compiled
 
 RowPairs = npt.NDArray[np.int64]
 """(n, 2) int64: rows a < b."""

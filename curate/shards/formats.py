@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from curate import storage
 from curate.contract import METADATA_FILE, ShardFile, shard_name
 from curate.dataset import parquet
 from curate.dataset.schema import with_options_hash
 from curate.shards import tar_format, tfrecord
-from curate.system import storage
 from curate.system.errors import DamagedError, name_file_in_errors
 from curate.system.files import canonical_json
 

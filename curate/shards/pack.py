@@ -25,12 +25,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate import storage
 from curate.contract import SPLITS, VOCABULARY_FILE, ShardFile
 from curate.dataset import ledger, parquet
 from curate.shards import formats
 from curate.shards.kept_rows import Int64Array, KeptRows
 from curate.stores import worker_folder
-from curate.system import storage
 from curate.system.errors import DamagedError, DatasetError, NurieError, name_file_in_errors
 from curate.workers import executor, progress
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.system import storage
+from curate import storage
 from curate.system.errors import SourceError
 from curate.system.paths import nfc_text
 from curate.tags import metadata_tables

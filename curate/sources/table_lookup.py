@@ -14,8 +14,8 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from curate import storage
 from curate.sources.scan import SourceFile
-from curate.system import storage
 from curate.system.errors import NurieError
 from curate.system.files import canonical_json
 from curate.tags import metadata_tables

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from curate import storage
 from curate.contract import INDEX_FILE, read_index
 from curate.dataset import ledger
-from curate.system import storage
 from curate.system.errors import DamagedError, DatasetError, NurieError
 from curate.system.paths import is_safe_relative_path
 

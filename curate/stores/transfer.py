@@ -18,10 +18,11 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from curate import storage
 from curate.contract import INDEX_FILE
 from curate.dataset import ledger
 from curate.stores.listing import COPY_JOURNAL, Listing, read_journal, read_listing, unrecognized_folder_error
-from curate.system import lock, storage
+from curate.system import lock
 from curate.system.errors import DamagedError, NurieError
 from curate.system.files import atomic_write, canonical_json
 from curate.system.hashing import READ_BUFFER_BYTES, sha256_file

@@ -13,9 +13,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from uuid import uuid4
 
+from curate import storage
 from curate.dataset import ledger, parquet
 from curate.stores.listing import read_listing
-from curate.system import storage
 from curate.system.errors import NurieError
 from curate.workers.executor import Workers
 

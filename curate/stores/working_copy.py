@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from curate import storage
 from curate.dataset import ledger
 from curate.stores.listing import COPY_JOURNAL, Listing, read_journal, read_listing
 from curate.stores.transfer import OWN_LEFTOVERS, copy_folder
 from curate.stores.worker_folder import STORE_BY_FOLDER
-from curate.system import storage
 from curate.system.errors import DamagedError, DatasetError, NurieError
 from curate.system.files import read_json, write_json
 from curate.workers import progress

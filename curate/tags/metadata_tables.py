@@ -21,7 +21,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.system import storage
+from curate import storage
 
 MAX_ENTRY_SIZE = (
     1 << 20

@@ -5,8 +5,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.jit import compiled
 from curate.search.simd import LANES, any_near
-from curate.system.jit import compiled
 
 
 @compiled

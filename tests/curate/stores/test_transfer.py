@@ -18,12 +18,12 @@ from unittest.mock import Mock
 import pytest
 from click.testing import CliRunner
 
+from curate import storage
 from curate.audit.verify import verify
 from curate.cli import main
 from curate.dataset import ledger, remove
 from curate.stores import transfer
 from curate.stores.listing import COPY_JOURNAL
-from curate.system import storage
 from curate.system.errors import DamagedError, NurieError
 from tests.hosts import end
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner
 
+from curate import storage
 from curate.audit.verify import verify
 from curate.cli import main
 from curate.dataset import ledger, parquet, remove, tag_table
@@ -23,7 +24,6 @@ from curate.shards import shard
 from curate.sources.scan import Source
 from curate.stores import transfer, working_copy
 from curate.stores.working_copy import WorkingCopies
-from curate.system import storage
 from curate.system.errors import NurieError
 from tests.hosts import connected, dying, end, hosts
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from curate import storage
 from curate.cli import main
 from curate.dataset import parquet
 from curate.extraction import extract
 from curate.extraction.record import extract_file
 from curate.sources.scan import Source, parse_sources, scan_sources
-from curate.system import storage
 from curate.system.errors import MissingExtraError, NurieError, SourceError
 from tests.hosts import connected, end, hosts
 
