@@ -32,7 +32,7 @@ def _line_methods() -> Iterable[str]:
 
 
 def _survivor_rules() -> Iterable[str]:
-    from curate.deduplication.pictures import SURVIVOR_RULES  # noqa: PLC0415  # costs Arrow
+    from curate.deduplication.options import SURVIVOR_RULES  # noqa: PLC0415  # costs Arrow
 
     return SURVIVOR_RULES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +15,14 @@ from curate.dataset.purge import purge_opted_out
 from curate.dataset.schema import HASH_RECIPE, MANIFEST_SCHEMA
 from curate.deduplication import edge_store, other_dataset, verdicts
 from curate.deduplication.compare import COMPARISON_VERSION
-from curate.deduplication.pictures import PICTURE_COLUMNS, SURVIVOR_RULES, gather_pictures
-from curate.deduplication.split import SplitShares
+from curate.deduplication.options import DedupeOptions
+from curate.deduplication.pictures import PICTURE_COLUMNS, gather_pictures
 from curate.signatures.orientations import ORIENTATIONS, SLANTS
 from curate.system import lock
-from curate.system.errors import NurieError
 from curate.system.files import options_hash
 from curate.workers import executor
 
-
-@dataclass(frozen=True)
-class DedupeOptions:
-    """What decides the manifest."""
-
-    max_distance: int = 8
-    """Bits within which two pictures may be duplicates."""
-    drop_alternates: bool = False
-    """Keep one picture a family."""
-    mirror: bool = False
-    """Seek copies that are mirrored or on their side, too."""
-    shares: SplitShares = field(default_factory=SplitShares)
-    survivor: str = "pixels"
-    """Which of a set of duplicates is kept: a name of `pictures.RULES`."""
-
-    def __post_init__(self) -> None:
-        if self.survivor not in SURVIVOR_RULES:
-            raise NurieError(f"no survivor rule {self.survivor!r}: there are {', '.join(SURVIVOR_RULES)}")
+__all__ = ["DedupeOptions", "dedupe"]  # the options are part of the stage's interface
 
 
 def dedupe(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curate.deduplication.options import SURVIVOR_RULES
 from curate.search import hamming
 from curate.signatures.orientations import SLANTS, Orientation
 from curate.signatures.phash import COLOR_GRID_SIDE
@@ -29,15 +30,6 @@ PictureIndices = npt.NDArray[np.int64]
 """(m,) indices of pictures."""
 SurvivorKey = tuple[Any, ...]
 """Sort key of a picture, best first."""
-
-SURVIVOR_RULES: dict[str, Callable[[Row], float]] = {
-    "pixels": lambda row: -row["width"] * row["height"],
-    "bytes": lambda row: -row["bytes"],
-    "tags": lambda row: -len(row["tags"]),
-    "score": lambda row: float("inf") if row["score"] is None else -row["score"],
-    "first": lambda row: row["added"],
-}
-"""What makes a picture the survivor of its duplicates: the least number; then most pixels, most tags, path."""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from curate.dataset import ledger, parquet, tag_table
 from curate.dataset.purge import purge_opted_out
 from curate.dataset.schema import FILE_KEY, SCHEMA_VERSION
 from curate.extraction.forecast import FileKey, Forecast, check_disk_space, make_forecast
+from curate.extraction.options import ExtractOptions
 from curate.extraction.part import FILES_PER_PART, PartTask, StagedPart, extract_part
-from curate.extraction.record import ExtractOptions, parse_line_methods
+from curate.extraction.record import parse_line_methods
 from curate.sources.scan import Source, SourceFile, scan_sources
 from curate.sources.table_lookup import TableLookup
 from curate.stores import worker_folder
@@ -31,7 +32,7 @@ from curate.system.files import options_hash, sync_folder
 from curate.system.lock import LOCK_FILE
 from curate.workers import executor, progress
 
-__all__ = ["ExtractOptions", "extract", "parse_line_methods"]  # options lie with what they decide
+__all__ = ["ExtractOptions", "extract", "parse_line_methods"]
 
 DEFAULTS_OF_NEWER_OPTIONS = {"folder_tags": False}  # what a dataset was begun with before there was the option
 

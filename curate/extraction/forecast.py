@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from curate.dataset import ledger, parquet
-from curate.extraction.record import ExtractOptions
+from curate.extraction.options import ExtractOptions
 from curate.sources.scan import SourceFile
 from curate.system.errors import NurieError
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.dataset.opt_out import OptOut
-from curate.extraction.record import ExtractOptions, extract_file, unreadable_record
+from curate.extraction.options import ExtractOptions
+from curate.extraction.record import extract_file, unreadable_record
 from curate.sources.scan import SourceFile
 from curate.system.errors import NurieError
 from curate.tags.sidecar import Sidecar

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import cv2
@@ -12,6 +12,7 @@ import numpy as np
 from curate import storage
 from curate.dataset import opt_out
 from curate.dataset.opt_out import OptOut
+from curate.extraction.options import ExtractOptions
 from curate.images import hed, lineart, monochrome, resample
 from curate.images.decode import Rgb, TooLargeError, decode
 from curate.images.lanczos import resize_lanczos
@@ -27,30 +28,6 @@ from curate.tags.sidecar import Sidecar
 
 FAINT_GRAY_LEVEL = 128  # ink lighter than this is faint
 NOBODY_OPTED_OUT = OptOut()
-
-
-@dataclass(frozen=True)
-class ExtractOptions:
-    """What decides the bytes of records and pairs; a dataset keeps the options it was begun with."""
-
-    lines: tuple[str, ...] = ("contour", "dilate", "xdog")
-    """Line-art methods to store; the first is the default style."""
-    size: int = 128
-    """Side of the pairs, px."""
-    max_pixels: int = 200_000_000
-    """Larger pictures are dropped before they are decoded."""
-    min_side: int = 0
-    """Pictures with a shorter side are dropped, px."""
-    max_aspect: float = 0.0
-    """Pictures longer than this many times their width, or wider, are dropped; 0 keeps them."""
-    keep_monochrome: bool = False
-    """Keep pictures without colour: line art, manga pages, shades of gray."""
-    folder_tags: bool = False
-    """Take the names of a picture's folders, below its source, as tags too."""
-
-    def to_json_dict(self) -> dict[str, Any]:
-        """As JSON has them."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 def parse_line_methods(text: str) -> tuple[str, ...]:

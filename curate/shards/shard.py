@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from curate.contract import (
 from curate.dataset import ledger, opt_out
 from curate.shards import formats, kept_rows
 from curate.shards.kept_rows import KeptRows
+from curate.shards.options import ShardOptions
 from curate.shards.pack import SPILL_FOLDER, ShardFormat, ShardPlan, pack_shards
 from curate.system import lock
 from curate.system.errors import DatasetError, NurieError
@@ -35,32 +36,14 @@ from curate.tags import normalize
 from curate.tags.aliases import TagRules
 from curate.workers import executor
 
+__all__ = ["ShardOptions", "shard"]  # the options are part of the stage's interface
+
 # what a shard folder may hold, so that a torn one can be cleared and a stranger's cannot; paths below it, folders too
 SHARD_FOLDER_PATTERN = re.compile(
     rf"{INDEX_FILE}|{VOCABULARY_FILE}|{re.escape(LOCK_FILE)}|{SPILL_FOLDER}(/.*)?|\..*\.tmp|[^/]*-of-[^/]*\.(tfrecord|tar|parquet)"
     rf"|{formats.LISTINGS_FOLDER}(/[^/]*-of-[^/]*\.parquet(\.tmp)?)?"
     rf"|({'|'.join(SPLITS)})(/{METADATA_FILE}|/\.{METADATA_FILE}\.tmp|/\d{{5,}}(/\d{{3,}}(/[0-9a-f]{{32}}\.(color|line_\w+)\.png)?)?)?"
 )
-
-
-@dataclass(frozen=True)
-class ShardOptions:
-    """What decides the bytes of a shard folder, beside the manifest."""
-
-    shard_size: int = 4096
-    """Most pairs a shard; the shards of a split are equal to within one pair."""
-    encoding: str = "png"
-    """`png`, or `raw` pixels: of flat art ten times as large, read faster."""
-    min_count: int = 5
-    """Tags of fewer training pairs are left out of the vocabulary."""
-    seed: int = 0
-    format: str = "tfrecord"
-    """A key of formats.WRITERS."""
-
-    def check(self) -> None:
-        """Raise NurieError if options exclude one another."""
-        if self.encoding == "raw" and self.format != "tfrecord":
-            raise NurieError(f"--encoding raw is of TFRecords only: leave it out, --format {self.format} stores PNG")
 
 
 def shard(
