@@ -25,6 +25,7 @@ from curate.contract import INDEX_FILE, find_file_faults, read_index, read_vocab
 from curate.dataset import ledger, parquet
 from curate.dataset.schema import MANIFEST_SCHEMA, pairs_schema
 from curate.extraction import extract, record
+from curate.extraction.options import ExtractOptions
 from curate.images import decode
 from curate.shards import kept_rows, shard
 from curate.sources import table_lookup
@@ -93,7 +94,7 @@ def _record(data: bytes, place: Place) -> str:
     """A file, its record and its pair as Parquet holds them."""
     path = place.scratch / "a.png"
     path.write_bytes(data)
-    options = record.ExtractOptions(lines=("dilate",), size=16, max_pixels=MOST)
+    options = ExtractOptions(lines=("dilate",), size=16, max_pixels=MOST)
     row, pair = record.extract_file(SourceFile("art", "a.png", None, path, ()), options)
     assert (pair is None) == (row["dropped"] is not None)
     assert (row["dropped"] == "unreadable") == (row["error"] is not None) == (row["id"] is None)
@@ -211,7 +212,7 @@ def _part(name: str, data: bytes, place: Place) -> str:
             for key in table["path"].to_pylist()[:2]:
                 explain.why(copy, key or "")
         elif name.startswith("records/"):
-            extract.forecast_extract([], copy, record.ExtractOptions(lines=("dilate",), size=16))
+            extract.forecast_extract([], copy, ExtractOptions(lines=("dilate",), size=16))
         else:
             shard.shard(copy, place.scratch / "shards", shard.ShardOptions(min_count=1, encoding="raw"), workers=1)
         return "faults told" if faults != [""] else "read"
@@ -233,7 +234,7 @@ def _chosen(data: bytes, place: Place) -> str:
 
 def _state(data: bytes, place: Place) -> str:
     def check(copy: Path) -> str:
-        extract.forecast_extract([], copy, record.ExtractOptions(lines=("dilate",), size=16))
+        extract.forecast_extract([], copy, ExtractOptions(lines=("dilate",), size=16))
         return "faults told" if verify.verify(copy) else "read"
 
     return _within(_dataset(place), ledger.LEDGER_FILE, data, check)
