@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from curate.contract import ENDING_BY_FORMAT, read_index
 from curate.dataset import decisions, ledger, parquet
 from curate.dataset.opt_out import REMOVED_REASON
+from curate.dataset.rows import DecisionRow
 from curate.dataset.schema import MANIFEST_SCHEMA
 from curate.system.errors import NurieError
 from curate.system.paths import recorded_path
@@ -63,7 +64,7 @@ def _having(dataset: Path, **values: list[str]) -> pa.Table:
 
 
 def story_lines(
-    row: Row, table: pa.Table, people: Sequence[Row], manifest: Path | None = None, shards: Path | None = None
+    row: Row, table: pa.Table, people: Sequence[DecisionRow], manifest: Path | None = None, shards: Path | None = None
 ) -> Iterator[str]:
     """Lines on a row of the manifest `table`, which may lack the columns that SHOWN does; `people` decided so."""
     yield f"extract: {_extracted(row)}"
@@ -94,7 +95,7 @@ def _extracted(row: Row) -> str:
     return f"{said}; sidecar left out ({row['error']})" if row["error"] else said
 
 
-def _decided(row: Row, told: Row) -> str:
+def _decided(row: Row, told: DecisionRow) -> str:
     other = told["b"] if told["a"] == row["id"] else told["a"]
     told_tags = ", ".join(told["tags"] or ())
     return " ".join(part for part in (told["kind"], other if told["b"] else "", told_tags) if part)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from curate.contract import INDEX_FILE, find_file_faults, read_index, read_vocabulary
 from curate.dataset import ledger, opt_out, parquet, tag_table
+from curate.dataset.rows import FateCounts
 from curate.dataset.schema import FILE_KEY
 from curate.stores.listing import unrecognized_folder_error
 from curate.system import lock
@@ -69,7 +70,7 @@ def _dataset(dataset: Path) -> list[str]:
     return _contents(dataset, state["counts"])
 
 
-def _contents(dataset: Path, counts: dict[str, object]) -> list[str]:
+def _contents(dataset: Path, counts: FateCounts) -> list[str]:
     rows = parquet.read_parts(dataset / "manifest", [*FILE_KEY, "id", "dropped"])
     faults = [
         f"{row['path']} of {row['source']} is in the manifest {row['count']} times"

@@ -12,6 +12,7 @@ from curate.browsing.catalog import Row
 from curate.browsing.live_dataset import DatasetView
 from curate.dataset.decisions import UNDO
 from curate.dataset.id_index import RowNumbers
+from curate.dataset.rows import DecisionRowWithState
 
 TILE_COLUMNS = ("id", "source", "path", "role", "group", "duplicate_of", "distance", "family", "dropped", "error")
 
@@ -161,10 +162,10 @@ def to_look_alikes(seen: DatasetView, found: Iterable[Row]) -> list[LookAlike]:
     ]
 
 
-def to_decision_row(seen: DatasetView, row: Row) -> DecisionRow:
+def to_decision_row(seen: DatasetView, row: DecisionRowWithState) -> DecisionRow:
     """A row of `decisions/` with `holds`, and what became of it."""
-    told = {name: row[name] for name in ("sequence", "kind", "a", "b", "holds")}
     keys = [key for key in (row["a"], row["b"]) if key and row["kind"] != UNDO]
     paths = [seen.catalog.path_of_id(key) or "" for key in keys]
     waits = row["sequence"] >= len(seen.decisions.rows) - seen.pending
-    return DecisionRow(**told, tags=None if row["tags"] is None else list(row["tags"]), waits=waits, paths=paths)
+    tags = None if row["tags"] is None else list(row["tags"])
+    return DecisionRow(row["sequence"], row["kind"], row["a"], row["b"], tags, row["holds"], waits, paths)

@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 from curate.browsing.catalog import Catalog
 from curate.browsing.stored_pictures import StoredPictures
 from curate.dataset import decisions, ledger
+from curate.dataset.rows import DecisionRow, DecisionRowWithState
 from curate.system.errors import NurieError
 
 Made = TypeVar("Made")
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class DecisionLog:
     """What people decided so far."""
 
-    rows: Sequence[Row]
+    rows: Sequence[DecisionRowWithState]
     """Every decision, with `holds`."""
     kinds_by_id: dict[str, frozenset[str]]
     """Kinds of the decisions that hold, by the id of each picture."""
@@ -75,7 +75,7 @@ class LiveDataset:
         followed = state.get("decisions", 0) if catalog.is_deduped else 0
         return DatasetView(catalog, gallery, people, max(0, len(people.rows) - followed))
 
-    def decide(self, kind: str, pictures: Sequence[str], tags: Sequence[str] | None) -> Row:
+    def decide(self, kind: str, pictures: Sequence[str], tags: Sequence[str] | None) -> DecisionRow:
         """Note a decision, as `decisions.decide` does, of pictures by id alone: no visitor names a path."""
         if kind != decisions.UNDO:
             catalog = self.view().catalog
@@ -95,7 +95,7 @@ class LiveDataset:
             rows, {key: frozenset(told) for key, told in kinds.items()}, dict(decisions.resolve(rows).tags)
         )
 
-    def _cached(self, state: Row, folders: tuple[str, ...], make: Callable[[], Made]) -> Made:
+    def _cached(self, state: ledger.Ledger, folders: tuple[str, ...], make: Callable[[], Made]) -> Made:
         """What was made of some folders, made anew when one of their parts has another digest."""
         digests = [part for part in state["parts"].items() if part[0].partition("/")[0] in folders]
         name = "+".join(folders)

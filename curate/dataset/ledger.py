@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 from curate.dataset import parquet
+from curate.dataset.rows import FateCounts
 from curate.dataset.schema import SCHEMA_VERSION
 from curate.system import lock
 from curate.system.errors import DamagedError, DatasetError
@@ -40,6 +41,27 @@ REMEDIES = {
     OPT_OUT_FOLDER: "restore it from a copy, or delete it and run `curate remove` for all who opted out",
 }
 """Of damage; what is not named is derived by dedupe."""
+
+
+class Ledger(TypedDict):
+    """What `dataset.json` says. Keys of a stage are there once it has run."""
+
+    version: int
+    """`SCHEMA_VERSION` of the dataset."""
+    options: dict[str, Any]
+    """The options of `extract`, as JSON."""
+    sources: NotRequired[list[str]]
+    """Names of all sources read so far."""
+    parts: dict[str, str]
+    """SHA-256 by path below the dataset folder."""
+    counts: NotRequired[FateCounts]
+    """Rows of the manifest by fate; missing until `extract` has finished."""
+    dedupe: NotRequired[dict[str, Any]]
+    """The options of `dedupe`, as JSON."""
+    decisions: NotRequired[int]
+    """How many decisions the manifest follows."""
+    hashes: NotRequired[dict[str, str]]
+    """By stage, a hash of everything that decided its result."""
 
 
 def delete_dataset(dataset: Path) -> bool:
@@ -74,7 +96,7 @@ def delete_leftovers(dataset: Path) -> None:
         path.unlink()  # its records, which are committed after it, never were
 
 
-def read_ledger(dataset: Path, *needed: str) -> dict[str, Any]:
+def read_ledger(dataset: Path, *needed: str) -> Ledger:
     """`dataset.json`, after finishing a manifest's swap that was killed between its two renames.
 
     Every byte of the folders `needed`, and of `tags.parquet` if that is, is compared with its digest: what is read of
@@ -91,7 +113,7 @@ def read_ledger(dataset: Path, *needed: str) -> dict[str, Any]:
     return state
 
 
-def check_files(dataset: Path, state: dict[str, Any], needed: Collection[str]) -> None:
+def check_files(dataset: Path, state: Ledger, needed: Collection[str]) -> None:
     """Raise DamagedError if a file that is listed below one of `needed` has other bytes, is not there, or has company.
 
     Records and pairs have to be there, needed or not: stages count them.
@@ -152,7 +174,7 @@ def _is_deleted_as_advised(dataset: Path, name: str) -> bool:
     )
 
 
-def peek_ledger(dataset: Path) -> dict[str, Any]:
+def peek_ledger(dataset: Path) -> Ledger:
     """`dataset.json`, with nothing finished, for whom is to write nothing. Raises as `read_state` does."""
     if not (dataset / LEDGER_FILE).is_file():
         raise DatasetError(
@@ -165,8 +187,8 @@ def peek_ledger(dataset: Path) -> dict[str, Any]:
     return state
 
 
-def _load_ledger(dataset: Path) -> dict[str, Any]:
-    state = read_json(dataset / LEDGER_FILE)
+def _load_ledger(dataset: Path) -> Ledger:
+    state: Any = read_json(dataset / LEDGER_FILE)
     check_seal(dataset / LEDGER_FILE, state)
     if (
         not isinstance(state, dict)
@@ -176,12 +198,13 @@ def _load_ledger(dataset: Path) -> dict[str, Any]:
         raise DatasetError(f"{dataset / LEDGER_FILE} was not written by `curate`: give another folder for the dataset")
     if not isinstance(state["options"], dict) or not all(map(is_safe_relative_path, state["parts"])):
         raise DamagedError(f"{dataset / LEDGER_FILE} is damaged: restore it, or give another folder for the dataset")
-    return {name: value for name, value in state.items() if name != SEAL_KEY}
+    state.pop(SEAL_KEY, None)
+    return cast("Ledger", state)
 
 
-def write_ledger(dataset: Path, state: dict[str, Any], *, rehash: Sequence[str] = ()) -> None:
+def write_ledger(dataset: Path, state: Ledger, *, rehash: Sequence[str] = ()) -> None:
     """Write `dataset.json` with the SHA-256 of every part; those of what `rehash` names are read again."""
-    known = {name: digest for name, digest in state.get("parts", {}).items() if _folder(name) not in rehash}
+    known = {name: digest for name, digest in state["parts"].items() if _folder(name) not in rehash}
     files = [path for folder in (*STAGE_FOLDERS, *PERMANENT_FOLDERS) for path in _stage_files(dataset / folder)]
     files += sorted(dataset.glob(TAG_TABLE))
     new = [path for path in files if path.relative_to(dataset).as_posix() not in known]
@@ -200,36 +223,51 @@ def _existing_files(dataset: Path, folders: Sequence[str]) -> dict[str, Path]:
     return {path.relative_to(dataset).as_posix(): path for path in files}
 
 
-def file_digests(dataset: Path, state: dict[str, Any], folders: Sequence[str]) -> dict[str, str]:
+def file_digests(dataset: Path, state: Ledger, folders: Sequence[str]) -> dict[str, str]:
     """SHA-256 of every file of some folders: as `dataset.json` has it, or taken now."""
     return {
         name: state["parts"].get(name) or sha256_file(path) for name, path in _existing_files(dataset, folders).items()
     }
 
 
-def is_intact(dataset: Path, state: dict[str, Any], folders: Sequence[str], *, bytewise: bool) -> bool:
+def is_intact(dataset: Path, parts: Mapping[str, str], folders: Sequence[str], *, bytewise: bool) -> bool:
     """Whether the files of some folders are those that `dataset.json` names; `bytewise`, with the same bytes."""
-    told = {name: digest for name, digest in state["parts"].items() if name.partition("/")[0] in folders}
+    told = {name: digest for name, digest in parts.items() if _folder(name) in folders}
     found = _existing_files(dataset, folders)
     if found.keys() != told.keys():
         return False
     return not bytewise or all(sha256_file(path) == told[name] for name, path in found.items())
 
 
-def forget_digests(dataset: Path, files: Sequence[Path], stage: str = "") -> None:
-    """Take the digests of files that are about to change from `dataset.json`, whose next writing adds the new ones.
+def forget_digests(dataset: Path, files: Sequence[Path]) -> None:
+    """Remove the digests of files that are about to change from `dataset.json`; `write_ledger` adds the new ones.
 
-    If they are what a stage made, what is told of that is taken out, too.
+    So a kill in between is not taken for damage.
     """
-    state, gone = _load_ledger(dataset), {path.relative_to(dataset).as_posix() for path in files}
-    left = state | {"parts": {name: digest for name, digest in state["parts"].items() if name not in gone}}
-    left.pop(stage, None)
-    if "hashes" in left:
-        left["hashes"] = {name: value for name, value in left["hashes"].items() if name != stage}
-    if left != state:
-        write_sealed(dataset / LEDGER_FILE, left)
+    state = _load_ledger(dataset)
+    _write_if_changed(dataset, state, _without_digests(dataset, state, files))
 
 
 def forget_manifest_digests(dataset: Path) -> None:
-    """Before it is replaced: a kill until its digests are known is no damage, and nobody takes it for what was told."""
-    forget_digests(dataset, [*parquet.part_paths(dataset / "manifest"), dataset / TAG_TABLE], "dedupe")
+    """Remove the manifest's digests and what `dedupe` noted from `dataset.json`, before the manifest is replaced."""
+    state = _load_ledger(dataset)
+    left = _without_digests(dataset, state, [*parquet.part_paths(dataset / "manifest"), dataset / TAG_TABLE])
+    forget_dedupe(left)
+    _write_if_changed(dataset, state, left)
+
+
+def forget_dedupe(state: Ledger) -> None:
+    """Remove what `dedupe` noted of its options from a ledger in memory."""
+    state.pop("dedupe", None)
+    if "hashes" in state:
+        state["hashes"] = {stage: value for stage, value in state["hashes"].items() if stage != "dedupe"}
+
+
+def _without_digests(dataset: Path, state: Ledger, files: Sequence[Path]) -> Ledger:
+    gone = {path.relative_to(dataset).as_posix() for path in files}
+    return state | {"parts": {name: digest for name, digest in state["parts"].items() if name not in gone}}
+
+
+def _write_if_changed(dataset: Path, before: Ledger, after: Ledger) -> None:
+    if after != before:
+        write_sealed(dataset / LEDGER_FILE, after)

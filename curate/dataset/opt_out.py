@@ -6,16 +6,17 @@ removed: an id is a digest of a file's bytes, which tells a copy but nothing of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.dataset import ledger, parquet
+from curate.dataset.rows import RecordRow
 from curate.dataset.schema import FILE_KEY, MANIFEST_SCHEMA
 from curate.tags.normalize import normalize_tag
 
@@ -24,7 +25,6 @@ ID_KIND, ARTIST_KIND = "id", "artist"
 ARTIST_PREFIX = f"{ARTIST_KIND}:"
 OPT_OUT_SCHEMA = pa.schema([("kind", pa.string()), ("name", pa.string())])
 COLUMNS_NOT_BLANKED = (*FILE_KEY, "id")  # columns of a removed row that stay: every file is a row with a fate
-RecordRow = Mapping[str, Any]
 OptOutEntry = tuple[str, str]
 """Kind and name."""
 
@@ -98,7 +98,8 @@ def add(dataset: Path, wanted: Iterable[OptOutEntry]) -> None:
         )
 
 
-def blank_record(row: RecordRow) -> dict[str, Any]:
+def blank_record(row: RecordRow) -> RecordRow:
     """What is left of a removed record."""
-    left = {name: row.get(name) for name in COLUMNS_NOT_BLANKED}
-    return {**dict.fromkeys(MANIFEST_SCHEMA.names), **left, "tags": [], "own_tags": [], "dropped": REMOVED_REASON}
+    columns = dict.fromkeys(MANIFEST_SCHEMA.names) | {name: row.get(name) for name in COLUMNS_NOT_BLANKED}
+    blanked = cast("RecordRow", columns)
+    return blanked | {"tags": [], "own_tags": [], "dropped": REMOVED_REASON}

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate import storage
+from curate.dataset.rows import FateCounts
 from curate.dataset.schema import HASH_RECIPE, MANIFEST_SCHEMA, NON_NULL_LIST_COLUMNS, declared_types, with_options
 from curate.system.errors import DamagedError, DatasetError, name_file_in_errors
 from curate.system.files import atomic_write, sync_folder
@@ -66,9 +67,9 @@ def write_table_stream(path: Path, tables: Iterable[pa.Table], schema: pa.Schema
             writer.write_table(held)
 
 
-def write_rows(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> None:
     """Write dictionaries as one Parquet file, atomically; a missing key is null."""
-    write_table(path, pa.Table.from_pylist(rows, schema=schema))
+    write_table(path, pa.Table.from_pylist(list(rows), schema=schema))
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -251,7 +252,7 @@ def replace_manifest(dataset: Path, tables: Iterator[pa.Table], options: Mapping
     shutil.rmtree(old, ignore_errors=True)
 
 
-def count_fates(table: pa.Table) -> dict[str, Any]:
+def count_fates(table: pa.Table) -> FateCounts:
     """`in`, `kept` and `dropped` by reason of a manifest's `dropped` column; they always add up."""
     reasons = table.column("dropped").value_counts().to_pylist()
     dropped = {entry["values"]: entry["counts"] for entry in reasons if entry["values"] is not None}

@@ -23,7 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.dataset import decisions, ledger, opt_out, parquet, tag_table
-from curate.dataset.opt_out import OptOut, RecordRow
+from curate.dataset.opt_out import OptOut
+from curate.dataset.rows import RecordRow
 
 IDENTIFYING_COLUMNS = ("id", "artist", "own_tags", "dropped")
 

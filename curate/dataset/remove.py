@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from curate.dataset import ledger, opt_out, parquet
 from curate.dataset.opt_out import OptOutEntry
 from curate.dataset.purge import purge_opted_out
+from curate.dataset.rows import FateCounts
 from curate.system import lock
 from curate.system.errors import NurieError
 from curate.system.paths import recorded_path
@@ -60,7 +61,7 @@ def remove(dataset: Path, keys: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _finish(dataset: Path) -> dict[str, Any]:
+def _finish(dataset: Path) -> FateCounts:
     counted = parquet.count_fates(parquet.read_parts(dataset / "manifest", ["dropped"]))
     ledger.write_ledger(dataset, ledger.read_ledger(dataset) | {"counts": counted})
     return counted

@@ -68,8 +68,12 @@ def _dedupe(dataset: Path, options: DedupeOptions, other: Path | None, workers: 
     parquet.replace_manifest(dataset, _parts(dataset, columns), {"extract": state["options"], "dedupe": how})
     tag_table.write(dataset)
     table = parquet.read_parts(dataset / "manifest", ["dropped", "role", "split", "family"])
-    made = {"counts": parquet.count_fates(table), "dedupe": how, "hashes": state.get("hashes", {}) | hashes}
-    state |= {**made, "decisions": len(told)}
+    state |= {
+        "counts": parquet.count_fates(table),
+        "dedupe": how,
+        "decisions": len(told),
+        "hashes": state.get("hashes", {}) | hashes,
+    }
     ledger.write_ledger(dataset, state, rehash=("manifest", ledger.TAG_TABLE, "edges", ledger.DECISIONS_FOLDER))
     return {**parquet.count_fates(table), **_summary(table)}
 
@@ -80,7 +84,7 @@ def resolved_options(options: DedupeOptions, against: Path | None) -> dict[str, 
 
 
 def staleness_hashes(
-    dataset: Path, state: dict[str, Any], options: DedupeOptions, against: Path | None
+    dataset: Path, state: ledger.Ledger, options: DedupeOptions, against: Path | None
 ) -> dict[str, str]:
     """Hashes of what decides the manifest: options, how pictures are compared, and all that is read of the dataset."""
     how = {"options": resolved_options(options, against), "look": COMPARISON_VERSION, "hashes": HASH_RECIPE}

@@ -18,6 +18,7 @@ import pyarrow as pa
 from curate import storage
 from curate.dataset import ledger, parquet, tag_table
 from curate.dataset.purge import purge_opted_out
+from curate.dataset.rows import FateCounts
 from curate.dataset.schema import FILE_KEY, SCHEMA_VERSION
 from curate.extraction.forecast import FileKey, Forecast, check_disk_space, make_forecast
 from curate.extraction.options import ExtractOptions
@@ -118,7 +119,7 @@ def _check_outside_sources(sources: Sequence[Source], dataset: Path) -> None:
             raise SourceError(f"{place or dataset} lies inside the source {source.root}: give a folder elsewhere")
 
 
-def _open_dataset(dataset: Path, sources: Sequence[Source], options: ExtractOptions, fresh: bool) -> dict[str, Any]:
+def _open_dataset(dataset: Path, sources: Sequence[Source], options: ExtractOptions, fresh: bool) -> ledger.Ledger:
     """The state of a dataset that may be written to: begun now, or begun before with the same options."""
     ours = (fresh and ledger.delete_dataset(dataset)) or (dataset / ledger.LEDGER_FILE).exists()
     if not ours and any(
@@ -127,7 +128,9 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: ExtractOpti
     ):
         raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
     if not (dataset / ledger.LEDGER_FILE).exists():
-        ledger.write_ledger(dataset, {"version": SCHEMA_VERSION, "options": options.to_json_dict(), "sources": []})
+        ledger.write_ledger(
+            dataset, {"version": SCHEMA_VERSION, "options": options.to_json_dict(), "sources": [], "parts": {}}
+        )
     state = ledger.read_ledger(dataset)
     ledger.check_files(dataset, state, ["records", "manifest", ledger.OPT_OUT_FOLDER])
     _check_options(dataset, state, options)
@@ -139,7 +142,7 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: ExtractOpti
     return state
 
 
-def _check_options(dataset: Path, state: dict[str, Any], options: ExtractOptions) -> None:
+def _check_options(dataset: Path, state: ledger.Ledger, options: ExtractOptions) -> None:
     begun = DEFAULTS_OF_NEWER_OPTIONS | state["options"]
     if different := [
         f"{name}={begun.get(name)}" for name, value in options.to_json_dict().items() if begun.get(name) != value
@@ -210,7 +213,7 @@ def _commit(dataset: Path, part: StagedPart, ids: set[str], staging: Path) -> No
         sync_folder(folder)
 
 
-def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
+def _finish(dataset: Path, state: ledger.Ledger) -> FateCounts:
     """Before dedupe the manifest equals the records; new records put it back to that."""
     ledger.delete_leftovers(dataset)  # of attempts that came too late
     purge_opted_out(
@@ -218,8 +221,7 @@ def _finish(dataset: Path, state: dict[str, Any]) -> dict[str, Any]:
     )  # a file read now may have told of a picture read before that it is an artist's who opted out
     state["parts"] = ledger.read_ledger(dataset)["parts"]
     if parquet.count_rows(dataset / "manifest") != parquet.count_rows(dataset / "records"):
-        for told in (state, state.get("hashes", {})):
-            told.pop("dedupe", None)
+        ledger.forget_dedupe(state)
         ledger.forget_manifest_digests(dataset)
         records = parquet.iter_parts(dataset / "records")
         parquet.replace_manifest(dataset, records, {"extract": state["options"]})

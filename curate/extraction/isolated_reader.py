@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.dataset.opt_out import OptOut
+from curate.dataset.rows import RecordRow
 from curate.extraction.options import ExtractOptions
 from curate.extraction.record import extract_file, unreadable_record
 from curate.sources.scan import SourceFile
@@ -27,7 +28,7 @@ from curate.system.errors import NurieError
 from curate.tags.sidecar import Sidecar
 from curate.workers import executor
 
-RecordAndPair = tuple[dict[str, Any], dict[str, Any] | None]
+RecordAndPair = tuple[RecordRow, dict[str, Any] | None]
 """As read_file returns it."""
 PIPE_ERRORS = (EOFError, ConnectionError)  # of a pipe to a process that has ended
 # -P: it finds modules where this process does, and not in the folder that it happens to be in

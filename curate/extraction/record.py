@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -12,9 +12,10 @@ import numpy as np
 from curate import storage
 from curate.dataset import opt_out
 from curate.dataset.opt_out import OptOut
+from curate.dataset.rows import RecordRow
 from curate.extraction.options import ExtractOptions
 from curate.images import hed, lineart, monochrome, resample
-from curate.images.decode import Rgb, TooLargeError, decode
+from curate.images.decode import PictureHeader, Rgb, TooLargeError, decode
 from curate.images.lanczos import resize_lanczos
 from curate.images.png import encode_png
 from curate.images.square import content_box, letterbox
@@ -42,7 +43,7 @@ def parse_line_methods(text: str) -> tuple[str, ...]:
 
 def extract_file(
     file: SourceFile, options: ExtractOptions, table_sidecar: Sidecar | None = None, removed: OptOut = NOBODY_OPTED_OUT
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
+) -> tuple[RecordRow, dict[str, Any] | None]:
     """One file, and what tables told of it -> its record, and its pair unless it was dropped.
 
     Never raises for what a file holds; MemoryError if it takes more memory than there is, NurieError if the store it
@@ -58,7 +59,7 @@ def extract_file(
 
 def unreadable_record(
     file: SourceFile, options: ExtractOptions, told: Sidecar | None, removed: OptOut, error: str
-) -> tuple[dict[str, Any], None]:
+) -> tuple[RecordRow, None]:
     """As read_file, of one that cannot be read for an `error` that only who tried can tell; it is not opened."""
     try:
         length = file.real_path.stat().st_size if file.size is None else file.size
@@ -73,15 +74,15 @@ def unreadable_record(
     return opt_out.blank_record(row) if removed.has_opted_out(row) else row, None
 
 
-def _record_before_reading(file: SourceFile, options: ExtractOptions, told: Sidecar | None) -> dict[str, Any]:
+def _record_before_reading(file: SourceFile, options: ExtractOptions, told: Sidecar | None) -> RecordRow:
     """What is known of a file before it is opened."""
-    row: dict[str, Any] = {"source": file.source, "path": file.path, "path_raw": file.path_raw}
+    row: RecordRow = {"source": file.source, "path": file.path, "path_raw": file.path_raw}
     return row | {"dropped": None, "error": None, **_sidecar_columns(file, options, told)}
 
 
 def _read(
     file: SourceFile, options: ExtractOptions, told: Sidecar | None, removed: OptOut
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
+) -> tuple[RecordRow, dict[str, Any] | None]:
     row = _record_before_reading(file, options, told)
     try:
         data = storage.read_bytes(file.real_path, listed_size=file.size)
@@ -90,18 +91,18 @@ def _read(
             return opt_out.blank_record(row), None
         picture = decode(data, options.max_pixels)
     except TooLargeError as error:
-        return row | asdict(error.header) | {"dropped": "too_large"}, None
+        return row | _header_columns(error.header) | {"dropped": "too_large"}, None
     except MemoryError:
         raise
     except (OSError, DecodeError) as error:
         row |= {"id": None, "dropped": "unreadable", "error": _error_text(error)}
         return opt_out.blank_record(row) if removed.has_opted_out(row) else row, None
     height, width = picture.rgb.shape[:2]
-    row |= asdict(picture.header) | {"height": height, "width": width}
+    row |= _header_columns(picture.header) | {"height": height, "width": width}
     color, box = letterbox(picture.rgb, options.size), content_box(height, width, options.size)
     gray = monochrome.classify(picture.rgb, color[box.rows, box.columns])
     if gray:
-        row |= {name: unique_tags((*row[name], f"meta:{gray}")) for name in ("tags", "own_tags")}
+        row["tags"] = row["own_tags"] = unique_tags((*row["tags"], f"meta:{gray}"))
     if reason := _drop_reason(height, width, gray, options):
         return row | {"dropped": reason}, None
     seen = lineart.limit_size(picture.rgb)
@@ -112,6 +113,10 @@ def _read(
     pixels = {"color": encode_png(color), **{f"line_{method}": encode_png(line) for method, line in drawn.items()}}
     place = [box.top, box.left, box.height, box.width]
     return row, {"id": row["id"], **pixels, **compared, "content_box": place}
+
+
+def _header_columns(header: PictureHeader) -> RecordRow:
+    return cast("RecordRow", asdict(header))
 
 
 def _drop_reason(height: int, width: int, gray: str | None, options: ExtractOptions) -> str | None:
@@ -129,7 +134,7 @@ def _error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {text}".encode("utf-8", "backslashreplace").decode()
 
 
-def _sidecar_columns(file: SourceFile, options: ExtractOptions, told: Sidecar | None) -> dict[str, Any]:
+def _sidecar_columns(file: SourceFile, options: ExtractOptions, told: Sidecar | None) -> RecordRow:
     """What sidecars, then tables, then folders say of a file."""
     found: list[Sidecar] = []
     error = None
@@ -141,11 +146,19 @@ def _sidecar_columns(file: SourceFile, options: ExtractOptions, told: Sidecar | 
     by_folder = Sidecar(tags=tags_of_folders(file.path)) if options.folder_tags else None
     merged = sidecar.merge_sidecars([*found, *(one for one in (told, by_folder) if one is not None)])
     extra = canonical_json(merged.extra).decode() if merged.extra else None
-    known = {"rating": merged.rating, "score": merged.score, "license": merged.license, "artist": merged.artist}
-    return {"tags": merged.tags, "own_tags": merged.tags, "extra": extra, "error": error, **known}
+    return {
+        "tags": merged.tags,
+        "own_tags": merged.tags,
+        "rating": merged.rating,
+        "score": merged.score,
+        "license": merged.license,
+        "artist": merged.artist,
+        "extra": extra,
+        "error": error,
+    }
 
 
-def _signatures(rgb: Rgb) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _signatures(rgb: Rgb) -> tuple[RecordRow, dict[str, bytes]]:
     """The columns that dedupe searches, and the small pictures that it looks at."""
     luma = resample.pillow_luma(rgb)
     drawn = phash.drawn_slices(luma)
@@ -153,7 +166,7 @@ def _signatures(rgb: Rgb) -> tuple[dict[str, Any], dict[str, bytes]]:
     plan, view = phash.normalized_luma(luma[drawn]), alignment.thumbnail(rgb[drawn])
     in_plan, in_view = (content_box(height, width, side) for side in (len(plan), len(view)))
     sketch = phash.ink_mask(plan)
-    columns = {
+    columns: RecordRow = {
         "phash": phash.phash_from_luma32(resize_lanczos(luma)),
         "search_hashes": phash.search_hashes(plan[in_plan.rows, in_plan.columns], view),
         "line_hash": phash.robust_phash(sketch),
@@ -164,7 +177,7 @@ def _signatures(rgb: Rgb) -> tuple[dict[str, Any], dict[str, bytes]]:
     return columns, {"sketch": encode_png(sketch, bilevel=True), "view": encode_png(view)}
 
 
-def _line_quality(line: lineart.Gray) -> dict[str, float]:
+def _line_quality(line: lineart.Gray) -> RecordRow:
     """Ink share; faint share of the ink; share of ink pixels with at most one inked neighbour (stroke ends, specks)."""
     inked = line < 255 - phash.EMPTY_TOLERANCE
     ink = inked.astype(np.uint8)

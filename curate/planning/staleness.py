@@ -40,7 +40,7 @@ def reason_to_extract(found: Forecast, dataset: Path, *, fresh: bool) -> str | N
     if new := found.files - found.recorded:
         return f"{new:,} of {found.files:,} files to read"
     state = ledger.peek_ledger(dataset)
-    made = ledger.is_intact(dataset, state, ("records", "pairs", "manifest", ledger.TAG_TABLE), bytewise=False)
+    made = ledger.is_intact(dataset, state["parts"], ("records", "pairs", "manifest", ledger.TAG_TABLE), bytewise=False)
     return None if made and "counts" in state else "was broken off"
 
 
@@ -59,7 +59,7 @@ def reason_to_dedupe(dataset: Path, options: stage_dedupe.DedupeOptions, other: 
         before = state["dedupe"]
         names = [name for name in {**told, **before} if told.get(name) != before.get(name)]
         return f"other options than before: {', '.join(names)}" if names else "compared in another way before"
-    made = ledger.is_intact(dataset, state, ("manifest", "edges", ledger.TAG_TABLE), bytewise=True)
+    made = ledger.is_intact(dataset, state["parts"], ("manifest", "edges", ledger.TAG_TABLE), bytewise=True)
     return None if made else "what it made was changed"
 
 

@@ -81,7 +81,7 @@ def shard(
     return {**counted, **_summary(index)}
 
 
-def resolved_options(state: dict[str, Any], options: ShardOptions, rows: KeptRows) -> dict[str, Any]:
+def resolved_options(state: ledger.Ledger, options: ShardOptions, rows: KeptRows) -> dict[str, Any]:
     """All that decides the bytes of a shard folder: `index.json` tells it, and its hash."""
     # without the default format, so that shards made before there were others are still those asked for
     told = {name: value for name, value in asdict(options).items() if (name, value) != ("format", "tfrecord")}
@@ -158,7 +158,7 @@ def _write_vocabulary(shards: Path, vocabulary: list[str]) -> ShardFile:
 
 
 def _index(
-    state: dict[str, Any],
+    state: ledger.Ledger,
     plan: ShardPlan,
     counts: list[dict[str, int]],
     files: dict[str, ShardFile],

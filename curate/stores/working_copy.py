@@ -75,7 +75,7 @@ def _is_finished(dataset: Path, listing: Listing) -> bool:
     """Whether a dataset is as a stage ends with, not as one that was killed leaves it: no file more or less."""
     folders = (*ledger.STAGE_FOLDERS, *ledger.PERMANENT_FOLDERS, ledger.TAG_TABLE)
     made = {"manifest", ledger.TAG_TABLE} <= {name.partition("/")[0] for name in listing.digests}
-    return made and ledger.is_intact(dataset, {"parts": listing.digests}, folders, bytewise=False)
+    return made and ledger.is_intact(dataset, listing.digests, folders, bytewise=False)
 
 
 class WorkingCopies:

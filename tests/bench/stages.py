@@ -118,7 +118,7 @@ def reading(folder: Path, lines: tuple[str, ...], rounds: int) -> dict[str, Any]
     seconds = []
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary)
-        ledger.write_ledger(out, {"version": SCHEMA_VERSION, "options": {}, "sources": []})
+        ledger.write_ledger(out, {"version": SCHEMA_VERSION, "options": {}, "sources": [], "parts": {}})
         for name in ("records", "pairs"):
             (out / name).mkdir()
         task = PartTask(0, files, out, extract.ExtractOptions(lines, keep_monochrome=True), (None,) * len(files))

@@ -38,10 +38,14 @@ def grown(dataset: Path, out: Path, pictures: int, side: int, part: int = PART) 
         parquet.write_rows(parquet.part_path(out / "pairs", number), renamed, schema)
     tag_table.write(out)
     state = ledger.peek_ledger(dataset)
-    counts = {"in": pictures, "kept": pictures, "dropped": {}}
-    kept: dict[str, Any] = {name: state[name] for name in ("version", "sources", "dedupe") if name in state}
-    options = state["options"] | {"size": side}
-    ledger.write_ledger(out, {**kept, "options": options, "counts": counts})
+    state |= {
+        "options": state["options"] | {"size": side},
+        "counts": {"in": pictures, "kept": pictures, "dropped": {}},
+        "parts": {},
+    }
+    state.pop("hashes", None)
+    state.pop("decisions", None)
+    ledger.write_ledger(out, state)
     return out
 
 

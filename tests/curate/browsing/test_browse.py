@@ -325,7 +325,7 @@ def test_who_opted_out_is_a_row_without_pixels(dataset: Path) -> None:
     assert (told["tile"]["stored"], told["tile"]["dropped"], told["tags"]) == (False, "removed", [])
     assert page.get(f"/api/pictures/{key}/color").status_code == 404
     refused = page.post("/api/decisions", json={"kind": "keep", "pictures": [key]})
-    assert (refused.status_code, "was left out before dedupe" in refused.json()["detail"]) == (409, True)
+    assert (refused.status_code, "was dropped before dedupe" in refused.json()["detail"]) == (409, True)
 
 
 def test_a_dataset_that_goes_away_is_told(dataset: Path) -> None:

@@ -11,6 +11,7 @@ from curate.audit.explain import why
 from curate.audit.verify import verify
 from curate.dataset import ledger
 from curate.dataset.decisions import decide, read_with_holds, rows_in_force
+from curate.dataset.rows import DecisionRow
 from curate.deduplication import dedupe
 from curate.extraction import extract
 from curate.sources.scan import Source
@@ -133,10 +134,10 @@ def test_decisions_outlive_a_dataset_begun_afresh(begun: Path, dataset: Path) ->
 @pytest.mark.parametrize(
     ("kind", "pictures", "tags", "message"),
     [
-        ("hide", ["1F408.png"], None, "no kind of decision 'hide': there are different, duplicate"),
-        ("different", ["1F408.png"], None, "different takes 2 of them, 1 given"),
-        ("drop", ["1F408.png", "cat0.jpg"], None, "drop takes 1 of them, 2 given"),
-        ("drop", ["nothing.png"], None, r"'nothing\.png' is no path or id of a picture"),
+        ("hide", ["1F408.png"], None, "no kind of decision 'hide': choose one of different, duplicate"),
+        ("different", ["1F408.png"], None, "different takes two pictures, got 1"),
+        ("drop", ["1F408.png", "cat0.jpg"], None, "drop takes one argument, got 2"),
+        ("drop", ["nothing.png"], None, r"'nothing\.png' is not the path or id of a picture"),
         ("drop", ["1F408.png"], "a", "drop takes no --tags"),
         ("retag", ["1F408.png"], None, "retag needs --tags"),
         ("different", ["1F408.png", "1F408.png"], None, "are the same file"),
@@ -171,12 +172,10 @@ kinds = st.lists(st.tuples(st.booleans(), st.integers(0, 10)), max_size=12)
 
 @given(kinds)
 def test_what_is_undone_an_even_number_of_times_holds(steps: list[tuple[bool, int]]) -> None:
-    told: list[dict[str, Any]] = []
+    told: list[DecisionRow] = []
     for undo, number in steps:
-        if undo and told:
-            told.append({"sequence": len(told), "kind": "undo", "a": str(number % len(told))})
-        else:
-            told.append({"sequence": len(told), "kind": "drop", "a": "x"})
+        kind, a = ("undo", str(number % len(told))) if undo and told else ("drop", "x")
+        told.append({"sequence": len(told), "kind": kind, "a": a, "b": None, "tags": None})
 
     def holds(sequence: int) -> bool:
         later = [row["sequence"] for row in told if row["kind"] == "undo" and row["a"] == str(sequence)]
