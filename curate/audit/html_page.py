@@ -14,8 +14,9 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from curate.system.text import escape_unprintable, format_bytes
+
 MAX_TEXT_CHARACTERS = 120  # characters of a text from data; a path may have 4,096, a tag any number
-JOINERS = "\u200c\u200d"  # hold emoji and Persian together
 
 
 def render(name: str, **context: Any) -> bytes:
@@ -31,17 +32,6 @@ def render(name: str, **context: Any) -> bytes:
     return template.render(**context, style=style, policy=policy).encode()
 
 
-def escape_invisible(text: str) -> str:
-    r"""Text with every character to be seen: controls, line separators and marks of direction as escapes.
-
-    >>> escape_invisible("caf\u00e9 is fine, \u202etxt.exe\n is not")
-    'café is fine, \\u202etxt.exe\\n is not'
-    """
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() or one in JOINERS else ascii(one)[1:-1] for one in text)
-
-
 def shorten(text: str, most: int = MAX_TEXT_CHARACTERS) -> str:
     """Text of at most so many characters, its middle left out: both ends of a path tell most."""
     if len(text) <= most:
@@ -50,19 +40,11 @@ def shorten(text: str, most: int = MAX_TEXT_CHARACTERS) -> str:
     return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
 
 
-def format_bytes(count: int) -> str:
-    """Bytes in the unit that people would name."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= scale:
-            return f"{count / scale:,.1f} {unit}"
-    return f"{count} bytes"
-
-
 def _finalize(value: Any) -> Any:
     """What is printed of a value: whole numbers with their thousands apart, text made visible unless it is markup."""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return escape_invisible(value) if type(value) is str else value  # markup is of a class of its own
+    return escape_unprintable(value) if type(value) is str else value  # markup is of a class of its own
 
 
 def _read_resource(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate import terminal
 from curate.contract import INDEX_FILE, find_file_faults, read_index, read_vocabulary
 from curate.dataset import ledger, opt_out, parquet, tag_table
 from curate.dataset.rows import FateCounts
@@ -18,7 +19,7 @@ from curate.system.errors import DamagedError
 from curate.system.files import SEAL_KEY, read_json
 from curate.system.hashing import sha256_files
 from curate.system.lock import LOCK_FILE
-from curate.workers import progress
+from curate.system.text import escape_unprintable
 
 
 def verify(folder: Path) -> list[str]:
@@ -37,13 +38,7 @@ def verify(folder: Path) -> list[str]:
             found = [f"{folder / kind} has no seal, as those of older versions: make its folder again"]
     except DamagedError as error:
         found = [str(error)]
-    return [_printable_line(fault) for fault in found]
-
-
-def _printable_line(text: str) -> str:
-    """A stranger's file may have any name."""
-    told = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in told)
+    return [escape_unprintable(fault) for fault in found]
 
 
 def _dataset(dataset: Path) -> list[str]:
@@ -51,7 +46,7 @@ def _dataset(dataset: Path) -> list[str]:
     parts = {dataset / name: digest for name, digest in state["parts"].items()}
     faults = [f"{path} is missing" for path in parts if not path.is_file()]
     there = [path for path in parts if path.is_file()]
-    with progress.byte_bar("verify", sum(path.stat().st_size for path in there)) as bar:
+    with terminal.ByteProgressBar("verify", sum(path.stat().st_size for path in there)) as bar:
         for path, found in sha256_files(there, bar.advance_bytes):
             if isinstance(found, OSError):
                 faults.append(f"{path} cannot be read ({found.strerror or found})")
@@ -116,7 +111,7 @@ def _ids_kept_despite_opt_out(dataset: Path, rows: pa.Table) -> list[str]:
 
 def _shards(shards: Path) -> list[str]:
     index = read_index(shards)
-    with progress.byte_bar("verify", sum(file.bytes for file in index.files.values())) as bar:
+    with terminal.ByteProgressBar("verify", sum(file.bytes for file in index.files.values())) as bar:
         faults = find_file_faults(shards, index, bar.advance_bytes)
     if faults:
         return faults

@@ -7,7 +7,7 @@ from typing import Any
 
 from curate.dataset import ledger
 from curate.system.errors import MissingExtraError
-from curate.workers.progress import print_status
+from curate.terminal import print_status
 
 
 def browse(dataset: Path, host: str = "127.0.0.1", port: int = 8765) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from curate import __version__
-from curate.cli.command import OrderedGroup
 from curate.cli.make import copy, dedupe, extract, sample, select, shard
 from curate.cli.manage import browse, decide, plan, remove, report, tags, verify, why
 from curate.cli.run import run
+from curate.terminal import OrderedGroup
 
 
 @click.group(cls=OrderedGroup, context_settings={"help_option_names": ["-h", "--help"]})

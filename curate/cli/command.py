@@ -1,73 +1,39 @@
-"""What commands share: order, --json, --quiet, --workers, --scheduler, the clock, errors in a line, results printed."""
+"""What the commands of `curate` share: addresses of stores, --workers, --scheduler, tag rules, and printed results."""
 
 from __future__ import annotations
 
 import functools
-import json
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from curate import terminal
 from curate.cli.remote_args import RemoteArgs
-from curate.system.errors import NurieError, escape_unprintable, explain_stdout_errors, explain_system_errors
+from curate.system.errors import NurieError, explain_system_errors
 from curate.system.hashing import usable_cores
-from curate.system.signals import StoppedBySignal, stoppable
-from curate.workers.progress import QUIET, wants_color
-
-CommandFunction = Callable[..., dict[str, Any]]
+from curate.system.text import escape_unprintable
+from curate.terminal import CommandFunction, command_name, print_line, wants_color
 
 
-class OrderedGroup(click.Group):
-    """Lists its commands in the order of the road, not of the alphabet."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """Names in the order they were added."""
-        return list(self.commands)
+def cli_command(show: Callable[[dict[str, Any]], None]) -> Callable[[CommandFunction], Callable[..., None]]:
+    """Return the decorator of every command; see curate.terminal.cli_command. Arguments may be addresses of stores."""
+    return terminal.cli_command(show, _call_with_stores)
 
 
-def print_line(line: str, *, err: bool = False) -> None:
-    """Print one line, whatever names and tags stand in it."""
-    click.echo(escape_unprintable(line), err=err)
-
-
-def cli_command(show: Callable[[str, dict[str, Any]], None]) -> Callable[[CommandFunction], Callable[..., None]]:
-    """Add --json and --quiet, time the call, `show` its result, and turn our errors into one line and exit code 1.
-
-    SIGINT and SIGTERM stop it, with a line that says how to go on.
-    """
-
-    def decorate(command: CommandFunction) -> Callable[..., None]:
-        @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-        @click.option("--quiet", is_flag=True, help="No progress, no talk.")
-        @functools.wraps(command)
-        def run(*, as_json: bool, quiet: bool, **options: Any) -> None:
-            QUIET.set(quiet or as_json)
-            name = click.get_current_context().info_name or ""
-            started, hand = time.monotonic(), RemoteArgs()
-            try:
-                with stoppable(), explain_system_errors(name):
-                    result = command(**hand(options))
-                    hand.send_back()
-                result["seconds"] = round(time.monotonic() - started, 3)
-                with explain_stdout_errors():
-                    click.echo(escape_unprintable(json.dumps(result, ensure_ascii=False))) if as_json else show(
-                        name, result
-                    )
-            except StoppedBySignal as stop:
-                stop.exit_with_hint(name, fresh=bool(options.get("fresh")))
-            except NurieError as error:
-                raise click.ClickException(escape_unprintable(hand.translate_error(error))) from None
-            if result.get("faults"):
-                raise SystemExit(1)
-
-        return run
-
-    return decorate
+def _call_with_stores(command: CommandFunction, options: dict[str, Any]) -> dict[str, Any]:
+    """Call a command with local folders in place of store addresses, then send to the stores what it made there."""
+    remote_args = RemoteArgs()
+    try:
+        with explain_system_errors(command_name()):
+            result = command(**remote_args(options))
+            remote_args.send_back()
+    except NurieError as error:
+        raise NurieError(remote_args.translate_error(error)) from None
+    return result
 
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what is due, if anything; write nothing.")
@@ -76,24 +42,14 @@ workers_option = click.option(
 )
 
 
-def complete_names(found: Callable[[], Iterable[str]]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """For a shell to complete the last of names parted by commas, which are looked for only then."""
-
-    def complete(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
-        before, comma, last = typed.rpartition(",")
-        return [f"{before}{comma}{name}" for name in found() if name.startswith(last)]
-
-    return complete
-
-
 def unwrap_command(command: click.Command) -> CommandFunction:
-    """What `stage` wraps: a command that returns its result, to be called in its own context."""
+    """What `cli_command` wraps: a command that returns its result, to be called in its own context."""
     wrapped: CommandFunction = command.callback.__wrapped__  # type: ignore[union-attr]
     return wrapped
 
 
 def with_scheduler(command: CommandFunction) -> CommandFunction:
-    """Add --scheduler, below `stage`: the command's `workers` are then a cluster's, and its paths absolute."""
+    """Add --scheduler, below `cli_command`: the command's `workers` are then a cluster's, and its paths absolute."""
 
     @click.option("--scheduler", metavar="tcp://HOST:PORT", help="Work on this Dask cluster instead.")
     @functools.wraps(command)
@@ -112,7 +68,7 @@ def with_scheduler(command: CommandFunction) -> CommandFunction:
 
 
 def with_tag_rules(command: CommandFunction) -> CommandFunction:
-    """Add --aliases and --implications, as the command's `rules`; below `stage`."""
+    """Add --aliases and --implications, as the command's `rules`; below `cli_command`."""
 
     @click.option("--aliases", type=click.Path(path_type=Path, dir_okay=False), help="File of `alias,tag` lines.")
     @click.option(
@@ -127,7 +83,7 @@ def with_tag_rules(command: CommandFunction) -> CommandFunction:
     return run
 
 
-def print_summary(name: str, result: dict[str, Any]) -> None:
+def print_summary(result: dict[str, Any]) -> None:
     """Print in = kept + dropped, the seconds, then whatever else the stage counted; faults go to standard error."""
     seconds = result.pop("seconds")
     if "in" in result:
@@ -137,7 +93,7 @@ def print_summary(name: str, result: dict[str, Any]) -> None:
         sums = f"{total:,} in = {kept:,} kept + {sum(dropped.values()):,} dropped{shown}, {seconds:.1f} s"
     else:
         sums = f"{seconds:.1f} s"
-    click.echo(f"{bold(name)}: {sums}")
+    click.echo(f"{bold(command_name())}: {sums}")
     print_table([["", key.replace("_", " "), _shown(value)] for key, value in result.items() if key != "faults"])
     for fault in result.get("faults", ()):
         print_line(f"Error: {fault}", err=True)
@@ -170,7 +126,7 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else escape_unprintable(str(value))
 
 
-def print_tags(_name: str, result: dict[str, Any]) -> None:
+def print_tags(result: dict[str, Any]) -> None:
     """Print tags with their counts, one a line, then the doubtful ones by picture."""
     for tag, count in result["tags"].items():
         print_line(f"{count:>9,}  {tag}{'  (colour)' if tag in result['colors'] else ''}")
@@ -185,14 +141,14 @@ def print_tags(_name: str, result: dict[str, Any]) -> None:
         print_line(f"{told} colour they are tagged with")
 
 
-def print_stories(_name: str, result: dict[str, Any]) -> None:
+def print_stories(result: dict[str, Any]) -> None:
     """Print the story of each record, a line a stage."""
     for record in result["records"]:
         for line in record["story"]:
             print_line(line)
 
 
-def print_decisions(_name: str, result: dict[str, Any]) -> None:
+def print_decisions(result: dict[str, Any]) -> None:
     """Print decisions, one a line, with the number that undoes them."""
     for row in result["decisions"]:
         told = [row["kind"], row["a"], row["b"] or "", ", ".join(row["tags"] or ())]
@@ -200,13 +156,13 @@ def print_decisions(_name: str, result: dict[str, Any]) -> None:
         print_line(f"{row['sequence']:>6,}  {' '.join(part for part in told if part)}{undone}")
 
 
-def print_browse_result(_name: str, result: dict[str, Any]) -> None:
+def print_browse_result(result: dict[str, Any]) -> None:
     """Print what was decided meanwhile, and what is to be done about it."""
     then = "; they hold from the next curate dedupe on" if result["waiting"] else ""
     click.echo(f"{result['decided']:,} decisions noted, {result['waiting']:,} waiting{then}")
 
 
-def print_faults(_name: str, result: dict[str, Any]) -> None:
+def print_faults(result: dict[str, Any]) -> None:
     """Print every fault on a line of its own."""
     for fault in result["faults"]:
         print_line(fault)
@@ -223,7 +179,7 @@ PLAN_HEADINGS = {
 }
 
 
-def print_plan(_name: str, result: dict[str, Any]) -> None:
+def print_plan(result: dict[str, Any]) -> None:
     """Print a plan as a table of stages, then what takes most of the time, and where the design bends."""
     from curate.planning.plan import format_estimate  # noqa: PLC0415  # only this command pays for it
 

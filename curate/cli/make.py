@@ -10,7 +10,6 @@ import click
 
 from curate.cli.command import (
     cli_command,
-    complete_names,
     dry_run_option,
     print_summary,
     with_scheduler,
@@ -20,6 +19,7 @@ from curate.cli.command import (
 from curate.cli.remote_args import FolderOrAddress, LocalPath
 from curate.contract import ENDING_BY_FORMAT
 from curate.tags.aliases import TagRules
+from curate.terminal import complete_names
 from curate.workers.executor import Workers
 
 LOCAL_PATH, FOLDER_OR_ADDRESS = LocalPath(path_type=Path), FolderOrAddress(path_type=Path)

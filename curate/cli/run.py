@@ -11,13 +11,14 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from curate.cli.command import cli_command, complete_names, dry_run_option, print_table, unwrap_command, workers_option
+from curate import terminal
+from curate.cli.command import cli_command, dry_run_option, print_table, unwrap_command, workers_option
 from curate.cli.make import dedupe, extract, sample, select, shard
 from curate.cli.remote_args import RemoteArgs
 from curate.contract import SPLITS, read_index
 from curate.planning.recipe import Recipe, read_recipe, recipe_options
 from curate.system.errors import NurieError, RecipeError, SourceError
-from curate.workers import progress
+from curate.terminal import complete_names
 
 STAGE_COMMANDS = {"sample": sample, "extract": extract, "dedupe": dedupe, "select": select, "shard": shard}
 COUNT_KEYS = ("in", "kept", "dropped")
@@ -62,7 +63,7 @@ class RecipeRun:
         return due
 
 
-def print_run(_name: str, result: dict[str, Any]) -> None:
+def print_run(result: dict[str, Any]) -> None:
     """Print a row a stage, then what came out, and whether it is what the recipe expects."""
     table: list[list[object]] = [["", "", *COUNT_KEYS, "seconds"]]
     for one in result["stages"]:
@@ -149,7 +150,7 @@ def _check_stages(road: RecipeRun) -> list[StageStatus]:
 
 
 def _run(road: RecipeRun, told: StageStatus, how: Mapping[str, object]) -> None:
-    progress.print_status(f"{told.stage}: {told.due}")
+    terminal.print_status(f"{told.stage}: {told.due}")
     started = time.monotonic()
     result = road.call_stage(told.stage, how)
     road.remote_args.send_back()

@@ -17,7 +17,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from curate import storage
+from curate import storage, terminal
 from curate.dataset import parquet
 from curate.dataset.ledger import CANDIDATE_FOLDER
 from curate.deduplication import compare, partitions, thumbnails
@@ -28,7 +28,7 @@ from curate.search import hamming, multi_index
 from curate.search.hamming import Hashes, Mask
 from curate.signatures import likeness
 from curate.stores import worker_folder
-from curate.workers import executor, progress
+from curate.workers import executor
 from curate.workers.executor import Workers
 
 # bits; on OpenMoji the silhouette alone proposes 99.9 % of a tone family's pairs within it, the line art 82 %
@@ -229,7 +229,7 @@ def _verify_candidates(proposed: CandidateRows, search: SearchRun) -> Iterator[V
     proposed = proposed[np.lexsort((part[proposed[:, 1]], part[proposed[:, 0]]))]  # neighbours are in the same parts
     blocks = np.split(proposed, range(CANDIDATES_PER_TASK, len(proposed), CANDIDATES_PER_TASK))
     workers = search.workers if len(blocks) > 1 else 1  # starting others would take longer
-    with progress.bar("dedupe", len(proposed)) as bar:
+    with terminal.ProgressBar("dedupe", len(proposed)) as bar:
         looks = executor.run(
             compare.compare_block, _tasks(blocks, search), workers, pictures_per_task=CANDIDATES_PER_TASK
         )

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from curate import terminal
 from curate.dataset import parquet
 from curate.search import multi_index
 from curate.search.bucket_join import Hashes
 from curate.search.multi_index import Bands, HashPairs
-from curate.workers import executor, progress
+from curate.workers import executor
 from curate.workers.executor import Workers
 
 HASHES_PER_PARTITION = 1 << 20  # hashes a piece, about: 8 MB to read, some seconds to search
@@ -61,7 +62,7 @@ def find_near_hashes(folder: Path, workers: Workers, values: Hashes, known: Hash
         table = parquet.read_table(path)
         yield np.stack([table["a"].to_numpy(), table["b"].to_numpy()], axis=1)
     if split:
-        progress.print_status(
+        terminal.print_status(
             f"dedupe: {split:,} buckets of more than {multi_index.HOT_BUCKET_HASHES:,} hashes were split on other bits"
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import storage
+from curate import storage, terminal
 from curate.dataset import ledger, parquet, tag_table
 from curate.dataset.purge import purge_opted_out
 from curate.dataset.rows import FateCounts
@@ -31,7 +31,7 @@ from curate.system import lock
 from curate.system.errors import DatasetError, SourceError
 from curate.system.files import options_hash, sync_folder
 from curate.system.lock import LOCK_FILE
-from curate.workers import executor, progress
+from curate.workers import executor
 
 __all__ = ["ExtractOptions", "extract", "parse_line_methods"]
 
@@ -71,7 +71,7 @@ def extract(
         first = len(parquet.part_paths(dataset / "records"))
         new = sidecar_errors = dropped = 0
         with (
-            progress.bar("extract", found.files) as bar,
+            terminal.ProgressBar("extract", found.files) as bar,
             _clear_staged_on_error(dataset),
             _staging(dataset, workers) as staging,
             closing(_staged_parts(_tasks(files, join, first, part_size, staging, options), workers, part_size)) as made,
@@ -184,7 +184,7 @@ def _staged_parts(
 
 def _isolate(tasks: Sequence[PartTask]) -> list[PartTask]:
     files = sum(len(task.files) for task in tasks)
-    progress.print_status(f"extract: a worker process died; {files:,} files are read again, each apart from the others")
+    terminal.print_status(f"extract: a worker process died; {files:,} files are read again, each apart from the others")
     return [replace(task, isolated=True) for task in tasks]
 
 

@@ -13,6 +13,7 @@ from curate.dataset import ledger, parquet
 from curate.extraction.options import ExtractOptions
 from curate.sources.scan import SourceFile
 from curate.system.errors import NurieError
+from curate.system.text import format_bytes
 
 # what else there is is seldom a picture; one that is weighs too little to decide
 PICTURE_SUFFIXES = frozenset(
@@ -123,18 +124,6 @@ def check_disk_space(found: Forecast) -> None:
     """Raise NurieError if the disk clearly cannot hold what an extract would make."""
     if found.disk_shortage:
         raise NurieError(found.disk_shortage)
-
-
-def format_bytes(count: int) -> str:
-    """A number of bytes for people.
-
-    >>> format_bytes(999), format_bytes(20_500), format_bytes(3_200_000_000)
-    ('999 B', '20.5 kB', '3.2 GB')
-    """
-    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
-        if count >= 10**power:
-            return f"{count / 10**power:.1f} {unit}"
-    return f"{count} B"
 
 
 def _length(path: Path) -> int:

@@ -25,14 +25,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate import storage
+from curate import storage, terminal
 from curate.contract import SPLITS, VOCABULARY_FILE, ShardFile
 from curate.dataset import ledger, parquet
 from curate.shards import formats
 from curate.shards.kept_rows import Int64Array, KeptRows
 from curate.stores import worker_folder
 from curate.system.errors import DamagedError, DatasetError, NurieError, name_file_in_errors
-from curate.workers import executor, progress
+from curate.workers import executor
 
 SPILL_FOLDER = ".spill"
 SPILL_BATCH_BYTES = 1 << 27  # bytes of pairs spilled at once
@@ -123,7 +123,10 @@ def pack_shards(
     Raises DatasetError if the dataset has no pair of a planned picture, NurieError for a format that workers cannot
     leave in a store.
     """
-    with worker_folder.staging_folder(shards, workers) as folder, progress.bar("shard", 2 * len(plan.rows)) as bar:
+    with (
+        worker_folder.staging_folder(shards, workers) as folder,
+        terminal.ProgressBar("shard", 2 * len(plan.rows)) as bar,
+    ):
         if storage.is_remote(folder):
             _check_format_for_store(form)
             storage.write_bytes(folder / VOCABULARY_FILE, (shards / VOCABULARY_FILE).read_bytes())
@@ -158,7 +161,7 @@ def _spill_all(
     plan: ShardPlan,
     form: ShardFormat,
     workers: executor.Workers,
-    bar: progress.ProgressBar,
+    bar: terminal.ProgressBar,
 ) -> tuple[str, ...]:
     """Spill every pair of the plan; returns the folders of those that came back. Raises DatasetError as `pack` does."""
     missing = np.ones(len(plan.rows), bool)

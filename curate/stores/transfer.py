@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from curate import storage
+from curate import storage, terminal
 from curate.contract import INDEX_FILE
 from curate.dataset import ledger
 from curate.stores.listing import COPY_JOURNAL, Listing, read_journal, read_listing, unrecognized_folder_error
@@ -26,7 +26,6 @@ from curate.system import lock
 from curate.system.errors import DamagedError, NurieError
 from curate.system.files import atomic_write, canonical_json
 from curate.system.hashing import READ_BUFFER_BYTES, sha256_file
-from curate.workers import progress
 
 OWN_LEFTOVERS = {lock.LOCK_FILE, f".{COPY_JOURNAL}.tmp", storage.STAGING_FOLDER}  # what a run that was killed leaves
 TRANSFER_THREADS = 8  # files on their way at once: a store answers each in tens of milliseconds
@@ -121,7 +120,7 @@ def _transfer(
         storage.delete_file(target / name)
     send = partial(_upload if storage.is_remote(target) else _download, source, target)
     began = time.monotonic()
-    with progress.byte_bar("copy", sum(sizes[name] for name in due)) as bar, _thread_map() as (each, going):
+    with terminal.ByteProgressBar("copy", sum(sizes[name] for name in due)) as bar, _thread_map() as (each, going):
         for name in each(partial(send, going), due.items()):
             done[name] = due[name]
             bar.advance_bytes(sizes[name])

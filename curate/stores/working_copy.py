@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from curate import storage
+from curate import storage, terminal
 from curate.dataset import ledger
 from curate.stores.listing import COPY_JOURNAL, Listing, read_journal, read_listing
 from curate.stores.transfer import OWN_LEFTOVERS, copy_folder
 from curate.stores.worker_folder import STORE_BY_FOLDER
 from curate.system.errors import DamagedError, DatasetError, NurieError
 from curate.system.files import read_json, write_json
-from curate.workers import progress
 
 WORK_FOLDER_VARIABLE = "NURIE_WORK"
 """Environment variable: the folder that the copies are below."""
@@ -99,7 +98,7 @@ class WorkingCopies:
             )
             found.folder.parent.mkdir(parents=True, exist_ok=True)
             _update_from_store(found)
-            progress.print_status(f"{place} is worked on in {found.folder}")
+            terminal.print_status(f"{place} is worked on in {found.folder}")
             self._copies[str(place)] = found
             STORE_BY_FOLDER.set({**STORE_BY_FOLDER.get(), found.folder: place})
         return self._copies[str(place)].folder

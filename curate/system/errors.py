@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-# control characters, marks that turn the direction of writing, ends of lines, and halves of surrogate pairs
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class NurieError(Exception):
@@ -130,14 +126,3 @@ def name_file_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
             if error.errno is not None:
                 error.filename = os.fspath(path)
             raise
-
-
-def escape_unprintable(text: str) -> str:
-    r"""A line of text for a terminal: what would move its cursor, turn its letters or end the line is spelled out.
-
-    What a stranger called a file or a tag may hold such; in JSON it is spelled as JSON spells it.
-
-    >>> escape_unprintable("a\x1b[2J\n.png")
-    'a\\u001b[2J\\u000a.png'
-    """
-    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -21,10 +21,10 @@ from itertools import islice
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from curate import __version__
+from curate import __version__, terminal
 from curate.system.errors import MissingExtraError, NurieError
 from curate.system.files import ATTEMPT_ID
-from curate.workers import executor, progress
+from curate.workers import executor
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -122,7 +122,7 @@ class DaskCluster:
         workers, threads = found.get("n_workers", 0), int(found.get("total_threads", 0))
         if workers != self.last_worker_count and self.client.status == "running":
             self.last_worker_count = workers
-            progress.print_status(f"cluster: workers {workers}, threads {threads}")
+            terminal.print_status(f"cluster: workers {workers}, threads {threads}")
         return threads
 
     def _pop_first_results(

@@ -23,9 +23,9 @@ import click
 
 from curate.extraction import extract
 from curate.sources.scan import Source
+from curate.terminal import QUIET
 from curate.workers import executor
 from curate.workers.dask_cluster import DaskCluster
-from curate.workers.progress import QUIET
 from tests.hosts import connected, hosts
 
 TASKS = 1000  # empty ones

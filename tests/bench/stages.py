@@ -41,8 +41,8 @@ from curate.images.decode import decode
 from curate.search.hamming import RowPairs
 from curate.shards import shard
 from curate.sources.scan import Source, scan_sources
+from curate.terminal import QUIET
 from curate.workers import executor
-from curate.workers.progress import QUIET
 from tests.bench.extract import pictures as pages
 from tests.bench.search import alone
 from tests.bench.strangers import pictures_of, proposals

@@ -15,7 +15,7 @@ import click
 
 from curate.extraction import extract
 from curate.sources.scan import Source
-from curate.workers.progress import QUIET
+from curate.terminal import QUIET
 
 LINES = ("dilate",)
 

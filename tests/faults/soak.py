@@ -39,7 +39,7 @@ from curate.deduplication import dedupe
 from curate.extraction import extract
 from curate.shards import shard
 from curate.sources.scan import Source
-from curate.workers.progress import QUIET
+from curate.terminal import QUIET
 from tests.faults.memory import SMALL, run
 from tests.faults.watching import Held
 

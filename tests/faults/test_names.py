@@ -24,7 +24,7 @@ from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
 from curate.sources.scan import Source, scan_sources
-from curate.system.errors import escape_unprintable
+from curate.system.text import escape_unprintable
 from tests.faults.hostile.sound import drawing
 
 NAMES = [

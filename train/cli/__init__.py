@@ -10,10 +10,9 @@ from typing import Any
 import click
 
 from curate.system import lock
+from curate.terminal import ByteProgressBar, OrderedGroup, complete_names, print_status
 from train.cli.command import (
-    HashingProgress,
     cli_command,
-    complete_names,
     picture_progress,
     print_pictures,
     print_table,
@@ -34,14 +33,6 @@ def _settings() -> Iterable[str]:
     from train.config import Config  # noqa: PLC0415  # the same
 
     return (f"{field.name}=" for field in fields(Config) if field.name != "preset")
-
-
-class OrderedGroup(click.Group):
-    """Lists its commands in the order of the road, not of the alphabet."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """Names in the order they were added."""
-        return list(self.commands)
 
 
 @click.group(cls=OrderedGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -105,13 +96,12 @@ def fit(
     config = override(named(preset, gpu=training.has_gpu()), seeded)
     lock.check_free(run)  # not only after all is hashed
     if not trust:
-        with HashingProgress(sum(file.bytes for file in open_index(shards).files.values())) as hashing:
-            training.check_shards(shards, hashing)
-            hashing.print_line()
+        with ByteProgressBar("fit", sum(file.bytes for file in open_index(shards).files.values())) as bar:
+            training.check_shards(shards, bar.advance_bytes)
+        print_status(f"fit: shards hashed, {bar.describe()}")
     if dry_run:
         return training.describe(config, shards)
-    if not click.get_current_context().obj:
-        click.echo(f"fit: on {', '.join(training.device_names())}", err=True)
+    print_status(f"fit: on {', '.join(training.device_names())}")
     with training_progress() as tell:
         length = TrainingLength(steps, minutes)
         return training.fit(shards, run, config, length, fresh=fresh, tell=tell, devices=devices)
@@ -259,5 +249,4 @@ def serve(runs: tuple[Path, ...], host: str, port: int) -> dict[str, Any]:
     """
     from train.serving.serve import serve as stage_serve  # noqa: PLC0415
 
-    quiet = bool(click.get_current_context().obj)
-    return stage_serve(runs, host, port, announce=lambda line: None if quiet else click.echo(line, err=True))
+    return stage_serve(runs, host, port, announce=print_status)

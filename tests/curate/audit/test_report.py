@@ -21,6 +21,7 @@ from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.sources.scan import Source
 from curate.system.errors import DamagedError, NurieError
+from curate.system.text import escape_unprintable
 from curate.tags.normalize import normalize_tag, split_color
 from tests.bench.browse import grown
 from tests.browser import CANARY, DESKTOP, HOSTILE, PHONE, SONG, Visit, Watch, barriers, overflow
@@ -148,10 +149,10 @@ def test_tables_of_the_page_tell_the_same(folder: Path, html: Path, told: dict[s
     assert splits == {str(name): (row["size"], row["nunique"]) for name, row in expected.iterrows()}
     tags = Counter(tag for one in kept["tags"] for tag in one)
     first = sorted(tags.items(), key=lambda pair: (-pair[1], pair[0]))[:20]
-    shown = [(html_page.escape_invisible(html_page.shorten(tag, 60)), count) for tag, count in first]
+    shown = [(escape_unprintable(html_page.shorten(tag, 60)), count) for tag, count in first]
     assert tables.counts("The commonest tags") == shown
     for caption, column in (("Licences", "license"), ("Artists", "artist"), ("Ratings", "rating")):
-        names = Counter(html_page.escape_invisible(html_page.shorten(name, 60)) for name in kept[column].dropna())
+        names = Counter(escape_unprintable(html_page.shorten(name, 60)) for name in kept[column].dropna())
         assert dict(tables.counts(caption)) == names
     sources = {row[0]: [int(one) for one in row[1:]] for row in tables.found["Files by source"][1:]}
     assert [sum(column) for column in zip(*sources.values(), strict=True)] == [
@@ -293,7 +294,7 @@ def opened(visit: Visit, html: Path) -> Any:
 def test_hostile_text_is_shown_and_nothing_else_happens(opened: Any, folder: Path) -> None:
     text = re.sub(r"\s+", " ", opened.inner_text("body"))
     for one in HOSTILE:
-        expected = html_page.escape_invisible(html_page.shorten(normalize_tag(one), 60))
+        expected = escape_unprintable(html_page.shorten(normalize_tag(one), 60))
         assert re.sub(r"\s+", " ", expected).strip() in text
     assert (
         opened.evaluate("document.scripts.length + document.querySelectorAll('iframe, object, form, input').length")

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from curate.cli import main
-from curate.extraction import extract, forecast
+from curate.extraction import extract
 from curate.sources.scan import Source
 from curate.system.errors import DatasetError, NurieError
 
@@ -94,11 +94,6 @@ def test_extract_refuses_a_disk_that_cannot_hold_it_before_it_touches_anything(
             extract.extract([Source("art", art)], tmp_path / target, OPTIONS, fresh=fresh)
     assert tree(tmp_path) == before
     assert extract.extract([Source("art", art)], tmp_path / "d", OPTIONS, limit=2)["new"] == 0
-
-
-@pytest.mark.parametrize(("count", "told"), [(0, "0 B"), (999, "999 B"), (20_500, "20.5 kB"), (3 * 10**12, "3.0 TB")])
-def test_sizes_are_told_in_decimal_units(count: int, told: str) -> None:
-    assert forecast.format_bytes(count) == told
 
 
 def test_the_command_prints_an_object_that_adds_up(art: Path, tmp_path: Path, run: Callable[..., Any]) -> None:

@@ -25,9 +25,9 @@ from curate.shards import shard
 from curate.sources.scan import Source, scan_sources
 from curate.system.errors import DatasetError, MissingExtraError, NurieError, SourceError
 from curate.system.files import ATTEMPT_ID
+from curate.terminal import QUIET
 from curate.workers import dask_cluster, executor
 from curate.workers.dask_cluster import DaskCluster, connect_cluster
-from curate.workers.progress import QUIET
 from tests.hosts import Hosts, connected, dying, end, hosts
 
 Tree = Callable[[Path], dict[str, bytes]]

@@ -1,13 +1,11 @@
 """What a training tells while it runs, without TensorFlow."""
 
-import io
-import sys
 import time
 from types import SimpleNamespace
 
-import click
 import pytest
 
+from curate import terminal
 from train.cli import command
 
 
@@ -29,11 +27,13 @@ def test_pace_is_that_of_this_sitting(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_terminal_it_is_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "PROGRESS_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "LINE_INTERVAL_S", 0.0)
     for quiet in (False, True):
-        with click.Context(click.Command("fit"), obj=quiet), command.training_progress() as tell:
+        token = terminal.QUIET.set(quiet)
+        with command.training_progress() as show:
             for share in (0.25, 0.5):
-                tell(share, SimpleNamespace(images_seen=int(4000 * share)), {"l1": 0.5, "other": 1.0})
+                show(share, SimpleNamespace(images_seen=int(4000 * share)), {"l1": 0.5, "other": 1.0})
+        terminal.QUIET.reset(token)
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == (0 if quiet else 2)
         if lines:
@@ -46,12 +46,12 @@ def test_pictures_are_counted_with_rate_and_time_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     at(monkeypatch, 1000.0)
-    with click.Context(click.Command("colorize"), obj=False), command.picture_progress("colorize") as tell:
-        tell(0, 400)
-        at(monkeypatch, 1000.0 + command.PROGRESS_LINE_SECONDS)
-        tell(30, 400)
-        at(monkeypatch, 1001.0 + command.PROGRESS_LINE_SECONDS)
-        tell(31, 400)
+    with command.picture_progress("colorize") as show:
+        show(0, 400)
+        at(monkeypatch, 1000.0 + terminal.LINE_INTERVAL_S)
+        show(30, 400)
+        at(monkeypatch, 1001.0 + terminal.LINE_INTERVAL_S)
+        show(31, 400)
     assert capsys.readouterr().err == "colorize: 8%, 30 of 400, 2.0/s, 03:05 left\n"
 
 
@@ -60,24 +60,3 @@ def test_what_a_command_found_is_a_table(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.splitlines() == [
         *("pairs seen  1,200", "l1          0.03456", "tags", "  obedience  0.5", "  by         a, b")
     ]
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize("wish", [{}, {"NO_COLOR": "1"}, {"NO_COLOR": ""}, {"TERM": "dumb"}])
-def test_a_terminal_has_a_bar_that_is_green_unless_somebody_wants_no_colours(
-    monkeypatch: pytest.MonkeyPatch, wish: dict[str, str]
-) -> None:
-    for name, value in {"NO_COLOR": "", "TERM": "xterm", **wish}.items():
-        monkeypatch.setenv(name, value)
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with click.Context(click.Command("fit"), obj=False), command.training_progress() as tell:
-        tell(0.25, SimpleNamespace(images_seen=1000), {"l1": 0.5})
-    shown = terminal.getvalue()
-    assert "25%" in shown
-    assert "1,000 pairs seen, l1 0.500" in shown
-    assert ("\x1b[32m" in shown) == (wish in ({}, {"NO_COLOR": ""}))
