@@ -45,7 +45,7 @@ demo: $(VENV)/installed  ## the whole road on real art: demo/grid.png; MINUTES=3
 	@echo "pictures: demo/grid.png (line art | as tagged | another colour tag | truth), one by one in demo/pictures; figures: demo/evaluation.json"
 	@echo "open in a browser: demo/report.html (what the data is) and demo/run/show.html (how the training went)"
 
-picture:  ## README's picture and figures, from the last demo
+picture:  ## the docs' picture and figures, from the last demo
 	@test -f demo/evaluation.json || { echo "no demo yet: run make demo" >&2; exit 1; }
 	train colorize demo/run demo/shards demo/strip --grid --count 5 --quiet
 	@mkdir -p .github/docs
@@ -55,10 +55,10 @@ picture:  ## README's picture and figures, from the last demo
 	@cp demo/evaluation.json demo/evaluation-test.json .github/docs/
 	@$(MAKE) --no-print-directory docs
 
-screenshots: $(VENV)/installed  ## every page of the demo as Chromium shows it, in build/screenshots; README's among them
+screenshots: $(VENV)/installed  ## every page of the demo as Chromium shows it, in build/screenshots; also those of README
 	python -m tests.screenshots --readme .github/docs
 
-ladder: $(VENV)/installed  ## README's ladder, after make demo: every preset on IMAGES=5000 pairs each, about an hour
+ladder: $(VENV)/installed  ## the ladder of the docs, after make demo: every preset on IMAGES=5000 pairs each, about an hour
 	train ladder demo/shards demo/ladder --budget-images $(IMAGES) --set snapshot_every=100
 	@cp demo/ladder/ladder.md .github/docs/
 	@# WebP is a fifth of the bytes that every clone carries, and a palette would lose colours
@@ -97,8 +97,8 @@ format: $(VENV)/installed  ## format, and mend what lint can mend
 	ruff check --fix
 	ruff format
 
-docs: $(VENV)/installed  ## write the generated blocks of README and the site anew
-	COLUMNS=80 cog -r README.md manifests/columns.md .github/docs/commands.md
+docs: $(VENV)/installed  ## write the generated tables of README and the docs
+	cog -I . -r $$(grep -l "\[\[\[cog" README.md manifests/*.md .github/docs/*.md)
 
 site: $(VENV)/installed  ## the documentation as pages: build/site/index.html
 	python -m sphinx --quiet --fail-on-warning --builder html .github/docs build/site

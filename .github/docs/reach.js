@@ -1,5 +1,5 @@
-// What the theme leaves undone for keyboards and screen readers: headings of the sidebar have no level, its two sidebars
-// no names, and what scrolls sideways cannot be reached.
+// Accessibility that the theme lacks: levels for the sidebar's headings, names for its two sidebars, and keyboard focus for
+// blocks that scroll sideways.
 for (const heading of document.querySelectorAll("[role=heading]:not([aria-level])")) heading.ariaLevel = "2"
 document.querySelector(".sidebar-drawer")?.setAttribute("aria-label", "Pages")
 document.querySelector(".toc-drawer")?.setAttribute("aria-label", "On this page")

@@ -1,4 +1,4 @@
-"""The documentation's site is built without a warning, and its pages hold what README and the tables hold."""
+"""The documentation's site builds without a warning, and everybody can read its pages."""
 
 import subprocess
 import sys
@@ -17,59 +17,81 @@ from tests.browser import DESKTOP, PHONE, Visit, barriers, overflow
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages, built anew; Sphinx turns its warnings into errors."""
+    """The pages, freshly built; Sphinx turns its warnings into errors."""
     out = tmp_path_factory.mktemp("site")
     command = ["-m", "sphinx", "--quiet", "--fail-on-warning", "--builder", "html", "-d", out / "doctrees"]
-    told = subprocess.run(
+    build = subprocess.run(
         [sys.executable, *map(str, [*command, ROOT / ".github" / "docs", out])],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 0, told.stderr
+    assert build.returncode == 0, build.stderr
     return out
 
 
 @pytest.mark.parametrize(
-    ("page", "told"),
+    ("page", "text"),
     [
-        ("index", "trains a network that colours line art"),
+        ("index", "Every file is accounted for"),
         ("guide", "When dedupe is wrong"),
         ("training", "adversary_from"),
         ("gpu", "tags-gpu"),
         ("programs", "PyDataset"),
+        ("api", "extract"),
         ("cluster", "Workers may come and go"),
-        ("compare", "img2dataset"),
-        ("speed", "imagededup"),
         ("commands", "Usage: curate extract"),
         ("columns", "search_hashes"),
-        ("results", "obedience"),
+        ("faq", "My run was killed"),
+        ("results", "line F1"),
+        ("speed", "imagededup"),
         ("scaling", "--pictures"),
-        ("faults", "What is promised"),
+        ("compare", "img2dataset"),
         ("limits", "imagefolder"),
-        ("contributing", "extract.py"),
+        ("faults", "Promised"),
+        ("openclipart", "byte copies"),
         ("datasheet", "CC BY-SA 4.0"),
+        ("model", "U-Net"),
+        ("contributing", "--randomly-seed"),
+        ("rooms", "deduplication/"),
+        ("decisions/index", "Decisions"),
+        ("security", "private security advisory"),
         ("changelog", "Unreleased"),
     ],
 )
-def test_a_page_holds_what_it_is_named_after(site: Path, page: str, told: str) -> None:
-    assert told in (site / f"{page}.html").read_text("utf-8")
+def test_a_page_holds_what_it_is_named_after(site: Path, page: str, text: str) -> None:
+    assert text in (site / f"{page}.html").read_text("utf-8")
 
 
-def test_pictures_of_readme_are_on_the_pages(site: Path) -> None:
-    assert {path.name for path in (site / "_images").iterdir()} >= {"strip.png", "ladder.webp"}
+def test_links_to_included_files_lead_to_their_pages(site: Path) -> None:
+    assert 'href="rooms.html"' in (site / "contributing.html").read_text("utf-8")
+    assert 'href="../faults.html#damaged"' in (site / "decisions" / "seals.html").read_text("utf-8")
+
+
+def test_every_decision_is_listed_and_says_why(site: Path) -> None:
+    listed = (site / "decisions" / "index.html").read_text("utf-8")
+    for path in (ROOT / ".github" / "docs" / "decisions").glob("*.md"):
+        if path.stem != "index":
+            assert f'href="{path.stem}.html"' in listed
+            text = path.read_text("utf-8")
+            assert all(f"**{part}.**" in text for part in ("Context", "Decision", "Consequences")), path.name
+
+
+def test_the_pictures_are_part_of_the_site(site: Path) -> None:
+    pictures = {path.name for path in (site / "_images").iterdir()}
+    assert pictures >= {"strip.png", "report.webp", "browse.webp", "serve.webp", "ladder.webp"}
 
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    """Where the site is served: axe fetches its style sheets, which a browser lets no page of a file do."""
+    """URL of the site, served over HTTP: axe fetches style sheets, which browsers forbid to local files."""
 
     class Silent(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
 
         def send_head(self) -> Any:
-            if self.path != "/favicon.ico":  # which a browser asks for, and the site has none
+            if self.path != "/favicon.ico":  # browsers request it and the site has none
                 return super().send_head()
             self.send_response(204)
             self.end_headers()
@@ -84,7 +106,7 @@ def address(site: Path) -> Iterator[str]:
 @pytest.mark.browser
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 @pytest.mark.parametrize("page", ["index", "guide", "commands", "results"])
-def test_a_page_is_read_by_keyboard_screen_reader_and_weak_sight(
+def test_a_page_works_with_keyboard_and_screen_reader_and_has_enough_contrast(
     address: str, visit: Visit, page: str, size: tuple[int, int]
 ) -> None:
     for dark in (False, True):

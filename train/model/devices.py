@@ -90,7 +90,7 @@ def _workers() -> TrainingDevices:
             raise ValueError(f"no {resolver.task_type} {resolver.task_id}")  # told below
     except (ValueError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{TF_CONFIG_VARIABLE} is not what TensorFlow reads ({error}): see README, Several machines"
+            f"{TF_CONFIG_VARIABLE} is not what TensorFlow reads ({error}): see .github/docs/training.md"
         ) from None
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     return TrainingDevices(strategy, worker, sum(kinds.values()))

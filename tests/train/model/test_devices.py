@@ -129,7 +129,7 @@ def test_the_parts_that_workers_read_make_up_the_joined_batch(pairs32: Path) -> 
 @pytest.mark.parametrize(
     ("told", "count", "fault"),
     [
-        ("{", 1, "README"),
+        ("{", 1, "training.md"),
         ('{"cluster": {"ps": ["localhost:1"]}, "task": {"type": "ps", "index": 0}}', 1, "no ps 0"),
         ('{"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 1}}', 1, "no worker 1"),
         ('{"cluster": {}, "task": {}}', 2, "leave out --devices"),
