@@ -1,8 +1,8 @@
-"""Read pictures in a process of its own: one that ends it, or takes more memory than there is, costs itself alone.
+"""Read pictures in a child process, so that one that crashes its decoder or takes too much memory costs only itself.
 
-A native decoder that fails ends its process, and with it all that was read there. So what was under way is read once
-more through a process that does nothing else, and whose end tells which picture it was. Before a picture is blamed, it
-is read a second time while no other is: what its neighbours held of the memory is no fault of its own.
+A native decoder that crashes ends its process, and every other picture being read there. Those pictures are read again
+by a child that does nothing else, so that its end names the picture at fault. Before a picture is blamed, it is read a
+second time while no other reader of the dataset works: its neighbours may have used up the memory.
 """
 
 from __future__ import annotations
@@ -10,76 +10,57 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
 from curate.dataset.opt_out import OptOut
-from curate.dataset.rows import RecordRow
 from curate.extraction.options import ExtractOptions
-from curate.extraction.record import extract_file, unreadable_record
+from curate.extraction.record import RecordAndPair, extract_file, unreadable_record
 from curate.sources.scan import SourceFile
-from curate.system.errors import NurieError
+from curate.system.child_main import Answer
+from curate.system.child_process import ChildEndedError, ChildProcess, describe_exit
 from curate.tags.sidecar import Sidecar
 from curate.workers import executor
 
-RecordAndPair = tuple[RecordRow, dict[str, Any] | None]
-"""As read_file returns it."""
-PIPE_ERRORS = (EOFError, ConnectionError)  # of a pipe to a process that has ended
-# -P: it finds modules where this process does, and not in the folder that it happens to be in
-CHILD_COMMAND = (
-    sys.executable,
-    "-P",
-    "-c",
-    "import sys; from curate.extraction.isolated_reader import serve; serve(int(sys.argv[1]))",
-)
 
-
-class _ChildDiedError(Exception):
-    """The process has ended, or lacked the memory; the message is for the record."""
+class _UnreadableError(Exception):
+    """The picture ended the child, or takes too much memory; the message is for the record."""
 
 
 class IsolatedReader:
-    """Reads pictures one by one in another process, which is started when the first one is asked for."""
+    """Reads pictures one by one in a child process, which starts with the first picture."""
 
-    def __init__(self, dataset: Path, options: ExtractOptions, removed: OptOut) -> None:
-        self.lock_folder, self.options, self.removed = dataset, options, removed
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pipe: Connection[Any, Any] | None = None
+    def __init__(self, lock_folder: Path, options: ExtractOptions, opt_out: OptOut) -> None:
+        """`lock_folder` holds the folders `pairs` and `records`; readers that share it wait for one another."""
+        self.lock_folder, self.options, self.opt_out = lock_folder, options, opt_out
+        self._child = ChildProcess(prepare_reader, bytes(ForkingPickler.dumps((options, opt_out))))
 
     def read(self, file: SourceFile, table_sidecar: Sidecar | None) -> RecordAndPair:
-        """As read_file, but that a picture which cannot be read for its crash or its memory is a record, too.
+        """As `extract_file`, but a picture that crashes its reader or takes too much memory is an unreadable record.
 
-        Raises NurieError if no process can be started, and what read_file raises.
+        Raises NurieError if no child can be started, and what `extract_file` raises.
         """
         try:
             with self._reader_lock(shared=True):
-                return self._ask(file, table_sidecar)
-        except _ChildDiedError:
+                return self._read_in_child(file, table_sidecar)
+        except _UnreadableError:
             pass
         try:
             with self._reader_lock(shared=False):
-                return self._ask(file, table_sidecar)
-        except _ChildDiedError as error:
-            return unreadable_record(file, self.options, table_sidecar, self.removed, str(error))
+                return self._read_in_child(file, table_sidecar)
+        except _UnreadableError as error:
+            return unreadable_record(file, self.options, table_sidecar, self.opt_out, str(error))
 
     def close(self) -> None:
-        """End the process."""
-        if self._pipe is not None:
-            self._pipe.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        self._process = self._pipe = None
+        """End the child."""
+        self._child.close()
 
     @contextmanager
     def _reader_lock(self, *, shared: bool) -> Iterator[None]:
-        """Read beside other readers of the dataset, or alone. Who wants to be alone is not overtaken at the door."""
+        """Read beside other readers, or alone. A reader that waits to be alone keeps newcomers at the door."""
         door, room = (os.open(self.lock_folder / name, os.O_RDONLY) for name in ("pairs", "records"))
         try:
             fcntl.flock(door, fcntl.LOCK_EX)
@@ -91,62 +72,39 @@ class IsolatedReader:
             os.close(room)
             os.close(door)
 
-    def _ask(self, file: SourceFile, told: Sidecar | None) -> RecordAndPair:
-        pipe = self._pipe or self._start()
+    def _read_in_child(self, file: SourceFile, table_sidecar: Sidecar | None) -> RecordAndPair:
         try:
-            pipe.send((file, told))
-            found = pipe.recv()
-        except PIPE_ERRORS:
-            ended = self._process.wait() if self._process else 0
-            self.close()
-            raise _ChildDiedError(_crash(ended)) from None
-        if isinstance(found, MemoryError):
-            self.close()  # its memory may be in shreds
-            raise _ChildDiedError("MemoryError: reading it takes more memory than a process has here")
-        if isinstance(found, Exception):
-            raise found
-        read: RecordAndPair = found
-        return read
-
-    def _start(self) -> Connection[Any, Any]:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            known = os.pathsep.join(path or os.curdir for path in sys.path)
-            command, environment = [*CHILD_COMMAND, str(theirs.fileno())], os.environ | {"PYTHONPATH": known}
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)  # noqa: S603  # ours
-        self._pipe = Connection(ours.detach())
-        try:
-            self._pipe.send((self.options, self.removed))
-            self._pipe.recv()
-        except PIPE_ERRORS:
-            told = _crash(self._process.wait())
-            self.close()
-            remedy = "close other programs or give fewer --workers, then run this command again, which goes on"
-            raise NurieError(f"a process to read pictures apart cannot be started ({told}): {remedy}") from None
-        return self._pipe
+            answer = ForkingPickler.loads(self._child.ask(bytes(ForkingPickler.dumps((file, table_sidecar)))))
+        except ChildEndedError as error:
+            raise _UnreadableError(_describe_crash(error.exit_code)) from None
+        if isinstance(answer, MemoryError):
+            self._child.close()  # its memory may be in shreds
+            raise _UnreadableError("MemoryError: reading it takes more memory than a process has here")
+        if isinstance(answer, Exception):
+            raise answer
+        result: RecordAndPair = answer
+        return result
 
 
-def _crash(code: int) -> str:
-    """How a process ended that was to read a picture."""
-    if code >= 0:
-        return f"CrashError: reading it ends the process with exit code {code}"
-    memory = ", as the system does where memory is short" if -code == signal.SIGKILL else ""
-    return f"CrashError: reading it ends the process by {signal.Signals(-code).name}{memory}"
+def _describe_crash(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"CrashError: reading it ends the process with {describe_exit(exit_code)}"
+    memory = ", as the system does where memory is short" if exit_code == -signal.SIGKILL else ""
+    return f"CrashError: reading it ends the process by {describe_exit(exit_code)}{memory}"
 
 
-def serve_reader(descriptor: int) -> None:
-    """In the other process: answer a Reader until it closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the reader closes the pipe
+def prepare_reader(setup: bytes) -> Answer:
+    """In the child: a function that reads one file, and returns its record and pair or the error, pickled."""
+    options, opt_out = ForkingPickler.loads(setup)
     executor.set_up_worker()
-    with Connection(descriptor) as pipe:
+
+    def read(request: bytes) -> bytes:
+        file, table_sidecar = ForkingPickler.loads(request)
+        answer: Any
         try:
-            options, removed = pipe.recv()
-            pipe.send(None)
-            while True:
-                file, told = pipe.recv()
-                try:
-                    pipe.send(extract_file(file, options, told, removed))
-                except Exception as error:  # noqa: BLE001  # raised where it was asked for
-                    pipe.send(error)
-        except PIPE_ERRORS:
-            return
+            answer = extract_file(file, options, table_sidecar, opt_out)
+        except Exception as error:  # noqa: BLE001  # raised by the parent
+            answer = error
+        return bytes(ForkingPickler.dumps(answer))
+
+    return read

@@ -23,9 +23,9 @@ from curate import storage
 from curate.dataset import ledger, opt_out, parquet
 from curate.dataset.opt_out import OptOut
 from curate.dataset.schema import MANIFEST_SCHEMA, pairs_schema, with_options
-from curate.extraction.isolated_reader import IsolatedReader, RecordAndPair
+from curate.extraction.isolated_reader import IsolatedReader
 from curate.extraction.options import ExtractOptions
-from curate.extraction.record import extract_file
+from curate.extraction.record import RecordAndPair, extract_file
 from curate.sources.scan import SourceFile
 from curate.system.errors import DatasetError, SourceError
 from curate.tags.sidecar import Sidecar

@@ -30,6 +30,9 @@ from curate.tags.sidecar import Sidecar
 FAINT_GRAY_LEVEL = 128  # ink lighter than this is faint
 NOBODY_OPTED_OUT = OptOut()
 
+RecordAndPair = tuple[RecordRow, dict[str, Any] | None]
+"""A file's record, and its pair unless the record was dropped."""
+
 
 def parse_line_methods(text: str) -> tuple[str, ...]:
     """Read `dilate,xdog`. Raises NurieError for a method there is not, MissingExtraError for one not installed."""

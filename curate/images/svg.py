@@ -1,17 +1,15 @@
-"""SVG -> PNG, by the optional `svg` extra. Nothing outside the file is read, no font of the machine is used."""
+"""SVG -> PNG, with the optional `svg` extra. Nothing outside the file is read, and no font of the machine is used."""
 
 from __future__ import annotations
 
 import atexit
-import os
 import re
 import signal
 import subprocess
-import sys
 from functools import cache, lru_cache
-from threading import Lock
 
 from curate.images import svg_process
+from curate.system.child_process import ChildEndedError, ChildProcess, describe_exit
 from curate.system.errors import DecodeError
 
 SVG_SIDE_PX = 1024  # px of the longer side: an SVG has no pixels of its own
@@ -20,8 +18,6 @@ _START = re.compile(rb"\s*(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE[^>]*>|\s)*<svg[\s
 _EXTERNAL_REFERENCE = re.compile(
     r"""href\s*=\s*["']\s*(?!["'\s#]|data:)|url\(\s*["']?\s*(?![\s"'#]|data:)|@import""", re.IGNORECASE
 )
-# -P: modules of this package, `select` among them, would be taken for the standard library's
-_RENDERER_COMMAND = (sys.executable, "-P", svg_process.__file__)
 
 
 def is_svg(data: bytes) -> bool:
@@ -30,10 +26,9 @@ def is_svg(data: bytes) -> bool:
 
 
 def render_svg(data: bytes, side: int = SVG_SIDE_PX) -> bytes:
-    """PNG of an SVG, its longer side `side` px, transparent where nothing is drawn.
+    """PNG of an SVG file's bytes, its longer side `side` px, transparent where nothing is drawn.
 
-    Raises DecodeError for a damaged one, one that refers to other files or defines entities, one that is too much to
-    draw, and without the extra.
+    Raises DecodeError if the SVG refers to other files or defines entities, and as `render_svg_text` does.
     """
     text = data.decode("utf-8", "replace")
     if "<!ENTITY" in text:
@@ -45,66 +40,33 @@ def render_svg(data: bytes, side: int = SVG_SIDE_PX) -> bytes:
 
 @lru_cache(maxsize=64)
 def render_svg_text(svg: str, side: int, background: str | None = None) -> bytes:
-    """PNG of an SVG text, drawn by another process; equal ones are drawn once.
+    """PNG of an SVG text, drawn by a child process; recent ones are kept.
 
-    Raises DecodeError if it is damaged, or ends that process: by its depth, its memory, or seconds of work.
+    Raises DecodeError if the SVG is damaged, if it ends the child by its depth, its memory or its time, and without
+    the extra; NurieError if no child can be started.
     """
     try:
         import resvg_py  # noqa: F401, PLC0415  # an extra
     except ImportError:
         raise DecodeError("an SVG needs an extra: run `pip install 'nurie[svg]'`") from None
-    told = _shared_renderer().render(f"{side}\n{background or ''}\n{svg}".encode())
-    if told.startswith(svg_process.REFUSED):
-        raise DecodeError(f"the SVG cannot be drawn: {told[1:].decode()}")
-    return told[1:]
+    try:
+        answer = _renderer().ask(f"{side}\n{background or ''}\n{svg}".encode())
+    except ChildEndedError as error:
+        raise DecodeError(f"the SVG cannot be drawn: {_describe_end(error.exit_code)}") from None
+    if answer.startswith(svg_process.REFUSED):
+        raise DecodeError(f"the SVG cannot be drawn: {answer[1:].decode()}")
+    return answer[1:]
 
 
-class _Renderer:
-    """A process that draws, started anew when a drawing has ended it."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lock = Lock()  # a worker of a cluster may have threads
-
-    def render(self, told: bytes) -> bytes:
-        with self._lock:
-            process = self._process = self._process or self._start()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                svg_process.send(process.stdin, told)
-                return svg_process.receive(process.stdout)
-            except (EOFError, OSError):
-                raise DecodeError(f"the SVG cannot be drawn: {_ending(self.close())}") from None
-
-    def close(self) -> int:
-        """End the process; returns its exit code."""
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        process.communicate()  # closes the pipes, at which it ends
-        return process.returncode
-
-    @staticmethod
-    def _start() -> subprocess.Popen[bytes]:
-        known = os.pathsep.join(path or os.curdir for path in sys.path)  # it finds the extra where it is found here
-        return subprocess.Popen(  # noqa: S603  # our own program
-            _RENDERER_COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": known},
-        )
-
-
-def _ending(code: int) -> str:
-    if code == -signal.SIGXCPU:
+def _describe_end(exit_code: int) -> str:
+    if exit_code == -signal.SIGXCPU:
         return f"it takes more than {svg_process.MAX_CPU_SECONDS} s"
-    return f"it ends the program that draws it ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
+    return f"it ends the program that draws it ({describe_exit(exit_code)})"
 
 
 @cache
-def _shared_renderer() -> _Renderer:
-    one = _Renderer()
-    atexit.register(one.close)
-    return one
+def _renderer() -> ChildProcess:
+    """The one child that draws for this process."""
+    child = ChildProcess(svg_process.prepare_renderer, stderr=subprocess.DEVNULL)
+    atexit.register(child.close)
+    return child
