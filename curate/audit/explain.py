@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.contract import ENDING_BY_FORMAT, read_index
-from curate.dataset import decisions, ledger, parquet
+from curate.dataset import decisions, filtered_manifest, ledger, parquet
 from curate.dataset.opt_out import REMOVED_REASON
 from curate.dataset.rows import DecisionRow
 from curate.dataset.schema import MANIFEST_SCHEMA
@@ -76,7 +76,7 @@ def story_lines(
         yield from (f"tags: {', '.join(tags)} from {path}" for path, tags in _given(row, table))
     yield "manifest: kept" if row["dropped"] is None else f"manifest: dropped as {row['dropped']}: {_reason(row)}"
     if manifest is not None:
-        ids = parquet.read_selection(manifest)["id"].to_pylist()
+        ids = filtered_manifest.read(manifest)["id"].to_pylist()
         yield f"{manifest.name}: {'chosen' if row['id'] in ids else 'not chosen'}"
     if shards is not None:
         place = _place_in_shards(shards, row["id"])

@@ -11,7 +11,7 @@ import numpy as np
 from curate.browsing.catalog import Row
 from curate.browsing.live_dataset import DatasetView
 from curate.dataset.decisions import UNDO
-from curate.dataset.id_index import RowNumbers
+from curate.dataset.ids import RowNumbers
 from curate.dataset.rows import DecisionRowWithState
 
 TILE_COLUMNS = ("id", "source", "path", "role", "group", "duplicate_of", "distance", "family", "dropped", "error")

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.dataset import parquet
-from curate.dataset.id_index import IdIndex, RowNumbers
+from curate.dataset.ids import IdIndex, RowNumbers
 from curate.dataset.schema import EDGES_SCHEMA, MANIFEST_SCHEMA
 from curate.query import filters
 from curate.query.tag_index import RowMask, build_postings

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.dataset import parquet
-from curate.dataset.id_index import IdIndex
+from curate.dataset.ids import IdIndex
 
 COLOR_COLUMN, LINE_COLUMN_PREFIX = "color", "line_"
 CACHE_BYTES = 128 << 20  # bytes of row groups that are kept

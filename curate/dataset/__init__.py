@@ -1,5 +1,6 @@
-"""The dataset folder: its ledger, Parquet tables, ids, decisions and opt-outs.
+"""The dataset folder: its ledger, Parquet tables, decisions and opt-outs.
 
-In: record rows and digests from the stages. Out: checked tables; nothing damaged is read without an error.
-Builds on `contract`, `tags` and `system`.
+In: rows of records, pairs, edges and manifest from the stages. Out: the same tables, checked against their digests, so
+that no stage works on damaged data. `rows` and `schema` say what a table holds, `ledger` what a folder holds.
+Builds on `storage`, `tags` and `system`.
 """

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.dataset import ledger, parquet
 from curate.dataset.rows import DecisionRow, DecisionRowWithState
-from curate.dataset.schema import STRING_LIST
+from curate.dataset.schema import DECISIONS_SCHEMA
 from curate.system import lock
 from curate.system.errors import NurieError
 from curate.system.paths import recorded_path
@@ -27,15 +26,6 @@ PICTURE_KINDS = ("keep", "drop", "retag")
 """Kinds about one picture: not a duplicate and the survivor of its own copies; left out; given these tags."""
 UNDO = "undo"
 DECISION_KINDS = (*PAIR_KINDS, *PICTURE_KINDS, UNDO)
-DECISIONS_SCHEMA = pa.schema(
-    [
-        ("sequence", pa.int64()),
-        ("kind", pa.string()),
-        ("a", pa.string()),
-        ("b", pa.string()),
-        ("tags", STRING_LIST),
-    ]
-)
 
 
 @dataclass(frozen=True)

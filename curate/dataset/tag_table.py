@@ -1,4 +1,4 @@
-"""The manifest's tags as a long table, a row an id and tag: what SQL and pandas join best."""
+"""`tags.parquet`: the manifest's tags as a long table, one row per (id, tag), which SQL and pandas join best."""
 
 from __future__ import annotations
 
@@ -10,41 +10,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.dataset import ledger, parquet
+from curate.dataset.schema import OPTIONS_HASH_METADATA_KEY, OPTIONS_METADATA_KEY, TAG_TABLE_SCHEMA
 
-# (name, type, meaning); manifests/columns.md is made from this table, too
-TAG_TABLE_COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
-    ("id", pa.string(), "a kept picture's id"),
-    ("tag", pa.string(), "one of its tags"),
-)
-TAG_TABLE_SCHEMA = pa.schema([(name, kind) for name, kind, _ in TAG_TABLE_COLUMNS])
-CODED = pa.schema([("id", pa.large_string()), ("tags", pa.large_list(pa.int32()))])
-PICTURES_PER_TABLE = 1 << 14  # of which texts are held at once
-OPTION_METADATA_KEYS = (b"nurie.options", b"nurie.options_hash")
+ENCODED_SCHEMA = pa.schema([("id", pa.large_string()), ("tags", pa.large_list(pa.int32()))])
+PICTURES_PER_TABLE = 1 << 14  # pictures whose tags are text at one time
 
 
 def write(dataset: Path) -> None:
-    """Derive `tags.parquet` from the manifest, with the options of that: equal manifests give equal bytes."""
+    """Derive `tags.parquet` from the manifest, with the manifest's options: equal manifests give equal bytes."""
     first = next(parquet.iter_parts(dataset / "manifest", ["id"]), TAG_TABLE_SCHEMA.empty_table())
-    told = {name: value for name, value in (first.schema.metadata or {}).items() if name in OPTION_METADATA_KEYS}
+    keys = {OPTIONS_METADATA_KEY, OPTIONS_HASH_METADATA_KEY}
+    options = {key: value for key, value in (first.schema.metadata or {}).items() if key in keys}
     parquet.write_table_stream(
-        dataset / ledger.TAG_TABLE, derive(dataset), TAG_TABLE_SCHEMA.with_metadata(told or None)
+        dataset / ledger.TAG_TABLE, derive(dataset), TAG_TABLE_SCHEMA.with_metadata(options or None)
     )
 
 
 def derive(dataset: Path) -> Iterator[pa.Table]:
-    """The kept rows' (id, tag), sorted, each once: before dedupe, byte copies are kept and share their id.
+    """The (id, tag) rows of the kept pictures, sorted, in tables of some thousand pictures.
 
-    Some thousand pictures a table. Meanwhile an id and four bytes a tag are held of each picture, not its texts.
+    Each row is there once: before dedupe, files with equal bytes are all kept and share their id. Memory is an id and
+    four bytes per tag for each picture.
     """
-    names: dict[str, int] = {}
-    coded = [_coded(table, names) for table in parquet.iter_parts(dataset / "manifest", ["id", "tags", "dropped"])]
-    whole = pa.concat_tables([CODED.empty_table(), *coded]).combine_chunks()
-    del coded
-    known, order = pa.array(names, pa.string()), pc.sort_indices(whole["id"])
-    for start, stop in _cuts(whole["id"], order):
-        some = whole.take(order[start:stop])
-        ids = some["id"].take(pc.list_parent_indices(some["tags"])).cast(pa.string())
-        table = pa.Table.from_arrays([ids, known.take(pc.list_flatten(some["tags"]))], schema=TAG_TABLE_SCHEMA)
+    numbers: dict[str, int] = {}
+    parts = [_encoded(table, numbers) for table in parquet.iter_parts(dataset / "manifest", ["id", "tags", "dropped"])]
+    whole = pa.concat_tables([ENCODED_SCHEMA.empty_table(), *parts]).combine_chunks()
+    del parts
+    names, order = pa.array(numbers, pa.string()), pc.sort_indices(whole["id"])
+    for start, stop in _chunks(whole["id"], order):
+        pictures = whole.take(order[start:stop])
+        ids = pictures["id"].take(pc.list_parent_indices(pictures["tags"])).cast(pa.string())
+        table = pa.Table.from_arrays([ids, names.take(pc.list_flatten(pictures["tags"]))], schema=TAG_TABLE_SCHEMA)
         yield (
             table.group_by(TAG_TABLE_SCHEMA.names)
             .aggregate([])
@@ -52,21 +48,21 @@ def derive(dataset: Path) -> Iterator[pa.Table]:
         )
 
 
-def _coded(table: pa.Table, names: dict[str, int]) -> pa.Table:
-    """The kept rows, with each tag as its place in `names`, to which new ones are added."""
+def _encoded(table: pa.Table, numbers: dict[str, int]) -> pa.Table:
+    """The kept rows, each tag as its number in `numbers`, which grows by the new tags."""
     kept = table.filter(pc.is_null(table["dropped"])).combine_chunks()
     tags = kept["tags"].chunk(0) if kept.num_rows else pa.array([], pa.list_(pa.string()))
-    told = pc.dictionary_encode(tags.flatten())
-    places = np.array([names.setdefault(name, len(names)) for name in told.dictionary.to_pylist()], np.int32)
+    local = pc.dictionary_encode(tags.flatten())
+    renumbered = np.array([numbers.setdefault(name, len(numbers)) for name in local.dictionary.to_pylist()], np.int32)
     offsets = np.concatenate(
         [[0], np.cumsum(pc.list_value_length(tags).to_numpy(zero_copy_only=False), dtype=np.int64)]
     )
-    codes = pa.LargeListArray.from_arrays(offsets, places[told.indices.to_numpy()])
-    return pa.Table.from_arrays([kept["id"].cast(pa.large_string()), codes], schema=CODED)
+    codes = pa.LargeListArray.from_arrays(offsets, renumbered[local.indices.to_numpy()])
+    return pa.Table.from_arrays([kept["id"].cast(pa.large_string()), codes], schema=ENCODED_SCHEMA)
 
 
-def _cuts(ids: pa.ChunkedArray, order: pa.Array) -> Iterator[tuple[int, int]]:
-    """Where to part the sorted rows: after so many, and then only between two ids."""
+def _chunks(ids: pa.ChunkedArray, order: pa.Array) -> Iterator[tuple[int, int]]:
+    """Cut the sorted rows into chunks of PICTURES_PER_TABLE or a few more, never between rows of one id."""
     start = 0
     while start < len(order):
         stop = min(start + PICTURES_PER_TABLE, len(order))
@@ -77,23 +73,23 @@ def _cuts(ids: pa.ChunkedArray, order: pa.Array) -> Iterator[tuple[int, int]]:
 
 
 def faults(dataset: Path) -> list[str]:
-    """What is wrong with `tags.parquet`, in a line; none if it says what the manifest says."""
+    """A line about `tags.parquet` if it differs from what the manifest says; else an empty list."""
     path = dataset / ledger.TAG_TABLE
-    if path.is_file() and _same(parquet.iter_batches(path, None, parquet.MIN_ROW_GROUP_ROWS), derive(dataset)):
+    if path.is_file() and _are_equal(parquet.iter_batches(path, None, parquet.MIN_ROW_GROUP_ROWS), derive(dataset)):
         return []
-    state = "has other tags than the manifest" if path.is_file() else "is missing"
-    return [f"{path} {state}: run `curate dedupe` again"]
+    problem = "has other tags than the manifest" if path.is_file() else "is missing"
+    return [f"{path} {problem}: run `curate dedupe` again"]
 
 
-def _same(found: Iterator[pa.Table], expected: Iterator[pa.Table]) -> bool:
-    """Whether two tables are equal, each of which comes in parts of its own."""
-    held = TAG_TABLE_SCHEMA.empty_table()
+def _are_equal(stored: Iterator[pa.Table], expected: Iterator[pa.Table]) -> bool:
+    """Whether two streams of tables hold the same rows, wherever each is cut."""
+    pending = TAG_TABLE_SCHEMA.empty_table()
     for table in expected:
-        while held.num_rows < table.num_rows and (more := next(found, None)) is not None:
+        while pending.num_rows < table.num_rows and (more := next(stored, None)) is not None:
             if more.schema != TAG_TABLE_SCHEMA:
                 return False
-            held = pa.concat_tables([held, more])
-        if not held.slice(0, table.num_rows).equals(table):
+            pending = pa.concat_tables([pending, more])
+        if not pending.slice(0, table.num_rows).equals(table):
             return False
-        held = held.slice(table.num_rows)
-    return not held.num_rows and all(not more.num_rows for more in found)
+        pending = pending.slice(table.num_rows)
+    return not pending.num_rows and all(not more.num_rows for more in stored)

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from curate import storage, terminal
-from curate.dataset import ledger, parquet, tag_table
+from curate.dataset import deletion, ledger, parquet, tag_table
 from curate.dataset.purge import purge_opted_out
 from curate.dataset.rows import FateCounts
 from curate.dataset.schema import FILE_KEY, SCHEMA_VERSION
@@ -91,7 +91,7 @@ def _clear_staged_on_error(dataset: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        ledger.delete_leftovers(dataset)
+        deletion.delete_leftovers(dataset)
         raise
 
 
@@ -121,7 +121,7 @@ def _check_outside_sources(sources: Sequence[Source], dataset: Path) -> None:
 
 def _open_dataset(dataset: Path, sources: Sequence[Source], options: ExtractOptions, fresh: bool) -> ledger.Ledger:
     """The state of a dataset that may be written to: begun now, or begun before with the same options."""
-    ours = (fresh and ledger.delete_dataset(dataset)) or (dataset / ledger.LEDGER_FILE).exists()
+    ours = (fresh and deletion.delete_dataset(dataset)) or (dataset / ledger.LEDGER_FILE).exists()
     if not ours and any(
         path.name not in {LOCK_FILE, f".{ledger.LEDGER_FILE}.tmp", *ledger.PERMANENT_FOLDERS}
         for path in dataset.iterdir()
@@ -135,7 +135,7 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: ExtractOpti
     ledger.check_files(dataset, state, ["records", "manifest", ledger.OPT_OUT_FOLDER])
     _check_options(dataset, state, options)
     parquet.check_hash_recipe(dataset)
-    ledger.delete_leftovers(dataset)
+    deletion.delete_leftovers(dataset)
     for folder in ("records", "pairs"):
         (dataset / folder).mkdir(exist_ok=True)
     state["sources"] = list(dict.fromkeys([*state["sources"], *(source.name for source in sources)]))
@@ -215,7 +215,7 @@ def _commit(dataset: Path, part: StagedPart, ids: set[str], staging: Path) -> No
 
 def _finish(dataset: Path, state: ledger.Ledger) -> FateCounts:
     """Before dedupe the manifest equals the records; new records put it back to that."""
-    ledger.delete_leftovers(dataset)  # of attempts that came too late
+    deletion.delete_leftovers(dataset)  # of attempts that came too late
     purge_opted_out(
         dataset
     )  # a file read now may have told of a picture read before that it is an artist's who opted out

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.contract import SPLITS
-from curate.dataset import parquet
-from curate.dataset.id_arrays import (
+from curate.dataset import filtered_manifest, parquet
+from curate.dataset.ids import (
     ID_PATTERN,
     PackedIds,
     are_ids_packed,
@@ -178,7 +178,7 @@ def read(dataset: Path, manifest: Path | None, rules: TagRules | None = None) ->
 def _tables(dataset: Path, chosen: Path | None) -> Iterator[pa.Table]:
     """The rows of a manifest, some parts at once."""
     tables = (
-        parquet.iter_selection(chosen, MANIFEST_COLUMNS)
+        filtered_manifest.iter_tables(chosen, MANIFEST_COLUMNS)
         if chosen
         else parquet.iter_parts(dataset / "manifest", MANIFEST_COLUMNS)
     )

@@ -17,8 +17,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from curate.dataset.schema import MANIFEST_COLUMNS, PAIR_COLUMNS
-from curate.dataset.tag_table import TAG_TABLE_COLUMNS
+from curate.dataset import schema
 from curate.planning.cost_model import Workload
 from curate.planning.plan import CostPlan, estimate_cost, format_estimate, measured_costs, read_measurements
 from tests import ROOT
@@ -359,8 +358,15 @@ def _room_line(room: Path) -> str:
 
 
 def columns(kind: str) -> str:
-    """The columns of `manifest`, `pairs` or `tags`, from their definitions."""
-    tables = {"manifest": MANIFEST_COLUMNS, "pairs": PAIR_COLUMNS, "tags": TAG_TABLE_COLUMNS}
+    """The columns of one kind of table in a dataset folder, from their definitions."""
+    tables = {
+        "manifest": schema.MANIFEST_COLUMNS,
+        "pairs": schema.PAIR_COLUMNS,
+        "tags": schema.TAG_TABLE_COLUMNS,
+        "edges": schema.EDGE_COLUMNS,
+        "decisions": schema.DECISION_COLUMNS,
+        "removed": schema.OPT_OUT_COLUMNS,
+    }
     rows = [[f"`{name}`", f"`{str(type_).replace('item: ', '')}`", meaning] for name, type_, meaning in tables[kind]]
     return markdown_table(["column", "type", "meaning"], rows)
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from cogapp import Cog
 
-from curate.dataset import ledger, parquet
+from curate.dataset import filtered_manifest, ledger, parquet
 from curate.dataset.schema import LINE_COLUMN, MANIFEST_SCHEMA, SCHEMA_VERSION
 from curate.system.errors import DamagedError, DatasetError
 from curate.system.files import write_json
@@ -36,15 +36,15 @@ def test_the_users_door_is_small_and_plain(dataset: Path) -> None:
 def test_a_manifest_saved_by_pandas_has_its_types_again(dataset: Path, tmp_path: Path) -> None:
     pd.read_parquet(dataset / "manifest").iloc[::2].to_parquet(tmp_path / "half.parquet")
     expected = parquet.read_parts(dataset / "manifest").to_pylist()[::2]
-    assert parquet.read_selection(tmp_path / "half.parquet").to_pylist() == expected
+    assert filtered_manifest.read(tmp_path / "half.parquet").to_pylist() == expected
 
 
 def test_a_chosen_manifest_is_the_same_in_one_file_in_row_groups_and_in_a_folder(dataset: Path, tmp_path: Path) -> None:
     table = parquet.read_parts(dataset / "manifest")
     pq.write_table(table, tmp_path / "groups.parquet", row_group_size=2)
     for path in (tmp_path / "groups.parquet", dataset / "manifest"):
-        assert parquet.read_selection(path).to_pylist() == table.to_pylist()
-        [*batches] = parquet.iter_selection(path, ["id", "tags"])
+        assert filtered_manifest.read(path).to_pylist() == table.to_pylist()
+        [*batches] = filtered_manifest.iter_tables(path, ["id", "tags"])
         assert pa.concat_tables(batches).to_pylist() == table.select(["id", "tags"]).to_pylist()
 
 

@@ -187,8 +187,8 @@ def test_removing_again_changes_nothing(home: Path, tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("key", "told"),
     [
-        ("none.png", "'none.png' is no path of a record and no id of 32 hex digits: paths are relative"),
-        ("0123abc", "no id of 32 hex digits"),
+        ("none.png", "'none.png' is neither the path of a record nor an id of 32 hex digits: give a path below"),
+        ("0123abc", "nor an id of 32 hex digits"),
         ("artist: ", "names no artist: write artist:NAME"),
         ("torn.png", "'torn.png' could not be read"),
     ],

@@ -2,9 +2,8 @@ from typing import get_type_hints
 
 import pytest
 
-from curate.dataset.decisions import DECISIONS_SCHEMA
 from curate.dataset.rows import DecisionRow, EdgeRow, ManifestRow, PairRow, RecordRow
-from curate.dataset.schema import DECIDED_COLUMNS, EDGES_SCHEMA, MANIFEST_SCHEMA, pairs_schema
+from curate.dataset.schema import DECIDED_COLUMNS, DECISIONS_SCHEMA, EDGES_SCHEMA, MANIFEST_SCHEMA, pairs_schema
 
 ONLY_DECIDED = {name for name, _, _ in DECIDED_COLUMNS} - {"dropped", "error"}
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.audit.verify import verify
-from curate.dataset import decisions, ledger, parquet, tag_table
-from curate.dataset.schema import MANIFEST_SCHEMA
+from curate.dataset import decisions, deletion, ledger, parquet, tag_table
+from curate.dataset.schema import MANIFEST_SCHEMA, TAG_TABLE_SCHEMA
 from curate.deduplication import dedupe
 from curate.extraction import extract
 from curate.sources.scan import Source
@@ -47,7 +47,7 @@ def test_it_is_the_sorted_set_of_the_kept_rows_ids_and_tags(
         patch.setattr(tag_table, "PICTURES_PER_TABLE", at_once)
         tag_table.write(dataset)
         table = parquet.read_table(dataset / ledger.TAG_TABLE)
-        assert table.schema == tag_table.TAG_TABLE_SCHEMA
+        assert table.schema == TAG_TABLE_SCHEMA
         assert [tuple(row.values()) for row in table.to_pylist()] == pairs(dataset / "manifest")
         assert tag_table.faults(dataset) == []
         parquet.write_table(dataset / ledger.TAG_TABLE, pa.concat_tables([table, table.slice(0, 1)]))
@@ -85,5 +85,5 @@ def test_a_run_after_a_kill_between_manifest_and_tags_puts_them_right(
 
 def test_starting_over_deletes_it_first(dataset: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "d"))
-    assert ledger.delete_dataset(copy)
+    assert deletion.delete_dataset(copy)
     assert not list(copy.iterdir())
