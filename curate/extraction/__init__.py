@@ -1,5 +1,6 @@
-"""`curate extract`: every source file once, to a record and a pair of line art and colours.
+"""`curate extract`: read every source file once, into a record and a pair of line art and colours.
 
-In: source files with their sidecars and tables. Out: `records/` and `pairs/` of a dataset, committed part by part.
+In: source files with their sidecars and metadata tables. Out: `records/` and `pairs/` of a dataset, part by part.
+`extract` runs the stage, `part` makes the records and pairs of some files, `record` those of one.
 Builds on `sources`, `signatures`, `images`, `tags`, `dataset`, `stores` and `workers`.
 """

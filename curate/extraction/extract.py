@@ -1,7 +1,7 @@
-"""The stage that reads every file once: bytes -> record and pair, in parts that are committed in order.
+"""The stage that reads every source file once: its bytes become a record and a pair, in parts.
 
-Parts are committed strictly one after another, so that after a kill the files still to do are cut into the very same
-parts as in an unbroken run.
+Parts are committed strictly in order. So after a kill, the files that remain are cut into the same parts as in an
+unbroken run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ from curate.workers import executor
 
 __all__ = ["ExtractOptions", "extract", "parse_line_methods"]
 
-DEFAULTS_OF_NEWER_OPTIONS = {"folder_tags": False}  # what a dataset was begun with before there was the option
+DEFAULTS_OF_NEWER_OPTIONS = {"folder_tags": False}
+"""Options that older datasets do not record, with the value that they were begun with."""
 
 
 def extract(
@@ -48,46 +49,45 @@ def extract(
     fresh: bool = False,
     part_size: int = FILES_PER_PART,
 ) -> dict[str, Any]:
-    """Make or go on with a dataset folder; files it already has are not read again.
+    """Create a dataset, or add the files it does not have yet.
 
-    A picture that ends a worker is read apart from the others, and if it ends that process too, it is a record with an
-    error. With 0 workers, in this process, it would end this one: all the pictures should be known to be sound.
-    Returns counts of the whole dataset (`in`, `kept`, `dropped`), `new`, the records added now, and `sidecar_errors`,
-    the sidecars and entries of tables that could not be read now. Raises DatasetError if the folder was begun with
-    other options, NurieError if another run is writing it or the disk is too small.
+    If a picture ends a worker, the files of its part are read again in a child process; if it ends that too, its record
+    says so. With `workers=0` all files are read in this process, which such a picture would end: use it for pictures
+    that are known to be sound. A part has `part_size` files.
+
+    Returns the counts of the whole dataset (`in`, `kept`, `dropped`), `new`, the number of records added now, and
+    `sidecar_errors`, the number of sidecars and table entries that could not be read now.
+    Raises DatasetError if the folder was begun with other options or holds other files, SourceError if it lies inside a
+    source, NurieError if another run is writing it or the disk is too small.
     """
-    found = forecast_extract(sources, dataset, options, limit=limit, fresh=fresh)
-    check_disk_space(found)
+    forecast = forecast_extract(sources, dataset, options, limit=limit, fresh=fresh)
+    check_disk_space(forecast)
     dataset.mkdir(parents=True, exist_ok=True)
-    with lock.exclusive(dataset), closing(TableLookup()) as join:
+    with lock.exclusive(dataset), closing(TableLookup()) as table_lookup:
         state = _open_dataset(dataset, sources, options, fresh)
-        known, ids = _recorded(dataset), _pairs(dataset)
-        everywhere = [replace(source, root=source.root.absolute()) for source in sources]  # a worker starts elsewhere
-        files = (
-            file
-            for file in islice(scan_sources(everywhere), limit)
-            if (file.source, file.path, file.path_raw) not in known
-        )
-        first = len(parquet.part_paths(dataset / "records"))
+        recorded, pair_ids = _recorded_files(dataset), _stored_pair_ids(dataset)
+        files = _files_to_read(sources, recorded, limit)
         new = sidecar_errors = dropped = 0
         with (
-            terminal.ProgressBar("extract", found.files) as bar,
-            _clear_staged_on_error(dataset),
+            terminal.ProgressBar("extract", forecast.files) as bar,
+            _leftovers_deleted_on_error(dataset),
             _staging(dataset, workers) as staging,
-            closing(_staged_parts(_tasks(files, join, first, part_size, staging, options), workers, part_size)) as made,
+            closing(
+                _staged_parts(_tasks(files, table_lookup, dataset, part_size, staging, options), workers, part_size)
+            ) as parts,
         ):
-            bar.advance(len(known))
-            for part in made:
-                _commit(dataset, part, ids, staging)
+            bar.advance(len(recorded))
+            for part in parts:
+                _commit(dataset, part, pair_ids, staging)
                 new, dropped = new + part.file_count, dropped + part.dropped_count
                 sidecar_errors += part.sidecar_errors
                 bar.advance(part.file_count, kept=new - dropped, dropped=dropped)
-        return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors + join.error_count}
+        return {**_finish(dataset, state), "new": new, "sidecar_errors": sidecar_errors + table_lookup.error_count}
 
 
 @contextmanager
-def _clear_staged_on_error(dataset: Path) -> Iterator[None]:
-    """Of a block that fails: what is staged may take the very room that it lacked."""
+def _leftovers_deleted_on_error(dataset: Path) -> Iterator[None]:
+    """Delete staged files if the block fails: perhaps it failed for the room that they take."""
     try:
         yield
     except BaseException:
@@ -98,19 +98,19 @@ def _clear_staged_on_error(dataset: Path) -> Iterator[None]:
 def forecast_extract(
     sources: Sequence[Source], dataset: Path, options: ExtractOptions, *, limit: int | None = None, fresh: bool = False
 ) -> Forecast:
-    """What `extract` would read and make, by names and sizes. Raises DatasetError as `extract` does."""
+    """What `extract` would read and make, by names and sizes. Raises DatasetError and SourceError as `extract` does."""
     _check_outside_sources(sources, dataset)
     recorded: set[FileKey] = set()
     if not fresh and (dataset / ledger.LEDGER_FILE).is_file():
         _check_options(dataset, ledger.peek_ledger(dataset), options)
-        recorded = _recorded(dataset)
+        recorded = _recorded_files(dataset)
     return make_forecast(islice(scan_sources(sources), limit), recorded, dataset, options, fresh=fresh)
 
 
 def _check_outside_sources(sources: Sequence[Source], dataset: Path) -> None:
-    """A dataset among the pictures would be read as pictures at the next run."""
+    """Raise SourceError for a dataset among the pictures: the next run would read its files as pictures."""
+    place = worker_folder.store_of(dataset)
     for source in sources:
-        place = worker_folder.store_of(dataset)
         if storage.is_remote(source.root):
             inside = f"{place}/".startswith(f"{str(source.root).rstrip('/')}/")
         else:
@@ -120,12 +120,10 @@ def _check_outside_sources(sources: Sequence[Source], dataset: Path) -> None:
 
 
 def _open_dataset(dataset: Path, sources: Sequence[Source], options: ExtractOptions, fresh: bool) -> ledger.Ledger:
-    """The state of a dataset that may be written to: begun now, or begun before with the same options."""
-    ours = (fresh and deletion.delete_dataset(dataset)) or (dataset / ledger.LEDGER_FILE).exists()
-    if not ours and any(
-        path.name not in {LOCK_FILE, f".{ledger.LEDGER_FILE}.tmp", *ledger.PERMANENT_FOLDERS}
-        for path in dataset.iterdir()
-    ):
+    """The ledger of a dataset that may be written to: a new one, or one that was begun with the same options."""
+    is_dataset = (fresh and deletion.delete_dataset(dataset)) or (dataset / ledger.LEDGER_FILE).exists()
+    own_names = {LOCK_FILE, f".{ledger.LEDGER_FILE}.tmp", *ledger.PERMANENT_FOLDERS}
+    if not is_dataset and any(path.name not in own_names for path in dataset.iterdir()):
         raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
     if not (dataset / ledger.LEDGER_FILE).exists():
         ledger.write_ledger(
@@ -143,37 +141,45 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: ExtractOpti
 
 
 def _check_options(dataset: Path, state: ledger.Ledger, options: ExtractOptions) -> None:
-    begun = DEFAULTS_OF_NEWER_OPTIONS | state["options"]
-    if different := [
-        f"{name}={begun.get(name)}" for name, value in options.to_json_dict().items() if begun.get(name) != value
-    ]:
-        was = ", ".join(different)
+    begun_with = DEFAULTS_OF_NEWER_OPTIONS | state["options"]
+    different = [name for name, value in options.to_json_dict().items() if begun_with.get(name) != value]
+    if different:
+        was = ", ".join(f"{name}={begun_with.get(name)}" for name in different)
         raise DatasetError(f"{dataset} was begun with {was}: use the same options, or --fresh to start over")
 
 
-def _recorded(dataset: Path) -> set[FileKey]:
-    """Keys of the files already recorded."""
+def _recorded_files(dataset: Path) -> set[FileKey]:
     table = parquet.read_parts(dataset / "records", FILE_KEY)
     return set(zip(*(table[name].to_pylist() for name in FILE_KEY), strict=True))
 
 
-def _pairs(dataset: Path) -> set[str]:
-    """Ids of the pairs already stored."""
-    count = len(parquet.part_paths(dataset / "records"))
+def _stored_pair_ids(dataset: Path) -> set[str]:
+    committed = len(parquet.part_paths(dataset / "records"))
     ids: set[str] = set()
-    for path in parquet.part_paths(dataset / "pairs")[:count]:  # a pairs part without its records is made again
+    for path in parquet.part_paths(dataset / "pairs")[:committed]:  # pairs without their records are made again
         ids.update(parquet.read_table(path, ["id"])["id"].to_pylist())
     return ids
 
 
+def _files_to_read(sources: Sequence[Source], recorded: set[FileKey], limit: int | None) -> Iterator[SourceFile]:
+    absolute = [replace(source, root=source.root.absolute()) for source in sources]  # workers may start elsewhere
+    for file in islice(scan_sources(absolute), limit):
+        if (file.source, file.path, file.path_raw) not in recorded:
+            yield file
+
+
 def _tasks(
-    files: Iterable[SourceFile], join: TableLookup, first: int, size: int, dataset: Path, options: ExtractOptions
+    files: Iterator[SourceFile],
+    table_lookup: TableLookup,
+    dataset: Path,
+    part_size: int,
+    staging: Path,
+    options: ExtractOptions,
 ) -> Iterator[PartTask]:
-    files = iter(files)
-    number = first
-    while chunk := tuple(islice(files, size)):
-        yield PartTask(number, chunk, dataset, options, tuple(map(join.look_up, chunk)))
-        number += 1
+    for number in count(len(parquet.part_paths(dataset / "records"))):
+        if not (part_files := tuple(islice(files, part_size))):
+            return
+        yield PartTask(number, part_files, staging, options, tuple(map(table_lookup.look_up, part_files)))
 
 
 def _staged_parts(
@@ -184,13 +190,13 @@ def _staged_parts(
 
 def _isolate(tasks: Sequence[PartTask]) -> list[PartTask]:
     files = sum(len(task.files) for task in tasks)
-    terminal.print_status(f"extract: a worker process died; {files:,} files are read again, each apart from the others")
+    terminal.print_status(f"extract: a worker process died; {files:,} files are read again, one at a time")
     return [replace(task, isolated=True) for task in tasks]
 
 
 @contextmanager
 def _staging(dataset: Path, workers: executor.Workers) -> Iterator[Path]:
-    """Where workers read what they need of a dataset that is written, and stage what they make."""
+    """A folder that workers see: they find the ledger and the opt-outs there, and stage what they make."""
     with worker_folder.staging_folder(dataset, workers) as folder:
         if storage.is_remote(folder):
             for path in (dataset / ledger.LEDGER_FILE, *parquet.part_paths(dataset / ledger.OPT_OUT_FOLDER)):
@@ -198,36 +204,41 @@ def _staging(dataset: Path, workers: executor.Workers) -> Iterator[Path]:
         yield folder
 
 
-def _commit(dataset: Path, part: StagedPart, ids: set[str], staging: Path) -> None:
-    """Give a staged part its name: pairs before records, whose presence says that the part is done."""
+def _commit(dataset: Path, part: StagedPart, pair_ids: set[str], staging: Path) -> None:
+    """Rename a staged part's files: pairs first, then records, whose presence says that the part is done.
+
+    Pairs that the dataset has already are left out; `pair_ids` grows by those of the part.
+    """
     for name in ("pairs", "records"):
         worker_folder.collect_file(staging / name / part.staged_name, dataset / name / part.staged_name)
-    staged = dataset / "pairs" / part.staged_name
-    if repeated := ids.intersection(part.pair_ids):
-        table = parquet.read_table(staged)
-        first_seen = pa.array([key not in repeated for key in table["id"].to_pylist()], pa.bool_())
-        parquet.write_table(staged, table.filter(first_seen))
-    ids.update(part.pair_ids)
+    staged_pairs = dataset / "pairs" / part.staged_name
+    if repeated := pair_ids.intersection(part.pair_ids):
+        table = parquet.read_table(staged_pairs)
+        is_new = pa.array([pair_id not in repeated for pair_id in table["id"].to_pylist()], pa.bool_())
+        parquet.write_table(staged_pairs, table.filter(is_new))
+    pair_ids.update(part.pair_ids)
     for folder in (dataset / "pairs", dataset / "records"):
         (folder / part.staged_name).rename(parquet.part_path(folder, part.number))
         sync_folder(folder)
 
 
 def _finish(dataset: Path, state: ledger.Ledger) -> FateCounts:
-    """Before dedupe the manifest equals the records; new records put it back to that."""
-    deletion.delete_leftovers(dataset)  # of attempts that came too late
-    purge_opted_out(
-        dataset
-    )  # a file read now may have told of a picture read before that it is an artist's who opted out
+    """Write manifest, tag table and ledger; returns the counts.
+
+    If there are new records, the manifest is a copy of the records until the next dedupe.
+    """
+    deletion.delete_leftovers(dataset)  # of attempts that ended too late
+    # a file read now may show that a picture read before is by an artist who opted out
+    purge_opted_out(dataset)
     state["parts"] = ledger.read_ledger(dataset)["parts"]
     if parquet.count_rows(dataset / "manifest") != parquet.count_rows(dataset / "records"):
         ledger.forget_dedupe(state)
         ledger.forget_manifest_digests(dataset)
         records = parquet.iter_parts(dataset / "records")
         parquet.replace_manifest(dataset, records, {"extract": state["options"]})
-    counted = parquet.count_fates(parquet.read_parts(dataset / "manifest", ["dropped"]))
-    state["counts"] = counted
+    counts = parquet.count_fates(parquet.read_parts(dataset / "manifest", ["dropped"]))
+    state["counts"] = counts
     state["hashes"] = state.get("hashes", {}) | {"extract": options_hash(state["options"])}
-    tag_table.write(dataset)  # also where a kill came between it and the manifest
+    tag_table.write(dataset)  # even without new records: a kill may have come between manifest and tag table
     ledger.write_ledger(dataset, state, rehash=("manifest", ledger.TAG_TABLE))
-    return counted
+    return counts

@@ -1,4 +1,4 @@
-"""What an extract would read, and whether the disk has room for what it would make: by names and sizes alone."""
+"""What `extract` would read, and whether the disk has room for what it would make. Opens no file."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from curate.sources.scan import SourceFile
 from curate.system.errors import NurieError
 from curate.system.text import format_bytes
 
-# what else there is is seldom a picture; one that is weighs too little to decide
+# other files are seldom pictures, and too few to matter to the sum
 PICTURE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".svg", ".tif", ".tiff", ".webp"}
 )
-ROW_BYTES_PER_FILE = 900  # bytes of a file's rows in records and manifest
-BASIS = "a picture takes what flat icons take, at least, and what photographs take, at most"
+ROW_BYTES_PER_FILE = 900  # bytes, of the rows of one file in records and manifest
+BASIS = "least: every picture takes as much as a flat icon; most: as much as a photograph"
 
 FileKey = tuple[str, str, bytes | None]
+"""A file's source, path and path_raw: what makes two files different."""
 
 
 @dataclass(frozen=True)
 class PictureBytes:
-    """Bytes a picture takes in `pairs`, as measured with 128 px squares, compressed as they are stored."""
+    """Bytes of one picture in `pairs`, compressed, measured with squares of 128 px."""
 
     color: int
     line: int
-    """Of each style."""
+    """Of each line-art style."""
     compared: int
-    """What dedupe compares; its size is fixed."""
+    """What dedupe compares: sketch and view, whose sizes are fixed."""
     growth: int
-    """Power of the side that the squares grow with: outlines grow with it, texture with its square."""
+    """The bytes of a square grow with this power of its side: 1 for outlines, 2 for texture."""
 
     def total(self, options: ExtractOptions) -> int:
-        """Of one picture and its rows, with these options."""
+        """Bytes of one picture and its rows, with these options."""
         squares = self.color + self.line * len(options.lines)
         return int(squares * (options.size / 128) ** self.growth) + self.compared + ROW_BYTES_PER_FILE
 
 
 LEAST_PICTURE_BYTES = PictureBytes(color=1_400, line=900, compared=1_600, growth=1)  # 300 OpenMoji drawings
-MOST_PICTURE_BYTES = PictureBytes(
-    color=36_000, line=10_500, compared=23_000, growth=2
-)  # the finest grained of five photographs
+# the most detailed of five photographs
+MOST_PICTURE_BYTES = PictureBytes(color=36_000, line=10_500, compared=23_000, growth=2)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Counts of the files there are, and bytes: of those to read, of what they become, and what the disk has free."""
+    """What `extract` would find and make. Byte counts leave out the files that are recorded already."""
 
     files: int
     recorded: int
@@ -64,17 +64,15 @@ class Forecast:
 
     @property
     def disk_shortage(self) -> str | None:
-        """Why it cannot be done, if the disk cannot even hold the least."""
+        """The error message if the disk cannot hold even the least; else None."""
         if self.least_bytes_to_write <= self.bytes_free:
             return None
         needed, free = format_bytes(self.least_bytes_to_write), format_bytes(self.bytes_free)
         return f"the dataset needs {needed} or more and the disk has {free} free: give another disk, or --limit"
 
     def to_json_dict(self) -> dict[str, Any]:
-        """As a dry run prints it: what is recorded already is not read again."""
-        verdict = (
-            "yes" if self.most_bytes_to_write <= self.bytes_free else "perhaps" if self.disk_shortage is None else "no"
-        )
+        """As `--dry-run --json` prints it. Files that are recorded already count as dropped."""
+        fits = "yes" if self.most_bytes_to_write <= self.bytes_free else "no" if self.disk_shortage else "perhaps"
         return {
             "in": self.files,
             "kept": self.files - self.recorded,
@@ -84,7 +82,7 @@ class Forecast:
             "bytes_to_read": self.bytes_to_read,
             "bytes_to_write": {"least": self.least_bytes_to_write, "most": self.most_bytes_to_write},
             "bytes_free": self.bytes_free,
-            "fits": verdict,
+            "fits": fits,
             "basis": BASIS,
             "faults": [self.disk_shortage] if self.disk_shortage else [],
         }
@@ -93,7 +91,7 @@ class Forecast:
 def make_forecast(
     files: Iterable[SourceFile], recorded: Container[FileKey], dataset: Path, options: ExtractOptions, *, fresh: bool
 ) -> Forecast:
-    """Count what an extract would find, read and make. `fresh` gives back what the dataset takes now."""
+    """Count `files` and their bytes. With `fresh`, what the dataset takes now counts as free."""
     counts: Counter[str] = Counter()
     sidecars: set[Path] = set()
     suffixes: Counter[str] = Counter()
@@ -101,12 +99,12 @@ def make_forecast(
         sidecars.update(file.sidecars)
         suffix = PurePosixPath(file.path).suffix.lower()
         suffixes[suffix or "none"] += 1
-        known = (file.source, file.path, file.path_raw) in recorded
+        is_recorded = (file.source, file.path, file.path_raw) in recorded
+        size = 0 if is_recorded else _file_size(file.real_path) if file.size is None else file.size
         counts["files"] += 1
-        counts["recorded"] += known
-        length = 0 if known else file.size if file.size is not None else _length(file.real_path)
-        counts["bytes"] += length
-        counts["pictures"] += length > 0 and suffix in PICTURE_SUFFIXES
+        counts["recorded"] += is_recorded
+        counts["bytes"] += size
+        counts["pictures"] += size > 0 and suffix in PICTURE_SUFFIXES
     rows = ROW_BYTES_PER_FILE * (counts["files"] - counts["recorded"] - counts["pictures"])
     return Forecast(
         files=counts["files"],
@@ -116,28 +114,28 @@ def make_forecast(
         bytes_to_read=counts["bytes"],
         least_bytes_to_write=counts["pictures"] * LEAST_PICTURE_BYTES.total(options) + rows,
         most_bytes_to_write=counts["pictures"] * MOST_PICTURE_BYTES.total(options) + rows,
-        bytes_free=_free(dataset) + (_taken(dataset) if fresh else 0),
+        bytes_free=_bytes_free(dataset) + (_bytes_taken(dataset) if fresh else 0),
     )
 
 
-def check_disk_space(found: Forecast) -> None:
-    """Raise NurieError if the disk clearly cannot hold what an extract would make."""
-    if found.disk_shortage:
-        raise NurieError(found.disk_shortage)
+def check_disk_space(forecast: Forecast) -> None:
+    """Raise NurieError if the disk cannot hold even the least that `extract` would make."""
+    if forecast.disk_shortage:
+        raise NurieError(forecast.disk_shortage)
 
 
-def _length(path: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # a link to nowhere, a folder that may not be entered: a record with an error, later
+    except OSError:  # a broken link or a folder without permission: `extract` makes a record with the error
         return 0
 
 
-def _free(folder: Path) -> int:
-    """Of the disk that holds a folder, or would hold it."""
-    there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-    return shutil.disk_usage(there).free
+def _bytes_free(folder: Path) -> int:
+    """Free bytes of the disk that holds the folder, or would hold it."""
+    existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    return shutil.disk_usage(existing).free
 
 
-def _taken(dataset: Path) -> int:
-    return sum(_length(path) for name in ledger.STAGE_FOLDERS for path in parquet.part_paths(dataset / name))
+def _bytes_taken(dataset: Path) -> int:
+    return sum(_file_size(path) for name in ledger.STAGE_FOLDERS for path in parquet.part_paths(dataset / name))

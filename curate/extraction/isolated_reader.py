@@ -33,10 +33,10 @@ class _UnreadableError(Exception):
 class IsolatedReader:
     """Reads pictures one by one in a child process, which starts with the first picture."""
 
-    def __init__(self, lock_folder: Path, options: ExtractOptions, opt_out: OptOut) -> None:
+    def __init__(self, lock_folder: Path, options: ExtractOptions, opted_out: OptOut) -> None:
         """`lock_folder` holds the folders `pairs` and `records`; readers that share it wait for one another."""
-        self.lock_folder, self.options, self.opt_out = lock_folder, options, opt_out
-        self._child = ChildProcess(prepare_reader, bytes(ForkingPickler.dumps((options, opt_out))))
+        self.lock_folder, self.options, self.opted_out = lock_folder, options, opted_out
+        self._child = ChildProcess(prepare_reader, bytes(ForkingPickler.dumps((options, opted_out))))
 
     def read(self, file: SourceFile, table_sidecar: Sidecar | None) -> RecordAndPair:
         """As `extract_file`, but a picture that crashes its reader or takes too much memory is an unreadable record.
@@ -52,7 +52,7 @@ class IsolatedReader:
             with self._reader_lock(shared=False):
                 return self._read_in_child(file, table_sidecar)
         except _UnreadableError as error:
-            return unreadable_record(file, self.options, table_sidecar, self.opt_out, str(error))
+            return unreadable_record(file, self.options, table_sidecar, self.opted_out, str(error))
 
     def close(self) -> None:
         """End the child."""
@@ -95,14 +95,14 @@ def _describe_crash(exit_code: int) -> str:
 
 def prepare_reader(setup: bytes) -> Answer:
     """In the child: a function that reads one file, and returns its record and pair or the error, pickled."""
-    options, opt_out = ForkingPickler.loads(setup)
+    options, opted_out = ForkingPickler.loads(setup)
     executor.set_up_worker()
 
     def read(request: bytes) -> bytes:
         file, table_sidecar = ForkingPickler.loads(request)
         answer: Any
         try:
-            answer = extract_file(file, options, table_sidecar, opt_out)
+            answer = extract_file(file, options, table_sidecar, opted_out)
         except Exception as error:  # noqa: BLE001  # raised by the parent
             answer = error
         return bytes(ForkingPickler.dumps(answer))

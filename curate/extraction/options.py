@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ExtractOptions:
-    """What decides the bytes of records and pairs; a dataset keeps the options it was begun with."""
+    """Everything that decides the bytes of records and pairs; a dataset keeps the options it was begun with."""
 
     lines: tuple[str, ...] = ("contour", "dilate", "xdog")
     """Line-art methods to store; the first is the default style."""
@@ -19,12 +19,12 @@ class ExtractOptions:
     min_side: int = 0
     """Pictures with a shorter side are dropped, px."""
     max_aspect: float = 0.0
-    """Pictures longer than this many times their width, or wider, are dropped; 0 keeps them."""
+    """Pictures whose longer side is more than this many times the shorter one are dropped; 0 keeps them."""
     keep_monochrome: bool = False
-    """Keep pictures without colour: line art, manga pages, shades of gray."""
+    """Keep pictures without colour, for example line art and manga pages."""
     folder_tags: bool = False
-    """Take the names of a picture's folders, below its source, as tags too."""
+    """Make tags of the names of the folders between the source and the picture."""
 
     def to_json_dict(self) -> dict[str, Any]:
-        """As JSON has them."""
+        """The options as JSON stores them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}

@@ -1,11 +1,10 @@
 """Some source files -> their records and pairs, staged: what one task of `extract` makes, wherever it runs.
 
-A part may be made twice at once: on a cluster, by a worker that was given up as lost and by the one that took over; or
-by a worker that outlives a killed run, and by the next run. So a worker only ever writes files whose names it has drawn
-at random, and gives none of them a part's name. The run does that, once, to those of the attempt whose result came
-back. What another attempt writes, and when, then touches nothing: its files are left over, under hidden names that
-nobody reads, and cleared at the end, or by the next run. Attempts are equal to the byte, as a part depends on its files
-and options alone.
+A part may be made twice at once: on a cluster, by a worker that was given up as lost and by its replacement; or by a
+worker that outlives a killed run, and by the next run. So a worker writes only files with random names, and never gives
+one the name of a part. The run does that, once, to the files of the attempt whose result came back. Files of other
+attempts stay under hidden names that nobody reads, until the end of this run or the next one deletes them. All attempts
+make the same bytes, as a part depends on its files and options alone.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from curate.sources.scan import SourceFile
 from curate.system.errors import DatasetError, SourceError
 from curate.tags.sidecar import Sidecar
 
-FILES_PER_PART = 512  # source files a part: small enough to lose little at a kill, large enough to keep folders short
+FILES_PER_PART = 512  # small enough to lose little when killed, large enough to keep the number of parts low
 
 
 @dataclass(frozen=True)
@@ -40,20 +39,21 @@ class PartTask:
     number: int
     files: tuple[SourceFile, ...]
     staging: Path
-    """Where its state and who opted out are read, and what is made is staged."""
+    """A folder as the worker sees it: holds the ledger and the opt-outs, and takes what is made."""
     options: ExtractOptions
     table_sidecars: tuple[Sidecar | None, ...]
-    """What tables say of each file."""
+    """What metadata tables say about each file."""
     isolated: bool = False
-    """Read each file in another process: one of them has ended a worker."""
+    """Read each file in a child process, because one of them has ended a worker."""
 
 
 @dataclass(frozen=True)
 class StagedPart:
-    """A staged part: its number, the name it is staged by, the ids of its pairs, and what became of its files."""
+    """A part that is made but not committed."""
 
     number: int
     staged_name: str
+    """Name of its two files, in `pairs` and in `records`."""
     pair_ids: tuple[str, ...]
     file_count: int
     dropped_count: int
@@ -61,55 +61,61 @@ class StagedPart:
 
 
 def extract_part(task: PartTask) -> StagedPart:
-    """Read the files of a part and stage its records and pairs under hidden names, another attempt's never.
+    """Read the files of a part and stage its records and pairs under a hidden name of this attempt's own.
 
-    Raises NurieError where the dataset's folder, or every one of the files, cannot be seen: they are on another disk.
+    Raises DatasetError if this host does not see the dataset's folder, SourceError if it sees none of the files.
     """
     _check_paths_visible(task)
-    removed = opt_out.read(task.staging)
-    told = zip(task.files, task.table_sidecars, strict=True)
-    with closing(IsolatedReader(_lock_folder(task.staging), task.options, removed)) as reader:
-        results = [_result(task, file, by_tables, removed, reader) for file, by_tables in told]
-    rows = [row for row, _ in results]
-    pairs = {pair["id"]: pair for _, pair in results if pair is not None}
-    made = {"extract": task.options.to_json_dict()}
-    schema = with_options(pairs_schema(task.options.lines), made)
-    staged = f".staged-{task.number:05d}-{uuid4().hex}.parquet"
-    parquet.write_rows(task.staging / "pairs" / staged, list(pairs.values()), schema)
-    parquet.write_rows(task.staging / "records" / staged, rows, with_options(MANIFEST_SCHEMA, made))
-    dropped = sum(row["dropped"] is not None for row in rows)
-    bad_sidecars = sum(row["error"] is not None and row["dropped"] is None for row in rows)
-    return StagedPart(task.number, staged, tuple(pairs), len(rows), dropped, bad_sidecars)
+    opted_out = opt_out.read(task.staging)
+    with closing(IsolatedReader(_lock_folder(task.staging), task.options, opted_out)) as reader:
+        results = [
+            _extract(task, file, table_sidecar, opted_out, reader)
+            for file, table_sidecar in zip(task.files, task.table_sidecars, strict=True)
+        ]
+    records = [record for record, _ in results]
+    pairs = {pair.id: pair for _, pair in results if pair is not None}
+    made_with = {"extract": task.options.to_json_dict()}
+    staged_name = f".staged-{task.number:05d}-{uuid4().hex}.parquet"
+    parquet.write_rows(
+        task.staging / "pairs" / staged_name,
+        [pair.to_columns() for pair in pairs.values()],
+        with_options(pairs_schema(task.options.lines), made_with),
+    )
+    parquet.write_rows(task.staging / "records" / staged_name, records, with_options(MANIFEST_SCHEMA, made_with))
+    dropped = sum(record["dropped"] is not None for record in records)
+    bad_sidecars = sum(record["error"] is not None and record["dropped"] is None for record in records)
+    return StagedPart(task.number, staged_name, tuple(pairs), len(records), dropped, bad_sidecars)
 
 
-def _result(
-    task: PartTask, file: SourceFile, told: Sidecar | None, removed: OptOut, reader: IsolatedReader
+def _extract(
+    task: PartTask, file: SourceFile, table_sidecar: Sidecar | None, opted_out: OptOut, reader: IsolatedReader
 ) -> RecordAndPair:
-    """Its record and pair, read here or apart: what is short of memory here may not be in a process of its own."""
+    """Read here, or in the child process: if memory is short here, a fresh process may have enough."""
     if not task.isolated:
         with suppress(MemoryError):
-            return extract_file(file, task.options, told, removed)
-    return reader.read(file, told)
+            return extract_file(file, task.options, table_sidecar, opted_out)
+    return reader.read(file, table_sidecar)
 
 
 def _lock_folder(dataset: Path) -> Path:
-    """A folder of this host at which those wait who read pictures of the dataset apart."""
+    """A folder on this host where the isolated readers of a dataset wait for one another."""
     if not storage.is_remote(dataset):
         return dataset
-    here = Path(tempfile.gettempdir()) / f"nurie-{os.getuid()}-{hashlib.sha256(str(dataset).encode()).hexdigest()[:12]}"
-    here.mkdir(mode=0o700, exist_ok=True)
-    if here.stat().st_uid != os.getuid():
-        raise SourceError(f"{here} is somebody else's: delete it, or set TMPDIR to another folder")
+    digest = hashlib.sha256(str(dataset).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"nurie-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise SourceError(f"{folder} belongs to another user: delete it, or set TMPDIR to another folder")
     for name in ("pairs", "records"):
-        (here / name).mkdir(exist_ok=True)
-    return here
+        (folder / name).mkdir(exist_ok=True)
+    return folder
 
 
 def _check_paths_visible(task: PartTask) -> None:
-    """A host without the disk would make unreadable records of all its files."""
-    here = f"on the host {socket.gethostname()}"
+    """Raise an error on a host without the disk, which would make unreadable records of all files."""
+    host = f"on the host {socket.gethostname()}"
     if not storage.exists(task.staging / ledger.LEDGER_FILE):
-        raise DatasetError(f"there is no dataset at {task.staging} {here}: mount its folder there by the same path")
+        raise DatasetError(f"there is no dataset at {task.staging} {host}: mount its folder there by the same path")
     if not any(storage.exists(file.real_path) for file in task.files):
-        lacking = f"{task.files[0].real_path} and the files after it are not there {here}"
-        raise SourceError(f"{lacking}: mount the pictures there by the same path, and run this command again")
+        missing = f"{task.files[0].real_path} and the files after it are not there {host}"
+        raise SourceError(f"{missing}: mount the pictures there by the same path, and run this command again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from curate import storage
 from curate.dataset import opt_out
 from curate.dataset.opt_out import OptOut
-from curate.dataset.rows import RecordRow
+from curate.dataset.rows import PairRow, RecordRow
 from curate.extraction.options import ExtractOptions
 from curate.images import hed, lineart, monochrome, resample
 from curate.images.decode import PictureHeader, Rgb, TooLargeError, decode
@@ -30,30 +30,36 @@ from curate.tags.sidecar import Sidecar
 FAINT_GRAY_LEVEL = 128  # ink lighter than this is faint
 NOBODY_OPTED_OUT = OptOut()
 
-RecordAndPair = tuple[RecordRow, dict[str, Any] | None]
+RecordAndPair = tuple[RecordRow, PairRow | None]
 """A file's record, and its pair unless the record was dropped."""
 
 
 def parse_line_methods(text: str) -> tuple[str, ...]:
-    """Read `dilate,xdog`. Raises NurieError for a method there is not, MissingExtraError for one not installed."""
+    """Read `dilate,xdog`.
+
+    Raises NurieError for an unknown method, MissingExtraError for one whose extra is not installed.
+    """
     methods = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     if unknown := [name for name in methods if name not in lineart.LINE_METHODS]:
-        raise NurieError(f"no line-art method {unknown[0]!r}: there are {', '.join(lineart.LINE_METHODS)}")
+        raise NurieError(f"no line-art method {unknown[0]!r}: choose from {', '.join(lineart.LINE_METHODS)}")
     if "hed" in methods:
         hed.check_installed()
     return methods
 
 
 def extract_file(
-    file: SourceFile, options: ExtractOptions, table_sidecar: Sidecar | None = None, removed: OptOut = NOBODY_OPTED_OUT
-) -> tuple[RecordRow, dict[str, Any] | None]:
-    """One file, and what tables told of it -> its record, and its pair unless it was dropped.
+    file: SourceFile,
+    options: ExtractOptions,
+    table_sidecar: Sidecar | None = None,
+    opted_out: OptOut = NOBODY_OPTED_OUT,
+) -> RecordAndPair:
+    """The record of one file, and its pair unless the record was dropped.
 
-    Never raises for what a file holds; MemoryError if it takes more memory than there is, NurieError if the store it
-    lies in does not answer.
+    `table_sidecar` is what metadata tables say about the file. Whatever the file holds, the result is a record. Raises
+    MemoryError if the file takes more memory than there is, NurieError if its store does not answer.
     """
     try:
-        return _read(file, options, table_sidecar, removed)
+        return _read(file, options, table_sidecar, opted_out)
     except cv2.error as error:
         if error.code != cv2.Error.StsNoMem:
             raise
@@ -61,36 +67,28 @@ def extract_file(
 
 
 def unreadable_record(
-    file: SourceFile, options: ExtractOptions, told: Sidecar | None, removed: OptOut, error: str
-) -> tuple[RecordRow, None]:
-    """As read_file, of one that cannot be read for an `error` that only who tried can tell; it is not opened."""
+    file: SourceFile, options: ExtractOptions, table_sidecar: Sidecar | None, opted_out: OptOut, error: str
+) -> RecordAndPair:
+    """The record of a file that cannot be read, for the reason `error`. The file is not opened."""
     try:
         length = file.real_path.stat().st_size if file.size is None else file.size
     except OSError:
         length = None
-    row = _record_before_reading(file, options, told) | {
-        "bytes": length,
-        "id": None,
-        "dropped": "unreadable",
-        "error": error,
-    }
-    return opt_out.blank_record(row) if removed.has_opted_out(row) else row, None
+    return _unreadable(_metadata_columns(file, options, table_sidecar) | {"bytes": length}, opted_out, error)
 
 
-def _record_before_reading(file: SourceFile, options: ExtractOptions, told: Sidecar | None) -> RecordRow:
-    """What is known of a file before it is opened."""
-    row: RecordRow = {"source": file.source, "path": file.path, "path_raw": file.path_raw}
-    return row | {"dropped": None, "error": None, **_sidecar_columns(file, options, told)}
+def _unreadable(row: RecordRow, opted_out: OptOut, error: str) -> RecordAndPair:
+    row |= {"id": None, "dropped": "unreadable", "error": error}
+    return opt_out.blank_record(row) if opted_out.has_opted_out(row) else row, None
 
 
-def _read(
-    file: SourceFile, options: ExtractOptions, told: Sidecar | None, removed: OptOut
-) -> tuple[RecordRow, dict[str, Any] | None]:
-    row = _record_before_reading(file, options, told)
+def _read(file: SourceFile, options: ExtractOptions, table_sidecar: Sidecar | None, opted_out: OptOut) -> RecordAndPair:
+    row = _metadata_columns(file, options, table_sidecar)
     try:
         data = storage.read_bytes(file.real_path, listed_size=file.size)
-        row |= {"bytes": len(data), "id": hashlib.sha256(data).hexdigest()[:32]}
-        if removed.has_opted_out(row):
+        picture_id = hashlib.sha256(data).hexdigest()[:32]
+        row |= {"bytes": len(data), "id": picture_id}
+        if opted_out.has_opted_out(row):
             return opt_out.blank_record(row), None
         picture = decode(data, options.max_pixels)
     except TooLargeError as error:
@@ -98,75 +96,91 @@ def _read(
     except MemoryError:
         raise
     except (OSError, DecodeError) as error:
-        row |= {"id": None, "dropped": "unreadable", "error": _error_text(error)}
-        return opt_out.blank_record(row) if removed.has_opted_out(row) else row, None
+        return _unreadable(row, opted_out, _error_text(error))
     height, width = picture.rgb.shape[:2]
     row |= _header_columns(picture.header) | {"height": height, "width": width}
-    color, box = letterbox(picture.rgb, options.size), content_box(height, width, options.size)
-    gray = monochrome.classify(picture.rgb, color[box.rows, box.columns])
-    if gray:
-        row["tags"] = row["own_tags"] = unique_tags((*row["tags"], f"meta:{gray}"))
-    if reason := _drop_reason(height, width, gray, options):
+    return _with_pixels(row, picture_id, picture.rgb, options)
+
+
+def _with_pixels(row: RecordRow, picture_id: str, rgb: Rgb, options: ExtractOptions) -> RecordAndPair:
+    """The record with what the pixels show, and the pair unless the picture is of no use for training."""
+    height, width = rgb.shape[:2]
+    color, box = letterbox(rgb, options.size), content_box(height, width, options.size)
+    content = color[box.rows, box.columns]
+    gray_kind = monochrome.classify(rgb, content)
+    if gray_kind:
+        row["tags"] = row["own_tags"] = unique_tags((*row["tags"], f"meta:{gray_kind}"))
+    if reason := _drop_reason(height, width, gray_kind, options):
         return row | {"dropped": reason}, None
-    seen = lineart.limit_size(picture.rgb)
-    drawn = {method: letterbox(lineart.LINE_METHODS[method](seen), options.size, box) for method in options.lines}
-    found, compared = _signatures(picture.rgb)
-    row |= found | {"emptiness": phash.emptiness(color[box.rows, box.columns])}
-    row |= _line_quality(drawn[options.lines[0]])
-    pixels = {"color": encode_png(color), **{f"line_{method}": encode_png(line) for method, line in drawn.items()}}
-    place = [box.top, box.left, box.height, box.width]
-    return row, {"id": row["id"], **pixels, **compared, "content_box": place}
+    limited = lineart.limit_size(rgb)
+    lines = {method: letterbox(lineart.LINE_METHODS[method](limited), options.size, box) for method in options.lines}
+    signatures, sketch, view = _signatures(rgb)
+    row |= signatures | {"emptiness": phash.emptiness(content)} | _line_quality(lines[options.lines[0]])
+    return row, PairRow(
+        id=picture_id,
+        color=encode_png(color),
+        lines={method: encode_png(line) for method, line in lines.items()},
+        sketch=encode_png(sketch, bilevel=True),
+        view=encode_png(view),
+        content_box=(box.top, box.left, box.height, box.width),
+    )
 
 
 def _header_columns(header: PictureHeader) -> RecordRow:
     return cast("RecordRow", asdict(header))
 
 
-def _drop_reason(height: int, width: int, gray: str | None, options: ExtractOptions) -> str | None:
-    """Why a picture that was read is no good for training, if so."""
+def _drop_reason(height: int, width: int, gray_kind: str | None, options: ExtractOptions) -> str | None:
+    """Why a readable picture is of no use for training; None if it is of use."""
     if min(height, width) < options.min_side:
         return "too_small"
     if options.max_aspect and max(height, width) > options.max_aspect * min(height, width):
         return "too_long"
-    return "monochrome" if gray and not options.keep_monochrome else None
+    return "monochrome" if gray_kind and not options.keep_monochrome else None
 
 
 def _error_text(error: Exception) -> str:
-    """Without the file's full path, which differs from machine to machine, as text that Parquet can hold."""
+    """Class and message as text that Parquet can hold, without the full path, which differs between machines."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return f"{type(error).__name__}: {text}".encode("utf-8", "backslashreplace").decode()
 
 
-def _sidecar_columns(file: SourceFile, options: ExtractOptions, told: Sidecar | None) -> RecordRow:
-    """What sidecars, then tables, then folders say of a file."""
-    found: list[Sidecar] = []
+def _metadata_columns(file: SourceFile, options: ExtractOptions, table_sidecar: Sidecar | None) -> RecordRow:
+    """What is known before the file is opened: its name, and what sidecars, then tables, then folders say about it."""
+    sidecars: list[Sidecar] = []
     error = None
     for path in file.sidecars:
         try:
-            found.append(sidecar.read_sidecar(path.name, storage.read_bytes(path, sidecar.MAX_SIDECAR_BYTES)))
+            sidecars.append(sidecar.read_sidecar(path.name, storage.read_bytes(path, sidecar.MAX_SIDECAR_BYTES)))
         except (OSError, SidecarError) as fault:
             error = _error_text(fault)
-    by_folder = Sidecar(tags=tags_of_folders(file.path)) if options.folder_tags else None
-    merged = sidecar.merge_sidecars([*found, *(one for one in (told, by_folder) if one is not None)])
-    extra = canonical_json(merged.extra).decode() if merged.extra else None
+    if table_sidecar is not None:
+        sidecars.append(table_sidecar)
+    if options.folder_tags:
+        sidecars.append(Sidecar(tags=tags_of_folders(file.path)))
+    merged = sidecar.merge_sidecars(sidecars)
     return {
+        "source": file.source,
+        "path": file.path,
+        "path_raw": file.path_raw,
+        "dropped": None,
         "tags": merged.tags,
         "own_tags": merged.tags,
         "rating": merged.rating,
         "score": merged.score,
         "license": merged.license,
         "artist": merged.artist,
-        "extra": extra,
+        "extra": canonical_json(merged.extra).decode() if merged.extra else None,
         "error": error,
     }
 
 
-def _signatures(rgb: Rgb) -> tuple[RecordRow, dict[str, bytes]]:
-    """The columns that dedupe searches, and the small pictures that it looks at."""
+def _signatures(rgb: Rgb) -> tuple[RecordRow, lineart.Gray, Rgb]:
+    """The columns that dedupe searches, and the two small pictures that it compares: sketch and view."""
     luma = resample.pillow_luma(rgb)
-    drawn = phash.drawn_slices(luma)
-    height, width = luma[drawn].shape
-    plan, view = phash.normalized_luma(luma[drawn]), alignment.thumbnail(rgb[drawn])
+    trimmed = phash.drawn_slices(luma)
+    height, width = luma[trimmed].shape
+    plan, view = phash.normalized_luma(luma[trimmed]), alignment.thumbnail(rgb[trimmed])
     in_plan, in_view = (content_box(height, width, side) for side in (len(plan), len(view)))
     sketch = phash.ink_mask(plan)
     columns: RecordRow = {
@@ -177,15 +191,18 @@ def _signatures(rgb: Rgb) -> tuple[RecordRow, dict[str, bytes]]:
         "edge_hash": phash.edge_hash(view),
         "color_grid": phash.color_grid(view[in_view.rows, in_view.columns]),
     }
-    return columns, {"sketch": encode_png(sketch, bilevel=True), "view": encode_png(view)}
+    return columns, sketch, view
 
 
 def _line_quality(line: lineart.Gray) -> RecordRow:
-    """Ink share; faint share of the ink; share of ink pixels with at most one inked neighbour (stroke ends, specks)."""
+    """Share of ink; faint share of the ink; share of ink pixels with at most one inked neighbour: stroke ends, specks.
+
+    `line` is (size, size) uint8, 255 = paper.
+    """
     inked = line < 255 - phash.EMPTY_TOLERANCE
     ink = inked.astype(np.uint8)
     neighbours = cv2.filter2D(ink, cv2.CV_8U, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT) - ink
     total, faint, ends = (
-        int(np.count_nonzero(one)) for one in (inked, inked & (line >= FAINT_GRAY_LEVEL), inked & (neighbours <= 1))
+        int(np.count_nonzero(mask)) for mask in (inked, inked & (line >= FAINT_GRAY_LEVEL), inked & (neighbours <= 1))
     )
     return {"line_ink": total / line.size, "line_faint": faint / max(1, total), "line_gaps": ends / max(1, total)}

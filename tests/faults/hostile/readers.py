@@ -99,7 +99,7 @@ def _record(data: bytes, place: Place) -> str:
     assert (pair is None) == (row["dropped"] is not None)
     assert (row["dropped"] == "unreadable") == (row["error"] is not None) == (row["id"] is None)
     MANIFEST_SCHEMA.empty_table().from_pylist([row], schema=MANIFEST_SCHEMA)
-    pa.Table.from_pylist([pair] if pair else [], schema=pairs_schema(options.lines))
+    pa.Table.from_pylist([pair.to_columns()] if pair else [], schema=pairs_schema(options.lines))
     return row["dropped"] or "kept"
 
 
