@@ -17,6 +17,7 @@ from curate.dataset import ledger
 from curate.dataset.schema import MANIFEST_SCHEMA
 from curate.deduplication import dedupe as stage_dedupe
 from curate.extraction.forecast import Forecast
+from curate.query import expressions
 from curate.query import selection as stage_select
 from curate.shards import shard as stage_shard
 from curate.sources import samples as stage_sample
@@ -68,7 +69,7 @@ def reason_to_select(
 ) -> str | None:
     """Of `select`. Raises NurieError if `where` is not an expression over the manifest's columns."""
     if where is not None:
-        stage_select.where_mask(MANIFEST_SCHEMA.empty_table(), where)
+        expressions.where_mask(MANIFEST_SCHEMA.empty_table(), where)
     if not (dataset / ledger.LEDGER_FILE).is_file():
         return NO_DATASET
     if not out.exists():

@@ -1,4 +1,4 @@
-"""What people type finds what it says, and nothing else."""
+"""The filter of `curate browse` finds the rows that it describes, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +51,7 @@ def paths(catalog: Catalog, text: str, where: str = "", **decided: frozenset[str
         ("line_ink!=0", lambda row: row["line_ink"] != 0),
         ("path:1F44B*", lambda row: row["path"].startswith("1F44B")),
         ('license:"cc by*4.0"', lambda row: row["license"] == "CC BY-SA 4.0"),
-        ('path:"1F44_-%"', lambda _: False),  # what SQL would take for anything
+        ('path:"1F44_-%"', lambda _: False),  # wildcards of SQL are plain text here
         ("artist:openmoji", lambda row: "artist:openmoji" in row["tags"]),
         ("-", lambda _: False),
         ("waving_hand|*_heart", lambda row: any(tag.endswith(("waving_hand", "_heart")) for tag in row["tags"])),
@@ -60,61 +60,60 @@ def paths(catalog: Catalog, text: str, where: str = "", **decided: frozenset[str
         ("|", lambda _: False),
     ],
 )  # fmt: skip
-def test_a_filter_finds_the_rows_that_it_says(
+def test_a_filter_finds_exactly_the_rows_it_describes(
     catalog: Catalog, rows: list[Row], text: str, holds: Callable[[Row], bool]
 ) -> None:
     assert paths(catalog, text) == {row["path"] for row in rows if holds(row)}
 
 
-def test_where_is_selects_and_holds_beside_the_words(catalog: Catalog, rows: list[Row]) -> None:
-    found = paths(catalog, "waving_hand", "bytes > 6000 or line_ink < 0.05")
-    expected = [row for row in rows if "waving_hand" in row["tags"]]
-    assert found == {row["path"] for row in expected if row["bytes"] > 6000 or row["line_ink"] < 0.05}
+def test_a_where_expression_holds_in_addition_to_the_words(catalog: Catalog, rows: list[Row]) -> None:
+    hands = [row for row in rows if "waving_hand" in row["tags"]]
+    expected = {row["path"] for row in hands if row["bytes"] > 6000 or row["line_ink"] < 0.05}
+    assert paths(catalog, "waving_hand", "bytes > 6000 or line_ink < 0.05") == expected
 
 
-def test_what_people_decided_is_found(catalog: Catalog, rows: list[Row]) -> None:
-    told = {rows[3]["id"]: frozenset({"keep"}), rows[5]["id"]: frozenset({"drop", "retag"})}
-    mask = catalog.find_rows("decided:*", "", told).mask
-    assert np.flatnonzero(mask).tolist() == [3, 5]
-    assert np.flatnonzero(catalog.find_rows("decided:retag", "", told).mask).tolist() == [5]
+def test_decided_finds_pictures_by_the_kind_of_decision(catalog: Catalog, rows: list[Row]) -> None:
+    kinds = {rows[3]["id"]: frozenset({"keep"}), rows[5]["id"]: frozenset({"drop", "retag"})}
+    assert np.flatnonzero(catalog.find_rows("decided:*", "", kinds).mask).tolist() == [3, 5]
+    assert np.flatnonzero(catalog.find_rows("decided:retag", "", kinds).mask).tolist() == [5]
     assert not catalog.find_rows("decided:*", "", {}).mask.any()
 
 
-def test_a_word_that_no_picture_has_is_told_with_what_may_be_meant(catalog: Catalog) -> None:
-    found = catalog.find_rows("waving_hnad", "", {})
-    assert not found.mask.any()
-    assert found.unknown_words["waving_hnad"][0] == "waving_hand"
-    without = catalog.find_rows("-nothing_like_it", "", {})
-    assert without.mask.all()
-    assert without.unknown_words == {"-nothing_like_it": []}
+def test_an_unknown_word_is_reported_with_similar_tags(catalog: Catalog) -> None:
+    misspelt = catalog.find_rows("waving_hnad", "", {})
+    assert not misspelt.mask.any()
+    assert misspelt.unknown_words["waving_hnad"][0] == "waving_hand"
+    negated = catalog.find_rows("-nothing_like_it", "", {})
+    assert negated.mask.all()
+    assert negated.unknown_words == {"-nothing_like_it": []}
 
 
 @pytest.mark.parametrize(
-    ("text", "where", "told"),
+    ("text", "where", "message"),
     [
-        ("width>=wide", "", "width holds numbers, and 'wide' is none"),
+        ("width>=wide", "", "width holds numbers, not 'wide'"),
         ("role>alternate", "", "role holds text: write role:alternate"),
         ("", "width ==", "not an expression"),
         ("", "extra == 'x'", "names no column 'extra'"),
     ],
 )
-def test_what_a_column_cannot_tell_is_one_line(catalog: Catalog, text: str, where: str, told: str) -> None:
-    with pytest.raises(NurieError, match=told) as caught:
+def test_an_impossible_comparison_is_refused_in_one_line(catalog: Catalog, text: str, where: str, message: str) -> None:
+    with pytest.raises(NurieError, match=message) as caught:
         catalog.find_rows(text, where, {})
     assert "\n" not in str(caught.value)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_all_words_hold_for_what_is_found_and_one_fails_for_the_rest(
+def test_all_words_match_the_rows_found_and_one_word_fails_for_every_other_row(
     catalog: Catalog, rows: list[Row], data: st.DataObject
 ) -> None:
     tag = st.sampled_from(sorted(catalog.tags.names)) | st.sampled_from(["role:survivor", "dropped:none"])
     words = data.draw(st.lists(st.tuples(st.booleans(), tag), max_size=4))
 
     def holds(row: Row) -> bool:
-        known = {*row["tags"], f"role:{row['role']}", f"dropped:{row['dropped'] or 'none'}"}
-        return all((word in known) == wanted for wanted, word in words)
+        matching = {*row["tags"], f"role:{row['role']}", f"dropped:{row['dropped'] or 'none'}"}
+        return all((word in matching) == wanted for wanted, word in words)
 
     text = " ".join(("" if wanted else "-") + word for wanted, word in words)
     assert paths(catalog, text) == {row["path"] for row in rows if holds(row)}
@@ -122,16 +121,16 @@ def test_all_words_hold_for_what_is_found_and_one_fails_for_the_rest(
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=40), where=st.sampled_from(["", "width > 3"]))
-def test_any_text_finds_rows_or_is_refused_in_a_line(catalog: Catalog, text: str, where: str) -> None:
+def test_any_text_gives_a_mask_or_a_one_line_error(catalog: Catalog, text: str, where: str) -> None:
     try:
         assert catalog.find_rows(text, where, {}).mask.shape == (catalog.table.num_rows,)
     except NurieError as error:
         assert "\n" not in str(error)  # noqa: PT017
 
 
-def test_tags_are_completed_by_the_start_of_any_of_their_words(catalog: Catalog, rows: list[Row]) -> None:
-    told = filters.suggest_completions(catalog.tags, catalog.all_rows, "Ski", 50)
-    counted = {name: sum(name in row["tags"] for row in rows) for name in catalog.tags.names if "_ski" in f"_{name}"}
-    assert dict(told) == counted
-    assert [count for _, count in told] == sorted(counted.values(), reverse=True)
+def test_completions_match_the_start_of_any_word_of_a_tag(catalog: Catalog, rows: list[Row]) -> None:
+    completions = filters.suggest_completions(catalog.tags, catalog.all_rows, "Ski", 50)
+    expected = {name: sum(name in row["tags"] for row in rows) for name in catalog.tags.names if "_ski" in f"_{name}"}
+    assert dict(completions) == expected
+    assert [count for _, count in completions] == sorted(expected.values(), reverse=True)
     assert filters.suggest_completions(catalog.tags, catalog.all_rows, "(", 5) == []
