@@ -133,9 +133,9 @@ def test_generated_tables_are_fresh(page: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("page", GENERATED)
-def test_a_generated_table_is_one_call_of_the_module_of_tables(page: str) -> None:
+def test_a_generated_block_is_one_function_call(page: str) -> None:
     blocks = re.findall(r"\[\[\[cog(.*?)\]\]\]", (ROOT / page).read_text("utf-8"), re.DOTALL)
-    call = re.compile(r" from tests\.docs import tables; cog\.out\(tables\.\w+\([^()]*\)\) ")
+    call = re.compile(r" from tests\.docs import (tables|speed|reference); cog\.out\(\1\.\w+\([^()]*\)\) ")
     assert [block for block in blocks if not call.fullmatch(block)] == []
 
 
