@@ -4,6 +4,8 @@ MINUTES ?= 3
 PEERS ?=
 IMAGES ?= 5000
 UPGRADE ?=
+JOBS ?= $(shell python3 -c 'import os; print(os.cpu_count() or 1)')
+PARALLEL = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 SHELL := /bin/bash
 
@@ -12,7 +14,7 @@ START := $(shell date +%s)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture ladder test slow faults bench format docs site lock clean
+.PHONY: help demo picture ladder test cover slow faults bench format docs site lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,12 +67,15 @@ ladder: $(VENV)/installed  ## the ladder of the docs, after make demo: every pre
 	@python -c 'from PIL import Image; Image.open("demo/ladder/ladder.png").save(".github/docs/ladder.webp", quality=90)'
 	@$(MAKE) --no-print-directory docs
 
-test: $(VENV)/installed  ## every check: format, lint, types, import contracts, tests and docs with coverage
+test: $(VENV)/installed  ## every check: format, lint, types, import contracts, tests and docs; JOBS=2 processes
 	ruff format --check
 	ruff check
 	mypy
 	lint-imports
-	pytest --cov --cov-report=term
+	pytest $(PARALLEL)
+
+cover: $(VENV)/installed  ## the tests again, with how much of the code they reach
+	pytest $(PARALLEL) --cov --cov-report=term
 
 slow: $(VENV)/installed  ## the tests that take minutes
 	pytest -m slow

@@ -1,24 +1,90 @@
-"""Drawings in, shards out.
+"""Drawings in, shards out: colour art and tags become line-art/colour pairs for training.
 
-The road, a module a stage:
+The rooms, along the road of the data:
 
-    sample    real tagged art out of installed packages
-    extract   scan > record, every file once: sidecar, decode, lineart, square, phash -> records and pairs;
-              what tables say of many pictures (tables, join) goes along
-    dedupe    edges > candidates (partitions and lookalikes, on every worker) > verdicts (split) -> groups, roles,
-              families, fates: the manifest
-    decisions what people decided, which dedupe obeys
-    browse    ui (a page in the browser) > catalog (filters, postings) and gallery: look, filter, overrule
-    tally     manifest -> how many pictures carry each tag, and which tags are doubtful (doubts, hues)
-    select    manifest -> a smaller manifest
-    shards    manifest and pairs > pack > formats (tfrecord, tarball) -> shards, vocabulary, index
-    why       one picture's fate
-    remove    optout (who is to stay out) > sweep: who opts out is gone, and stays out
-    verify    every byte and count
-    plan      what any number of pictures would take, by what was measured
+    sources         folders, tables beside them, sample art
+    extraction      every file once: record, line art, pair
+    deduplication   look-alikes, groups, families, splits: the manifest
+    query           a smaller manifest by tags and columns
+    shards          pairs packed for training, with vocabulary and index
+    audit           report, tag counts, verification, one picture's fate
+    browsing        a page to look and to overrule
+    planning        recipes, what is out of date, what a run will cost
+    dataset         the dataset folder that all of these read and write
+    stores          datasets and shards in S3 and the like
+    images, signatures, search, tags, workers, web, system    what they stand on
 
-`manifest` alone touches the dataset's Parquet, `tag_table` derives its long table of tags; `contract` is all that
-`train` may know, `engine` runs the work.
+`contract` is the shard folder, which is all that `train` knows of the data. `api` holds the commands as functions:
+`import curate; curate.extract("art", "dataset")`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = [
+    "LINE_METHODS",
+    "NurieError",
+    "copy",
+    "decide",
+    "decode",
+    "dedupe",
+    "extract",
+    "phash",
+    "plan",
+    "remove",
+    "report",
+    "sample",
+    "select",
+    "shard",
+    "tag_counts",
+    "verify",
+    "why",
+]
+
+if TYPE_CHECKING:
+    from curate.api import (
+        copy,
+        decide,
+        dedupe,
+        extract,
+        plan,
+        remove,
+        report,
+        sample,
+        select,
+        shard,
+        tag_counts,
+        verify,
+        why,
+    )
+    from curate.images.decode import decode
+    from curate.images.lineart import LINE_METHODS
+    from curate.signatures.phash import phash
+    from curate.system.errors import NurieError
+
+
+def __getattr__(name: str) -> Any:
+    """Load a function when it is first asked for, so that `import curate` takes no time."""
+    if name not in __all__:
+        raise AttributeError(f"module 'curate' has no attribute {name!r}")
+    if name == "decode":
+        from curate.images.decode import decode  # noqa: PLC0415
+
+        return decode
+    if name == "phash":
+        from curate.signatures.phash import phash  # noqa: PLC0415
+
+        return phash
+    if name == "LINE_METHODS":
+        from curate.images.lineart import LINE_METHODS  # noqa: PLC0415
+
+        return LINE_METHODS
+    from curate import api  # noqa: PLC0415
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

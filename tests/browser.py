@@ -99,7 +99,7 @@ def chromium() -> Iterator[Browser]:
     """A browser for the tests of one module: Playwright's event loop would be in the way of others'."""
     found = installed()
     if found is None:
-        pytest.skip("no Chromium on the path: install Debian's package chromium")
+        pytest.skip("no Chromium on the path: apt-get install chromium, or put one there by hand")
     api = pytest.importorskip("playwright.sync_api", reason="no Playwright: make the environment from the lock again")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=[NO_NETWORK])

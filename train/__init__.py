@@ -1,18 +1,38 @@
-"""Shards in, model and pictures out.
+"""Shards in, model and pictures out: a network that colours line art as its tags ask.
 
-The road, a module a stage:
+The rooms, along the road:
 
-    config      what decides a training; presets as data
-    data        shards -> batches, a pure function of (seed, step)
-    networks    generator and discriminator, of layers
-    losses      pure functions; a preset names one
-    gan         the updates of a step; optimizers, devices
-    run         config -> data -> model -> fit -> run folder; snapshots, callbacks, alarms
-    evaluate    a run's figures, and how far the tags decide; metrics
-    colorize    line drawings and tags -> colours; tags, grids
-    show        a page on a training: curves, film strip, alarms; stats
-    serve       a page to draw on; ui
-    export      the model for other programs; card says what it is of
+    data         shards to batches, a pure function of (seed, step)
+    model        generator, discriminator, losses, one update, saved weights
+    training     `fit`: schedule, loop, run folder, snapshots, alarms
+    coloring     line drawings and tags to colours, at any size
+    evaluation   how good a run is, and how far tags steer it
+    exports      the model for other programs, with its card
+    pages        a page about a training
+    serving      a page to draw on
 
-Of `curate` it knows the contract alone: the shard folder.
+`config` and `presets` decide a training. `api` holds the commands as functions: `import train; train.fit("shards",
+"run", minutes=10)`. Of `curate` it knows the shard folder (`curate.contract`) and the rooms `system` and `web`.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["colorize", "evaluate", "export", "fit", "show"]
+
+if TYPE_CHECKING:
+    from train.api import colorize, evaluate, export, fit, show
+
+
+def __getattr__(name: str) -> Any:
+    """Load the functions when one is first asked for, so that `import train` takes no time."""
+    if name not in __all__:
+        raise AttributeError(f"module 'train' has no attribute {name!r}")
+    from train import api  # noqa: PLC0415
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

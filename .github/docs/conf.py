@@ -8,7 +8,9 @@ from sphinx.application import Sphinx
 project = "nurie"
 author = "the nurie maintainers"
 release = metadata.version("nurie")
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+autodoc_preserve_defaults = True
+autodoc_typehints = "signature"
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 suppress_warnings = ["myst.header"]  # included pages begin at any level
