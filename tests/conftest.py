@@ -37,7 +37,7 @@ SLOWEST_FIRST = (
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Group tests by file, or by the expensive fixture that files share; a process of `pytest -n` takes whole groups."""
+    """Group tests by file, or by the expensive fixture that files share: each process takes whole groups."""
     shared = {
         item.path: name
         for item in items
