@@ -85,7 +85,7 @@ faults: $(VENV)/installed  ## the promises under attack, hours of it: killed, ..
 	@set -e; for file in $(filter-out tests/faults/test_%.py tests/faults/shut.py,$(sort $(wildcard tests/faults/[a-z]*.py))); do \
 	  name=$$(basename $$file .py); echo "# $$name" >&2; python -m tests.faults.$$name; done
 
-# PEERS/NAME holds the programs that the benchmark NAME is held against, as its docstring says; without it, README keeps what was told of them
+# PEERS/NAME holds the programs that the benchmark NAME is held against, as its docstring says; without it, the docs keep the figures they have
 COMPARED = search step peers dedupe gpu
 bench: $(VENV)/installed  ## every benchmark, kept in bench/ and what curate plan goes by; after make demo; PEERS=FOLDER of other programs
 	@mkdir -p bench
