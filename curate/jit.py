@@ -1,4 +1,4 @@
-"""Inner loops that no library has, or has slower, compiled by numba when they are first called."""
+"""Compilation of inner loops with numba, for loops that no library has or that libraries run slower."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from numba import njit
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """The function as machine code, kept on disk for the next process where there is a place to keep it."""
+    """Decorate a function to run as machine code, compiled at its first call and cached on disk where possible."""
     try:
         return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither beside the module nor in a home folder
+    except RuntimeError:  # no writable cache folder beside the module or in the home folder
         return njit(nogil=True)(function)

@@ -1,7 +1,7 @@
-"""Where pictures lie, and copies of what is made of them: folders of this host, or of a store, as s3://bucket/art.
+"""One set of file operations for local folders and for object stores, for example s3://bucket/art.
 
-A file that is not there costs that one file. A store that does not answer, or lets nobody in, costs the run, which goes
-on later: its files are as good as before.
+A missing file raises FileNotFoundError and costs only that file. A store that does not answer or denies access raises
+NurieError and ends the run, which continues when it is started again. The store's files stay as they are.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from typing import Any, BinaryIO, cast
 
 from curate.system.errors import MissingExtraError, NurieError, SourceError
 from curate.system.files import atomic_write
-from curate.system.hashing import READ_BUFFER_BYTES, sha256_file
+from curate.system.hashing import READ_BUFFER_BYTES
 
-MAX_FILE_BYTES = 2 << 30  # bytes of a file that is read: 200 megapixels of 16-bit RGBA, not packed, are less
+MAX_FILE_BYTES = 2 << 30  # larger files are not read; 200 megapixels of uncompressed 16-bit RGBA are smaller
 STAGING_FOLDER = ".staging"
-"""Below a dataset or shards in a store: what passes between the workers of a run, and nobody else reads."""
+"""Folder below a dataset or shards in a store, through which the workers of a run exchange files."""
 NOT_REGULAR = "not a regular file"
+# not signs of a failing store; other errors may be, and every store has classes of its own
+PASSED_ON = (AssertionError, AttributeError, MemoryError, NameError, TypeError)
 
 
 @dataclass(frozen=True)
 class FolderEntry:
-    """What a folder holds. `link` is of folders alone; `size`, in bytes, of files whose listing tells it."""
+    """A file or folder in a folder. Only folders are marked as links; `size` is in bytes, None if not listed."""
 
     name: str
     is_folder: bool
@@ -38,9 +40,9 @@ class FolderEntry:
 
 
 def parse_address(address: str) -> Path:
-    """A local folder, as of file:// too, or a universal_pathlib.UPath, which is walked and read in the same way.
+    """Return a Path for a local folder or a file:// address, otherwise a universal_pathlib.UPath.
 
-    Raises MissingExtraError, or SourceError for an address of a kind that nothing here can read.
+    Raises MissingExtraError without the extra, and SourceError for an address that no installed package can read.
     """
     if "://" not in address:
         return Path(address)
@@ -48,11 +50,11 @@ def parse_address(address: str) -> Path:
         from upath import UPath  # noqa: PLC0415  # an extra
     except ImportError:
         raise MissingExtraError(f"reading {address}", "s3") from None
-    if "//" in address.partition("://")[2].strip("/"):  # UPath and stores do not agree on what that is
-        raise SourceError(f"{address} names a folder without a name: write / once")
+    if "//" in address.partition("://")[2].strip("/"):  # UPath and stores disagree about its meaning
+        raise SourceError(f"{address} contains a folder without a name: write / once")
     try:
         place = UPath(address, use_listings_cache=False)
-        place.fs  # noqa: B018  # it is made when first asked for
+        place.fs  # noqa: B018  # created at first access
     except (ImportError, ValueError) as error:
         raise SourceError(
             f"{address} cannot be read ({error}): install what reads it, or mount it as a folder"
@@ -61,32 +63,37 @@ def parse_address(address: str) -> Path:
 
 
 def is_remote(path: Path) -> bool:
-    """Whether it lies in a store."""
+    """Whether a path is in a store."""
     return not isinstance(cast("object", path), Path)
 
 
 @contextmanager
 def _store_errors_explained(path: Path, done: str = "read") -> Iterator[None]:
-    """Of a store that fails: a NurieError. What is not there is FileNotFoundError, as of a local folder."""
+    """Turn errors of a failing store into NurieError. Does nothing for local paths.
+
+    When reading, FileNotFoundError and IsADirectoryError pass, as for a local folder.
+    """
     try:
         yield
-    except Exception as error:  # each store has errors of its own
-        if done == "read" and isinstance(error, FileNotFoundError | IsADirectoryError):
+    except PASSED_ON:
+        raise
+    except Exception as error:
+        missing = done == "read" and isinstance(error, FileNotFoundError | IsADirectoryError)
+        if missing or not is_remote(path):
             raise
-        told = f"{path} cannot be {done} now ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})"
-        raise NurieError(f"{told}: see that its store answers, then run this command again, which goes on") from None
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        remedy = "check that its store answers, then run this command again, which goes on"
+        raise NurieError(f"{path} cannot be {done} now ({reason}): {remedy}") from None
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder."""
-    if not is_remote(path):
-        return path.is_dir()
+    """Whether the path is a folder."""
     with _store_errors_explained(path):
         return path.is_dir()
 
 
 def exists(path: Path) -> bool:
-    """Whether a name is there, be it a link to nowhere."""
+    """Whether the path exists; so does a broken link."""
     if not is_remote(path):
         return os.path.lexists(path)
     with _store_errors_explained(path):
@@ -94,24 +101,24 @@ def exists(path: Path) -> bool:
 
 
 def is_regular_file(path: Path) -> bool:
-    """Whether a name found in a folder is a file that can be read to its end; opening a FIFO would wait for ever."""
+    """Whether a listed name is a regular file. Opening a FIFO would wait for ever."""
     return is_remote(path) or path.is_file()
 
 
 def list_folder(folder: Path) -> list[FolderEntry]:
-    """What a folder holds, by the names' bytes. Raises NurieError if its store fails."""
-    found = _list_remote(folder) if is_remote(folder) else _list_local(folder)
-    return sorted(found, key=lambda entry: os.fsencode(entry.name))
+    """Return the entries of a folder, sorted by the bytes of their names. Raises NurieError if its store fails."""
+    entries = _list_remote(folder) if is_remote(folder) else _list_local(folder)
+    return sorted(entries, key=lambda entry: os.fsencode(entry.name))
 
 
 def _list_local(folder: Path) -> list[FolderEntry]:
-    with os.scandir(folder) as found:
-        folders = [(one, _is_folder(one)) for one in found]
-    return [FolderEntry(one.name, folder, folder and one.is_symlink(), None) for one, folder in folders]
+    with os.scandir(folder) as listing:
+        entries = [(entry, _is_folder(entry)) for entry in listing]
+    return [FolderEntry(entry.name, is_dir, is_dir and entry.is_symlink(), None) for entry, is_dir in entries]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """A link that leads to itself is a file that cannot be read."""
+    """Whether an entry is a folder. A link to itself counts as an unreadable file."""
     try:
         return entry.is_dir()
     except OSError:
@@ -120,53 +127,49 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _list_remote(folder: Any) -> list[FolderEntry]:
     with _store_errors_explained(folder):
-        found = folder.fs.ls(folder.path, detail=True)
-    named = ((str(one["name"]).rstrip("/").rpartition("/")[2], one) for one in found)
-    here = folder.path.rstrip("/")
-    # a store may list a mark of the folder itself
+        listing = folder.fs.ls(folder.path, detail=True)
+    entries = [(str(entry["name"]).strip("/"), entry) for entry in listing]
     return [
-        FolderEntry(name, one["type"] == "directory", is_link=False, size=one.get("size"))
-        for name, one in named
-        if name and str(one["name"]).strip("/") != here.strip("/")
+        FolderEntry(path.rpartition("/")[2], entry["type"] == "directory", is_link=False, size=entry.get("size"))
+        for path, entry in entries
+        if path and path != folder.path.strip("/")  # a store may list a marker of the folder itself
     ]
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES, listed_size: int | None = None) -> bytes:
-    """A file's bytes. Raises OSError where it has none, or more than `most`, NurieError if its store fails.
+    """Return a file's bytes. Raises OSError if it is unreadable or too large, NurieError if its store fails.
 
-    `size` in bytes, where the store's listing told it: a larger one is not fetched.
+    `listed_size` is the size in bytes from the store's listing, if known: a file that is too large is not fetched.
     """
     if is_remote(path):
         with _store_errors_explained(path):
             data = path.read_bytes() if (listed_size or 0) <= max_bytes else b""
     else:
         with _open_regular(path) as file:
-            listed_size = os.fstat(file.fileno()).st_size
-            data = (
-                file.read(listed_size + 1) if listed_size <= max_bytes else b""
-            )  # no more, should it grow while it is read
+            listed_size = os.fstat(file.fileno()).st_size  # the file may grow while it is read
+            data = file.read(listed_size + 1) if listed_size <= max_bytes else b""
     if max(listed_size or 0, len(data)) > max_bytes:
         raise OSError(f"the file has more than {max_bytes:,} bytes: no more is read of one")
     return data
 
 
 def file_sizes(folder: Path, names: Collection[str]) -> dict[str, int]:
-    """Bytes of each of some files below a folder that is there, be it by a link. Raises as `read` does."""
+    """Return the size in bytes of each named file that exists below a folder. Raises like read_bytes."""
     if not is_remote(folder):
         return {name: (folder / name).stat().st_size for name in names if (folder / name).is_file()}
     place: Any = folder
-    below = len(place.path.strip("/")) + 1
+    prefix = len(place.path.strip("/")) + 1
     with _store_errors_explained(folder), suppress(FileNotFoundError):
-        found = place.fs.find(place.path, detail=True)
-        told = {str(name).strip("/")[below:]: (name, one.get("size")) for name, one in found.items()}
-        asked = {name: told[name] for name in names if name in told}
-        # a web server's listing tells no sizes
-        return {name: place.fs.size(at) if size is None else size for name, (at, size) in asked.items()}
+        listing = place.fs.find(place.path, detail=True)
+        by_name = {str(path).strip("/")[prefix:]: (path, info.get("size")) for path, info in listing.items()}
+        listed = {name: by_name[name] for name in names if name in by_name}
+        # the listing of a web server has no sizes
+        return {name: place.fs.size(path) if size is None else size for name, (path, size) in listed.items()}
     return {}
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Write a small file, whole or not at all. Raises NurieError if its store fails, OSError as a disk does."""
+    """Write a small file atomically. Raises NurieError if its store fails, OSError if the disk does."""
     if not is_remote(path):
         with atomic_write(path) as file:
             file.write(data)
@@ -177,32 +180,30 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
-    """As atomic_write; in a store, whose files are whole or not at all, once the block has ended well."""
+    """Yield a file that is written like atomic_write does; to a store, in one piece when the block succeeds."""
     if not is_remote(path):
         with atomic_write(path) as file:
             yield file
         return
-    held = io.BytesIO()
-    yield held
-    write_bytes(path, held.getbuffer())
+    buffer = io.BytesIO()
+    yield buffer
+    write_bytes(path, buffer.getbuffer())
 
 
 def download(source: Path, path: Path) -> None:
-    """Copy a store's file to this host. Raises as `opened` does, and OSError as a disk does."""
+    """Copy a store's file to a local path. Raises like open_file, and OSError if the disk fails."""
     with open_file(source) as data, atomic_write(path) as file:
         shutil.copyfileobj(data, file, READ_BUFFER_BYTES)
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex. Raises as `opened` does."""
-    if not is_remote(path):
-        return sha256_file(path)
+    """Return the SHA-256 of a file in hex. Raises like open_file."""
     with open_file(path) as data:
         return hashlib.file_digest(data, "sha256").hexdigest()
 
 
 def file_size(path: Path) -> int:
-    """Bytes of a file. Raises as `opened` does."""
+    """Return the size of a file in bytes. Raises like open_file."""
     if not is_remote(path):
         return path.stat().st_size
     place: Any = path
@@ -211,13 +212,13 @@ def file_size(path: Path) -> int:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, unless it is there; a store has files alone."""
+    """Make a local folder unless it exists; stores have no folders."""
     if not is_remote(folder):
         folder.mkdir(exist_ok=True)
 
 
 def delete_folder(folder: Path) -> None:
-    """Delete a folder with all that it holds, as far as that can be; in a store, or NurieError is raised."""
+    """Delete a folder and its contents: locally as far as possible, in a store completely, else NurieError."""
     if not is_remote(folder):
         shutil.rmtree(folder, ignore_errors=True)
         return
@@ -227,26 +228,23 @@ def delete_folder(folder: Path) -> None:
 
 
 def upload(source: Path, path: Path, on_bytes: Callable[[int], None]) -> None:
-    """Send a file of this host to a store. Raises NurieError if that fails, or `tell`, which hears of what is sent."""
-    from fsspec.callbacks import Callback  # noqa: PLC0415  # of an extra
+    """Copy a local file to a store; `on_bytes` gets the bytes sent so far. Raises NurieError if either fails."""
+    from fsspec.callbacks import Callback  # noqa: PLC0415  # an extra
 
     place: Any = path
     with _store_errors_explained(path, "written"):
-        callback = Callback(hooks={"tell": lambda _size, value: on_bytes(value)})
+        callback = Callback(hooks={"sent": lambda _size, value: on_bytes(value)})
         place.fs.put_file(str(source), place.path, callback=callback)
 
 
 def delete_file(path: Path) -> None:
-    """Delete a file, if it is there. Raises as `write` does."""
-    if not is_remote(path):
-        path.unlink(missing_ok=True)
-        return
+    """Delete a file if it exists. Raises like write_bytes."""
     with _store_errors_explained(path, "deleted"), suppress(FileNotFoundError):
         path.unlink()
 
 
 def open_file(path: Path) -> io.BufferedReader:
-    """A file to read in pieces, from any place in it. Raises as `read` does, in reading too."""
+    """Open a file for reading and seeking. Raises like read_bytes, also while reading."""
     if not is_remote(path):
         return _open_regular(path)
     with _store_errors_explained(path):
@@ -254,10 +252,10 @@ def open_file(path: Path) -> io.BufferedReader:
 
 
 def _open_regular(path: Path) -> io.BufferedReader:
-    """A device is not opened, nor waited for where a FIFO takes a file's place at the last moment."""
+    """Open a local file; never a device, and without waiting should a FIFO replace the file at the last moment."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(NOT_REGULAR)
-    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115  # given away
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: PTH123, SIM115  # the caller closes it
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(NOT_REGULAR)
@@ -265,7 +263,7 @@ def _open_regular(path: Path) -> io.BufferedReader:
 
 
 class _StoreStream(io.RawIOBase):
-    """A store's file, whose errors are ours."""
+    """A file in a store; its read errors become NurieError."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path, self._file = path, file

@@ -1,5 +1,6 @@
-"""What every other room stands on: errors, files, paths, hashing, locks and signals.
+"""Errors, files, paths, text, hashing, locks and signals: what every other room builds on.
 
-In: paths, bytes and file names. Out: files that are written whole or not at all, digests, locks, one-line errors.
-Builds on the standard library alone, so that `train` can import it without loading anything else of `curate`.
+In: paths, bytes and text from strangers. Out: files written whole or not at all, SHA-256 digests, folder locks, errors
+and names that are safe to print in one line.
+Builds on the standard library alone, so `train` imports it without loading anything else of `curate`.
 """

@@ -1,4 +1,14 @@
-"""What can go wrong, told in a line: the base of all errors, what the system lacks, what may reach a terminal."""
+"""The error classes of `curate`, and one-line messages for errors of the operating system.
+
+NurieError                    the user can fix it; every command prints it as one line and exits with 1
+├── DamagedError              stored data has changed since it was written
+├── DatasetError              a dataset folder is not ready for a stage
+├── DecodeError               a file is not a readable picture; costs only that file
+├── MissingExtraError         an optional package is not installed
+├── RecipeError               a recipe contains something no stage understands
+├── SidecarError              a tag file is not readable; costs only that picture's tags
+└── SourceError               a source folder cannot be used
+"""
 
 from __future__ import annotations
 
@@ -10,88 +20,88 @@ from pathlib import Path
 
 
 class NurieError(Exception):
-    """A fault the user can mend. Its message is one line: what is wrong, and what to do next."""
+    """An error the user can fix. Its message is one line: what is wrong, where, and what to do."""
 
 
 class DamagedError(NurieError):
-    """Stored data is not what its index says it is."""
+    """Stored data is not what its index or seal says."""
 
 
 class SourceError(NurieError):
-    """A source folder cannot be used as asked."""
+    """A source folder cannot be used as requested."""
 
 
 class DatasetError(NurieError):
-    """A dataset folder is not in the state a stage needs."""
+    """A dataset folder is not in the state that a stage needs."""
 
 
 class DecodeError(NurieError):
-    """A file's bytes are not a picture that can be read; costs that one file."""
+    """A file is not a readable picture. The file is dropped, the run continues."""
 
 
 class RecipeError(NurieError):
-    """A recipe says what no stage understands."""
+    """A recipe contains something that no stage understands."""
 
 
 class SidecarError(NurieError):
-    """A tag file cannot be read; costs that picture its tags, nothing else."""
+    """A tag file is not readable. The picture loses its tags, the run continues."""
 
 
 class MissingExtraError(NurieError):
-    """A feature needs packages of an optional extra."""
+    """A feature needs an optional extra; the message says which to install."""
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs an extra: run `pip install 'nurie[{extra}]'`")
         self.feature, self.extra = feature, extra
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        """What a worker's error is made of again in the process that gave it the task."""
+        """Pickle by arguments: by default, an exception is rebuilt from its message."""
         return MissingExtraError, (self.feature, self.extra)
 
 
 OS_ERROR_REMEDIES = {
     errno.ENOSPC: "make room there or give a folder on another disk",
-    errno.EDQUOT: "delete files of yours there or give a folder on another disk",
+    errno.EDQUOT: "delete some of your files there or give a folder on another disk",
     errno.EROFS: "give a folder that may be written to",
     errno.EACCES: "change its permissions or give another",
     errno.EPERM: "change its permissions or give another",
     errno.EFBIG: "raise the limit of file sizes (ulimit -f) or give a folder on another disk",
     errno.EMFILE: "raise the limit of open files (ulimit -n) or give fewer --workers",
     errno.EEXIST: "give another name for the folder, or move this file elsewhere",
-    errno.ENOTDIR: "give another name for the folder, or move elsewhere the file that stands in its path",
-    errno.EIO: "see to the disk, or give a folder on another",
+    errno.ENOTDIR: "give another name for the folder, or move the file in its path elsewhere",
+    errno.EIO: "check the disk, or give a folder on another one",
 }
-"""By the system's number of a fault: what to do before the command is run again."""
+"""What to do before running the command again, by errno."""
 NO_INODES = "the disk has room but no inodes, of which each file takes one"
 
 
 @contextmanager
 def explain_system_errors(name: str) -> Iterator[None]:
-    """Raise a NurieError for what the system lacks or refuses; `name` is told where the error names no file."""
+    """Turn OSError and MemoryError in the block into NurieError; `name` is used if the error names no file."""
     try:
         yield
     except OSError as error:
-        if error.errno == errno.EPIPE:  # who listens has heard enough
+        if error.errno == errno.EPIPE:  # the reader of our output closed the pipe
             raise
         raise NurieError(explain_os_error(error, name)) from None
     except MemoryError:
-        remedy = "close other programs, or give fewer --workers where there are such, then run this command again"
+        remedy = "close other programs, or give fewer --workers if there is that option, then run this command again"
         raise NurieError(f"{name}: memory ran out: {remedy}") from None
 
 
 @contextmanager
 def explain_stdout_errors() -> Iterator[None]:
-    """Print what a command came to; raises NurieError where standard output cannot take it."""
+    """Turn a failure to print in the block into NurieError, for example if standard output is a file on a full disk."""
     try:
         with explain_system_errors("standard output"):
             yield
     except NurieError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try again at its end, and tell in its own way
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes again on exit and would print a traceback
         raise
 
 
 def explain_os_error(error: OSError, name: str) -> str:
-    """What an error is of, what is wrong, and what to do next, in one line."""
+    """Return one line: which file, what is wrong, and what to do. `name` is used if the error names no file."""
     where, what = os.fsdecode(error.filename or name), error.strerror or str(error)
     remedy = OS_ERROR_REMEDIES.get(error.errno or 0)
     if error.errno == errno.ENOSPC and (what == NO_INODES or _is_out_of_inodes(Path(where))):
@@ -100,14 +110,14 @@ def explain_os_error(error: OSError, name: str) -> str:
 
 
 def _is_out_of_inodes(path: Path) -> bool:
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    found = os.statvfs(there)
-    return found.f_files > 0 and found.f_favail == 0
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    filesystem = os.statvfs(existing)
+    return filesystem.f_files > 0 and filesystem.f_favail == 0
 
 
 @contextmanager
 def note_inode_shortage() -> Iterator[None]:
-    """Have an error of a full disk tell whether it is inodes that lack: later, some may have been cleared."""
+    """Mark a disk-full error that is really a lack of inodes, before cleaning up frees some."""
     try:
         yield
     except OSError as error:
@@ -118,7 +128,7 @@ def note_inode_shortage() -> Iterator[None]:
 
 @contextmanager
 def name_file_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Have an error in writing a file tell which, and whether it is inodes that lack: what it wrote may be cleared."""
+    """Name `path` in an OSError raised while writing it, and mark a lack of inodes as note_inode_shortage does."""
     with note_inode_shortage():
         try:
             yield

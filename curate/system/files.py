@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and JSON that tells if a byte of it has changed. Standard library only."""
+"""Atomic file writes, and JSON files with a seal that reveals any changed byte."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from typing import Any, BinaryIO
 from curate.system.errors import DamagedError, name_file_in_errors
 
 SEAL_KEY = "seal"
-"""Key of a JSON file that holds the SHA-256 of all the others."""
+"""The key whose value is the SHA-256 of all other keys and values."""
 ATTEMPT_ID: ContextVar[str] = ContextVar("attempt", default="")
-"""Told apart by this, two workers may write one file at once, as on a cluster; empty where nobody else would."""
-WRITE_BUFFER_BYTES = 1 << 20  # bytes: records of tens of kB through Python's 8 kB take twice the system's time
+"""Part of temporary file names. On a cluster, two workers may write the same file at the same time.
+
+A context variable: as an argument it would pass through every function that writes a file. Empty outside a cluster.
+"""
+WRITE_BUFFER_BYTES = 1 << 20  # with Python's 8 kB, records of tens of kB cost twice the system time
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Yield a binary file that becomes `path` only when the block ends well: temp, fsync, rename, fsync the folder.
+    """Yield a temporary binary file; if the block succeeds, fsync it, rename it to `path` and fsync the folder.
 
-    A reader sees the old file or the whole new one; an error leaves nothing behind, and a kill at most a `.NAME.tmp`,
-    written over next time. Under an ATTEMPT that is `.NAME.ATTEMPT.tmp`: what one attempt writes, no other can tear.
+    A reader sees the old file or the complete new one. An error leaves nothing behind; a kill leaves at most
+    `.NAME.tmp`, which the next write overwrites. With an ATTEMPT_ID the temporary file is `.NAME.ATTEMPT.tmp`, so that
+    attempts never overwrite each other's.
     """
     path = Path(path)
     attempt = f".{ATTEMPT_ID.get()}" if ATTEMPT_ID.get() else ""
@@ -43,7 +47,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Make renames inside `folder` survive a power cut (a rename is durable only once its folder is synced)."""
+    """Fsync a folder: only then do renames in it survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -52,24 +56,24 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Write `value` as indented JSON with sorted keys, atomically: equal values give equal bytes."""
+    """Write `value` atomically as indented JSON with sorted keys: equal values give equal bytes."""
     with atomic_write(path) as file:
         file.write(canonical_json(value, indent=1) + b"\n")
 
 
 def canonical_json(value: object, indent: int | None = None) -> bytes:
-    """UTF-8 JSON with sorted keys, fit for hashing."""
+    """Return UTF-8 JSON with sorted keys: equal values give equal bytes."""
     return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False).encode()
 
 
 def check_not_special_file(path: str | os.PathLike[str]) -> None:
-    """Raise DamagedError if a pipe or a device stands in a file's place: reading it may have no end."""
+    """Raise DamagedError if `path` is a pipe or a device: reading it might never end."""
     if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
-        raise DamagedError(f"{path} is no file: restore it, or make its folder again")
+        raise DamagedError(f"{path} is not a regular file: restore it, or make its folder again")
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Parse a JSON file. Raises DamagedError, naming the file, if it is not JSON in UTF-8, or no file."""
+    """Parse a JSON file. Raises DamagedError, which names the file, if it is not UTF-8 JSON or not a regular file."""
     check_not_special_file(path)
     try:
         return json.loads(Path(path).read_bytes())
@@ -78,23 +82,22 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def write_sealed(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
-    """As `write_json`, with a seal: no byte of the file may change unnoticed."""
+    """Write like write_json, with a seal over the contents."""
     with atomic_write(path) as file:
         file.write(_sealed(value))
 
 
 def check_seal(path: str | os.PathLike[str], value: object) -> None:
-    """Raise DamagedError if the file, read as `value`, is not as it was sealed; files of old have no seal."""
+    """Raise DamagedError if the file, parsed as `value`, has changed since it was sealed. Older files have no seal."""
     if isinstance(value, dict) and SEAL_KEY in value and Path(path).read_bytes() != _sealed(value):
-        told = "its seal does not fit what it says"
-        raise DamagedError(f"{path} is damaged ({told}): restore it, or make its folder again")
+        raise DamagedError(f"{path} is damaged (its seal does not match): restore it, or make its folder again")
 
 
 def _sealed(value: Mapping[str, Any]) -> bytes:
-    bare = {key: one for key, one in value.items() if key != SEAL_KEY}
-    return canonical_json(bare | {SEAL_KEY: options_hash(bare)}, indent=1) + b"\n"
+    unsealed = {key: item for key, item in value.items() if key != SEAL_KEY}
+    return canonical_json(unsealed | {SEAL_KEY: options_hash(unsealed)}, indent=1) + b"\n"
 
 
 def options_hash(options: Mapping[str, object]) -> str:
-    """SHA-256 of the resolved options of a stage: equal options, equal hash."""
+    """Return the SHA-256 of a stage's resolved options, in hex: equal options, equal hash."""
     return hashlib.sha256(canonical_json(options)).hexdigest()

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a command at once, and its processes, with a line that says how to go on."""
+"""SIGINT and SIGTERM stop a command and its processes at once, with a line that says how to continue."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from multiprocessing import parent_process
 from typing import NoReturn
 
 
-class StoppedBySignal(KeyboardInterrupt):  # which libraries let through, some of them tidying up on the way
-    """SIGINT or SIGTERM came."""
+class StoppedBySignal(KeyboardInterrupt):  # libraries clean up on KeyboardInterrupt and let it pass
+    """SIGINT or SIGTERM was received."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
 
     def exit_with_hint(self, command: str, *, fresh: bool) -> NoReturn:
-        """Say how to go on, and end as the signal would have: a shell tells it as 130 or 143, and ends its loop."""
+        """Print how to continue, then die by the signal: a shell reports 130 or 143 and leaves its loop."""
         without = ", without --fresh," if fresh else ""
         print(f"{command}: stopped; run the same command again{without} to go on", file=sys.stderr)
         EXIT_SIGNALS.append(self.number)
-        raise SystemExit(128 + self.number)  # which is what the first process of a container is left with
+        raise SystemExit(
+            128 + self.number
+        )  # this remains if the signal does not kill, as for a container's first process
 
 
 EXIT_SIGNALS: list[int] = []
-"""The signal that this process is ending by, if it is."""
+"""The signal by which this process will end, if any."""
 
 
 def _die_by_exit_signal() -> None:
@@ -42,44 +44,45 @@ def _die_by_exit_signal() -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Stopped in the block, unless they are ignored, as Ctrl-C is by a background job.
+    """Raise StoppedBySignal in the block on SIGINT and SIGTERM.
 
-    What follows within a second counts as the same, as `timeout` tells a process and then its group. In another than
-    the main thread, where Python hears no signals, it does nothing.
+    Ignored signals stay ignored, for example Ctrl-C in a background job. Further signals within a second count as the
+    same one: `timeout` signals a process and then its group. Does nothing outside the main thread, because Python
+    handles signals only there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    atexit.register(_die_by_exit_signal)  # now, so that it comes after what the block will have registered
-    since = float("-inf")
+    atexit.register(_die_by_exit_signal)  # now, so that it runs after everything the block registers
+    last_stop = float("-inf")
 
     def stop(number: int, _frame: object) -> None:
-        nonlocal since
-        if time.monotonic() - since > 1:
-            since = time.monotonic()
+        nonlocal last_stop
+        if time.monotonic() - last_stop > 1:
+            last_stop = time.monotonic()
             raise StoppedBySignal(number)
 
-    heard = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) not in {signal.SIG_IGN, None}]
-    before = {one: signal.signal(one, stop) for one in heard}
+    handled = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) not in {signal.SIG_IGN, None}]
+    handlers = {number: signal.signal(number, stop) for number in handled}
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """No signal breaks off the start of a process, and the process never hears Ctrl-C: its parent ends it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    """Block SIGINT and SIGTERM while a process is started: it inherits that, so Ctrl-C reaches only its parent."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def die_with_parent() -> None:
-    """A killed parent leaves its processes waiting for ever, and writing files that its successor writes too."""
+    """Exit when the parent process dies, so that no orphaned worker writes files that the next run writes too."""
     parent = parent_process()
     if parent is not None:
         parent.join()

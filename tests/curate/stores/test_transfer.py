@@ -282,7 +282,7 @@ def test_a_web_server_whose_listing_tells_no_sizes_is_copied_from(
 
 def test_a_file_in_the_place_of_the_folder_is_told_with_what_to_do(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for target, told in ((tmp_path / "file", "move this file"), (tmp_path / "file" / "x", "that stands in its path")):
+    for target, told in ((tmp_path / "file", "move this file"), (tmp_path / "file" / "x", "in its path elsewhere")):
         result = CliRunner().invoke(main, ["copy", str(dataset), str(target)])
         assert result.exit_code == 1
         assert re.fullmatch(rf"Error: {target}: .*: give another name .*{told}.*, then run .*\n", result.stderr)
@@ -310,7 +310,7 @@ def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
         with pytest.raises(NurieError, match=told):
             transfer.copy_folder(source, target)
     end(store)
-    with pytest.raises(NurieError, match=r"s3://bucket/x.* now .*: see that its store answers"):
+    with pytest.raises(NurieError, match=r"s3://bucket/x.* now .*: check that its store answers"):
         transfer.copy_folder(dataset, bucket)
     assert set(tree(tmp_path)) == {"mine/diary.txt"}
     assert not (dataset / "removed").exists()

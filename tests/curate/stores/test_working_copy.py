@@ -138,7 +138,7 @@ def test_workers_killed_midway_cost_a_store_no_byte(
     shard.shard(tmp_path / "dataset", tmp_path / "shards", packed)
     here = WorkingCopies()
     dataset, folder = here.folder_for(DATASET), here.folder_for(SHARDS)
-    with hosts(tmp_path / "hosts", 4) as one, connected(one, 4, least=4) as found:
+    with hosts(tmp_path / "hosts", 4) as one, connected(one, 4, min_pictures_per_future=4) as found:
         with dying(one.workers[0]):
             extract.extract(sources, dataset, options, part_size=2, workers=found)
         here.send_back()
@@ -395,7 +395,7 @@ def test_a_store_that_does_not_answer_is_told_in_a_line(
     with pytest.raises(SystemExit, match="1"):
         main(["tags", DATASET])
     told = capsys.readouterr().err
-    assert "see that its store answers" in told
+    assert "check that its store answers" in told
     assert "Traceback" not in told
 
 

@@ -37,7 +37,7 @@ Run = Callable[..., Any]
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
     """Two workers, a bundle of two tasks of one picture each. Not to be harmed."""
-    with hosts(tmp_path_factory.mktemp("hosts"), 2) as one, connected(one, 2, least=2) as found:
+    with hosts(tmp_path_factory.mktemp("hosts"), 2) as one, connected(one, 2, min_pictures_per_future=2) as found:
         yield found
 
 
@@ -103,7 +103,7 @@ def test_all_stages_make_the_bytes_of_local_workers_with_one_and_with_three(
     dedupe.dedupe(tmp_path / "local", dedupe.DedupeOptions())
     with hosts(tmp_path / "hosts", 1) as one:
         for workers in (1, 3):
-            with connected(one, workers, least=8) as found:
+            with connected(one, workers, min_pictures_per_future=8) as found:
                 made, packed = tmp_path / f"dataset-{workers}", tmp_path / f"shards-{workers}"
                 extract.extract([Source("art", art)], made, extract.ExtractOptions(), part_size=4, workers=found)
                 dedupe.dedupe(made, dedupe.DedupeOptions(), workers=found)
@@ -146,7 +146,7 @@ def test_a_worker_killed_midway_costs_no_byte(
     monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)
     extract.extract([Source("art", art)], tmp_path / "local", extract.ExtractOptions(), part_size=2)
     dedupe.dedupe(tmp_path / "local", dedupe.DedupeOptions())
-    with hosts(tmp_path / "hosts", 4) as one, connected(one, 4, least=4) as found:
+    with hosts(tmp_path / "hosts", 4) as one, connected(one, 4, min_pictures_per_future=4) as found:
         with dying(one.workers[0]):
             extract.extract(
                 [Source("art", art)], tmp_path / "dataset", extract.ExtractOptions(), part_size=2, workers=found
@@ -173,7 +173,7 @@ def wait_or_take_time(task: tuple[int, Path]) -> int:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_results_that_go_with_the_worker_that_held_them_are_made_again(how: signal.Signals, tmp_path: Path) -> None:
-    with hosts(tmp_path / "hosts", 2) as one, connected(one, 2, least=1) as found:
+    with hosts(tmp_path / "hosts", 2) as one, connected(one, 2, min_pictures_per_future=1) as found:
 
         def lose() -> None:
             while not (holds := [worker for worker, keys in found.client.has_what().items() if len(keys) == 3]):
@@ -219,12 +219,12 @@ def test_a_lost_scheduler_is_told_in_a_line_and_the_next_run_goes_on(
         "dataset": tmp_path / "dataset",
         "options": extract.ExtractOptions(),
     }
-    with hosts(tmp_path / "hosts", 1) as one, connected(one, 1, least=1) as found:
+    with hosts(tmp_path / "hosts", 1) as one, connected(one, 1, min_pictures_per_future=1) as found:
         with pytest.raises(NurieError, match=f"{one.address} was lost: start it .* which goes on"):
             extract.extract(**again, part_size=1, workers=Losing(found, one.scheduler))
         assert capfd.readouterr().err == "cluster: workers 1, threads 1\n"
     kept = len(list((tmp_path / "dataset" / "records").glob("part-*")))
-    with hosts(tmp_path / "others", 1) as one, connected(one, 1, least=1) as found:
+    with hosts(tmp_path / "others", 1) as one, connected(one, 1, min_pictures_per_future=1) as found:
         assert 0 < extract.extract(**again, part_size=1, workers=found)["new"] == total - kept < total
     assert tree(tmp_path / "dataset") == tree(tmp_path / "local")
 
