@@ -14,10 +14,10 @@ START := $(shell date +%s)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture ladder test cover slow faults bench format docs site lock clean
+.PHONY: help demo picture screenshots ladder test cover slow faults bench format docs site lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/locked: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
@@ -33,7 +33,7 @@ $(VENV)/installed: $(VENV)/locked pyproject.toml
 
 .venv: $(VENV)/installed  ## the environment, from requirements.lock
 
-demo: $(VENV)/installed  ## the whole road on real art: demo/grid.png; MINUTES=3 of training
+demo: $(VENV)/installed  ## all steps on real art, to demo/grid.png; trains for MINUTES=3
 	@mkdir -p demo
 	curate run manifests/openmoji.toml
 	train fit demo/shards demo/run --preset tags --minutes $(MINUTES)
@@ -57,37 +57,37 @@ picture:  ## the docs' picture and figures, from the last demo
 	@cp demo/evaluation.json demo/evaluation-test.json .github/docs/
 	@$(MAKE) --no-print-directory docs
 
-screenshots: $(VENV)/installed  ## every page of the demo as Chromium shows it, in build/screenshots; also those of README
+screenshots: $(VENV)/installed  ## every page of the demo in Chromium, to build/screenshots; also README's pictures
 	python -m tests.screenshots --readme .github/docs
 
-ladder: $(VENV)/installed  ## the ladder of the docs, after make demo: every preset on IMAGES=5000 pairs each, about an hour
+ladder: $(VENV)/installed  ## the docs' ladder, after make demo: every preset on IMAGES=5000 pairs each, about an hour
 	train ladder demo/shards demo/ladder --budget-images $(IMAGES) --set snapshot_every=100
 	@cp demo/ladder/ladder.md .github/docs/
 	@# WebP is a fifth of the bytes that every clone carries, and a palette would lose colours
 	@python -c 'from PIL import Image; Image.open("demo/ladder/ladder.png").save(".github/docs/ladder.webp", quality=90)'
 	@$(MAKE) --no-print-directory docs
 
-test: $(VENV)/installed  ## every check: format, lint, types, import contracts, tests and docs; JOBS=2 processes
+test: $(VENV)/installed  ## every check of a change; JOBS=2 runs the tests in two processes
 	ruff format --check
 	ruff check
 	mypy
 	lint-imports
 	pytest $(PARALLEL)
 
-cover: $(VENV)/installed  ## the tests again, with how much of the code they reach
+cover: $(VENV)/installed  ## the tests, with coverage measured
 	pytest $(PARALLEL) --cov --cov-report=term
 
 slow: $(VENV)/installed  ## the tests that take minutes
 	pytest -m slow
 
-faults: $(VENV)/installed  ## the promises under attack, hours of it: killed, ...; goes on where it stopped, tallies in faults/
+faults: $(VENV)/installed  ## attacks on what is promised, hours of them; continues where it stopped; tallies in faults/
 	@mkdir -p faults
 	@set -e; for file in $(filter-out tests/faults/test_%.py tests/faults/shut.py,$(sort $(wildcard tests/faults/[a-z]*.py))); do \
 	  name=$$(basename $$file .py); echo "# $$name" >&2; python -m tests.faults.$$name; done
 
-# PEERS/NAME holds the programs that the benchmark NAME is held against, as its docstring says; without it, the docs keep the figures they have
+# PEERS/NAME holds the programs that the benchmark NAME compares with (see its docstring); without it the docs keep their figures
 COMPARED = search step peers dedupe gpu
-bench: $(VENV)/installed  ## every benchmark, kept in bench/ and what curate plan goes by; after make demo; PEERS=FOLDER of other programs
+bench: $(VENV)/installed  ## all benchmarks, after make demo; results in bench/; PEERS=FOLDER of other programs
 	@mkdir -p bench
 	@set -e -o pipefail; for file in $(filter-out tests/bench/costs.py,$(sort $(wildcard tests/bench/[a-z]*.py))); do \
 	  name=$$(basename $$file .py); echo "# $$name" >&2; \
@@ -98,7 +98,7 @@ bench: $(VENV)/installed  ## every benchmark, kept in bench/ and what curate pla
 	  case " $(COMPARED) " in *" $$name "*) test -d "$(PEERS)/$$name" || continue;; esac; \
 	  python -m json.tool --sort-keys --indent 1 bench/$$name.json $$file; done
 
-format: $(VENV)/installed  ## format, and mend what lint can mend
+format: $(VENV)/installed  ## format, and fix what lint can fix
 	ruff check --fix
 	ruff format
 
@@ -109,10 +109,10 @@ site: $(VENV)/installed  ## the documentation as pages: build/site/index.html
 	python -m sphinx --quiet --fail-on-warning --builder html .github/docs build/site
 	@echo "open build/site/index.html"
 
-lock: $(VENV)/installed  ## write requirements.lock anew from pyproject.toml; UPGRADE=--upgrade for newer versions
+lock: $(VENV)/installed  ## write requirements.lock from pyproject.toml; UPGRADE=--upgrade for newer versions
 	uv pip compile pyproject.toml --extra demo --extra hed --extra cluster --extra s3 --extra ui --extra export --extra dev --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --annotation-style line --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" $(UPGRADE) --quiet --output-file requirements.lock
 
-clean:  ## remove all that make made
+clean:  ## remove everything that make made
 	rm -rf $(VENV) demo bench faults build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
