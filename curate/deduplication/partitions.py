@@ -18,8 +18,8 @@ import pyarrow as pa
 from curate import terminal
 from curate.dataset import parquet
 from curate.search import multi_index
-from curate.search.bucket_join import Hashes
-from curate.search.multi_index import Bands, HashPairs
+from curate.search.arrays import Hashes, HashPairs
+from curate.search.multi_index import Bands
 from curate.workers import executor
 from curate.workers.executor import Workers
 

@@ -6,7 +6,7 @@ import pytest
 from curate.dataset import parquet
 from curate.deduplication import partitions
 from curate.search import multi_index
-from curate.search.bucket_join import Hashes
+from curate.search.arrays import Hashes
 from curate.terminal import QUIET
 from tests.curate.search.test_multi_index import NONE, beside, skewed, told
 

@@ -4,17 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.search import value_rows
-from curate.search.bucket_join import Hashes
+from curate.search.arrays import Hashes
 from curate.search.value_rows import RowsByValue
 
-# few values, so that several rows have one; and some that begin alike once multiplied, as zero and small numbers do
+# few values, so that several rows share one; some, 0 among them, share their first bits once multiplied
 hashes = st.lists(st.one_of(st.integers(0, 9), st.integers(0, 2**64 - 1)), min_size=1, max_size=40).flatmap(
     lambda some: st.lists(st.sampled_from(some), min_size=1, max_size=60)
 )
 
 
 def oracle(given: list[int], found: list[tuple[int, int]]) -> list[list[int]]:
-    """Pairs of rows, value pair by value pair, without order."""
+    """The pairs of rows of each pair of values, sorted."""
     pairs = [
         [min(row, partner), max(row, partner)]
         for a, b in found
@@ -26,7 +26,7 @@ def oracle(given: list[int], found: list[tuple[int, int]]) -> list[list[int]]:
 
 
 @given(hashes, st.data())
-def test_pairs_of_values_become_every_pair_of_their_rows(some: list[int], data: st.DataObject) -> None:
+def test_a_pair_of_values_gives_every_pair_of_their_rows(some: list[int], data: st.DataObject) -> None:
     one_of = st.sampled_from(sorted(set(some)))
     found = data.draw(st.lists(st.tuples(one_of, one_of), unique=True, max_size=10))
     pairs = np.array(found, np.uint64).reshape(-1, 2)
@@ -36,14 +36,14 @@ def test_pairs_of_values_become_every_pair_of_their_rows(some: list[int], data: 
 
 
 @given(hashes)
-def test_rows_know_their_values_and_which_several_share(some: list[int]) -> None:
+def test_distinct_values_and_the_repeated_ones_are_known(some: list[int]) -> None:
     held = RowsByValue.of(np.array(some, np.uint64))
     assert sorted(held.values.tolist()) == sorted(set(some))
     assert held.has_several_rows(held.values).tolist() == [some.count(value) > 1 for value in held.values.tolist()]
 
 
 @pytest.mark.parametrize("alike", [0, 60])
-def test_values_are_found_however_many_begin_alike(alike: int) -> None:
+def test_values_are_found_however_many_share_their_first_bits(alike: int) -> None:
     def unmixed(first: int) -> Hashes:
         return (np.arange(2000, dtype=np.uint64) + np.uint64(first)) * np.uint64(value_rows.UNMIX_FACTOR)
 
@@ -52,7 +52,7 @@ def test_values_are_found_however_many_begin_alike(alike: int) -> None:
     assert held.values[held.indices_of(values)].tolist() == values.tolist()
 
 
-def test_many_pairs_come_a_bounded_number_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_pairs_come_in_batches_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(value_rows, "ROW_PAIRS_PER_BATCH", 7)
     held = RowsByValue.of(np.array([5] * 9 + [6] * 4, np.uint64))
     blocks = list(held.row_pairs(np.array([[5, 5], [5, 6]], np.uint64)))
