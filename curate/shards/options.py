@@ -1,4 +1,4 @@
-"""Options of `curate shard`, and their defaults. Standard library only, so that the command line can read them."""
+"""Options of `curate shard` and their defaults. Standard library only, so that the command line can read them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from curate.system.errors import NurieError
 
 @dataclass(frozen=True)
 class ShardOptions:
-    """What decides the bytes of a shard folder, beside the manifest."""
+    """What decides the bytes of a shard folder, besides the manifest and the pairs."""
 
     shard_size: int = 4096
-    """Most pairs a shard; the shards of a split are equal to within one pair."""
+    """Most pairs of a shard; the shards of a split are equal to within one pair."""
     encoding: str = "png"
-    """`png`, or `raw` pixels: of flat art ten times as large, read faster."""
+    """`png`, or `raw` pixels, which take ten times the disk for flat art and are read faster."""
     min_count: int = 5
-    """Tags of fewer training pairs are left out of the vocabulary."""
+    """A tag of fewer training pairs is left out of the vocabulary."""
     seed: int = 0
+    """Of the shuffle."""
     format: str = "tfrecord"
-    """A key of formats.WRITERS."""
+    """A key of formats.SHARD_WRITERS."""
 
     def check(self) -> None:
         """Raise NurieError if options exclude one another."""
         if self.encoding == "raw" and self.format != "tfrecord":
-            raise NurieError(f"--encoding raw is of TFRecords only: leave it out, --format {self.format} stores PNG")
+            raise NurieError("--encoding raw works with --format tfrecord only: leave it out, and PNG is stored")

@@ -1,11 +1,12 @@
-"""A plan of shards and the pairs parts -> the files of every shard, whatever its format.
+"""Move the pixels: the plan of a shard folder and the dataset's pairs in, every shard's files out.
 
-Two passes keep memory bounded and reads sequential: every pairs part is read once and its rows are spilled by target
-shard, some shards together where there are many; then each shard is put in its shuffled order. Neither workers nor
-parts change a byte of the result.
+Two passes keep memory bounded and reads sequential. The first reads each part of `pairs/` once and spills its rows into
+a file per shard (per several shards where there are many). The second reads the spills of a shard, puts its rows in
+their shuffled order and writes it. Neither the number of workers nor the parts' sizes change a byte of the result.
 
-Either may be done twice at once, on a cluster whose worker was given up as lost. So an attempt spills into a folder
-that it has named at random, only those whose result came back are read, and spills are removed by the run alone.
+On a cluster, a worker that was given up as lost may still finish its task, so any task may run twice at once. Each
+attempt therefore spills into a folder with a random name, only the folders of attempts that returned are read, and only
+the parent process deletes spills.
 """
 
 from __future__ import annotations
@@ -35,146 +36,146 @@ from curate.system.errors import DamagedError, DatasetError, NurieError, name_fi
 from curate.workers import executor
 
 SPILL_FOLDER = ".spill"
-SPILL_BATCH_BYTES = 1 << 27  # bytes of pairs spilled at once
-MAX_SPILL_FILES = 256  # most files that are spilled to at once: a spill of a row or two costs more than the row
+SPILL_BATCH_BYTES = 1 << 27  # bytes of pairs that one task spills
+MAX_SPILL_FILES = 256  # that one task writes: a spill of a row or two costs more than the rows
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """Every shard's split and name, and every kept row's place."""
+    """Every shard's split and name, and the shard and position of every kept row."""
 
     shards: list[tuple[str, str]]
+    """(split, name) of each shard."""
     rows: KeptRows
     shard_numbers: npt.NDArray[np.int32]
-    """(rows,) number in `shards`."""
+    """(rows,) position in `shards`."""
     positions: npt.NDArray[np.int32]
-    """(rows,) in its shard."""
+    """(rows,) position in the shard."""
     vocabulary: list[str]
 
     @cached_property
     def vocabulary_numbers(self) -> Int64Array:
-        """(texts of tags,) number in the vocabulary, -1 for one that it lacks."""
-        known = {tag: number for number, tag in enumerate(self.vocabulary)}
-        return np.array([known.get(str(text), -1) for text in self.rows.texts["tags"]], np.int64)
+        """(tag texts,) number of each in the vocabulary, -1 where the vocabulary lacks it."""
+        numbers = {tag: number for number, tag in enumerate(self.vocabulary)}
+        return np.array([numbers.get(str(text), -1) for text in self.rows.texts["tags"]], np.int64)
 
     def placements(self, rows: Int64Array) -> pa.Table:
-        """Where the pairs of kept rows go, and what goes with them besides their pixels."""
-        places = {"shard": self.shard_numbers[rows], "position": self.positions[rows]}
+        """(rows,) where the pairs of kept rows go, and what is stored with them besides their pixels."""
+        targets = {"shard": self.shard_numbers[rows], "position": self.positions[rows]}
         family, group = self.rows.families_and_groups(rows)
-        return pa.table(
-            {**places, "family": family, "group": group, "tags": self.rows.tag_numbers(rows, self.vocabulary_numbers)}
-        )
+        tags = self.rows.tag_numbers(rows, self.vocabulary_numbers)
+        return pa.table({**targets, "family": family, "group": group, "tags": tags})
 
     @property
     def shards_per_spill(self) -> int:
-        """Shards that are spilled together."""
+        """How many shards share a spill file."""
         return -(-len(self.shards) // MAX_SPILL_FILES)
 
 
 @dataclass(frozen=True)
 class ShardFormat:
-    """How pairs are written down."""
+    """How pairs are written."""
 
     name: str
-    """Of formats.WRITERS."""
+    """A key of formats.SHARD_WRITERS."""
     encoding: str
     lines: Sequence[str]
     """Line-art methods."""
     options_hash: str
-    """Of all that decides the bytes."""
+    """Of everything that decides the bytes; stored in every file's metadata."""
 
 
 @dataclass(frozen=True)
 class SpillTask:
-    """Read some pairs parts and spill their rows by shard."""
+    """Read some parts of `pairs/` and spill their rows by shard."""
 
     parts: dict[Path, str | None]
-    """With the SHA-256 of each, where `dataset.json` has it."""
+    """The SHA-256 of each part; None where `dataset.json` does not list it."""
     columns: list[str]
     rows: Int64Array
-    """(pairs,) rows of all parts that go into shards, in the order of their shards."""
+    """(pairs,) rows of the joined parts that go into shards, in the order of their shards."""
     placements: pa.Table
-    """(pairs,) rows of Plan.slots."""
+    """(pairs,) as ShardPlan.placements returns it."""
     shards_per_spill: int
     spill_folder: Path
 
 
 @dataclass(frozen=True)
 class AssembleTask:
-    """Put the rows spilled for some shards in order, and write them."""
+    """Put the spilled rows of some shards in order and write the shards."""
 
     spill_number: int
-    """Number of their files of spills."""
+    """Number of the spill file of these shards in every attempt's folder."""
     attempts: tuple[str, ...]
-    """Folders of spills that are whole."""
+    """Names of the folders with complete spills."""
     pairs: int
-    """In all the shards."""
+    """Of all these shards together."""
     shards: dict[int, tuple[str, str]]
-    """Split and name by number in the plan."""
+    """(split, name) by position in the plan."""
     folder: Path
     format: ShardFormat
 
 
 def pack_shards(
-    dataset: Path, shards: Path, plan: ShardPlan, form: ShardFormat, workers: executor.Workers
+    dataset: Path, shards: Path, plan: ShardPlan, shard_format: ShardFormat, workers: executor.Workers
 ) -> dict[str, ShardFile]:
-    """Write every planned shard into `shards`, which has the vocabulary already; returns their files by name.
+    """Write every planned shard into the folder `shards`, which holds the vocabulary already; return files by name.
 
     Raises DatasetError if the dataset has no pair of a planned picture, NurieError for a format that workers cannot
-    leave in a store.
+    write into an object store.
     """
     with (
         worker_folder.staging_folder(shards, workers) as folder,
         terminal.ProgressBar("shard", 2 * len(plan.rows)) as bar,
     ):
         if storage.is_remote(folder):
-            _check_format_for_store(form)
+            _check_format_for_store(shard_format)
             storage.write_bytes(folder / VOCABULARY_FILE, (shards / VOCABULARY_FILE).read_bytes())
         storage.make_folder(folder / SPILL_FOLDER)
-        attempts = _spill_all(dataset, folder / SPILL_FOLDER, plan, form, workers, bar)
-        tasks = list(_assemble_tasks(folder, plan, form, attempts))
+        attempts = _spill_all(dataset, folder / SPILL_FOLDER, plan, shard_format, workers, bar)
+        tasks = list(_assemble_tasks(folder, plan, shard_format, attempts))
         files: dict[str, ShardFile] = {}
-        for task, (records, made) in zip(tasks, executor.run(_assemble, tasks, workers), strict=True):
-            for name in made:
+        for task, (records, written) in zip(tasks, executor.run(_assemble, tasks, workers), strict=True):
+            for name in written:
                 worker_folder.collect_file(folder / name, shards / name)
-            files |= made
+            files |= written
             for path in _spill_paths(task):
                 storage.delete_file(path)
             bar.advance(records)
         for split in SPLITS:
             files |= formats.merge_listings(shards, shards / SPILL_FOLDER, split)
-        storage.delete_folder(folder / SPILL_FOLDER)  # an attempt that comes too late may still write there
-    for torn in [*shards.glob(".*.tmp"), *shards.glob("*/.*.tmp")]:
-        torn.unlink(missing_ok=True)  # of an attempt whose worker was lost
+        storage.delete_folder(folder / SPILL_FOLDER)  # a late attempt may still write there
+    for leftover in [*shards.glob(".*.tmp"), *shards.glob("*/.*.tmp")]:
+        leftover.unlink(missing_ok=True)  # of an attempt whose worker was lost
     return files
 
 
-def _check_format_for_store(form: ShardFormat) -> None:
-    if form.name == "imagefolder":
-        told = "--format imagefolder is made of renamed folders, and a store has none"
-        raise NurieError(f"{told}: leave --scheduler out, or give folders that all hosts see")
+def _check_format_for_store(shard_format: ShardFormat) -> None:
+    if shard_format.name == "imagefolder":
+        problem = "--format imagefolder renames folders, which an object store cannot do"
+        raise NurieError(f"{problem}: leave --scheduler out, or give folders that all hosts share")
 
 
 def _spill_all(
     dataset: Path,
     spills: Path,
     plan: ShardPlan,
-    form: ShardFormat,
+    shard_format: ShardFormat,
     workers: executor.Workers,
     bar: terminal.ProgressBar,
 ) -> tuple[str, ...]:
-    """Spill every pair of the plan; returns the folders of those that came back. Raises DatasetError as `pack` does."""
+    """Spill every pair of the plan; return the names of the attempts' folders. Raises DatasetError as `pack_shards`."""
     missing = np.ones(len(plan.rows), bool)
-    tasks = _spill_tasks(dataset, plan, spills, form.lines, missing, workers)
+    tasks = _spill_tasks(dataset, plan, spills, shard_format.lines, missing, workers)
     attempts = []
     for spilled, attempt in executor.run(_spill, tasks, workers):
         attempts.append(attempt)
         bar.advance(spilled)
     if missing.any():
-        lacking = (
-            f"{dataset} has no pair of {missing.sum()} chosen pictures ({plan.rows.hex_id(int(missing.argmax()))})"
+        example = plan.rows.hex_id(int(missing.argmax()))
+        raise DatasetError(
+            f"{dataset} has no pair of {missing.sum()} chosen pictures ({example}): choose from its own manifest"
         )
-        raise DatasetError(f"{lacking}: choose from its own manifest")
     return tuple(attempts)
 
 
@@ -186,64 +187,65 @@ def _spill_tasks(
     missing: npt.NDArray[np.bool_],
     workers: executor.Workers,
 ) -> Iterator[SpillTask]:
-    """Tasks by the ids of the parts, whose rows are then not `missing` any more."""
+    """Yield a task per batch of parts, and set `missing` to False for the rows whose pairs are in it."""
     columns = ["id", "color", *(f"line_{method}" for method in lines), "content_box"]
-    digests, seen = ledger.peek_ledger(dataset)["parts"], worker_folder.pair_parts_for_workers(dataset, workers, spills)
-    for parts in _part_batches(parquet.part_paths(dataset / "pairs"), columns):
-        told = {seen[part]: digests.get(part.relative_to(dataset).as_posix()) for part in parts}
-        ids = pa.concat_tables(parquet.read_table(part, ["id"]) for part in parts)["id"].cast(pa.string())
-        found = plan.rows.row_numbers(ids.combine_chunks())
-        missing[found[found >= 0]] = False
-        rows = np.flatnonzero(found >= 0)
-        rows = rows[plan.shard_numbers[found[rows]].argsort(kind="stable")]
-        yield SpillTask(told, columns, rows, plan.placements(found[rows]), plan.shards_per_spill, spills)
+    digests = ledger.peek_ledger(dataset)["parts"]
+    worker_paths = worker_folder.pair_parts_for_workers(dataset, workers, spills)
+    for batch in _part_batches(parquet.part_paths(dataset / "pairs"), columns):
+        parts = {worker_paths[part]: digests.get(part.relative_to(dataset).as_posix()) for part in batch}
+        ids = pa.concat_tables(parquet.read_table(part, ["id"]) for part in batch)["id"].cast(pa.string())
+        kept = plan.rows.row_numbers(ids.combine_chunks())
+        missing[kept[kept >= 0]] = False
+        rows = np.flatnonzero(kept >= 0)
+        rows = rows[plan.shard_numbers[kept[rows]].argsort(kind="stable")]
+        yield SpillTask(parts, columns, rows, plan.placements(kept[rows]), plan.shards_per_spill, spills)
 
 
 def _part_batches(parts: list[Path], columns: Collection[str]) -> Iterator[list[Path]]:
-    """Parts in their order, as many at once as AT_ONCE holds."""
-    held: list[Path] = []
+    """Yield the parts in their order, in batches of at most SPILL_BATCH_BYTES, or of one larger part."""
+    batch: list[Path] = []
     total = 0
     for part in parts:
         size = parquet.uncompressed_bytes(part, columns)
         total += size
-        if held and total > SPILL_BATCH_BYTES:
-            yield held
-            held, total = [], size
-        held.append(part)
-    if held:
-        yield held
+        if batch and total > SPILL_BATCH_BYTES:
+            yield batch
+            batch, total = [], size
+        batch.append(part)
+    if batch:
+        yield batch
 
 
 def _assemble_tasks(
-    folder: Path, plan: ShardPlan, form: ShardFormat, attempts: tuple[str, ...]
+    folder: Path, plan: ShardPlan, shard_format: ShardFormat, attempts: tuple[str, ...]
 ) -> Iterator[AssembleTask]:
     pairs = np.bincount(plan.shard_numbers, minlength=len(plan.shards))
     for first in range(0, len(plan.shards), plan.shards_per_spill):
         shards = dict(enumerate(plan.shards[first : first + plan.shards_per_spill], first))
         number = int(pairs[first : first + plan.shards_per_spill].sum())
-        yield AssembleTask(first // plan.shards_per_spill, attempts, number, shards, folder, form)
+        yield AssembleTask(first // plan.shards_per_spill, attempts, number, shards, folder, shard_format)
 
 
 def _spill(task: SpillTask) -> tuple[int, str]:
-    """Write pairs to files of this attempt's own, by their shards; returns how many, and the files' folder."""
+    """Write pairs into this attempt's own folder, a file per spill number; return how many, and the folder's name."""
     for part, digest in task.parts.items():
-        if digest is not None and storage.file_sha256(part) != digest:  # here, where what is read for it is read anyway
+        if digest is not None and storage.file_sha256(part) != digest:  # checked where the bytes are read anyway
             raise DamagedError(f"{part} has other bytes than {ledger.LEDGER_FILE} says: {ledger.AFRESH}")
-    own = task.spill_folder / uuid4().hex
-    storage.make_folder(own)
+    own_folder = task.spill_folder / uuid4().hex
+    storage.make_folder(own_folder)
     pairs = pa.concat_tables(parquet.read_table(part, task.columns) for part in task.parts).take(task.rows)
     for name in task.placements.column_names:
         pairs = pairs.append_column(name, task.placements[name])
     numbers, starts = np.unique(task.placements["shard"].to_numpy() // task.shards_per_spill, return_index=True)
     for number, (start, end) in zip(numbers, pairwise([*starts, len(task.rows)]), strict=True):
-        path = own / f"{number:05d}.arrows"
+        path = own_folder / f"{number:05d}.arrows"
         with _open_spill(path) as file, pa.ipc.new_stream(file, pairs.schema) as stream:
             stream.write_table(pairs.slice(start, end - start))
-    return len(task.rows), own.name
+    return len(task.rows), own_folder.name
 
 
 def _open_spill(path: Path) -> AbstractContextManager[BinaryIO]:
-    """A file whose attempt counts once its result is back: so it need not last, nor be whole until then."""
+    """Open a spill for writing. A local one needs no atomic write: it counts only once its task has returned."""
     return storage.open_atomic(path) if storage.is_remote(path) else _open_local(path)
 
 
@@ -259,26 +261,36 @@ def _spill_paths(task: AssembleTask) -> list[Path]:
 
 
 def _read_spill(path: Path) -> Iterator[pa.RecordBatch]:
-    """What a file of spills holds; of one on this host, only what is looked at is read."""
+    """Yield the batches of a spill; a local one is mapped, so that only what is used is read."""
     with pa.BufferReader(storage.read_bytes(path)) if storage.is_remote(path) else pa.memory_map(str(path)) as file:
         yield from pa.ipc.open_stream(file)
 
 
 def _assemble(task: AssembleTask) -> tuple[int, dict[str, ShardFile]]:
-    """Write some shards; returns how many records they have, and their files.
+    """Write some shards; return how many records they have, and their files by name.
 
-    Raises DatasetError, before it writes, if spills are missing: another attempt is done, and the run removes them.
+    Raises DatasetError, before anything is written, if spills are missing: another attempt at this task has finished,
+    and the parent process deletes them.
     """
     batches = [batch for path in _spill_paths(task) for batch in _read_spill(path)]
     if (found := sum(map(len, batches))) != task.pairs:
-        raise DatasetError(f"{found} of {task.pairs} pairs are there to be written into {task.folder}: run it again")
-    pairs = pa.Table.from_batches(batches)
+        raise DatasetError(f"{task.folder} holds {found} of {task.pairs} spilled pairs of a shard: run it again")
+    rows = pa.Table.from_batches(batches)
     vocabulary = tuple(storage.read_bytes(task.folder / VOCABULARY_FILE).decode().splitlines())
+    scratch, encoding, options_hash = task.folder / SPILL_FOLDER, task.format.encoding, task.format.options_hash
     files: dict[str, ShardFile] = {}
     for number, (split, name) in task.shards.items():
-        form, scratch = task.format, task.folder / SPILL_FOLDER
-        target = formats.ShardTarget(task.folder, scratch, split, name, form.encoding, vocabulary, form.options_hash)
-        table = pairs if len(task.shards) == 1 else pairs.filter(pc.equal(pairs["shard"], number))
-        rows = sorted(table.to_pylist(), key=itemgetter("position"))
-        files |= formats.SHARD_WRITERS[task.format.name](target, rows)
-    return len(pairs), files
+        target = formats.ShardTarget(task.folder, scratch, split, name, encoding, vocabulary, options_hash)
+        shard_rows = rows if len(task.shards) == 1 else rows.filter(pc.equal(rows["shard"], number))
+        files |= formats.SHARD_WRITERS[task.format.name](target, _pair_records(shard_rows, task.format.lines))
+    return len(rows), files
+
+
+def _pair_records(rows: pa.Table, lines: Sequence[str]) -> list[formats.PairRecord]:
+    """Spilled rows of one shard as records, in their shuffled order."""
+    pictures = ["color", *(f"line_{method}" for method in lines)]
+    texts = ("id", "family", "group", "tags", "content_box")
+    return [
+        formats.PairRecord(**{name: row[name] for name in texts}, pictures={name: row[name] for name in pictures})
+        for row in sorted(rows.to_pylist(), key=itemgetter("position"))
+    ]

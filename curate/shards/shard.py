@@ -1,4 +1,7 @@
-"""Manifest and pairs -> shards, vocabulary and index: chosen, planned, packed, told."""
+"""The stage `curate shard`: choose the rows, plan the shards, pack them, write vocabulary and index.
+
+Shards that are there already and would come out the same are left alone; their options' hash says so.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ from curate.workers import executor
 
 __all__ = ["ShardOptions", "shard"]  # the options are part of the stage's interface
 
-# what a shard folder may hold, so that a torn one can be cleared and a stranger's cannot; paths below it, folders too
+# paths that a shard folder may hold: an unfinished one is cleared, a folder with anything else is not touched
 SHARD_FOLDER_PATTERN = re.compile(
     rf"{INDEX_FILE}|{VOCABULARY_FILE}|{re.escape(LOCK_FILE)}|{SPILL_FOLDER}(/.*)?|\..*\.tmp|[^/]*-of-[^/]*\.(tfrecord|tar|parquet)"
     rf"|{formats.LISTINGS_FOLDER}(/[^/]*-of-[^/]*\.parquet(\.tmp)?)?"
@@ -55,66 +58,67 @@ def shard(
     rules: TagRules | None = None,
     workers: executor.Workers = 1,
 ) -> dict[str, Any]:
-    """Write the kept pairs of a dataset (or of `chosen`, a filtered manifest), tags by `rules`, as a shard folder.
+    """Write the kept pairs of a dataset as a shard folder.
 
-    Returns counts. Raises DatasetError if the manifest has no splits, names pictures the dataset has no pairs of, or
-    `shards` holds something else; NurieError if another run is writing it, or options exclude one another.
+    manifest: a filtered manifest to use in place of the dataset's own. rules: applied to the tags first.
+    Returns counts. Raises DatasetError if the manifest has no splits, names pictures that the dataset has no pairs of,
+    or `shards` holds something else; NurieError if another run writes `shards`, or options exclude one another.
     """
     options.check()
     state = ledger.read_ledger(dataset, *([] if manifest else ["manifest"]), ledger.OPT_OUT_FOLDER)
-    rows, counted = read_eligible_rows(dataset, manifest, rules)
+    rows, fate_counts = read_eligible_rows(dataset, manifest, rules)
     resolved = resolved_options(state, options, rows)
     shards.mkdir(parents=True, exist_ok=True)
     with lock.exclusive(shards):
         index = find_finished_index(shards, resolved)
         if index is None:
             _clear_shard_folder(shards)
-            counts = rows.tag_counts()
-            plan = _plan_shards(rows, counts, options)
+            tag_counts = rows.tag_counts()
+            plan = _plan_shards(rows, tag_counts, options)
             with _emptied_on_failure(shards):
                 files = {VOCABULARY_FILE: _write_vocabulary(shards, plan.vocabulary)}
                 lines: list[str] = state["options"]["lines"]
-                form = ShardFormat(options.format, options.encoding, lines, options_hash(resolved))
-                files |= pack_shards(dataset, shards, plan, form, workers)
-                index = _index(state, plan, counts, files, resolved, options)
+                shard_format = ShardFormat(options.format, options.encoding, lines, options_hash(resolved))
+                files |= pack_shards(dataset, shards, plan, shard_format, workers)
+                index = _make_index(state, plan, tag_counts, files, resolved, options)
                 write_index(shards, index)
-    return {**counted, **_summary(index)}
+    return {**fate_counts, **_summarize(index)}
 
 
 def resolved_options(state: ledger.Ledger, options: ShardOptions, rows: KeptRows) -> dict[str, Any]:
-    """All that decides the bytes of a shard folder: `index.json` tells it, and its hash."""
-    # without the default format, so that shards made before there were others are still those asked for
-    told = {name: value for name, value in asdict(options).items() if (name, value) != ("format", "tfrecord")}
-    return {"extract": state["options"], "shard": told, "rows": rows.digest()}
+    """Everything that decides the bytes of a shard folder. `index.json` stores it and its hash."""
+    # the default format is left out, so that shards made before there were other formats still count as up to date
+    stored = {name: value for name, value in asdict(options).items() if (name, value) != ("format", "tfrecord")}
+    return {"extract": state["options"], "shard": stored, "rows": rows.digest()}
 
 
 def read_eligible_rows(dataset: Path, manifest: Path | None, rules: TagRules | None) -> tuple[KeptRows, dict[str, Any]]:
-    """The rows to be written, none of which opted out; and the counts."""
-    rows, counted = kept_rows.read(dataset, manifest, rules)
-    gone = pa.array(sorted(opt_out.read(dataset).ids), pa.string())
-    if (found := rows.row_numbers(gone)[rows.row_numbers(gone) >= 0]).size:
-        told = f"{manifest or dataset / 'manifest'} keeps {rows.hex_id(found.min())}, which opted out"
-        raise DatasetError(f"{told}: run `curate dedupe {dataset}`, and select anew")
-    return rows, counted
+    """The rows to write and the counts of all rows by fate. Raises DatasetError if an opted-out picture is kept."""
+    rows, fate_counts = kept_rows.read(dataset, manifest, rules)
+    opted_out = rows.row_numbers(pa.array(sorted(opt_out.read(dataset).ids), pa.string()))
+    if (still_kept := opted_out[opted_out >= 0]).size:
+        problem = f"{manifest or dataset / 'manifest'} keeps {rows.hex_id(still_kept.min())}, which opted out"
+        raise DatasetError(f"{problem}: run `curate dedupe {dataset}`, then select again")
+    return rows, fate_counts
 
 
 def find_finished_index(shards: Path, resolved: dict[str, Any]) -> ShardIndex | None:
-    """The index of shards that are those asked for, None where they have to be made."""
+    """The index of a complete shard folder that was made with these options, else None."""
     try:
         index = read_index(shards)
     except NurieError:
         return None
     paths = {name: shards / name for name in index.files}
-    whole = all(path.is_file() and path.stat().st_size == index.files[name].bytes for name, path in paths.items())
-    return index if whole and index.options_hash == options_hash(resolved) else None
+    complete = all(path.is_file() and path.stat().st_size == index.files[name].bytes for name, path in paths.items())
+    return index if complete and index.options_hash == options_hash(resolved) else None
 
 
 def _clear_shard_folder(shards: Path) -> None:
-    """An empty folder, or one whose contents are shards, finished or torn; never anything else of the user's."""
-    found = sorted(path.relative_to(shards).as_posix() for path in shards.rglob("*"))
-    if strangers := [name for name in found if not SHARD_FOLDER_PATTERN.fullmatch(name)]:
-        raise DatasetError(f"{shards} holds other files ({strangers[0]}): give a new or empty folder for the shards")
-    (shards / INDEX_FILE).unlink(missing_ok=True)  # first, so that a torn folder never looks finished
+    """Empty a folder that holds shards, finished or not. Raises DatasetError if it holds anything else."""
+    names = sorted(path.relative_to(shards).as_posix() for path in shards.rglob("*"))
+    if foreign := [name for name in names if not SHARD_FOLDER_PATTERN.fullmatch(name)]:
+        raise DatasetError(f"{shards} holds other files ({foreign[0]}): give a new or empty folder for the shards")
+    (shards / INDEX_FILE).unlink(missing_ok=True)  # first, so that an unfinished folder never looks finished
     _empty(shards)
 
 
@@ -125,30 +129,31 @@ def _empty(shards: Path) -> None:
 
 @contextmanager
 def _emptied_on_failure(shards: Path) -> Iterator[None]:
-    """Empty the folder of a block that fails: what is begun may take the very room that it lacked."""
+    """Empty the folder if the block fails: on a full disk, the unfinished shards may be what fills it."""
     try:
         yield
     except BaseException:
-        with suppress(OSError):  # a worker given up as lost may still write there
+        with suppress(OSError):  # a worker that was given up as lost may still write there
             _empty(shards)
         raise
 
 
-def _plan_shards(rows: KeptRows, counts: list[dict[str, int]], options: ShardOptions) -> ShardPlan:
-    """Shuffle each split whole, then cut it into shards equal to within one pair."""
+def _plan_shards(rows: KeptRows, tag_counts: list[dict[str, int]], options: ShardOptions) -> ShardPlan:
+    """Shuffle each split as a whole, then cut it into shards equal to within one pair."""
     shards: list[tuple[str, str]] = []
-    shard, position = np.zeros((2, len(rows)), np.int32)
+    shard_numbers, positions = np.zeros((2, len(rows)), np.int32)
     for number, split in enumerate(SPLITS):
         members = np.flatnonzero(rows.splits == number)
         order = np.random.default_rng([options.seed, number]).permutation(len(members))
         total = -(-len(members) // options.shard_size)
-        for one, chunk in enumerate(np.array_split(order, total) if total else []):
-            shard[members[chunk]] = len(shards)
-            position[members[chunk]] = np.arange(len(chunk))
-            shards.append((split, formats.format_shard_name(options.format, split, one, total)))
-    # tags of the training pairs: one that only validation has could never be learned
-    vocabulary = [tag for tag, count in normalize.sort_by_count(counts[0]).items() if count >= options.min_count]
-    return ShardPlan(shards, rows, shard, position, vocabulary)
+        for shard_number, chunk in enumerate(np.array_split(order, total) if total else []):
+            shard_numbers[members[chunk]] = len(shards)
+            positions[members[chunk]] = np.arange(len(chunk))
+            shards.append((split, formats.format_shard_name(options.format, split, shard_number, total)))
+    # counted on training pairs: a tag that only other splits have could never be learned
+    training_counts = normalize.sort_by_count(tag_counts[0])
+    vocabulary = [tag for tag, count in training_counts.items() if count >= options.min_count]
+    return ShardPlan(shards, rows, shard_numbers, positions, vocabulary)
 
 
 def _write_vocabulary(shards: Path, vocabulary: list[str]) -> ShardFile:
@@ -157,10 +162,10 @@ def _write_vocabulary(shards: Path, vocabulary: list[str]) -> ShardFile:
     return formats.index_entry(shards / VOCABULARY_FILE, "", 0)
 
 
-def _index(
+def _make_index(
     state: ledger.Ledger,
     plan: ShardPlan,
-    counts: list[dict[str, int]],
+    tag_counts: list[dict[str, int]],
     files: dict[str, ShardFile],
     resolved: dict[str, Any],
     options: ShardOptions,
@@ -173,8 +178,8 @@ def _index(
         lines=tuple(state["options"]["lines"]),
         pairs=dict(zip(SPLITS, pairs, strict=True)),
         tags={
-            split: {tag: count for tag, count in counted.items() if tag in known}
-            for split, counted in zip(SPLITS, counts, strict=True)
+            split: {tag: count for tag, count in counts.items() if tag in known}
+            for split, counts in zip(SPLITS, tag_counts, strict=True)
         },
         colors={tag: pair for tag in plan.vocabulary if (pair := normalize.split_color(tag))},
         files=files,
@@ -185,8 +190,8 @@ def _index(
     )
 
 
-def _summary(index: ShardIndex) -> dict[str, Any]:
+def _summarize(index: ShardIndex) -> dict[str, Any]:
     shards = sum(len(index.shard_names(split)) for split in SPLITS)
     size = sum(file.bytes for file in index.files.values())
-    vocabulary = {tag for counted in index.tags.values() for tag in counted}
+    vocabulary = {tag for counts in index.tags.values() for tag in counts}
     return {"splits": dict(index.pairs), "shards": shards, "bytes": size, "vocabulary": len(vocabulary)}

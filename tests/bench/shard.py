@@ -1,14 +1,13 @@
-"""`curate shard` against the script that a user would write with TensorFlow; and its memory as pairs grow.
+"""Compare `curate shard` with the script that a user would write with TensorFlow, and measure its memory.
 
-The script reads the same columns of the same Parquet into memory with pandas, shuffles, and writes tf.train.Example
-with TFRecordWriter; records are checked to be equal. Ours puts in order through the disk, and writes the tables of
-offsets, the checksums and the index as well. Both are timed in turn, in CPU seconds of one process; so is packing
-alone: rows of Python's -> framed records on the disk.
+The script reads the same columns with pandas, shuffles in memory, and writes tf.train.Example with TFRecordWriter. Both
+must write equal records. `curate shard` sorts through the disk, and also writes listings, checksums and the index. The
+two are timed in turn, in CPU seconds of one process. Packing alone (rows to framed records on the disk) is timed too.
 
-Memory is the most that a process of its own had resident. The datasets are the given one's pairs many times over under
-other ids, shrunk to 16 px for the disk's sake: what grows is by row, and a shard of 128 px adds the same at any number.
+Memory is the peak resident size of a child process. Its datasets repeat the given one's pairs under other ids, shrunk
+to 16 px to save disk: memory grows by row, and the pixels of one shard add a constant.
 
-Run: python -m tests.bench.shard [DATASET] [--rounds N] [--pairs N] [--json]; Linux alone tells the memory
+Run: python -m tests.bench.shard [DATASET] [--rounds N] [--pairs N] [--json]. Memory is measured on Linux only.
 """
 
 from __future__ import annotations
@@ -41,14 +40,14 @@ from curate.system.files import atomic_write
 
 Row = dict[str, Any]
 OPTIONS = shard.ShardOptions()
-FEWEST = 32_000  # pairs that are timed: of a few thousand, the start and the end take as long
-SIDE = 16  # px of pairs whose memory is measured
-COPY = 5000  # about as many rows a part
-FORECAST = 10_000_000
+TIMED_PAIRS = 32_000  # with a few thousand, startup and finish would take as long
+MEMORY_PAIR_SIDE = 16  # px
+ROWS_PER_COPY = 5000  # of a part, about
+FORECAST_PAIRS = 10_000_000
 
 
 def plain(dataset: Path, out: Path) -> None:
-    """What a user would write: pandas reads and joins everything in memory, TensorFlow writes a record at a time."""
+    """Shard as a user's script would: pandas joins everything in memory, TensorFlow writes one record at a time."""
     import tensorflow as tf
 
     manifest_columns = ["id", "split", "family", "group", "tags", "dropped"]
@@ -70,17 +69,17 @@ def plain(dataset: Path, out: Path) -> None:
 
 
 def example(row: Mapping[Any, Any]) -> bytes:
-    """A record by TensorFlow's own classes."""
+    """A record made with TensorFlow's own classes."""
     import tensorflow as tf
 
-    made = {}
+    features = {}
     for name, value in row.items():
         if isinstance(value, bytes | str):
             data = value.encode() if isinstance(value, str) else value
-            made[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+            features[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
         else:
-            made[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=value))
-    data = tf.train.Example(features=tf.train.Features(feature=made)).SerializeToString()
+            features[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=value))
+    data = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
     return bytes(data)
 
 
@@ -98,15 +97,23 @@ def pack_plain(rows: list[Row], path: Path) -> None:
 
 
 def pack_ours(rows: list[Row], path: Path) -> None:
+    texts = ("id", "family", "group", "tags", "content_box")
+    pairs = (
+        formats.PairRecord(
+            **{name: row[name] for name in texts},
+            pictures={name: value for name, value in row.items() if name not in texts},
+        )
+        for row in rows
+    )
     with atomic_write(path) as file:
-        for record in formats.serialize_examples(rows, "png"):
+        for record in formats.serialize_examples(pairs, "png"):
             file.write(tfrecord.frame_record(record))
 
 
 def check_equal(folder: Path, other: Path) -> None:
-    """Every record of one folder is in the other."""
-    held, others = ({one["id"]: one for one in _records(path)} for path in (folder, other))
-    assert held == others, "the two do not write the same records"
+    """Assert that two folders hold the same records, in any order."""
+    records, other_records = ({one["id"]: one for one in _records(path)} for path in (folder, other))
+    assert records == other_records, "the two do not write the same records"
 
 
 def _records(folder: Path) -> Iterator[dict[str, Any]]:
@@ -119,9 +126,9 @@ def _records(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def grown(dataset: Path, out: Path, pairs: int, side: int | None) -> Path:
-    """A dataset of about `pairs` kept pairs: those of `dataset` under other ids, shrunk to `side` px or as they are."""
+    """A dataset of about `pairs` kept pairs: those of `dataset` under other ids, shrunk to `side` px if given."""
     rows = parquet.read_parts(dataset / "manifest")
-    rows = rows.filter(pc.is_null(rows["dropped"])).slice(0, min(pairs, COPY))
+    rows = rows.filter(pc.is_null(rows["dropped"])).slice(0, min(pairs, ROWS_PER_COPY))
     stored = parquet.read_parts(dataset / "pairs", _columns(dataset))
     stored = stored.take(pc.index_in(rows["id"], stored["id"].combine_chunks()))
     if side:
@@ -138,7 +145,7 @@ def grown(dataset: Path, out: Path, pairs: int, side: int | None) -> Path:
 
 
 def shrunk(stored: bytes, side: int) -> bytes:
-    """A stored square, gray or RGB, made smaller and stored as extract would."""
+    """A stored square, gray or RGB, in a smaller size, encoded as extract does."""
     pixels = np.asarray(cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
     small = resize_by_area(pixels, side, side)
     return encode_png(small if small.ndim == 2 else small[..., ::-1])  # OpenCV reads BGR
@@ -152,16 +159,16 @@ def _renamed(table: pa.Table, copy: int, names: tuple[str, ...]) -> pa.Table:
 
 
 def timed(call: Callable[[], object]) -> float:
-    """CPU seconds of this process, all of its threads."""
+    """CPU seconds of this process, all threads."""
     start = time.process_time()
     call()
     return time.process_time() - start
 
 
 def speed(dataset: Path, work: Path, rounds: int) -> dict[str, Any]:
-    """CPU seconds of the script over ours, of the whole and of packing alone: the medians of rounds taken in turn."""
+    """How many times more CPU seconds the script takes, in all and for packing: medians of alternating rounds."""
     spent: dict[str, list[float]] = {name: [] for name in ("plain", "ours", "pack_plain", "pack_ours")}
-    table = parquet.read_parts(dataset / "pairs", _columns(dataset)).slice(0, FEWEST)
+    table = parquet.read_parts(dataset / "pairs", _columns(dataset)).slice(0, TIMED_PAIRS)
     rows = [{**row, "family": row["id"], "group": row["id"], "tags": [0, 3, 70, 400]} for row in table.to_pylist()]
     calls: dict[str, Callable[[], object]] = {
         "plain": lambda: plain(dataset, work / "plain"),
@@ -173,7 +180,7 @@ def speed(dataset: Path, work: Path, rounds: int) -> dict[str, Any]:
         for name in calls if number % 2 else reversed(calls):
             shutil.rmtree(work / name, ignore_errors=True)
             spent[name].append(timed(calls[name]))
-        if number == 0:  # TensorFlow's import and everything's first time, which are not counted
+        if number == 0:  # a warm-up, with TensorFlow's import
             check_equal(work / "plain", work / "ours")
             spent = {name: [] for name in spent}
     seconds = {name: statistics.median(one) for name, one in spent.items()}
@@ -188,17 +195,17 @@ def speed(dataset: Path, work: Path, rounds: int) -> dict[str, Any]:
 
 
 def peak(dataset: Path, out: Path) -> int:
-    """Bytes that sharding had resident at most, of a process that does nothing else."""
+    """Peak resident bytes of this process after sharding; run it in a fresh one."""
     shard.shard(dataset, out, OPTIONS)
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def memory(dataset: Path, work: Path, pairs: int) -> dict[str, Any]:
-    """Peaks at n, 4 n and 16 n pairs, and what ten million would take by the slope between the last two."""
+    """Peaks at n, 4 n and 16 n pairs, and a linear forecast for ten million from the last two."""
     peaks: dict[int, int] = {}
     for count in (pairs, 4 * pairs, 16 * pairs):
-        folder = grown(dataset, work / "grown", count, SIDE)
+        folder = grown(dataset, work / "grown", count, MEMORY_PAIR_SIDE)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             peaks[parquet.count_rows(folder / "manifest")] = process.submit(peak, folder, work / "shards").result()
         for path in (folder, work / "shards"):
@@ -208,30 +215,32 @@ def memory(dataset: Path, work: Path, pairs: int) -> dict[str, Any]:
     return {
         "peak_megabytes": {str(count): round(one / 1e6) for count, one in peaks.items()},
         "bytes_per_pair": round(slope),
-        "gigabytes_at_10_million": round((high + slope * (FORECAST - most)) / 1e9, 2),
+        "gigabytes_at_10_million": round((high + slope * (FORECAST_PAIRS - most)) / 1e9, 2),
     }
 
 
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path, exists=True), default="demo/dataset")
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
-@click.option("--pairs", type=click.IntRange(1), default=30_000, show_default=True, help="n of the memory.")
+@click.option("--pairs", type=click.IntRange(1), default=30_000, show_default=True, help="n for the memory.")
 @click.option("--json", "as_json", is_flag=True)
 def main(dataset: Path, rounds: int, pairs: int, as_json: bool) -> None:
-    """Print how many times the script's CPU time is ours, and the peak memory at n, 4 n and 16 n pairs."""
+    """Print how many times faster `curate shard` is than the script, and its peak memory at n, 4 n and 16 n pairs."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         result = memory(dataset, work, pairs)  # first, while this process is small
         kept = ledger.read_ledger(dataset)["counts"]["kept"]
-        enough = dataset if kept >= FEWEST else grown(dataset, work / "enough", FEWEST, None)
-        result = speed(enough, work, rounds) | result
+        timed_dataset = dataset if kept >= TIMED_PAIRS else grown(dataset, work / "enough", TIMED_PAIRS, None)
+        result = speed(timed_dataset, work, rounds) | result
     if as_json:
         click.echo(json.dumps(result))
         return
-    click.echo(f"{result['pairs']} pairs: {result['pairs_per_cpu_second']} a CPU second; times faster than the script:")
-    click.echo(f"the whole {result['ratio']:.2f}, packing alone {result['packing_ratio']:.2f}")
-    told = ", ".join(f"{one} MB at {int(count):,}" for count, one in result["peak_megabytes"].items())
-    click.echo(f"peak memory: {told} pairs; {result['bytes_per_pair']} bytes a pair more")
+    click.echo(f"{result['pairs']} pairs: {result['pairs_per_cpu_second']} per CPU second")
+    click.echo(
+        f"times faster than the script: {result['ratio']:.2f} in all, {result['packing_ratio']:.2f} for packing alone"
+    )
+    peaks = ", ".join(f"{one} MB at {int(count):,}" for count, one in result["peak_megabytes"].items())
+    click.echo(f"peak memory: {peaks} pairs; {result['bytes_per_pair']} bytes for each further pair")
     click.echo(f"ten million pairs: {result['gigabytes_at_10_million']} GB")
 
 

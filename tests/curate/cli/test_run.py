@@ -125,7 +125,7 @@ REFUSED = {
     "both of two": (
         "min-count",
         "encoding = 'raw'\nformat = 'webdataset'\nmin-count",
-        "16: [shard] encoding: --encoding raw is of TFRecords only",
+        "16: [shard] encoding: --encoding raw works with --format tfrecord only",
     ),
 }
 

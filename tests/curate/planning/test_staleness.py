@@ -86,7 +86,7 @@ def test_other_options_are_named(copy: Path, shard_folder: Path) -> None:
     assert of_dedupe(copy, max_distance=4, survivor="score") == "other options than before: max_distance, survivor"
     other = stage_shards.ShardOptions(shard_size=4, min_count=2)
     assert staleness.reason_to_shard(copy, shard_folder, other, None, None) == "other pictures or options than before"
-    with pytest.raises(NurieError, match="of TFRecords only"):
+    with pytest.raises(NurieError, match="with --format tfrecord only"):
         staleness.reason_to_shard(
             copy, shard_folder, stage_shards.ShardOptions(encoding="raw", format="webdataset"), None, None
         )

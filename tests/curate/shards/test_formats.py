@@ -1,4 +1,4 @@
-"""WebDataset and imagefolder shards, read back by the programs they are for."""
+"""WebDataset and imagefolder shards, read by the programs they are shard_folders for."""
 
 import io
 import json
@@ -33,16 +33,16 @@ FORMATS = ("webdataset", "imagefolder")
 PICTURES = ("color", "line_contour", "line_dilate", "line_xdog")
 
 
-def options(form: str, **others: Any) -> shard.ShardOptions:
-    return shard.ShardOptions(**{"shard_size": 4, "min_count": 1, "format": form, **others})
+def shard_options(format_name: str, **others: Any) -> shard.ShardOptions:
+    return shard.ShardOptions(**{"shard_size": 4, "min_count": 1, "format": format_name, **others})
 
 
 @pytest.fixture(scope="module")
-def made(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The dataset in each format. Not to be changed."""
+def shard_folders(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A shard folder in each format. Read-only."""
     home = tmp_path_factory.mktemp("formats")
     for form in FORMATS:
-        shard.shard(dataset, home / form, options(form))
+        shard.shard(dataset, home / form, shard_options(form))
     return {form: home / form for form in FORMATS}
 
 
@@ -52,8 +52,8 @@ def form(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def folder(made: dict[str, Path], form: str) -> Path:
-    return made[form]
+def folder(shard_folders: dict[str, Path], form: str) -> Path:
+    return shard_folders[form]
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def copy(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "copy"))
 
 
-def stored(dataset: Path) -> dict[str, Row]:
-    """Rows of the kept pictures with their pairs, by id."""
+def kept_pairs(dataset: Path) -> dict[str, Row]:
+    """Manifest rows of the kept pictures joined with their pairs, by id."""
     pairs = {pair["id"]: pair for pair in parquet.read_parts(dataset / "pairs").to_pylist()}
     rows = parquet.read_parts(dataset / "manifest").to_pylist()
     return {row["id"]: row | pairs[row["id"]] for row in rows if row["dropped"] is None}
@@ -72,8 +72,8 @@ def pixels(png: bytes) -> npt.NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(png)))
 
 
-def webdataset_of(folder: Path, split: str) -> Iterator[Row]:
-    """Samples of a split, as the package webdataset reads them."""
+def read_webdataset(folder: Path, split: str) -> Iterator[Row]:
+    """Samples of a split as the package `webdataset` reads them."""
     import webdataset
 
     urls = [str(folder / name) for name in read_index(folder).shard_names(split)]
@@ -81,33 +81,33 @@ def webdataset_of(folder: Path, split: str) -> Iterator[Row]:
 
 
 def load(form: str, folder: Path, cache: Path) -> Any:
-    """The folder as Hugging Face's datasets loads it."""
+    """The folder as Hugging Face's `datasets` loads it."""
     import datasets
 
     return datasets.load_dataset(form, data_dir=str(folder), cache_dir=str(cache))
 
 
 def test_webdataset_reads_every_kept_picture_once_in_its_split_with_its_bytes_and_tags(
-    dataset: Path, made: dict[str, Path]
+    dataset: Path, shard_folders: dict[str, Path]
 ) -> None:
-    rows, folder = stored(dataset), made["webdataset"]
+    rows, folder = kept_pairs(dataset), shard_folders["webdataset"]
     vocabulary = set(read_vocabulary(folder))
-    found = {split: list(webdataset_of(folder, split)) for split in SPLITS}
+    found = {split: list(read_webdataset(folder, split)) for split in SPLITS}
     assert Counter(one["__key__"] for samples in found.values() for one in samples) == Counter(rows.keys())
     for split, samples in found.items():
         for sample in samples:
-            row, told = rows[sample["__key__"]], json.loads(sample["json"])
+            row, metadata = rows[sample["__key__"]], json.loads(sample["json"])
             assert row["split"] == split
             assert {name: sample[f"{name}.png"] for name in PICTURES} == {name: row[name] for name in PICTURES}
-            assert told.pop("tags") == sorted(set(row["tags"]) & vocabulary, key=read_vocabulary(folder).index)
-            assert told == {name: row[name] for name in ("id", "family", "group", "content_box")}
+            assert metadata.pop("tags") == sorted(set(row["tags"]) & vocabulary, key=read_vocabulary(folder).index)
+            assert metadata == {name: row[name] for name in ("id", "family", "group", "content_box")}
 
 
-def test_webdataset_decodes_the_pictures_of_a_sample(dataset: Path, made: dict[str, Path]) -> None:
+def test_webdataset_decodes_the_pictures_of_a_sample(dataset: Path, shard_folders: dict[str, Path]) -> None:
     import webdataset
 
-    rows = stored(dataset)
-    url = str(made["webdataset"] / read_index(made["webdataset"]).shard_names("train")[0])
+    rows = kept_pairs(dataset)
+    url = str(shard_folders["webdataset"] / read_index(shard_folders["webdataset"]).shard_names("train")[0])
     for key, color, line in (
         webdataset.WebDataset(url, shardshuffle=False)
         .decode("rgb8")
@@ -118,9 +118,9 @@ def test_webdataset_decodes_the_pictures_of_a_sample(dataset: Path, made: dict[s
 
 
 def test_datasets_loads_every_kept_picture_once_in_its_split_with_its_pixels_and_tags(
-    dataset: Path, made: dict[str, Path], tmp_path: Path
+    dataset: Path, shard_folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    rows, folder = stored(dataset), made["imagefolder"]
+    rows, folder = kept_pairs(dataset), shard_folders["imagefolder"]
     vocabulary = set(read_vocabulary(folder))
     loaded = load("imagefolder", folder, tmp_path)
     assert set(loaded) == set(SPLITS)
@@ -136,11 +136,11 @@ def test_datasets_loads_every_kept_picture_once_in_its_split_with_its_pixels_and
                 np.testing.assert_array_equal(found, pixels(row[name]))
 
 
-def test_datasets_takes_the_archives_of_a_folder_for_its_data(
-    dataset: Path, made: dict[str, Path], tmp_path: Path
+def test_datasets_loads_the_archives_and_not_the_listings(
+    dataset: Path, shard_folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    rows = stored(dataset)
-    loaded = load("webdataset", made["webdataset"], tmp_path)
+    rows = kept_pairs(dataset)
+    loaded = load("webdataset", shard_folders["webdataset"], tmp_path)
     assert Counter(key for split in loaded for key in loaded[split]["__key__"]) == Counter(rows.keys())
     for split in loaded:
         for sample in loaded[split]:
@@ -153,26 +153,26 @@ def test_datasets_loads_splits_without_tags_and_tags_that_look_like_dates(datase
     pictures = pd.read_parquet(dataset / "manifest")
     pictures["tags"] = [["2020-01-01"] if split == "train" else [] for split in pictures["split"]]
     pictures.to_parquet(tmp_path / "m.parquet")
-    shard.shard(dataset, tmp_path / "s", options("imagefolder"), manifest=tmp_path / "m.parquet")
+    shard.shard(dataset, tmp_path / "s", shard_options("imagefolder"), manifest=tmp_path / "m.parquet")
     loaded = load("imagefolder", tmp_path / "s", tmp_path / "cache")
     assert {tuple(tags) for tags in loaded["train"]["tags"]} == {("2020-01-01",)}
     assert {tuple(tags) for tags in loaded["test"]["tags"]} == {()}
 
 
-def test_pictures_have_the_bytes_of_the_dataset(dataset: Path, made: dict[str, Path]) -> None:
-    rows = stored(dataset)
-    paths = list(made["imagefolder"].rglob("*.png"))
+def test_imagefolder_pictures_have_the_bytes_of_the_dataset(dataset: Path, shard_folders: dict[str, Path]) -> None:
+    rows = kept_pairs(dataset)
+    paths = list(shard_folders["imagefolder"].rglob("*.png"))
     assert len(paths) == len(rows) * len(PICTURES)
     for path in paths:
         key, name, _ = path.name.split(".")
         assert path.read_bytes() == rows[key][name]
 
 
-def test_a_folder_of_pictures_holds_no_more_files_than_its_bound(
+def test_an_imagefolder_puts_at_most_so_many_files_in_one_folder(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(formats, "MAX_FILES_PER_FOLDER", 2 * len(PICTURES) + 1)
-    shard.shard(dataset, tmp_path / "s", options("imagefolder", shard_size=100))
+    shard.shard(dataset, tmp_path / "s", shard_options("imagefolder", shard_size=100))
     held = Counter(path.parent for path in (tmp_path / "s").rglob("*.png"))
     assert max(held.values()) == 2 * len(PICTURES)
     assert verify(tmp_path / "s") == []
@@ -182,8 +182,8 @@ def test_a_folder_of_pictures_holds_no_more_files_than_its_bound(
     )
 
 
-def test_an_archive_tells_neither_time_nor_owner(made: dict[str, Path]) -> None:
-    for path in made["webdataset"].glob("*.tar"):
+def test_an_archive_holds_no_time_and_no_owner(shard_folders: dict[str, Path]) -> None:
+    for path in shard_folders["webdataset"].glob("*.tar"):
         with tarfile.open(path) as archive:
             for entry in archive.getmembers():
                 assert (entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname) == (0, 0, 0, "", "")
@@ -191,20 +191,20 @@ def test_an_archive_tells_neither_time_nor_owner(made: dict[str, Path]) -> None:
                 assert entry.mode == 0o644
 
 
-def test_an_archive_has_the_bytes_that_tarfile_would_write() -> None:
+def test_an_archive_has_the_bytes_that_tarfile_writes() -> None:
     files = {"a.json": b"{}", "b.png": bytes(range(256)) * 2, "c" * 120: b"", "d.txt": b"\n"}
-    theirs = io.BytesIO()
-    with tarfile.open(fileobj=theirs, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    expected = io.BytesIO()
+    with tarfile.open(fileobj=expected, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, data in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
-    ours = tar_format.archive_members(files)
-    assert ours + tar_format.archive_ending(len(ours)) == theirs.getvalue()
+    members = tar_format.archive_members(files)
+    assert members + tar_format.archive_ending(len(members)) == expected.getvalue()
 
 
-def test_offset_and_length_in_the_table_cut_a_sample_out_of_its_archive(made: dict[str, Path]) -> None:
-    for path in made["webdataset"].glob("*.tar"):
+def test_offset_and_length_in_the_listing_locate_a_sample_in_its_archive(shard_folders: dict[str, Path]) -> None:
+    for path in shard_folders["webdataset"].glob("*.tar"):
         for row in pq.read_table(path.parent / "__listings__" / f"{path.stem}.parquet").to_pylist():
             cut = io.BytesIO(path.read_bytes()[row["offset"] : row["offset"] + row["length"]])
             with tarfile.open(fileobj=cut) as archive:
@@ -212,7 +212,7 @@ def test_offset_and_length_in_the_table_cut_a_sample_out_of_its_archive(made: di
                 assert archive.getnames() == [f"{row['id']}.{name}" for name in names]
 
 
-def test_the_index_says_what_the_folder_holds(dataset: Path, shard_folder: Path, folder: Path, form: str) -> None:
+def test_the_index_describes_what_the_folder_holds(dataset: Path, shard_folder: Path, folder: Path, form: str) -> None:
     index, other = read_index(folder), read_index(shard_folder)
     assert index.format == form
     assert (index.pairs, index.tags, index.licenses, index.lines) == (
@@ -228,34 +228,34 @@ def test_the_index_says_what_the_folder_holds(dataset: Path, shard_folder: Path,
     assert verify(folder) == []
 
 
-def test_pairs_lie_in_the_same_order_in_every_format(shard_folder: Path, made: dict[str, Path]) -> None:
+def test_pairs_have_the_same_order_in_every_format(shard_folder: Path, shard_folders: dict[str, Path]) -> None:
     for split in SPLITS:
         names = read_index(shard_folder).shard_names(split)
         order = [key for name in names for key in pd.read_parquet((shard_folder / name).with_suffix(".parquet"))["id"]]
-        assert [sample["__key__"] for sample in webdataset_of(made["webdataset"], split)] == order
-        assert list(pd.read_parquet(made["imagefolder"] / split / "metadata.parquet")["id"]) == order
+        assert [sample["__key__"] for sample in read_webdataset(shard_folders["webdataset"], split)] == order
+        assert list(pd.read_parquet(shard_folders["imagefolder"] / split / "metadata.parquet")["id"]) == order
 
 
 def test_any_number_of_workers_and_a_second_run_give_the_same_bytes(
     dataset: Path, folder: Path, form: str, tmp_path: Path, tree: Tree
 ) -> None:
-    shard.shard(dataset, tmp_path / "two", options(form), workers=2)
+    shard.shard(dataset, tmp_path / "two", shard_options(form), workers=2)
     assert tree(tmp_path / "two") == tree(folder)
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "two").rglob("*")}
-    shard.shard(dataset, tmp_path / "two", options(form))
+    shard.shard(dataset, tmp_path / "two", shard_options(form))
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "two").rglob("*")} == stamps
 
 
-def test_another_format_replaces_the_shards_of_the_one_before(
-    dataset: Path, made: dict[str, Path], shard_folder: Path, tmp_path: Path, tree: Tree
+def test_another_format_replaces_the_shards(
+    dataset: Path, shard_folders: dict[str, Path], shard_folder: Path, tmp_path: Path, tree: Tree
 ) -> None:
     for form in (*FORMATS, "tfrecord", *reversed(FORMATS)):
-        shard.shard(dataset, tmp_path / "s", options(form))
-        assert tree(tmp_path / "s") == tree(made.get(form, shard_folder))
+        shard.shard(dataset, tmp_path / "s", shard_options(form))
+        assert tree(tmp_path / "s") == tree(shard_folders.get(form, shard_folder))
         assert verify(tmp_path / "s") == []
 
 
-def test_a_flipped_bit_in_any_file_is_found_and_named(copy: Path) -> None:
+def test_verify_names_the_file_with_a_flipped_bit(copy: Path) -> None:
     for name in read_index(copy).files:
         data = (copy / name).read_bytes()
         (copy / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
@@ -264,7 +264,7 @@ def test_a_flipped_bit_in_any_file_is_found_and_named(copy: Path) -> None:
         (copy / name).write_bytes(data)
 
 
-def test_missing_and_stray_files_are_found_and_named(copy: Path) -> None:
+def test_verify_names_missing_and_stray_files(copy: Path) -> None:
     lost = read_index(copy).shard_names("train")[0]
     (copy / lost).unlink()
     (copy / "validation" / "00000").mkdir(parents=True, exist_ok=True)
@@ -289,36 +289,36 @@ def stop(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [lose, stop])
-def test_damaged_and_torn_shards_are_made_again(
+def test_damaged_and_unfinished_shards_are_made_again(
     dataset: Path, folder: Path, copy: Path, form: str, tree: Tree, damage: Callable[[Path], None]
 ) -> None:
     damage(copy)
-    shard.shard(dataset, copy, options(form))
+    shard.shard(dataset, copy, shard_options(form))
     assert tree(copy) == tree(folder)
 
 
 @pytest.mark.parametrize("name", ["train/cat.png", "train/00000/000/cat.png", "letter.txt", "mine/index.json"])
-def test_a_folder_of_something_else_is_left_alone(dataset: Path, copy: Path, form: str, tree: Tree, name: str) -> None:
+def test_a_folder_with_other_files_is_not_touched(dataset: Path, copy: Path, form: str, tree: Tree, name: str) -> None:
     (copy / name).parent.mkdir(parents=True, exist_ok=True)
     (copy / name).write_text("dear")
     before = tree(copy)
     with pytest.raises(DatasetError, match="holds other files") as caught:
-        shard.shard(dataset, copy, options(form, seed=1))
+        shard.shard(dataset, copy, shard_options(form, seed=1))
     assert "\n" not in str(caught.value)
     assert tree(copy) == before
 
 
-def test_a_link_in_the_place_of_a_split_is_never_followed(dataset: Path, tmp_path: Path, tree: Tree) -> None:
+def test_a_link_in_place_of_a_split_is_not_followed(dataset: Path, tmp_path: Path, tree: Tree) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter.txt").write_text("dear")
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "train").symlink_to(tmp_path / "home")
-    shard.shard(dataset, tmp_path / "s", options("imagefolder"))
+    shard.shard(dataset, tmp_path / "s", shard_options("imagefolder"))
     assert tree(tmp_path / "home") == {"letter.txt": b"dear"}
     assert verify(tmp_path / "s") == []
 
 
-def test_raw_pixels_are_refused_in_a_line_with_the_remedy(dataset: Path, form: str, tmp_path: Path) -> None:
+def test_raw_pixels_are_refused_in_one_line_with_the_remedy(dataset: Path, form: str, tmp_path: Path) -> None:
     arguments = ["shard", str(dataset), str(tmp_path / "s"), "--format", form, "--encoding", "raw"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
@@ -327,49 +327,51 @@ def test_raw_pixels_are_refused_in_a_line_with_the_remedy(dataset: Path, form: s
     assert not (tmp_path / "s").exists()
 
 
-def test_the_command_writes_the_format_it_is_asked_for(
+def test_the_command_writes_the_requested_format(
     dataset: Path, folder: Path, form: str, tmp_path: Path, tree: Tree, run: Callable[..., Any]
 ) -> None:
-    told = run("shard", dataset, tmp_path / "s", "--format", form, "--shard-size", 4, "--min-count", 1, "--workers", 1)
+    counts = run(
+        "shard", dataset, tmp_path / "s", "--format", form, "--shard-size", 4, "--min-count", 1, "--workers", 1
+    )
     assert tree(tmp_path / "s") == tree(folder)
-    assert told["shards"] == sum(len(read_index(folder).shard_names(split)) for split in SPLITS)
+    assert counts["shards"] == sum(len(read_index(folder).shard_names(split)) for split in SPLITS)
 
 
-def test_a_pictures_story_ends_at_its_place_in_any_format(dataset: Path, made: dict[str, Path]) -> None:
-    for key in stored(dataset):
-        ends = {form: why(dataset, key, shards=made[form])[0]["story"][-1] for form in FORMATS}
-        told = ends["imagefolder"].removeprefix("shards: ")
-        assert (made["imagefolder"] / told).name == f"{key}.color.png"
-        assert (made["imagefolder"] / told).is_file()
+def test_why_names_the_place_of_a_picture_in_any_format(dataset: Path, shard_folders: dict[str, Path]) -> None:
+    for key in kept_pairs(dataset):
+        ends = {form: why(dataset, key, shards=shard_folders[form])[0]["story"][-1] for form in FORMATS}
+        path = shard_folders["imagefolder"] / ends["imagefolder"].removeprefix("shards: ")
+        assert path.name == f"{key}.color.png"
+        assert path.is_file()
         name, _, offset = ends["webdataset"].removeprefix("shards: ").partition(" at byte ")
-        data = (made["webdataset"] / name).read_bytes()
+        data = (shard_folders["webdataset"] / name).read_bytes()
         assert data[int(offset.replace(",", "")) :].startswith(key.encode())
 
 
-def test_metadata_is_written_a_row_group_a_shard(made: dict[str, Path]) -> None:
-    for path in made["imagefolder"].glob("*/metadata.parquet"):
+def test_metadata_has_a_row_group_per_shard(shard_folders: dict[str, Path]) -> None:
+    for path in shard_folders["imagefolder"].glob("*/metadata.parquet"):
         folders = [one for one in path.parent.iterdir() if one.is_dir()]
         assert pq.read_metadata(path).num_row_groups == len(folders)
 
 
-def test_files_of_every_format_are_checked_with_the_standard_library(folder: Path) -> None:
+def test_the_contract_finds_no_fault_in_any_format(folder: Path) -> None:
     assert find_file_faults(folder, read_index(folder)) == []
 
 
-def test_the_guides_code_reads_every_training_pair_of_both_formats(
-    dataset: Path, made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_code_in_the_docs_reads_every_training_pair_of_both_formats(
+    dataset: Path, shard_folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import datasets
 
     guide = (ROOT / ".github" / "docs" / "programs.md").read_text("utf-8")
     [block] = re.findall(r"<!-- test formats -->\n+```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
     for name, form in (("tars", "webdataset"), ("pictures", "imagefolder")):
-        (tmp_path / name).symlink_to(made[form])
+        (tmp_path / name).symlink_to(shard_folders[form])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     names: dict[str, Any] = {}
     exec(compile(block, "programs.md", "exec"), names)
-    ids = sorted(key for key, row in stored(dataset).items() if row["split"] == "train")
+    ids = sorted(key for key, row in kept_pairs(dataset).items() if row["split"] == "train")
     found = list(names["pairs"])
     assert sorted(told["id"] for *_, told in found) == ids
     assert all(line.shape == color.shape and 0 <= color.min() <= color.max() <= 1 for line, color, _ in found)

@@ -1,3 +1,5 @@
+"""Shard folders as TensorFlow, pandas and the index read them."""
+
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -40,25 +42,25 @@ def read(path: Path) -> list[Record]:
     ]
 
 
-def kept(dataset: Path) -> dict[str, dict[str, Any]]:
+def kept_rows(dataset: Path) -> dict[str, dict[str, Any]]:
     rows = parquet.read_parts(dataset / "manifest").to_pylist()
     return {row["id"]: row for row in rows if row["dropped"] is None}
 
 
 def test_every_kept_picture_is_in_exactly_one_record_of_its_split(dataset: Path, shard_folder: Path) -> None:
-    index, rows = read_index(shard_folder), kept(dataset)
-    found = {
+    index, rows = read_index(shard_folder), kept_rows(dataset)
+    ids_by_split = {
         split: [record["id"].decode() for name in index.shard_names(split) for record in read(shard_folder / name)]
         for split in SPLITS
     }
-    assert Counter(key for ids in found.values() for key in ids) == Counter(rows.keys())
-    assert all(rows[key]["split"] == split for split, ids in found.items() for key in ids)
-    assert {split: len(ids) for split, ids in found.items()} == dict(index.pairs)
+    assert Counter(key for ids in ids_by_split.values() for key in ids) == Counter(rows.keys())
+    assert all(rows[key]["split"] == split for split, ids in ids_by_split.items() for key in ids)
+    assert {split: len(ids) for split, ids in ids_by_split.items()} == dict(index.pairs)
 
 
-def test_a_record_holds_its_pictures_pair_and_tags(dataset: Path, shard_folder: Path) -> None:
+def test_a_record_holds_the_pair_and_the_tags_of_its_picture(dataset: Path, shard_folder: Path) -> None:
     pairs = {pair["id"]: pair for pair in parquet.read_parts(dataset / "pairs").to_pylist()}
-    rows, vocabulary = kept(dataset), read_vocabulary(shard_folder)
+    rows, vocabulary = kept_rows(dataset), read_vocabulary(shard_folder)
     for path in shard_folder.glob("*.tfrecord"):
         for record in read(path):
             key = record["id"].decode()
@@ -70,14 +72,14 @@ def test_a_record_holds_its_pictures_pair_and_tags(dataset: Path, shard_folder: 
             assert {vocabulary[tag] for tag in record["tags"]} == set(rows[key]["tags"]) & set(vocabulary)
 
 
-def test_a_record_has_the_bytes_tensorflow_would_write(shard_folder: Path) -> None:
+def test_a_record_has_the_bytes_that_tensorflow_would_write(shard_folder: Path) -> None:
     for path in shard_folder.glob("*.tfrecord"):
         for record in tf.data.TFRecordDataset(str(path)):
             example = tf.train.Example.FromString(record.numpy())
             assert example.SerializeToString(deterministic=True) == record.numpy()
 
 
-def test_offset_and_length_in_the_table_cut_out_the_record(shard_folder: Path) -> None:
+def test_offset_and_length_in_the_listing_locate_each_record(shard_folder: Path) -> None:
     for path in shard_folder.glob("*.tfrecord"):
         data, table = path.read_bytes(), pd.read_parquet(path.with_suffix(".parquet"))
         records = [one.numpy() for one in tf.data.TFRecordDataset(str(path))]
@@ -87,7 +89,7 @@ def test_offset_and_length_in_the_table_cut_out_the_record(shard_folder: Path) -
         assert [record["family"].decode() for record in read(path)] == list(table["family"])
 
 
-def test_raw_and_png_hold_the_same_pixels(dataset: Path, shard_folder: Path, tmp_path: Path) -> None:
+def test_raw_and_png_shards_hold_the_same_pixels(dataset: Path, shard_folder: Path, tmp_path: Path) -> None:
     shard.shard(dataset, tmp_path / "raw", shard.ShardOptions(shard_size=4, min_count=1, encoding="raw"))
     for path in sorted(shard_folder.glob("*.tfrecord")):
         for png, raw in zip(read(path), read(tmp_path / "raw" / path.name), strict=True):
@@ -117,7 +119,7 @@ def test_parts_of_another_size_give_the_same_records(
 
 
 @pytest.mark.parametrize(("limit", "value"), [("SPILL_BATCH_BYTES", 1), ("MAX_SPILL_FILES", 1), ("MAX_SPILL_FILES", 3)])
-def test_how_much_is_spilled_at_once_or_together_changes_no_byte(
+def test_the_limits_on_spills_change_no_byte(
     dataset: Path,
     shard_folder: Path,
     tmp_path: Path,
@@ -131,7 +133,7 @@ def test_how_much_is_spilled_at_once_or_together_changes_no_byte(
     assert tree(tmp_path / "s") == tree(shard_folder)
 
 
-def test_shards_are_as_few_as_may_be_and_equal_to_within_one_pair(dataset: Path, tmp_path: Path) -> None:
+def test_shards_are_as_few_as_possible_and_equal_to_within_one_pair(dataset: Path, tmp_path: Path) -> None:
     for size in (1, 3, 5, 100):
         shard.shard(dataset, tmp_path / str(size), shard.ShardOptions(shard_size=size))
         index = read_index(tmp_path / str(size))
@@ -141,7 +143,7 @@ def test_shards_are_as_few_as_may_be_and_equal_to_within_one_pair(dataset: Path,
             assert max(counts) - min(counts) <= 1
 
 
-def test_the_order_is_shuffled_by_the_seed_alone(dataset: Path, tmp_path: Path) -> None:
+def test_each_seed_gives_another_shuffled_order(dataset: Path, tmp_path: Path) -> None:
     orders = []
     for seed in (0, 1):
         shard.shard(dataset, tmp_path / str(seed), shard.ShardOptions(seed=seed))
@@ -152,9 +154,9 @@ def test_the_order_is_shuffled_by_the_seed_alone(dataset: Path, tmp_path: Path) 
     assert sorted(orders[0]) not in orders
 
 
-def test_the_vocabulary_is_of_training_tags_most_frequent_first_ties_by_name(dataset: Path, tmp_path: Path) -> None:
+def test_the_vocabulary_lists_training_tags_by_count_then_by_name(dataset: Path, tmp_path: Path) -> None:
     shard.shard(dataset, tmp_path / "s", shard.ShardOptions(min_count=2))
-    counts = Counter(tag for row in kept(dataset).values() if row["split"] == "train" for tag in row["tags"])
+    counts = Counter(tag for row in kept_rows(dataset).values() if row["split"] == "train" for tag in row["tags"])
     expected = sorted((tag for tag, count in counts.items() if count >= 2), key=lambda tag: (-counts[tag], tag))
     assert read_vocabulary(tmp_path / "s") == expected
     assert dict(read_index(tmp_path / "s").tags["train"]) == {tag: counts[tag] for tag in expected}
@@ -162,7 +164,7 @@ def test_the_vocabulary_is_of_training_tags_most_frequent_first_ties_by_name(dat
 
 def test_the_index_counts_licences_and_names_the_artists(dataset: Path, shard_folder: Path) -> None:
     index = read_index(shard_folder)
-    assert index.licenses == {"CC BY-SA 4.0": len(kept(dataset))}
+    assert index.licenses == {"CC BY-SA 4.0": len(kept_rows(dataset))}
     assert index.attribution == ("OpenMoji",)
     assert find_file_faults(shard_folder, index) == []
 
@@ -177,14 +179,14 @@ def test_a_manifest_filtered_in_pandas_makes_shards_of_its_rows(dataset: Path, t
     assert sum(read_index(tmp_path / "s").pairs.values()) == len(hearts)
 
 
-def test_null_tags_are_no_tags(dataset: Path, tmp_path: Path) -> None:
+def test_null_tags_count_as_no_tags(dataset: Path, tmp_path: Path) -> None:
     pictures = pd.read_parquet(dataset / "manifest")
     pictures.loc[::2, "tags"] = None
     pictures.to_parquet(tmp_path / "some.parquet")
     assert shard.shard(dataset, tmp_path / "s", OPTIONS, manifest=tmp_path / "some.parquet")["kept"] == len(pictures)
 
 
-def test_a_tag_changed_in_pandas_is_the_tag_of_the_record(dataset: Path, tmp_path: Path) -> None:
+def test_tags_changed_in_pandas_reach_the_vocabulary(dataset: Path, tmp_path: Path) -> None:
     pictures = pd.read_parquet(dataset / "manifest")
     pictures["tags"] = [["mine"]] * len(pictures)
     pictures.to_parquet(tmp_path / "mine.parquet")
@@ -192,21 +194,21 @@ def test_a_tag_changed_in_pandas_is_the_tag_of_the_record(dataset: Path, tmp_pat
     assert read_vocabulary(tmp_path / "s") == ["mine"]
 
 
-def test_aliases_and_implications_make_the_shards_of_a_manifest_that_tells_them_out(
+def test_tag_rules_give_the_shards_of_a_manifest_with_the_rules_applied(
     dataset: Path, tmp_path: Path, tree: Callable[[Path], dict[str, bytes]]
 ) -> None:
     rules = TagRules({"blue_heart": "heart"}, {"heart": ("love", "symbol")})
     pictures = pd.read_parquet(dataset / "manifest")
     pictures["tags"] = [list(rules.apply(tags)) for tags in pictures["tags"]]
-    pictures.to_parquet(tmp_path / "told.parquet")
-    shard.shard(dataset, tmp_path / "expected", OPTIONS, manifest=tmp_path / "told.parquet")
+    pictures.to_parquet(tmp_path / "applied.parquet")
+    shard.shard(dataset, tmp_path / "expected", OPTIONS, manifest=tmp_path / "applied.parquet")
     shard.shard(dataset, tmp_path / "ruled", OPTIONS, rules=rules)
     assert tree(tmp_path / "ruled") == tree(tmp_path / "expected")
     assert {"heart", "love", "symbol"} <= {*read_vocabulary(tmp_path / "ruled")} - {"blue_heart"}
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda table: table.drop(columns="family"), "lacks the column family"),
         (lambda table: table.assign(width="wide"), "does not have the manifest's types"),
@@ -214,16 +216,16 @@ def test_aliases_and_implications_make_the_shards_of_a_manifest_that_tells_them_
         (lambda table: table.head(0), "keeps no picture"),
         (lambda table: pd.concat([table, table]), "keeps a picture twice"),
         (lambda table: table.assign(id="0" * 31 + "1").head(1), "has no pair of 1 chosen pictures"),
-        (lambda table: table.assign(id="A" * 32).head(1), "keeps 'AAAA.*', which is no picture's id"),
+        (lambda table: table.assign(id="A" * 32).head(1), "keeps 'AAAA.*', which is not a picture's id"),
         (lambda table: table.assign(id=None).head(1), "keeps a file that could not be read"),
         (lambda table: table.assign(tags=[["a", "b\nc"]] * len(table)), "a tag is one line of text"),
     ],
 )
-def test_a_manifest_that_makes_no_shards_is_told_in_a_line(
-    dataset: Path, tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], told: str
+def test_a_manifest_that_makes_no_shards_is_refused_in_one_line(
+    dataset: Path, tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], message: str
 ) -> None:
     change(pd.read_parquet(dataset / "manifest")).to_parquet(tmp_path / "m.parquet")
-    with pytest.raises(DatasetError, match=told) as caught:
+    with pytest.raises(DatasetError, match=message) as caught:
         shard.shard(dataset, tmp_path / "s", OPTIONS, manifest=tmp_path / "m.parquet")
     assert "\n" not in str(caught.value)
 
@@ -235,7 +237,7 @@ def test_a_manifest_without_splits_is_refused(art: Path, tmp_path: Path) -> None
     assert not (tmp_path / "s").exists()
 
 
-def test_a_folder_of_something_else_is_left_alone(dataset: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_touched(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(DatasetError, match=r"holds other files \(letter.txt\)"):
         shard.shard(dataset, tmp_path, OPTIONS)
@@ -265,7 +267,7 @@ def stop(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [lose, cut, garble, age, stop])
-def test_damaged_torn_and_outdated_shards_are_made_again(
+def test_damaged_unfinished_and_outdated_shards_are_made_again(
     dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, damage: Callable[[Path], None]
 ) -> None:
     again = Path(shutil.copytree(shard_folder, tmp_path / "s"))
@@ -274,9 +276,7 @@ def test_damaged_torn_and_outdated_shards_are_made_again(
     assert tree(again) == tree(shard_folder)
 
 
-def test_shards_asked_for_otherwise_replace_the_old_ones(
-    dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
-) -> None:
+def test_other_options_replace_the_shards(dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree) -> None:
     again = Path(shutil.copytree(shard_folder, tmp_path / "s"))
     shard.shard(dataset, again, shard.ShardOptions(shard_size=100, min_count=1))
     assert len(list(again.glob("*.tfrecord"))) == 3
@@ -285,10 +285,10 @@ def test_shards_asked_for_otherwise_replace_the_old_ones(
 
 
 @pytest.mark.parametrize("form", ["tfrecord", "webdataset"])
-def test_work_that_is_done_twice_over_changes_no_byte(
+def test_running_every_task_twice_changes_no_byte(
     dataset: Path, tmp_path: Path, tree: Tree, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a cluster, where a worker that was given up as lost may have done all but tell."""
+    """On a cluster, a worker that was given up as lost may still have finished its task."""
     options = replace(OPTIONS, format=form)
     shard.shard(dataset, tmp_path / "once", options)
 
@@ -303,7 +303,7 @@ def test_work_that_is_done_twice_over_changes_no_byte(
 
 
 @pytest.mark.parametrize("form", ["tfrecord", "webdataset"])
-def test_what_lost_attempts_left_half_written_is_gone_in_the_end(
+def test_half_written_files_of_lost_attempts_are_deleted(
     dataset: Path, tmp_path: Path, tree: Tree, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = replace(OPTIONS, format=form)
@@ -321,10 +321,10 @@ def test_what_lost_attempts_left_half_written_is_gone_in_the_end(
     assert tree(tmp_path / "s") == tree(tmp_path / "whole")
 
 
-def test_a_shard_of_which_spills_are_gone_is_not_written(
+def test_a_shard_with_missing_spills_is_not_written(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An attempt that comes too late, while the run removes what another one read."""
+    """A late attempt meets spills that the run is already deleting."""
     run = executor.run
 
     def late(function: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Iterator[Any]:
@@ -334,6 +334,6 @@ def test_a_shard_of_which_spills_are_gone_is_not_written(
             yield result
 
     monkeypatch.setattr(executor, "run", late)
-    with pytest.raises(DatasetError, match=r"0 of \d pairs are there"):
+    with pytest.raises(DatasetError, match=r"holds 0 of \d spilled pairs"):
         shard.shard(dataset, tmp_path / "s", OPTIONS)
     assert not list((tmp_path / "s").glob("*.tfrecord"))
