@@ -1,5 +1,6 @@
-"""What a dataset holds and whether it is sound: report, tag counts, verification, one picture's fate.
+"""Look at data without changing it: `curate report`, `tags`, `verify` and `why`.
 
-In: a dataset or shard folder. Out: an HTML report, counts, a list of faults, an explanation.
+In: a dataset or a shard folder. Out: an HTML page, counts of tags, a list of faults, the story of one picture.
+`report` makes the page: `census` counts, `count_tables` and `examples` choose what is shown, `html_page` renders it.
 Builds on `deduplication`, `query`, `dataset`, `tags` and `system`.
 """

@@ -1,6 +1,7 @@
-"""One pass over a manifest -> what it holds, counted, and which of its pictures are worth a look.
+"""Count what a manifest holds, and choose a few pictures that are worth a look, in one pass.
 
-Parts pass by one at a time. What stays are counters, a few chosen rows, and 8 bytes a kept picture for its family.
+Parts are read one at a time. What stays in memory is counters, a few chosen keys, and 8 bytes per kept picture for its
+family.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import pyarrow.compute as pc
 
 from curate.dataset import parquet
 
-EXAMPLES_PER_ERROR = 5  # of each class of errors
+EXAMPLES_PER_ERROR = 5  # files shown for each class of errors
 CENSUS_COLUMNS = (
     *("source", "path", "id", "bytes", "width", "height", "format", "line_ink", "line_faint", "line_gaps", "tags"),
     *("rating", "license", "artist", "role", "duplicate_of", "distance", "family", "split", "dropped", "error"),
 )
-COUNTED_COLUMNS = ("format", "rating", "license", "artist", "role", "split")  # of the kept, by value
+COUNTED_COLUMNS = ("format", "rating", "license", "artist", "role", "split")  # values counted over the kept
 Bins = tuple[tuple[float, str], ...]
-"""Lower end and name of each range."""
+"""(lower end, name) of each range, ascending."""
 SIZE_BINS: Mapping[str, Bins] = {
     "width": (
         *((0, "under 128 px"), (128, "128 to 255"), (256, "256 to 511"), (512, "512 to 767"), (768, "768 to 1,023")),
@@ -48,7 +49,7 @@ SIZE_BINS: Mapping[str, Bins] = {
         ),
     ),
 }
-"""What sizes are counted in; aspect is width by height."""
+"""Ranges for measures of size; aspect is width divided by height."""
 FAMILY_SIZES: Bins = (
     (1, "1"),
     (2, "2"),
@@ -62,14 +63,14 @@ FAMILY_SIZES: Bins = (
 
 
 class SmallestKeys:
-    """The `most` least of all keys that pass by: tuples that end with an id, so that ties have an order, too."""
+    """The smallest distinct keys out of all that are added. Keys are tuples ending in an id, so that no two tie."""
 
-    def __init__(self, most: int) -> None:
-        self.limit = most
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
         self.keys: list[tuple[Any, ...]] = []
 
     def add(self, keys: Iterable[tuple[Any, ...]]) -> None:
-        """Let keys pass by; one that is there already is not held twice."""
+        """Add keys, and keep the smallest `limit` of all."""
         self.keys = heapq.nsmallest(self.limit, {*self.keys, *keys})
 
 
@@ -79,73 +80,72 @@ class ErrorClass:
 
     count: int = 0
     examples: list[tuple[str, str, str, str | None]] = field(default_factory=list)
-    """Source, path, message, and why the picture is left out, if it is."""
+    """(source, path, message, reason why the picture is dropped or None)."""
 
 
 @dataclass
 class Census:
-    """What is counted of all records (`fates`, `sources`, `errors`), and of the kept ones."""
+    """Counts over all records (`fates`, `sources`, `errors`, `roles`) and over the kept ones (the rest)."""
 
     examples_per_kind: int
-    """How many pictures each choice holds."""
+    """How many pictures are chosen of each kind."""
     fates: Counter[str | None] = field(default_factory=Counter)
     sources: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    """`in` and `kept` of each source."""
+    """`in` and `kept` by source."""
     errors: dict[str, ErrorClass] = field(default_factory=lambda: defaultdict(ErrorClass))
     value_counts: dict[str, Counter[Any]] = field(default_factory=lambda: {name: Counter() for name in COUNTED_COLUMNS})
-    """Of the kept, by column."""
+    """How often each value occurs, by column of COUNTED_COLUMNS."""
     roles: Counter[str | None] = field(default_factory=Counter)
-    """Of all records."""
     byte_copies: int = 0
-    """Of the duplicates that were dropped."""
+    """Dropped duplicates with the same bytes as their survivor."""
     kept_bytes: int = 0
-    """Of the kept files."""
+    """File sizes, summed."""
     size_counts: dict[str, npt.NDArray[np.int64]] = field(
         default_factory=lambda: {name: np.zeros(len(bins), np.int64) for name, bins in SIZE_BINS.items()}
     )
     tags: Counter[str] = field(default_factory=Counter)
     tags_per_picture: Counter[int] = field(default_factory=Counter)
-    """Kept pictures by how many tags they have."""
+    """How many kept pictures have so many tags."""
     family_hashes: dict[str, list[npt.NDArray[np.uint64]]] = field(default_factory=lambda: defaultdict(list))
-    """Family of each kept picture as a number, by split."""
+    """`family_hash` of the family of each kept picture, by split."""
     example_keys: dict[str, SmallestKeys] = field(init=False)
-    """Keys that end with an id; of copies, with theirs and the survivor's."""
+    """Chosen keys by kind. A key ends with an id; for copies, with the copy's id and the survivor's."""
 
     def __post_init__(self) -> None:
         names = ("any", "faint", "gaps", "pale", "black", "twins", "copies", "far_copies")
         self.example_keys = {name: SmallestKeys(self.examples_per_kind) for name in names}
 
     def fate_counts(self) -> dict[str, Any]:
-        """`in`, `kept` and `dropped` by reason, as every stage tells them."""
+        """`in`, `kept` and `dropped` by reason, as every stage reports them."""
         dropped = {reason: count for reason, count in self.fates.items() if reason is not None}
         return {"in": self.fates.total(), "kept": self.fates[None], "dropped": dict(sorted(dropped.items()))}
 
     def mean_tags(self) -> float:
-        """Tags of a kept picture, on average; 0 if none is kept."""
+        """Average number of tags of a kept picture; 0 if none is kept."""
         return sum(tags * pictures for tags, pictures in self.tags_per_picture.items()) / max(1, self.fates[None])
 
 
-def take(dataset: Path, most: int) -> Census:
-    """Count a dataset's manifest, and choose `most` pictures of each kind to look at; by extremes, or by least id.
+def take(dataset: Path, examples_per_kind: int) -> Census:
+    """Count a dataset's manifest, and choose pictures of each kind: extremes, or those with the smallest ids.
 
-    An id is a digest, so that the least ones are a sample at random, and the same one each time.
+    Ids are digests, so the smallest ones are a random sample that is the same each time.
     """
-    census = Census(most)
+    census = Census(examples_per_kind)
     for table in parquet.iter_parts(dataset / "manifest", CENSUS_COLUMNS):
         kept = table.filter(pc.is_null(table["dropped"]))
         _count_fates(census, table, kept)
         _count_kept(census, kept)
-        _choose(census, table, kept)
+        _choose_examples(census, table, kept)
     return census
 
 
 def family_hash(family: str) -> int:
-    """A family's id as 64 bits."""
+    """64 bits of a hash of a family's id: a family takes 8 bytes instead of a text."""
     return int.from_bytes(blake2b(family.encode(), digest_size=8).digest(), "big")
 
 
 def count_per_bin(values: npt.NDArray[Any], bins: Bins) -> npt.NDArray[np.int64]:
-    """How many values lie in each range."""
+    """(bins,) how many values lie in each range."""
     edges = [edge for edge, _ in bins]
     return np.bincount(np.searchsorted(edges, values, side="right") - 1, minlength=len(bins)).astype(np.int64)
 
@@ -160,10 +160,10 @@ def _count_fates(census: Census, table: pa.Table, kept: pa.Table) -> None:
             census.sources[source][column] += count
     for row in table.filter(pc.is_valid(table["error"])).select(["source", "path", "error", "dropped"]).to_pylist():
         kind, _, message = row["error"].partition(": ")
-        faulty = census.errors[kind]
-        faulty.count += 1
-        if faulty.count <= EXAMPLES_PER_ERROR:
-            faulty.examples.append((row["source"], row["path"], message, row["dropped"]))
+        error_class = census.errors[kind]
+        error_class.count += 1
+        if error_class.count <= EXAMPLES_PER_ERROR:
+            error_class.examples.append((row["source"], row["path"], message, row["dropped"]))
 
 
 def _count_kept(census: Census, kept: pa.Table) -> None:
@@ -177,29 +177,29 @@ def _count_kept(census: Census, kept: pa.Table) -> None:
     for name, bins in SIZE_BINS.items():
         census.size_counts[name] += count_per_bin(measures[name], bins)
     for split in kept["split"].unique().drop_null().to_pylist():
-        mine = kept.filter(pc.equal(kept["split"], split))["family"].to_pylist()
-        census.family_hashes[split].append(np.fromiter(map(family_hash, mine), np.uint64, len(mine)))
+        families = kept.filter(pc.equal(kept["split"], split))["family"].to_pylist()
+        census.family_hashes[split].append(np.fromiter(map(family_hash, families), np.uint64, len(families)))
 
 
-def _choose(census: Census, table: pa.Table, kept: pa.Table) -> None:
+def _choose_examples(census: Census, table: pa.Table, kept: pa.Table) -> None:
     ids, ink, faint, gaps = (kept[name].to_pylist() for name in ("id", "line_ink", "line_faint", "line_gaps"))
     copies = table.filter(pc.equal(table["dropped"], "duplicate"))
     copies = copies.select(["id", "duplicate_of", "distance"]).to_pylist()
     pairs = [(row["distance"], row["id"], row["duplicate_of"]) for row in copies if row["id"] != row["duplicate_of"]]
     keys: dict[str, Iterable[tuple[Any, ...]]] = {
-        "any": ((one,) for one in ids),
-        "faint": ((-value, one) for value, one in zip(faint, ids, strict=True) if value),
-        "gaps": ((-value, one) for value, one in zip(gaps, ids, strict=True) if value),
+        "any": ((key,) for key in ids),
+        "faint": ((-share, key) for share, key in zip(faint, ids, strict=True) if share),
+        "gaps": ((-share, key) for share, key in zip(gaps, ids, strict=True) if share),
         "pale": zip(ink, ids, strict=True),
-        "black": ((-value, one) for value, one in zip(ink, ids, strict=True)),
+        "black": ((-share, key) for share, key in zip(ink, ids, strict=True)),
         "twins": ((row["id"],) for row in copies if row["id"] == row["duplicate_of"]),
-        "copies": ((one, other) for _, one, other in pairs),
-        "far_copies": ((-bits, one, other) for bits, one, other in pairs),
+        "copies": ((key, survivor) for _, key, survivor in pairs),
+        "far_copies": ((-bits, key, survivor) for bits, key, survivor in pairs),
     }
-    for name, least in census.example_keys.items():
-        least.add(keys[name])
+    for name, smallest in census.example_keys.items():
+        smallest.add(keys[name])
 
 
 def _values(column: pa.ChunkedArray | pa.Array) -> dict[Any, int]:
-    """How often each value of a column is there, null among them."""
+    """How often each value of a column occurs, null included."""
     return {entry["values"]: entry["counts"] for entry in column.value_counts().to_pylist()}

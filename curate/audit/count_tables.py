@@ -1,4 +1,4 @@
-"""What a census counted -> the tables of a page, with bars."""
+"""Turn the counts of a census into the report's tables with bars, and its summary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from curate.audit.explain import DROP_REASON_TEXTS
 from curate.contract import SPLITS
 from curate.tags.normalize import COLORS, sort_by_count, split_color
 
-MAX_TAG_ROWS, MAX_NAME_ROWS = 200, 50  # rows of a table, at most
+MAX_TAG_ROWS, MAX_NAME_ROWS = 200, 50  # of a table
 FATE_NOTES = {"kept": "goes on to the shards", **DROP_REASON_TEXTS}
 SWATCH_COLORS = {
     "blond": "#e8d28b",
@@ -31,110 +31,112 @@ SWATCH_COLORS = {
     "tanned": "#c68e5d",
     "dark": "#5e3c26",
 }
-"""Colour words that are no colour's name in CSS."""
+"""CSS colours for the colour words that CSS itself does not know."""
 
 
 @dataclass(frozen=True)
 class CountBar:
-    """A row of a table of counts."""
+    """One row of a table of counts."""
 
     name: str
     count: int
     share: float
-    """Of all that was counted: a percentage."""
+    """Percent of everything counted."""
     length: float
-    """Of the bar: 100 is the longest of its table."""
+    """Of the bar; the longest of a table is 100."""
     note: str
     swatch: str
-    """A colour of CSS, where the name tells of one."""
+    """A CSS colour if the name contains a colour word, else empty."""
 
 
 @dataclass(frozen=True)
 class CountTable:
-    """The first of some counts."""
+    """The first rows of a table of counts."""
 
     bars: list[CountBar]
     rows: int
-    """How many there are."""
+    """How many rows there are in all."""
     unknown: int = 0
-    """Pictures of which it is not known."""
+    """Pictures without a value."""
 
 
 @dataclass(frozen=True)
 class FamilySizes:
-    """Number of each family with kept pictures, and how many it has."""
+    """The families that have kept pictures."""
 
     hashes: npt.NDArray[np.uint64]
+    """(families,) ascending; see `census.family_hash`."""
     sizes: npt.NDArray[np.int64]
+    """(families,) number of kept pictures."""
 
-    def choose_examples(self, most: int) -> dict[int, int]:
-        """Sizes by number of the largest families of two or more, then of those of least number: half and half."""
+    def choose_examples(self, limit: int) -> dict[int, int]:
+        """Sizes by hash of families with two pictures or more: half are the largest, half those of smallest hash."""
         several = self.sizes > 1
         pairs = list(zip(self.hashes[several].tolist(), self.sizes[several].tolist(), strict=True))
-        largest = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[: most // 2]
-        rest = sorted(set(pairs) - set(largest))[: most - len(largest)]
+        largest = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[: limit // 2]
+        rest = sorted(set(pairs) - set(largest))[: limit - len(largest)]
         return dict((*largest, *rest))
 
 
-def family_sizes(found: Census) -> FamilySizes:
-    """The families of a census, by number."""
-    arrays = [one for split in found.family_hashes.values() for one in split]
+def family_sizes(counted: Census) -> FamilySizes:
+    """The families of a census with their sizes."""
+    arrays = [hashes for parts in counted.family_hashes.values() for hashes in parts]
     return FamilySizes(*np.unique(np.concatenate([np.empty(0, np.uint64), *arrays]), return_counts=True))
 
 
-def summary_counts(found: Census) -> dict[str, Any]:
-    """`in`, `kept`, `dropped` by reason, and what else there is to tell in a few numbers."""
+def summary_counts(counted: Census) -> dict[str, Any]:
+    """`in`, `kept`, `dropped` by reason, and the other figures that `curate report --json` prints."""
     return {
-        **found.fate_counts(),
-        "bytes": found.kept_bytes,
-        "roles": dict(sorted((role, count) for role, count in found.roles.items() if role is not None)),
-        "splits": {split: count for split in SPLITS if (count := found.value_counts["split"][split])},
-        "families": int((family_sizes(found).sizes > 1).sum()),
+        **counted.fate_counts(),
+        "bytes": counted.kept_bytes,
+        "roles": dict(sorted((role, count) for role, count in counted.roles.items() if role is not None)),
+        "splits": {split: count for split in SPLITS if (count := counted.value_counts["split"][split])},
+        "families": int((family_sizes(counted).sizes > 1).sum()),
         "tags": {
-            "distinct": len(found.tags),
-            "colors": sum(split_color(tag) is not None for tag in found.tags),
-            "untagged": found.tags_per_picture[0],
+            "distinct": len(counted.tags),
+            "colors": sum(split_color(tag) is not None for tag in counted.tags),
+            "untagged": counted.tags_per_picture[0],
         },
-        "errors": dict(sorted((kind, faulty.count) for kind, faulty in found.errors.items())),
+        "errors": dict(sorted((kind, error_class.count) for kind, error_class in counted.errors.items())),
     }
 
 
-def build_tables(found: Census) -> dict[str, CountTable]:
-    """Every table of counts, by name; shares are of the kept pictures but for `fates` (all) and `family_sizes`."""
-    kept = found.fates[None]
-    tags = sort_by_count(found.tags)
-    sizes = family_sizes(found).sizes
+def build_tables(counted: Census) -> dict[str, CountTable]:
+    """Every table by name. Shares are of the kept pictures; of all files in `fates`, of families in `family_sizes`."""
+    kept = counted.fates[None]
+    tags = sort_by_count(counted.tags)
+    sizes = family_sizes(counted).sizes
     return {
-        "fates": _table({"kept": kept, **found.fate_counts()["dropped"]}, found.fates.total(), notes=FATE_NOTES),
+        "fates": _table({"kept": kept, **counted.fate_counts()["dropped"]}, counted.fates.total(), notes=FATE_NOTES),
         "family_sizes": _bin_table(census.FAMILY_SIZES, census.count_per_bin(sizes, census.FAMILY_SIZES), len(sizes)),
         "tags": _table(tags, kept, MAX_TAG_ROWS),
         "colors": _table({tag: count for tag, count in tags.items() if split_color(tag)}, kept, MAX_NAME_ROWS),
-        **{name: _bin_table(bins, found.size_counts[name], kept) for name, bins in census.SIZE_BINS.items()},
-        **{name: _column_table(found, name) for name in ("format", "rating", "license", "artist")},
+        **{name: _bin_table(bins, counted.size_counts[name], kept) for name, bins in census.SIZE_BINS.items()},
+        **{name: _column_table(counted, name) for name in ("format", "rating", "license", "artist")},
     }
 
 
-def split_rows(found: Census) -> list[dict[str, Any]]:
-    """Pictures, families and share of each split, in order."""
+def split_rows(counted: Census) -> list[dict[str, Any]]:
+    """Pictures, families and share of each split that has pictures, in the order of SPLITS."""
     return [
         {
             "name": split,
             "pictures": count,
-            "families": len(np.unique(np.concatenate(found.family_hashes[split]))),
-            "share": 100 * count / found.fates[None],
+            "families": len(np.unique(np.concatenate(counted.family_hashes[split]))),
+            "share": 100 * count / counted.fates[None],
         }
         for split in SPLITS
-        if (count := found.value_counts["split"][split])
+        if (count := counted.value_counts["split"][split])
     ]
 
 
-def _column_table(found: Census, column: str) -> CountTable:
-    known = {name: count for name, count in found.value_counts[column].items() if name is not None}
-    return _table(sort_by_count(known), found.fates[None], MAX_NAME_ROWS, unknown=found.value_counts[column][None])
+def _column_table(counted: Census, column: str) -> CountTable:
+    known = {name: count for name, count in counted.value_counts[column].items() if name is not None}
+    return _table(sort_by_count(known), counted.fates[None], MAX_NAME_ROWS, unknown=counted.value_counts[column][None])
 
 
 def _bin_table(bins: census.Bins, values: npt.NDArray[np.int64], total: int) -> CountTable:
-    """Without the empty ranges at either end."""
+    """A table of ranges, without the empty ones at either end."""
     used = np.flatnonzero(values)
     inside = slice(used[0], used[-1] + 1) if used.size else slice(0)
     names = [name for _, name in bins][inside]
@@ -144,13 +146,13 @@ def _bin_table(bins: census.Bins, values: npt.NDArray[np.int64], total: int) -> 
 def _table(
     values: Mapping[str, int],
     total: int,
-    most: int | None = None,
+    limit: int | None = None,
     *,
     notes: Mapping[str, str] | None = None,
     unknown: int = 0,
 ) -> CountTable:
     longest = max(values.values(), default=0) or 1
-    shown: Sequence[tuple[str, int]] = list(values.items())[:most]
+    shown: Sequence[tuple[str, int]] = list(values.items())[:limit]
     bars = [
         CountBar(
             name, count, 100 * count / max(1, total), 100 * count / longest, (notes or {}).get(name, ""), _swatch(name)

@@ -1,7 +1,7 @@
-"""The pictures of a dataset that a page shows: their rows, what dedupe measured between them, and thumbnails.
+"""Gather the pictures that the report shows: their rows, what dedupe measured between them, and thumbnails.
 
-Each kind has a fixed number of places, filled by extremes and by least id, so that what is shown does not grow with the
-dataset and is the same each time.
+Each kind has a fixed number of examples, chosen by extremes or by smallest id. So the page does not grow with the
+dataset, and shows the same pictures each time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import cv2
 import numpy as np
@@ -20,171 +20,199 @@ import pyarrow.compute as pc
 
 from curate.audit.census import Census, SmallestKeys, family_hash
 from curate.dataset import decisions, parquet
+from curate.dataset.rows import EdgeRow
 from curate.dataset.schema import EDGES_SCHEMA
 from curate.deduplication import thumbnails
 from curate.system.errors import DamagedError
 
-Row = dict[str, Any]
 IdPair = tuple[str, str]
-"""Two ids, in order."""
+"""Two ids, the smaller first."""
 
-THUMBNAIL_SIDE_PX = 128  # px of a thumbnail, at most
-WEBP_QUALITY = 90  # of WebP: half of PNG's bytes, and strokes stay clean
-EDGES_PER_BATCH = 1 << 16  # edges read at once
-RECOLOUR_SPARE_FACTOR = (
-    8  # times as many recolours are chosen as are shown: of some, one was dropped as a copy of a third
-)
-EXAMPLE_COLUMNS = (
-    *("source", "path", "id", "bytes", "width", "height", "tags", "line_ink", "line_faint", "line_gaps"),
-    *("role", "distance", "family", "split", "dropped"),
-)
-INVISIBLE_TAG_PREFIXES = ("artist:", "meta:")  # tags that do not say what is seen
-MAX_COPY_PATHS = 5  # of byte copies
-LINE_DEFECTS = ("faint", "gaps", "pale", "black")
+THUMBNAIL_SIDE_PX = 128  # at most
+WEBP_QUALITY = 90  # half the bytes of PNG, and strokes stay clean
+EDGES_PER_BATCH = 1 << 16
+RECOLOUR_SPARE_FACTOR = 8  # of candidates to shown recolours: some are not shown, as one of them was dropped
+INVISIBLE_TAG_PREFIXES = ("artist:", "meta:")  # of tags that do not describe what is seen
+MAX_COPY_PATHS = 5  # shown of the byte copies of one picture
+LINE_DEFECTS = ("faint", "gaps", "pale", "black")  # kinds of `census.take`: faint ink, broken strokes, little, much
 NEAREST_FIRST = [(name, "ascending") for name in ("color_distance", "a", "b")]
+
+
+class ShownRow(TypedDict):
+    """EXAMPLE_COLUMNS of a manifest row whose picture the page shows, and the tags that it shows."""
+
+    source: str
+    path: str
+    id: str
+    bytes: int
+    width: int
+    height: int
+    tags: list[str]
+    line_ink: float
+    line_faint: float
+    line_gaps: float
+    role: str | None
+    distance: int | None
+    family: str | None
+    split: str | None
+    dropped: str | None
+    visible_tags: list[str]
+
+
+EXAMPLE_COLUMNS = tuple(name for name in ShownRow.__annotations__ if name != "visible_tags")
 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Two pictures side by side, and the edge that dedupe measured; an empty `look` where there is none."""
+    """Two pictures side by side, and the edge that dedupe measured between them."""
 
-    one: Row
-    other: Row
-    look: Row
+    left: ShownRow
+    right: ShownRow
+    edge: EdgeRow
+    """Empty where dedupe did not compare these two."""
 
-    def only(self, row: Row) -> list[str]:
-        """Tags that the other one has not."""
-        theirs = {*self.one["told"]} & {*self.other["told"]}
-        return [tag for tag in row["told"] if tag not in theirs]
+    def unshared_tags(self, row: ShownRow) -> list[str]:
+        """Visible tags of one of the two that the other lacks."""
+        shared = {*self.left["visible_tags"]} & {*self.right["visible_tags"]}
+        return [tag for tag in row["visible_tags"] if tag not in shared]
 
 
 @dataclass(frozen=True)
 class ByteCopies:
-    """A picture and the files that are the same to the byte: some of their paths, and how many there are."""
+    """A picture and its byte copies."""
 
-    row: Row
+    row: ShownRow
     paths: list[str] = field(default_factory=list)
+    """Of the first copies."""
     count: int = 0
+    """Of all copies."""
 
 
 @dataclass(frozen=True)
 class FamilyExample:
-    """Some kept members of a family, its survivors first, and how many there are."""
+    """A family with two kept pictures or more."""
 
     size: int
-    members: list[Row]
+    """Number of kept members."""
+    members: list[ShownRow]
+    """The first of them, survivors before recolours."""
 
 
 @dataclass(frozen=True)
 class ReportExamples:
-    """What a page shows."""
+    """All pictures that the page shows."""
 
-    any: list[Row]
-    """Kept pictures at random."""
-    worst: dict[str, list[Row]]
-    """Kept pictures by what is odd of their line art: QUALITIES."""
+    any: list[ShownRow]
+    """A random sample of the kept pictures."""
+    worst: dict[str, list[ShownRow]]
+    """Kept pictures by what is odd about their line art, a list for each of LINE_DEFECTS."""
     twins: list[ByteCopies]
     copies: list[SideBySide]
-    """Duplicates and their survivors."""
+    """Duplicates (left) and their survivors (right)."""
     recolours: list[SideBySide]
-    """Alternates of nearest colours."""
+    """Recolours of the most similar colours."""
     families: list[FamilyExample]
     pixels: dict[tuple[str, str], str]
-    """data: addresses by id and column of pairs."""
+    """`data:` URLs by id and column of `pairs/`."""
 
 
-def gather_examples(dataset: Path, found: Census, families: Mapping[int, int], lines: list[str]) -> ReportExamples:
-    """What the census chose, and families by number with their sizes; `lines` are the stored styles.
+def gather_examples(dataset: Path, counted: Census, families: Mapping[int, int], lines: list[str]) -> ReportExamples:
+    """Gather the pictures that a census chose and some members of `families` (sizes by hash).
 
-    Raises DamagedError if a picture cannot be shown because a part is damaged.
+    lines: the stored line-art methods. Raises DamagedError if a picture cannot be shown because a part is damaged.
     """
-    keys = {name: least.keys for name, least in found.example_keys.items()}
-    asked = list(dict.fromkeys((one, other) for *_, one, other in (*keys["far_copies"], *keys["copies"])))
-    near, looks = _read_edges(
-        dataset, {_id_pair(*both) for both in asked}, RECOLOUR_SPARE_FACTOR * found.examples_per_kind
-    )
-    single = {name: [key[-1] for key in keys[name]] for name in ("any", "twins", *LINE_DEFECTS)}
-    ids = {one for both in (*asked, *near) for one in both} | {one for ones in single.values() for one in ones}
-    rows = _rows(dataset, ids, families, found.examples_per_kind)
-    people = decisions.resolve(decisions.read(dataset)).pair_kinds
-    parted = {_id_pair(*both) for both, kind in people.items() if kind != "alternate"}
-    recolours = [both for both in near if both not in parted and _are_recolours(rows.by_id, both)]
-    couples = {"copies": asked, "recolours": recolours[: found.examples_per_kind]}
-    made = {
-        name: [
-            SideBySide(rows.by_id[one], rows.by_id[other], looks.get(_id_pair(one, other), {})) for one, other in pairs
-        ]
-        for name, pairs in couples.items()
+    limit = counted.examples_per_kind
+    keys = {name: smallest.keys for name, smallest in counted.example_keys.items()}
+    copies = list(dict.fromkeys((key, survivor) for *_, key, survivor in (*keys["far_copies"], *keys["copies"])))
+    candidates, edges = _read_edges(dataset, {_id_pair(*pair) for pair in copies}, RECOLOUR_SPARE_FACTOR * limit)
+    ids_by_kind = {name: [key[-1] for key in keys[name]] for name in ("any", "twins", *LINE_DEFECTS)}
+    ids = {key for pair in (*copies, *candidates) for key in pair} | {
+        key for kind in ids_by_kind.values() for key in kind
     }
+    rows = _read_rows(dataset, ids, families, limit)
+    not_recolours = _pairs_decided_otherwise(dataset)
+    recolours = [pair for pair in candidates if pair not in not_recolours and _are_recolours(rows.by_id, pair)]
+
+    def side_by_side(left: str, right: str) -> SideBySide:
+        return SideBySide(rows.by_id[left], rows.by_id[right], edges.get(_id_pair(left, right), {}))
+
     shown = ReportExamples(
-        any=[rows.by_id[key] for key in single["any"]],
-        worst={name: [rows.by_id[key] for key in single[name]] for name in LINE_DEFECTS},
-        twins=[ByteCopies(rows.by_id[key], *rows.copies[key]) for key in single["twins"]],
+        any=[rows.by_id[key] for key in ids_by_kind["any"]],
+        worst={name: [rows.by_id[key] for key in ids_by_kind[name]] for name in LINE_DEFECTS},
+        twins=[ByteCopies(rows.by_id[key], *rows.copies[key]) for key in ids_by_kind["twins"]],
+        copies=[side_by_side(*pair) for pair in copies],
+        recolours=[side_by_side(*pair) for pair in recolours[:limit]],
         families=[
             FamilyExample(size, [rows.by_id[key] for _, key in rows.members[number].keys])
             for number, size in families.items()
         ],
         pixels={},
-        **made,
     )
-    shown.pixels.update(_read_thumbnails(dataset, _wanted(shown, lines)))
+    shown.pixels.update(_read_thumbnails(dataset, _columns_by_id(shown, lines)))
     return shown
 
 
-def _id_pair(one: str, other: str) -> IdPair:
-    return (one, other) if one < other else (other, one)
+def _id_pair(a: str, b: str) -> IdPair:
+    return (a, b) if a < b else (b, a)
 
 
-def _are_recolours(rows: Mapping[str, Row], both: IdPair) -> bool:
-    """Whether both of a pair stand for themselves, and are still of one family."""
-    one, other = (rows.get(key) for key in both)
-    if not one or not other or one["family"] is None or one["family"] != other["family"]:
+def _pairs_decided_otherwise(dataset: Path) -> set[IdPair]:
+    """Pairs that people decided are something else than recolours."""
+    kinds = decisions.resolve(decisions.read(dataset)).pair_kinds
+    return {_id_pair(*pair) for pair, kind in kinds.items() if kind != "alternate"}
+
+
+def _are_recolours(rows: Mapping[str, ShownRow], pair: IdPair) -> bool:
+    """Whether neither of a pair is a duplicate of a third picture, and both are still of one family."""
+    a, b = (rows.get(key) for key in pair)
+    if not a or not b or a["family"] is None or a["family"] != b["family"]:
         return False
-    return {one["dropped"], other["dropped"]} <= {None, "alternate"}
+    return {a["dropped"], b["dropped"]} <= {None, "alternate"}
 
 
-def _read_edges(dataset: Path, asked: Collection[IdPair], most: int) -> tuple[list[IdPair], dict[IdPair, Row]]:
-    """The recolours of nearest colours, and the edges of those and of the pairs `asked` for."""
-    near, found = SmallestKeys(most), dict[IdPair, Row]()
-    ids = pa.array(sorted({one for both in asked for one in both}), pa.string())
+def _read_edges(dataset: Path, copies: Collection[IdPair], limit: int) -> tuple[list[IdPair], dict[IdPair, EdgeRow]]:
+    """The `limit` pairs of recolours with the most similar colours; and the edges of those pairs and of `copies`."""
+    nearest, edges_by_pair = SmallestKeys(limit), dict[IdPair, EdgeRow]()
+    ids = pa.array(sorted({key for pair in copies for key in pair}), pa.string())
     for path in parquet.part_paths(dataset / "edges"):
         for edges in parquet.iter_batches(path, EDGES_SCHEMA.names, EDGES_PER_BATCH):
-            known = edges.filter(pc.and_(pc.is_in(edges["a"], value_set=ids), pc.is_in(edges["b"], value_set=ids)))
-            found |= {_id_pair(row["a"], row["b"]): row for row in known.to_pylist()}
+            of_copies = edges.filter(pc.and_(pc.is_in(edges["a"], value_set=ids), pc.is_in(edges["b"], value_set=ids)))
             recolours = edges.filter(pc.equal(edges["kind"], "alternate"))
-            nearest = recolours.take(pc.sort_indices(recolours, NEAREST_FIRST)[:most]).to_pylist()
-            found |= {_id_pair(row["a"], row["b"]): row for row in nearest}
-            near.add((row["color_distance"], *_id_pair(row["a"], row["b"])) for row in nearest)
-            held = {(one, other) for _, one, other in near.keys} | set(asked)
-            found = {both: row for both, row in found.items() if both in held}
-    return [(one, other) for _, one, other in near.keys], found
+            recolours = recolours.take(pc.sort_indices(recolours, NEAREST_FIRST)[:limit])
+            rows = [*of_copies.to_pylist(), *recolours.to_pylist()]
+            edges_by_pair |= {_id_pair(row["a"], row["b"]): row for row in rows}
+            nearest.add((row["color_distance"], *_id_pair(row["a"], row["b"])) for row in recolours.to_pylist())
+            wanted = {(a, b) for _, a, b in nearest.keys} | set(copies)
+            edges_by_pair = {pair: row for pair, row in edges_by_pair.items() if pair in wanted}
+    return [(a, b) for _, a, b in nearest.keys], edges_by_pair
 
 
 @dataclass
-class _Rows:
-    by_id: dict[str, Row] = field(default_factory=dict)
+class _ShownRows:
+    by_id: dict[str, ShownRow] = field(default_factory=dict)
     copies: dict[str, tuple[list[str], int]] = field(default_factory=dict)
-    """Some paths of further files with the same bytes, and how many there are."""
+    """Paths of the first byte copies, and the number of all, by id."""
     members: dict[int, SmallestKeys] = field(default_factory=dict)
-    """(whether an alternate, id) of some kept members, by the number of the family."""
+    """(whether a recolour, id) of the members to show, by hash of the family."""
 
 
-def _rows(dataset: Path, ids: Collection[str], families: Iterable[int], most: int) -> _Rows:
-    """Of a second pass over the manifest: the rows of the chosen pictures, and some of each chosen family."""
-    told = _Rows(members={number: SmallestKeys(most) for number in families})
+def _read_rows(dataset: Path, ids: Collection[str], families: Iterable[int], limit: int) -> _ShownRows:
+    """The rows of the chosen pictures and of `limit` members of each chosen family, in one pass over the manifest."""
+    shown = _ShownRows(members={number: SmallestKeys(limit) for number in families})
     wanted = pa.array(sorted(ids), pa.string())
     for table in parquet.iter_parts(dataset / "manifest", EXAMPLE_COLUMNS):
-        related = [family is not None and family_hash(family) in told.members for family in table["family"].to_pylist()]
-        chosen = pc.or_(pc.is_in(table["id"], value_set=wanted), pa.array(related, pa.bool_()))
-        for row in table.filter(chosen).to_pylist():
-            if _offer_member(told, row) or row["id"] in ids:
-                _put(told, row)
-    return told
+        hashes = [None if family is None else family_hash(family) for family in table["family"].to_pylist()]
+        related = pa.array([number in shown.members for number in hashes], pa.bool_())
+        for row in table.filter(pc.or_(pc.is_in(table["id"], value_set=wanted), related)).to_pylist():
+            if _offer_member(shown, row) or row["id"] in ids:
+                row["visible_tags"] = [tag for tag in row["tags"] if not tag.startswith(INVISIBLE_TAG_PREFIXES)]
+                _add_row(shown, row)
+    return shown
 
 
-def _offer_member(told: _Rows, row: Row) -> bool:
-    """Whether a row is among the members to be shown of a chosen family."""
-    members = told.members.get(family_hash(row["family"])) if row["family"] and row["dropped"] is None else None
+def _offer_member(shown: _ShownRows, row: ShownRow) -> bool:
+    """Whether a row is, so far, one of the members to show of a chosen family."""
+    members = shown.members.get(family_hash(row["family"])) if row["family"] and row["dropped"] is None else None
     if members is None:
         return False
     key = (row["role"] == "alternate", row["id"])
@@ -192,51 +220,50 @@ def _offer_member(told: _Rows, row: Row) -> bool:
     return key in members.keys
 
 
-def _put(told: _Rows, row: Row) -> None:
-    """Of byte copies, the one that stands for the picture is put, and the others' paths."""
-    row["told"] = [tag for tag in row["tags"] if not tag.startswith(INVISIBLE_TAG_PREFIXES)]
-    held = told.by_id.setdefault(row["id"], row)
-    if held is row:
+def _add_row(shown: _ShownRows, row: ShownRow) -> None:
+    """Add a row; of byte copies, the row of the kept file, and the paths of the others."""
+    present = shown.by_id.setdefault(row["id"], row)
+    if present is row:
         return
-    if held["role"] == "duplicate" and row["role"] != "duplicate":
-        told.by_id[row["id"]], row = row, held
-    paths, count = told.copies.get(row["id"], ([], 0))
-    told.copies[row["id"]] = ([*paths, row["path"]][:MAX_COPY_PATHS], count + 1)
+    if present["role"] == "duplicate" and row["role"] != "duplicate":
+        shown.by_id[row["id"]], row = row, present
+    paths, count = shown.copies.get(row["id"], ([], 0))
+    shown.copies[row["id"]] = ([*paths, row["path"]][:MAX_COPY_PATHS], count + 1)
 
 
-def _wanted(shown: ReportExamples, lines: list[str]) -> dict[str, set[str]]:
-    """Columns of pairs by id."""
-    wanted: dict[str, set[str]] = defaultdict(lambda: {"color"})
+def _columns_by_id(shown: ReportExamples, lines: list[str]) -> dict[str, set[str]]:
+    """The columns of `pairs/` that the page shows of each picture, by id."""
+    columns: dict[str, set[str]] = defaultdict(lambda: {"color"})
     for row in shown.any:
-        wanted[row["id"]].update(f"line_{line}" for line in lines)
+        columns[row["id"]].update(f"line_{line}" for line in lines)
     for row in (row for rows in shown.worst.values() for row in rows):
-        wanted[row["id"]].add(f"line_{lines[0]}")
-    couples = [row for both in (*shown.copies, *shown.recolours) for row in (both.one, both.other)]
+        columns[row["id"]].add(f"line_{lines[0]}")
+    compared = [row for pair in (*shown.copies, *shown.recolours) for row in (pair.left, pair.right)]
     members = [row for family in shown.families for row in family.members]
-    for row in (*couples, *members, *(twins.row for twins in shown.twins)):
-        wanted[row["id"]].add("color")
-    return wanted
+    for row in (*compared, *members, *(twins.row for twins in shown.twins)):
+        columns[row["id"]].add("color")
+    return columns
 
 
-def _read_thumbnails(dataset: Path, wanted: Mapping[str, Collection[str]]) -> Iterator[tuple[tuple[str, str], str]]:
-    parts, ids = parquet.part_paths(dataset / "pairs"), sorted(wanted)
-    shown: dict[int, dict[int, str]] = defaultdict(dict)
+def _read_thumbnails(dataset: Path, columns: Mapping[str, Collection[str]]) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield ((id, column), `data:` URL) of every wanted column of every picture."""
+    parts, ids = parquet.part_paths(dataset / "pairs"), sorted(columns)
+    ids_by_part: dict[int, dict[int, str]] = defaultdict(dict)
     for key, (part, row) in zip(ids, thumbnails.locate_pairs(parts, ids).tolist(), strict=True):
-        shown[part][row] = key
-    for part, places in shown.items():
-        for column in sorted({column for key in places.values() for column in wanted[key]}):
-            rows = [row for row, key in places.items() if column in wanted[key]]
+        ids_by_part[part][row] = key
+    for part, id_by_row in ids_by_part.items():
+        for column in sorted({column for key in id_by_row.values() for column in columns[key]}):
+            rows = [row for row, key in id_by_row.items() if column in columns[key]]
             stored = parquet.read_table(parts[part], [column])[column].take(rows).to_pylist()
-            yield from (
-                ((places[row], column), _thumbnail(places[row], png)) for row, png in zip(rows, stored, strict=True)
-            )
+            for row, png in zip(rows, stored, strict=True):
+                yield (id_by_row[row], column), _thumbnail_url(id_by_row[row], png)
 
 
-def _thumbnail(key: str, png: bytes) -> str:
-    """A stored square as a data: address of at most 128 px, WebP."""
+def _thumbnail_url(key: str, png: bytes) -> str:
+    """A stored square as WebP of at most THUMBNAIL_SIDE_PX, in a `data:` URL."""
     decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:
-        raise DamagedError(f"the pair of {key} holds no picture: run `curate verify`")
+        raise DamagedError(f"the pair of {key} holds no picture: run `curate verify` on the dataset")
     if len(decoded) > THUMBNAIL_SIDE_PX:
         decoded = cv2.resize(decoded, (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), interpolation=cv2.INTER_AREA)
     done, encoded = cv2.imencode(".webp", decoded, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])

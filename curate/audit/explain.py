@@ -1,4 +1,4 @@
-"""One picture's fate, stage by stage."""
+"""`curate why`: tell the story of one picture, stage by stage."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import pyarrow.compute as pc
 from curate.contract import ENDING_BY_FORMAT, read_index
 from curate.dataset import decisions, filtered_manifest, ledger, parquet
 from curate.dataset.opt_out import REMOVED_REASON
-from curate.dataset.rows import DecisionRow
+from curate.dataset.rows import DecisionRow, ManifestRow
 from curate.dataset.schema import MANIFEST_SCHEMA
 from curate.system.errors import NurieError
 from curate.system.paths import recorded_path
 
-Row = dict[str, Any]
-
 NOT_IN_SHARDS = "not in them"
 EXPLAIN_COLUMNS = [
-    name for name in MANIFEST_SCHEMA.names if name not in {"path_raw", "color_grid"}
-]  # bytes; 192 numbers
+    name
+    for name in MANIFEST_SCHEMA.names
+    if name not in {"path_raw", "color_grid"}  # bytes, and 192 numbers
+]
 DROP_REASON_TEXTS = {
     "unreadable": "it could not be read",
     "too_large": "it has more pixels than --max-pixels",
     "too_small": "its shorter side is below --min-side",
     "too_long": "it is longer than --max-aspect allows",
     "monochrome": "it has no colour, and --keep-monochrome was not given",
-    "duplicate": "another picture is kept in its stead",
+    "duplicate": "another picture is kept in its place",
     "alternate": "it is a recolour and --drop-alternates was given",
     "straddles": "it would join look-alikes of two splits",
     "in_other": "the dataset given as --against has it already",
@@ -39,111 +39,119 @@ DROP_REASON_TEXTS = {
 
 
 def why(dataset: Path, key: str, *, manifest: Path | None = None, shards: Path | None = None) -> list[dict[str, Any]]:
-    """What each stage did with the picture whose path or id is `key`; one dictionary a record, with its story in lines.
+    """The records whose path or id is `key`, each with its `story`: a line for what each stage did with it.
 
+    manifest, shards: also say whether the picture is in them.
     Raises NurieError if no record has that path or id.
     """
     ledger.read_ledger(dataset, "manifest", ledger.DECISIONS_FOLDER)
     key = recorded_path(key)
-    rows = _having(dataset, id=[key], path=[key]).to_pylist()
+    rows = _rows_with(dataset, id=[key], path=[key]).to_pylist()
     if not rows:
         raise NurieError(f"no record has the path or id {key!r}: paths are relative to their source folder")
-    named = {one for row in rows for one in (row["id"], row["duplicate_of"]) if one}
-    table = _having(dataset, id=sorted(named), group=sorted({row["group"] for row in rows if row["group"]}))
-    people = decisions.read(dataset)
-    return [{**row, "story": list(story_lines(row, table, people, manifest, shards))} for row in rows]
+    ids = {key for row in rows for key in (row["id"], row["duplicate_of"]) if key}
+    related = _rows_with(dataset, id=sorted(ids), group=sorted({row["group"] for row in rows if row["group"]}))
+    decided = decisions.read(dataset)
+    return [{**row, "story": list(story_lines(row, related, decided, manifest, shards))} for row in rows]
 
 
-def _having(dataset: Path, **values: list[str]) -> pa.Table:
-    """The rows of a manifest that have one of some values in one of some columns."""
-    found = []
+def _rows_with(dataset: Path, **values: list[str]) -> pa.Table:
+    """The manifest's rows that have, in at least one of the named columns, one of the values given for it."""
+    tables = []
     for table in parquet.iter_parts(dataset / "manifest", EXPLAIN_COLUMNS):
         masks = [pc.is_in(table[name], value_set=pa.array(wanted, pa.string())) for name, wanted in values.items()]
-        found.append(table.filter(pc.or_(*masks)))
-    return pa.concat_tables([MANIFEST_SCHEMA.empty_table().select(EXPLAIN_COLUMNS), *found])
+        tables.append(table.filter(pc.or_(*masks)))
+    return pa.concat_tables([MANIFEST_SCHEMA.empty_table().select(EXPLAIN_COLUMNS), *tables])
 
 
 def story_lines(
-    row: Row, table: pa.Table, people: Sequence[DecisionRow], manifest: Path | None = None, shards: Path | None = None
+    row: ManifestRow,
+    related: pa.Table,
+    decided: Sequence[DecisionRow],
+    manifest: Path | None = None,
+    shards: Path | None = None,
 ) -> Iterator[str]:
-    """Lines on a row of the manifest `table`, which may lack the columns that SHOWN does; `people` decided so."""
+    """Yield the story of a manifest row, a line for each stage.
+
+    related: the manifest's rows of its group, its copies and its survivor, with at least EXPLAIN_COLUMNS.
+    decided: all rows of `decisions/`.
+    """
     yield f"extract: {_extracted(row)}"
-    for told in decisions.rows_in_force(people):
-        if row["id"] is not None and row["id"] in (told["a"], told["b"]):
-            yield f"decision {told['sequence']}: {_decided(row, told)}"
+    for decision in decisions.rows_in_force(decided):
+        if row["id"] is not None and row["id"] in (decision["a"], decision["b"]):
+            yield f"decision {decision['sequence']}: {_decided(row, decision)}"
     if row["role"]:
-        yield f"dedupe: {_deduped(row, table)}"
-        yield from (f"tags: {', '.join(tags)} from {path}" for path, tags in _given(row, table))
-    yield "manifest: kept" if row["dropped"] is None else f"manifest: dropped as {row['dropped']}: {_reason(row)}"
+        yield f"dedupe: {_deduped(row, related)}"
+        yield from (f"tags: {', '.join(tags)} from {path}" for path, tags in _merged_tags(row, related))
+    yield (
+        "manifest: kept"
+        if row["dropped"] is None
+        else f"manifest: dropped as {row['dropped']}: {DROP_REASON_TEXTS.get(row['dropped'], 'unknown reason')}"
+    )
     if manifest is not None:
         ids = filtered_manifest.read(manifest)["id"].to_pylist()
         yield f"{manifest.name}: {'chosen' if row['id'] in ids else 'not chosen'}"
     if shards is not None:
         place = _place_in_shards(shards, row["id"])
         stale = row["dropped"] == REMOVED_REASON and place != NOT_IN_SHARDS
-        yield f"shards: {place}{', made before it was removed: make them again' if stale else ''}"
+        yield f"shards: {place}{', made before it was removed: make the shards again' if stale else ''}"
 
 
-def _extracted(row: Row) -> str:
+def _extracted(row: ManifestRow) -> str:
     if row["dropped"] == REMOVED_REASON:
-        return f"{row['path']} of {row['source']}, of which nothing else is known any more"
+        return f"{row['path']} of {row['source']}; everything else about it was deleted"
     if row["error"] and row["dropped"]:
         return f"{row['path']} of {row['source']} could not be read ({row['error']})"
-    said = (
-        f"{row['path']} of {row['source']}, {row['format']} {row['width']}x{row['height']}, {len(row['own_tags'])} tags"
-    )
-    return f"{said}; sidecar left out ({row['error']})" if row["error"] else said
+    size = f"{row['format']} {row['width']}x{row['height']}"
+    text = f"{row['path']} of {row['source']}, {size}, {len(row['own_tags'])} tags"
+    return f"{text}; its sidecar was not used ({row['error']})" if row["error"] else text
 
 
-def _decided(row: Row, told: DecisionRow) -> str:
-    other = told["b"] if told["a"] == row["id"] else told["a"]
-    told_tags = ", ".join(told["tags"] or ())
-    return " ".join(part for part in (told["kind"], other if told["b"] else "", told_tags) if part)
+def _decided(row: ManifestRow, decision: DecisionRow) -> str:
+    other = decision["b"] if decision["a"] == row["id"] else decision["a"]
+    tags = ", ".join(decision["tags"] or ())
+    return " ".join(part for part in (decision["kind"], other if decision["b"] else "", tags) if part)
 
 
-def _deduped(row: Row, table: pa.Table) -> str:
-    others = ""
-    if row["duplicate_of"] == row["id"]:
-        others = f" of {_best_path(table, row['id'])}, byte for byte"
-    elif row["duplicate_of"]:
-        path = _best_path(table, row["duplicate_of"]) or "a picture of the other dataset"
-        others = f" of {path} ({row['duplicate_of']}), {row['distance']} bits away"
-    return f"{row['role']}{others}, family {row['family']}, split {row['split']}"
+def _deduped(row: ManifestRow, related: pa.Table) -> str:
+    original = ""
+    if survivor := row["duplicate_of"]:
+        path = _best_path(related, survivor) or "a picture of the other dataset"
+        difference = f" ({survivor}), {row['distance']} bits away" if survivor != row["id"] else ", byte for byte"
+        original = f" of {path}{difference}"
+    return f"{row['role']}{original}, family {row['family']}, split {row['split']}"
 
 
-def _best_path(table: pa.Table, key: str) -> str | None:
-    """Of the best of the files that are this picture: its copies are duplicates of it."""
-    rows = table.filter(pc.equal(table["id"], key))
+def _best_path(related: pa.Table, key: str) -> str | None:
+    """The path of the file with this id that is not a duplicate of another; else of any file with it; else None."""
+    rows = related.filter(pc.equal(related["id"], key))
     best = [path for path, role in zip(*_lists(rows, "path", "role"), strict=True) if role != "duplicate"]
     return str([*best, *rows["path"].to_pylist()][0]) if rows.num_rows else None
 
 
-def _given(row: Row, table: pa.Table) -> Iterator[tuple[str, list[str]]]:
-    """Tags that a survivor has of its duplicates, by the path of each."""
-    missing = set(row["tags"]) - set(row["own_tags"])
-    star = table.filter(pc.equal(table["group"], row["group"]))
-    for path, own in zip(*_lists(star, "path", "own_tags"), strict=True):
-        if path != row["path"] and (given := sorted(missing & set(own))):
-            yield path, given
+def _merged_tags(row: ManifestRow, related: pa.Table) -> Iterator[tuple[str, list[str]]]:
+    """Yield (path of a duplicate, tags that the survivor `row` has from it)."""
+    merged = set(row["tags"]) - set(row["own_tags"])
+    group = related.filter(pc.equal(related["group"], row["group"]))
+    for path, own_tags in zip(*_lists(group, "path", "own_tags"), strict=True):
+        if path != row["path"] and (from_duplicate := sorted(merged & set(own_tags))):
+            yield path, from_duplicate
 
 
 def _lists(table: pa.Table, *names: str) -> list[list[Any]]:
     return [table[name].to_pylist() for name in names]
 
 
-def _reason(row: Row) -> str:
-    return DROP_REASON_TEXTS.get(row["dropped"], "no longer known")
-
-
 def _place_in_shards(shards: Path, key: str | None) -> str:
+    """File and byte offset of a picture's record, or its file in an imagefolder, else NOT_IN_SHARDS."""
     index = read_index(shards)
     for name in index.files:
         if name.endswith(".parquet"):
-            table = parquet.read_table(shards / name)
-            found = table.filter(pc.equal(table["id"], key)).to_pylist()
-            if found and "file_name" in found[0]:
-                return str(PurePosixPath(name).parent / found[0]["file_name"])
-            if found:
+            listing = parquet.read_table(shards / name)
+            entries = listing.filter(pc.equal(listing["id"], key)).to_pylist()
+            if entries and "file_name" in entries[0]:
+                return str(PurePosixPath(name).parent / entries[0]["file_name"])
+            if entries:
                 shard = PurePosixPath(PurePosixPath(name).name).with_suffix(ENDING_BY_FORMAT[index.format])
-                return f"{shard} at byte {found[0]['offset']:,}"
+                return f"{shard} at byte {entries[0]['offset']:,}"
     return NOT_IN_SHARDS

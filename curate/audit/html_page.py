@@ -1,8 +1,8 @@
-"""Templates of this package -> HTML pages that hold all they need, and in which what comes from data is text alone.
+"""Render a Jinja template as a self-contained HTML page in which text from data can only ever be text.
 
-Jinja escapes all that it prints. What escaping leaves, characters that cannot be seen or turn the direction of what
-follows, is shown as an escape of Python's. Should text ever be taken for markup, the page's policy runs no script, and
-asks no other place for anything.
+Jinja escapes everything that is printed. Characters that are invisible or change the direction of text are shown as
+escapes. Should text be taken for markup all the same, the page's Content-Security-Policy runs no script and
+loads nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from jinja2 import Environment, StrictUndefined
 
 from curate.system.text import escape_unprintable, format_bytes
 
-MAX_TEXT_CHARACTERS = 120  # characters of a text from data; a path may have 4,096, a tag any number
+MAX_TEXT_CHARACTERS = 120  # shown of a text from data; a path may have 4,096, a tag any number
 
 
 def render(name: str, **context: Any) -> bytes:
-    """The template `name`.html.jinja with the style `name`.css in it, as UTF-8: equal contexts give equal bytes."""
+    """Render `name`.html.jinja with the style sheet `name`.css inside, as UTF-8; equal contexts give equal bytes."""
     style = _read_resource(f"{name}.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -32,19 +32,19 @@ def render(name: str, **context: Any) -> bytes:
     return template.render(**context, style=style, policy=policy).encode()
 
 
-def shorten(text: str, most: int = MAX_TEXT_CHARACTERS) -> str:
-    """Text of at most so many characters, its middle left out: both ends of a path tell most."""
-    if len(text) <= most:
+def shorten(text: str, limit: int = MAX_TEXT_CHARACTERS) -> str:
+    """Cut text to `limit` characters by leaving out its middle: the ends of a path say most."""
+    if len(text) <= limit:
         return text
-    end = (most - 1) // 2
-    return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
+    end = (limit - 1) // 2
+    return f"{text[: limit - 1 - end]}…{text[len(text) - end :]}"
 
 
 def _finalize(value: Any) -> Any:
-    """What is printed of a value: whole numbers with their thousands apart, text made visible unless it is markup."""
+    """What Jinja prints for a value: integers with thousands separators, text with invisible characters escaped."""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return escape_unprintable(value) if type(value) is str else value  # markup is of a class of its own
+    return escape_unprintable(value) if type(value) is str else value  # Markup is a subclass of str, and stays as it is
 
 
 def _read_resource(name: str) -> str:

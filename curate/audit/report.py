@@ -1,7 +1,7 @@
-"""The stage that shows a dataset: one HTML page with all it needs inside, to look at before a training.
+"""`curate report`: one self-contained HTML page that shows what a dataset holds, to look at before training.
 
-Two passes over the manifest and one over the look-alikes, a part at a time; pixels only of what is shown. Of everything
-that grows with the dataset the page has counts and a fixed number of examples, so that its size does not grow.
+It reads the manifest twice and `edges/` once, a part at a time, and pixels only of the pictures shown. The page's size
+does not grow with the dataset: everything is counts and a fixed number of examples.
 """
 
 from __future__ import annotations
@@ -14,48 +14,46 @@ from curate.dataset import ledger
 from curate.system.errors import DatasetError, NurieError
 from curate.system.files import atomic_write
 
-EXAMPLES_PER_KIND = 12  # pictures, pairs or families of each kind
+EXAMPLES_PER_KIND = 12  # pictures, pairs or families
 
 
 def report(dataset: Path, target: Path) -> dict[str, Any]:
-    """Write the page `target` on a dataset, atomically: equal datasets give equal bytes.
+    """Write the page `target` about a dataset, atomically; equal datasets give equal bytes.
 
-    Returns counts: `in`, `kept`, `dropped` by reason, and more of what the page tells. Raises DatasetError if the
-    folder is no finished dataset, NurieError if there is no place for the page, DamagedError if a part is damaged.
+    Returns counts: `in`, `kept`, `dropped` by reason, and other figures of the page. Raises DatasetError if the folder
+    is not a finished dataset, NurieError if `target` is no path for a page, DamagedError if a part is damaged.
     """
     state = ledger.read_ledger(dataset)
     if "counts" not in state:
         raise DatasetError(f"{dataset} is not finished: run `curate extract` again")
     _check_target(dataset, target)
-    found = census.take(dataset, EXAMPLES_PER_KIND)
-    told, families, lines = (
-        count_tables.summary_counts(found),
-        count_tables.family_sizes(found),
-        state["options"]["lines"],
-    )
-    known = bool(told["roles"]) or not told["kept"]  # what was added since is not compared yet
+    counted = census.take(dataset, EXAMPLES_PER_KIND)
+    summary = count_tables.summary_counts(counted)
+    family_examples = count_tables.family_sizes(counted).choose_examples(EXAMPLES_PER_KIND)
+    lines = state["options"]["lines"]
+    deduped = bool(summary["roles"]) or not summary["kept"]  # pictures added since the last dedupe have no role
     html = html_page.render(
         "report",
-        sources=sorted(found.sources.items()),
+        sources=sorted(counted.sources.items()),
         options=state["options"],
-        dedupe=state.get("dedupe") if known else None,
+        dedupe=state.get("dedupe") if deduped else None,
         hashes=state.get("hashes", {}),
-        told=told,
-        found=found,
-        tables=count_tables.build_tables(found),
-        splits=count_tables.split_rows(found),
+        summary=summary,
+        counted=counted,
+        tables=count_tables.build_tables(counted),
+        splits=count_tables.split_rows(counted),
         lines=lines,
-        shown=examples.gather_examples(dataset, found, families.choose_examples(EXAMPLES_PER_KIND), lines),
+        shown=examples.gather_examples(dataset, counted, family_examples, lines),
     )
     with atomic_write(target) as file:
         file.write(html)
-    return told | {"page_bytes": len(html)}
+    return summary | {"page_bytes": len(html)}
 
 
 def _check_target(dataset: Path, target: Path) -> None:
     if target.is_dir():
-        raise NurieError(f"{target} is a folder: give the page a name, as in {target / 'report.html'}")
+        raise NurieError(f"{target} is a folder: give a file name, for example {target / 'report.html'}")
     if not target.absolute().parent.is_dir():
         raise NurieError(f"there is no folder {target.parent}: make it, or give another path")
     if target.resolve().is_relative_to(dataset.resolve()):
-        raise NurieError(f"{target} lies in the dataset, where only stages write: give a path elsewhere")
+        raise NurieError(f"{target} lies inside the dataset, where only the stages write: give a path elsewhere")

@@ -1,4 +1,4 @@
-"""Manifest -> how many pictures carry each tag, what goes with what, and which tags are doubtful."""
+"""`curate tags`: count the tags of the kept pictures, and list the doubtful ones."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ def count_tags(
     *,
     check: bool = False,
 ) -> dict[str, Any]:
-    """Counts of the `top` commonest tags of a dataset's kept pictures, by the rules.
+    """Count the `top` most common tags of a dataset's kept pictures, after `rules` are applied.
 
-    With `beside`, only of pictures with that tag: what goes with it. With `check`, also the pictures whose tags
-    contradict one another (`contradictions`) or name a colour that the picture has nowhere (`unseen`). Memory is that
-    of a part and of the distinct tags; with `check`, of all kept rows' paths and tags.
+    with_tag: count only the pictures that have this tag. check: also list the pictures whose tags contradict each other
+    (`contradictions`), or name a colour that the picture does not have (`unseen`).
+    Memory is that of one part and of the distinct tags; with `check`, of all kept rows' paths and tags.
     """
     ledger.read_ledger(dataset, "manifest", *(["pairs"] if check else []))
     wanted = None if with_tag is None else rules.aliases.get(normalize_tag(with_tag), normalize_tag(with_tag))
-    counted: Counter[str] = Counter()
-    pictures, looked_at = 0, list[Row]()
-    for row in _kept(dataset, rules, wanted):
-        counted.update({*row["tags"]} - {wanted})
+    counter: Counter[str] = Counter()
+    pictures, checked_rows = 0, list[Row]()
+    for row in _kept_rows(dataset, rules, wanted):
+        counter.update({*row["tags"]} - {wanted})
         pictures += 1
         if check:
-            looked_at.append(row)
+            checked_rows.append(row)
     if wanted is not None and not pictures:
-        raise NurieError(f"no kept picture has the tag {wanted!r}: see them with `curate tags {dataset}`")
-    counts = sort_by_count(counted)
+        raise NurieError(f"no kept picture has the tag {wanted!r}: list the tags with `curate tags {dataset}`")
+    counts = sort_by_count(counter)
     shown = dict(list(counts.items())[:top])
     colors = {tag: pair for tag in shown if (pair := split_color(tag))}
-    told = {"tags": shown, "colors": colors, "distinct": len(counts), "pictures": pictures}
+    result = {"tags": shown, "colors": colors, "distinct": len(counts), "pictures": pictures}
     if wanted is not None:
-        told["with"] = wanted
-    return told | (tag_checks.find_doubtful_tags(dataset, looked_at) if check else {})
+        result["with"] = wanted
+    return result | (tag_checks.find_doubtful_tags(dataset, checked_rows) if check else {})
 
 
-def _kept(dataset: Path, rules: TagRules, wanted: str | None) -> Iterator[Row]:
-    """The kept rows, of all or of those with one tag, with their tags by the rules."""
+def _kept_rows(dataset: Path, rules: TagRules, wanted: str | None) -> Iterator[Row]:
+    """Yield the kept rows, with the rules applied to their tags; only those with the tag `wanted` if it is given."""
     for table in parquet.iter_parts(dataset / "manifest", ["source", "path", "id", "tags", "dropped"]):
         for row in table.filter(pc.is_null(table["dropped"])).to_pylist():
             tags = rules.apply(row["tags"])

@@ -1,4 +1,4 @@
-"""Whether a dataset or shard folder is what it says it is: every byte, every count, nothing missing, nothing stray."""
+"""`curate verify`: check every byte and count of a dataset or shard folder, and that no file is missing or extra."""
 
 from __future__ import annotations
 
@@ -23,49 +23,48 @@ from curate.system.text import escape_unprintable
 
 
 def verify(folder: Path) -> list[str]:
-    """Faults of a dataset or shard folder, one line each; none if all is well.
+    """Return the faults of a dataset or shard folder, one line each.
 
     Raises NurieError if it is neither, or a run is writing it.
     """
     lock.check_free(folder)
-    kinds = {ledger.LEDGER_FILE: _dataset, INDEX_FILE: _shards}
-    kind = next((name for name in kinds if (folder / name).is_file()), None)
-    if kind is None:
+    checks = {ledger.LEDGER_FILE: _check_dataset, INDEX_FILE: _check_shards}
+    index_name = next((name for name in checks if (folder / name).is_file()), None)
+    if index_name is None:
         raise unrecognized_folder_error(folder)
     try:
-        found = kinds[kind](folder)
-        if not found and SEAL_KEY not in read_json(folder / kind):
-            found = [f"{folder / kind} has no seal, as those of older versions: make its folder again"]
+        faults = checks[index_name](folder)
+        if not faults and SEAL_KEY not in read_json(folder / index_name):
+            faults = [f"{folder / index_name} has no seal (older versions wrote none): make its folder again"]
     except DamagedError as error:
-        found = [str(error)]
-    return [escape_unprintable(fault) for fault in found]
+        faults = [str(error)]
+    return [escape_unprintable(fault) for fault in faults]
 
 
-def _dataset(dataset: Path) -> list[str]:
+def _check_dataset(dataset: Path) -> list[str]:
     state = ledger.peek_ledger(dataset)
     parts = {dataset / name: digest for name, digest in state["parts"].items()}
     faults = [f"{path} is missing" for path in parts if not path.is_file()]
-    there = [path for path in parts if path.is_file()]
-    with terminal.ByteProgressBar("verify", sum(path.stat().st_size for path in there)) as bar:
-        for path, found in sha256_files(there, bar.advance_bytes):
-            if isinstance(found, OSError):
-                faults.append(f"{path} cannot be read ({found.strerror or found})")
-            elif found != parts[path]:
+    present = [path for path in parts if path.is_file()]
+    with terminal.ByteProgressBar("verify", sum(path.stat().st_size for path in present)) as bar:
+        for path, digest in sha256_files(present, bar.advance_bytes):
+            if isinstance(digest, OSError):
+                faults.append(f"{path} cannot be read ({digest.strerror or digest})")
+            elif digest != parts[path]:
                 faults.append(f"{path} has other bytes than {ledger.LEDGER_FILE} says")
-    known = {
-        *parts,
-        *(dataset / name for name in (ledger.LEDGER_FILE, LOCK_FILE, *ledger.STAGE_FOLDERS, *ledger.PERMANENT_FOLDERS)),
-    }
-    strange = [path for path in sorted(dataset.rglob("*")) if path not in known]
-    faults += [f"{path} is not in {ledger.LEDGER_FILE}" for path in strange]
+    names = (ledger.LEDGER_FILE, LOCK_FILE, *ledger.STAGE_FOLDERS, *ledger.PERMANENT_FOLDERS)
+    expected = {*parts, *(dataset / name for name in names)}
+    extra = [path for path in sorted(dataset.rglob("*")) if path not in expected]
+    faults += [f"{path} is not in {ledger.LEDGER_FILE}" for path in extra]
     if faults:
-        return faults  # contents of damaged files say nothing more
+        return faults  # the contents of damaged files would only repeat them
     if "counts" not in state:
         return [f"{dataset} is not finished: run `curate extract` again"]
-    return _contents(dataset, state["counts"])
+    return _check_contents(dataset, state["counts"])
 
 
-def _contents(dataset: Path, counts: FateCounts) -> list[str]:
+def _check_contents(dataset: Path, counts: FateCounts) -> list[str]:
+    """Faults between the tables of a dataset whose files all have the right bytes."""
     rows = parquet.read_parts(dataset / "manifest", [*FILE_KEY, "id", "dropped"])
     faults = [
         f"{row['path']} of {row['source']} is in the manifest {row['count']} times"
@@ -88,28 +87,27 @@ def _contents(dataset: Path, counts: FateCounts) -> list[str]:
 
 
 def _repeated(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows that are there more than once, each with its `count`."""
-    told = table.group_by(table.column_names, use_threads=False).aggregate([([], "count_all")])
-    told = told.rename_columns([*table.column_names, "count"])
-    return list(told.filter(pc.greater(told["count"], 1)).to_pylist())
+    """The rows that occur more than once, each with its `count`."""
+    counted = table.group_by(table.column_names, use_threads=False).aggregate([([], "count_all")])
+    counted = counted.rename_columns([*table.column_names, "count"])
+    return list(counted.filter(pc.greater(counted["count"], 1)).to_pylist())
 
 
 def _ids_not_in(ids: pa.ChunkedArray, known: pa.ChunkedArray) -> list[str]:
-    """Those of some ids that are not known, sorted."""
-    strange = ids.filter(pc.invert(pc.is_in(ids, value_set=known.combine_chunks())))
-    return sorted(strange.unique().to_pylist(), key=str)
+    """The ids that are not among `known`, sorted."""
+    unknown = ids.filter(pc.invert(pc.is_in(ids, value_set=known.combine_chunks())))
+    return sorted(unknown.unique().to_pylist(), key=str)
 
 
 def _ids_kept_despite_opt_out(dataset: Path, rows: pa.Table) -> list[str]:
-    """Ids that opted out and whose records still say more than that."""
+    """Opted-out ids whose records still say more than that they opted out."""
     ids = pa.array(sorted(opt_out.read(dataset).ids), pa.string())
-    stay = pc.and_(
-        pc.is_in(rows["id"], value_set=ids), pc.not_equal(pc.fill_null(rows["dropped"], ""), opt_out.REMOVED_REASON)
-    )
-    return sorted(rows.filter(stay)["id"].unique().to_pylist())
+    not_removed = pc.not_equal(pc.fill_null(rows["dropped"], ""), opt_out.REMOVED_REASON)
+    still_there = pc.and_(pc.is_in(rows["id"], value_set=ids), not_removed)
+    return sorted(rows.filter(still_there)["id"].unique().to_pylist())
 
 
-def _shards(shards: Path) -> list[str]:
+def _check_shards(shards: Path) -> list[str]:
     index = read_index(shards)
     with terminal.ByteProgressBar("verify", sum(file.bytes for file in index.files.values())) as bar:
         faults = find_file_faults(shards, index, bar.advance_bytes)
@@ -121,8 +119,8 @@ def _shards(shards: Path) -> list[str]:
             faults.append(f"{shards / INDEX_FILE} counts {pairs} pairs of {split}, its shards hold {records}")
     for name, file in index.files.items():
         if name.endswith(".parquet") and parquet.read_table(shards / name).num_rows != file.records:
-            faults.append(f"{shards / name} does not list the {file.records} records the index says")
-    unknown = {tag for counted in index.tags.values() for tag in counted} - set(read_vocabulary(shards))
+            faults.append(f"{shards / name} does not list the {file.records} records that the index counts")
+    unknown = {tag for counts in index.tags.values() for tag in counts} - set(read_vocabulary(shards))
     return faults + [
         f"{shards / INDEX_FILE} counts the tag {tag}, which the vocabulary lacks" for tag in sorted(unknown)
     ]

@@ -1,5 +1,7 @@
-"""`curate browse`: a page where people search a dataset, look at pairs and overrule dedupe.
+"""`curate browse`: a page in the browser on which people look at a dataset, filter it and overrule `dedupe`.
 
-In: a dataset. Out: an HTTP API and its page; verdicts go into the dataset's `decisions/`.
+In: a dataset. Out: an HTTP API and the page in `page/`; what people decide goes into the dataset's `decisions/`.
+`browse` starts the server; `app` answers requests with `api_models`, from the `live_dataset`, which holds a `catalog`
+of the manifest and the `stored_pictures`.
 Builds on `web`, `audit`, `query` and `dataset`.
 """

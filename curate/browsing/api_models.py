@@ -1,4 +1,7 @@
-"""What the page is told, as OpenAPI describes it, and how it is made of a dataset's rows."""
+"""The JSON objects that the server answers with, and how they are made from a dataset's rows.
+
+OpenAPI describes them at /api/openapi.json.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +11,34 @@ from typing import Any
 
 import numpy as np
 
-from curate.browsing.catalog import Row
+from curate.browsing.catalog import LookAlikeRow
 from curate.browsing.live_dataset import DatasetView
 from curate.dataset.decisions import UNDO
 from curate.dataset.ids import RowNumbers
-from curate.dataset.rows import DecisionRowWithState
+from curate.dataset.rows import DecisionRowWithState, ManifestRow
 
 TILE_COLUMNS = ("id", "source", "path", "role", "group", "duplicate_of", "distance", "family", "dropped", "error")
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What the page is of."""
+    """The dataset that the page shows."""
 
     name: str
     pictures: int
     judged: bool
     """Whether dedupe has been run."""
     waiting: int
-    """Decisions that wait for the next dedupe."""
+    """Decisions that the next dedupe will apply."""
     layers: list[str]
-    """Stored pictures of each: `color`, and `line_METHOD` for each style."""
+    """What is stored of each picture: `color`, and `line_METHOD` for each style."""
     orders: list[str]
     family_orders: list[str]
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A row of the manifest, in a list."""
+    """A row of the manifest as a list shows it."""
 
     id: str | None
     source: str
@@ -48,41 +51,41 @@ class Tile:
     dropped: str | None
     error: str | None
     stored: bool
-    """Whether there are pixels of it."""
+    """Whether its pixels are stored."""
     decided: list[str]
-    """Kinds of the decisions about it that hold."""
+    """Kinds of the decisions about it that are in force."""
 
 
 @dataclass(frozen=True)
 class PicturePage:
-    """One page of what a filter finds."""
+    """One page of the pictures that match a filter."""
 
     total: int
     rows: list[Tile]
     tags: list[tuple[str, int]]
-    """The commonest of all that was found."""
+    """(tag, count) of the most common tags of all pictures that match."""
     roles: dict[str, int]
     dropped: dict[str, int]
-    """By reason; `none` are kept."""
+    """Counts by reason; `none` is the kept pictures."""
     unknown: dict[str, list[str]]
-    """Words that no picture has, each with the likeliest meant."""
+    """Words of the filter that no picture has, each with similar tags."""
     problem: str
-    """What is wrong with the filter, for whom typed it; then nothing is found."""
+    """What is wrong with the filter; then nothing matches. Empty if it is valid."""
 
 
 @dataclass(frozen=True)
 class FamilyTiles:
-    """Pictures that look alike: the first of them survives."""
+    """A family of look-alikes."""
 
     id: str
     size: int
     members: list[Tile]
-    """The first of them."""
+    """The first members, the survivor before all others."""
 
 
 @dataclass(frozen=True)
 class FamilyPage:
-    """One page of the families of which a filter finds a picture."""
+    """One page of the families in which a picture matches a filter."""
 
     total: int
     families: list[FamilyTiles]
@@ -92,7 +95,7 @@ class FamilyPage:
 
 @dataclass(frozen=True)
 class LookAlike:
-    """A verified look-alike of a picture."""
+    """A verified look-alike of a picture; the numbers are those of `edges/`."""
 
     tile: Tile
     kind: str
@@ -103,7 +106,7 @@ class LookAlike:
 
 @dataclass(frozen=True)
 class DecisionRow:
-    """A row of `decisions/`. `holds`: it is in force; `waits`: the manifest does not follow it yet."""
+    """A row of `decisions/` and its state."""
 
     sequence: int
     kind: str
@@ -111,14 +114,16 @@ class DecisionRow:
     b: str | None
     tags: list[str] | None
     holds: bool
+    """Whether it is in force, and not undone."""
     waits: bool
+    """Whether the manifest does not follow it yet."""
     paths: list[str]
-    """Of a and b."""
+    """Paths of a and b."""
 
 
 @dataclass(frozen=True)
 class DecisionPage:
-    """One page of what people decided, the last first."""
+    """One page of the decisions, the latest first."""
 
     total: int
     rows: list[DecisionRow]
@@ -126,46 +131,59 @@ class DecisionPage:
 
 @dataclass(frozen=True)
 class PictureDetails:
-    """All that is known of a picture."""
+    """Everything known about one picture."""
 
     tile: Tile
     columns: dict[str, Any]
     copies: list[str]
-    """Paths of the files with the same bytes."""
+    """Paths of further files with the same bytes."""
     tags: list[str]
     own_tags: list[str]
     given_tags: list[str] | None
-    """By people, in place of its own."""
+    """Tags that people gave it in place of its own."""
     looks: list[LookAlike]
     look_alikes: int
-    """How many there are, of which `looks` are the nearest."""
+    """How many look-alikes there are; `looks` are the nearest."""
     decisions: list[DecisionRow]
     story: list[str]
 
 
-def to_tiles(seen: DatasetView, rows: RowNumbers) -> list[Tile]:
-    """Rows as a list shows them."""
-    decided = seen.decisions.kinds_by_id
+def to_tiles(view: DatasetView, rows: RowNumbers) -> list[Tile]:
+    """Rows of the manifest as tiles."""
+    return [_to_tile(view, row) for row in view.catalog.read_rows(rows, TILE_COLUMNS)]
+
+
+def _to_tile(view: DatasetView, row: ManifestRow) -> Tile:
+    return Tile(
+        id=row["id"],
+        source=row["source"],
+        path=row["path"],
+        role=row["role"],
+        group=row["group"],
+        duplicate_of=row["duplicate_of"],
+        distance=row["distance"],
+        family=row["family"],
+        dropped=row["dropped"],
+        error=row["error"],
+        stored=view.pictures.has(row["id"]),
+        decided=sorted(view.decisions.kinds_by_id.get(row["id"] or "", ())),
+    )
+
+
+def to_look_alikes(view: DatasetView, look_alikes: Iterable[LookAlikeRow]) -> list[LookAlike]:
+    """Look-alikes with their tiles, without those that have no row in the manifest any more."""
+    present = [(row, rows[0]) for row in look_alikes if len(rows := view.catalog.rows_of_id(row["id"]))]
+    tiles = to_tiles(view, np.array([number for _, number in present], np.int64))
     return [
-        Tile(**row, stored=seen.pictures.has(row["id"]), decided=sorted(decided.get(row["id"] or "", ())))
-        for row in seen.catalog.read_rows(rows, TILE_COLUMNS)
+        LookAlike(tile, row["kind"], row["distance"], row["color_distance"], row["line_difference"])
+        for tile, (row, _) in zip(tiles, present, strict=True)
     ]
 
 
-def to_look_alikes(seen: DatasetView, found: Iterable[Row]) -> list[LookAlike]:
-    """Look-alikes, as `Catalog.looks` finds them, with their tiles; not those that are gone."""
-    known = [(look, rows[0]) for look in found if len(rows := seen.catalog.rows_of_id(look["id"]))]
-    told = to_tiles(seen, np.array([row for _, row in known], np.int64))
-    names = ("kind", "distance", "color_distance", "line_difference")
-    return [
-        LookAlike(tile, **{name: look[name] for name in names}) for tile, (look, _) in zip(told, known, strict=True)
-    ]
-
-
-def to_decision_row(seen: DatasetView, row: DecisionRowWithState) -> DecisionRow:
-    """A row of `decisions/` with `holds`, and what became of it."""
+def to_decision_row(view: DatasetView, row: DecisionRowWithState) -> DecisionRow:
+    """A decision with its paths, and whether the manifest follows it."""
     keys = [key for key in (row["a"], row["b"]) if key and row["kind"] != UNDO]
-    paths = [seen.catalog.path_of_id(key) or "" for key in keys]
-    waits = row["sequence"] >= len(seen.decisions.rows) - seen.pending
+    paths = [view.catalog.path_of_id(key) or "" for key in keys]
+    waits = row["sequence"] >= len(view.decisions.rows) - view.pending
     tags = None if row["tags"] is None else list(row["tags"])
     return DecisionRow(row["sequence"], row["kind"], row["a"], row["b"], tags, row["holds"], waits, paths)

@@ -1,4 +1,4 @@
-"""Dataset -> a page in the browser, where people look, filter and overrule; the extra `ui` answers it."""
+"""`curate browse`: serve the page until it is stopped. Needs the extra `ui`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from curate.terminal import print_status
 
 
 def browse(dataset: Path, host: str = "127.0.0.1", port: int = 8765) -> dict[str, Any]:
-    """Serve the page until Ctrl-C; port 0 takes a free one. Returns its `address`, `decided` and `waiting`.
+    """Serve the page until Ctrl-C. Port 0 takes any free one.
 
-    `decided` counts decisions noted meanwhile, `waiting` those that the next `curate dedupe` will follow. Raises
-    DatasetError if the folder is no dataset, NurieError if the port is taken, MissingExtraError without FastAPI.
+    Returns the `address`, the number of decisions made meanwhile (`decided`), and the number that the next
+    `curate dedupe` will apply (`waiting`). Raises DatasetError if the folder is not a dataset, NurieError if the port
+    is taken, MissingExtraError without FastAPI.
     """
     ledger.read_ledger(dataset)
     try:
@@ -22,14 +23,14 @@ def browse(dataset: Path, host: str = "127.0.0.1", port: int = 8765) -> dict[str
         from curate.web import server  # noqa: PLC0415  # FastAPI is an extra
     except ImportError:
         raise MissingExtraError("curate browse", "ui") from None
-    looked_at = live_dataset.LiveDataset(dataset)
-    before = looked_at.view()  # read before the first visitor waits for it
+    live = live_dataset.LiveDataset(dataset)
+    before = live.view()  # reads the dataset now, so that the first visitor does not wait for it
     listening = server.listen(host, port)
     address = server.browser_url(listening)
-    print_status(f"{dataset}: open {address} in a browser; Ctrl-C ends it")
+    print_status(f"{dataset}: open {address} in a browser; stop with Ctrl-C")
     if not server.is_loopback(host):
-        print_status(f"whoever reaches {address} sees the pictures and may decide: keep the port closed to strangers")
-    server.serve(app.create_app(looked_at), listening, host)
-    seen = looked_at.view()
-    told = len(seen.decisions.rows) - len(before.decisions.rows)
-    return {"address": address, "decided": told, "waiting": seen.pending}
+        print_status(f"anyone who can reach {address} sees the pictures and can decide: close the port to strangers")
+    server.serve(app.create_app(live), listening, host)
+    after = live.view()
+    decided = len(after.decisions.rows) - len(before.decisions.rows)
+    return {"address": address, "decided": decided, "waiting": after.pending}

@@ -1,9 +1,9 @@
-"""`curate report` on many pictures: how large its page is, how long it takes and how much memory.
+"""Measure `curate report` on many pictures: size of the page, time, memory.
 
-The dataset is the given one many times over, each time under other ids; all of its fates, families and look-alikes are
-repeated with it. Memory is the most that a process of its own had resident.
+The large dataset repeats the given one under other ids, with all its fates, families and look-alikes. Memory is the
+peak resident size of a child process.
 
-Run: python -m tests.bench.report [DATASET] [--pictures N] [--json]; Linux alone tells the memory
+Run: python -m tests.bench.report [DATASET] [--pictures N] [--json]. Memory is measured on Linux only.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from curate.audit.report import report
 from tests.bench.browse import grown
 
 
-def measured(dataset: Path, page: Path) -> dict[str, Any]:
-    """Figures of one report, by a process that does nothing else."""
+def measure(dataset: Path, page: Path) -> dict[str, Any]:
+    """Figures of one report; run it in a fresh process."""
     start, spent = time.perf_counter(), time.process_time()
-    told = report(dataset, page)
+    summary = report(dataset, page)
     seconds, cpu = time.perf_counter() - start, time.process_time() - spent
     peak = 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
     figures = {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1), "peak_megabytes": round(peak / 1e6)}
-    return {"pictures": told["in"], "page_megabytes": round(told["page_bytes"] / 1e6, 2), **figures}
+    return {"pictures": summary["in"], "page_megabytes": round(summary["page_bytes"] / 1e6, 2), **figures}
 
 
 @click.command()
@@ -37,21 +37,21 @@ def measured(dataset: Path, page: Path) -> dict[str, Any]:
 @click.option("--pictures", type=click.IntRange(1), default=100_000, show_default=True, help="At least so many.")
 @click.option("--json", "as_json", is_flag=True)
 def main(dataset: Path, pictures: int, as_json: bool) -> None:
-    """Print size, time and memory of the report on the dataset itself, and on it many times over."""
+    """Print page size, time and memory for the dataset itself, and for the dataset repeated many times."""
     with tempfile.TemporaryDirectory() as folder:
         many = grown(dataset, Path(folder) / "many", pictures)
-        found = []
-        for one in (dataset, many):
+        results = []
+        for measured_dataset in (dataset, many):
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-                found.append(process.submit(measured, one, Path(folder) / "page.html").result())
+                results.append(process.submit(measure, measured_dataset, Path(folder) / "page.html").result())
     if as_json:
-        click.echo(json.dumps({"one": found[0], "many": found[1]}))
+        click.echo(json.dumps({"one": results[0], "many": results[1]}))
         return
-    told = (
+    line = (
         "{pictures:,} pictures: {page_megabytes} MB, {seconds} s ({cpu_seconds} of CPU), {peak_megabytes} MB of memory"
     )
-    for figures in found:
-        click.echo(told.format(**figures))
+    for figures in results:
+        click.echo(line.format(**figures))
 
 
 if __name__ == "__main__":

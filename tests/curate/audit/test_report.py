@@ -1,4 +1,4 @@
-"""The report's page tells what the manifest holds, whatever that is, and is a good page to people and browsers."""
+"""The report shows what the manifest holds, whatever that is, and is a sound page for people and browsers."""
 
 import json
 import re
@@ -26,7 +26,7 @@ from curate.tags.normalize import normalize_tag, split_color
 from tests.bench.browse import grown
 from tests.browser import CANARY, DESKTOP, HOSTILE, PHONE, SONG, Visit, Watch, barriers, overflow
 
-ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
+OPEN_ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
 
 
 def copy(art: Path, to: Path, name: str) -> None:
@@ -59,17 +59,17 @@ def folder(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(folder: Path) -> dict[str, Any]:
+def summary(folder: Path) -> dict[str, Any]:
     return report(folder / "d", folder / "report.html")
 
 
 @pytest.fixture
-def html(folder: Path, told: dict[str, Any]) -> Path:
+def html(folder: Path, summary: dict[str, Any]) -> Path:
     return folder / "report.html"
 
 
 class Tables(HTMLParser):
-    """Every table's rows of text, by its caption."""
+    """The rows of text of every table, by caption."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -114,34 +114,38 @@ def frame(dataset: Path) -> pd.DataFrame:
     return pd.read_parquet(dataset / "manifest")
 
 
-def test_counts_are_those_of_the_manifest_by_pandas(folder: Path, told: dict[str, Any]) -> None:
+def test_counts_equal_those_of_the_manifest_in_pandas(folder: Path, summary: dict[str, Any]) -> None:
     rows = frame(folder / "d")
     kept = rows[rows["dropped"].isna()]
     tags = Counter(tag for one in kept["tags"] for tag in one)
-    assert told["in"] == len(rows) == told["kept"] + sum(told["dropped"].values())
-    assert told["dropped"] == rows["dropped"].value_counts().sort_index().to_dict()
-    assert told["bytes"] == kept["bytes"].sum()
-    assert told["roles"] == rows["role"].value_counts().sort_index().to_dict()
-    assert told["splits"] == kept["split"].value_counts().to_dict()
-    assert told["families"] == (kept["family"].value_counts() > 1).sum()
+    assert summary["in"] == len(rows) == summary["kept"] + sum(summary["dropped"].values())
+    assert summary["dropped"] == rows["dropped"].value_counts().sort_index().to_dict()
+    assert summary["bytes"] == kept["bytes"].sum()
+    assert summary["roles"] == rows["role"].value_counts().sort_index().to_dict()
+    assert summary["splits"] == kept["split"].value_counts().to_dict()
+    assert summary["families"] == (kept["family"].value_counts() > 1).sum()
     colors = sum(split_color(tag) is not None for tag in tags)
-    assert told["tags"] == {"distinct": len(tags), "colors": colors, "untagged": sum(len(t) == 0 for t in kept["tags"])}
-    assert told["errors"] == Counter(text.split(":")[0] for text in rows["error"].dropna())
-    assert ledger.read_ledger(folder / "d")["counts"] == {name: told[name] for name in ("in", "kept", "dropped")}
-    assert told["dropped"].keys() == {"unreadable", "duplicate"}
+    assert summary["tags"] == {
+        "distinct": len(tags),
+        "colors": colors,
+        "untagged": sum(len(t) == 0 for t in kept["tags"]),
+    }
+    assert summary["errors"] == Counter(text.split(":")[0] for text in rows["error"].dropna())
+    assert ledger.read_ledger(folder / "d")["counts"] == {name: summary[name] for name in ("in", "kept", "dropped")}
+    assert summary["dropped"].keys() == {"unreadable", "duplicate"}
     assert kept["license"].isin(HOSTILE).sum() >= 12
 
 
-def test_tables_of_the_page_tell_the_same(folder: Path, html: Path, told: dict[str, Any]) -> None:
+def test_the_tables_of_the_page_show_the_counts(folder: Path, html: Path, summary: dict[str, Any]) -> None:
     tables = Tables(html.read_text("utf-8"))
     kept = frame(folder / "d").query("dropped.isnull()", engine="python")
-    fates = [(name.split(" ")[0], count) for name, count in tables.counts("Files by what became of them")]
-    assert fates == [("kept", told["kept"]), *told["dropped"].items()]
-    assert sum(count for _, count in fates) == told["in"]
-    for caption, column in (("Width", "width"), ("Area", "width"), ("Width to height", "width"), ("Formats", "format")):
+    fates = [(name.split(" ")[0], count) for name, count in tables.counts("Files, kept and dropped")]
+    assert fates == [("kept", summary["kept"]), *summary["dropped"].items()]
+    assert sum(count for _, count in fates) == summary["in"]
+    for caption, column in (("Width", "width"), ("Area", "width"), ("Aspect ratio", "width"), ("Formats", "format")):
         assert sum(count for _, count in tables.counts(caption)) == kept[column].notna().sum()
     assert dict(tables.counts("Width")) == {"256 to 511": len(kept)}
-    sizes = tables.counts("Families by their size")
+    sizes = tables.counts("Families by size")
     assert sum(count for _, count in sizes) == kept["family"].nunique()
     assert dict(sizes)["1"] == (kept["family"].value_counts() == 1).sum()
     splits = {row[0]: (int(row[1]), int(row[2])) for row in tables.found["Kept pictures by split"][1:]}
@@ -150,20 +154,20 @@ def test_tables_of_the_page_tell_the_same(folder: Path, html: Path, told: dict[s
     tags = Counter(tag for one in kept["tags"] for tag in one)
     first = sorted(tags.items(), key=lambda pair: (-pair[1], pair[0]))[:20]
     shown = [(escape_unprintable(html_page.shorten(tag, 60)), count) for tag, count in first]
-    assert tables.counts("The commonest tags") == shown
+    assert tables.counts("Most common tags") == shown
     for caption, column in (("Licences", "license"), ("Artists", "artist"), ("Ratings", "rating")):
         names = Counter(escape_unprintable(html_page.shorten(name, 60)) for name in kept[column].dropna())
         assert dict(tables.counts(caption)) == names
     sources = {row[0]: [int(one) for one in row[1:]] for row in tables.found["Files by source"][1:]}
     assert [sum(column) for column in zip(*sources.values(), strict=True)] == [
-        told["in"], told["kept"], told["in"] - told["kept"],
+        summary["in"], summary["kept"], summary["in"] - summary["kept"],
     ]  # fmt: skip
     hashes = ledger.read_ledger(folder / "d")["hashes"]
     for stage in ("extract", "dedupe"):
-        assert tables.found[f"Options of curate {stage}"][-1] == ["hash of these", hashes[stage]]
+        assert tables.found[f"Options of curate {stage}"][-1] == ["hash of these options", hashes[stage]]
 
 
-def test_a_dataset_gives_the_same_bytes_wherever_it_lies(folder: Path, html: Path, tmp_path: Path) -> None:
+def test_the_page_does_not_depend_on_where_the_dataset_is(folder: Path, html: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "d", tmp_path / "elsewhere")
     report(tmp_path / "elsewhere", tmp_path / "again.html")
     assert (tmp_path / "again.html").read_bytes() == html.read_bytes()
@@ -179,19 +183,19 @@ def test_json_prints_the_counts(run: Callable[..., Any], dataset: Path, tmp_path
 
 
 def test_the_page_does_not_grow_with_the_dataset(folder: Path, dataset: Path, tmp_path: Path) -> None:
-    """Once every kind of exhibit has its places filled."""
+    """Once there are enough pictures of every kind."""
     sizes, images = [], []
     for name, times in (("many", 15), ("more", 45)):
         grown(dataset, tmp_path / name, times * parquet.count_rows(dataset / "manifest"))
-        found = report(tmp_path / name, tmp_path / "page.html")
-        assert found["kept"] >= 20 * times
-        sizes.append(found["page_bytes"])
+        summary = report(tmp_path / name, tmp_path / "page.html")
+        assert summary["kept"] >= 20 * times
+        sizes.append(summary["page_bytes"])
         images.append(Tables((tmp_path / "page.html").read_text("utf-8")).images)
     assert max(images) < 500
     assert sizes[1] < 1.1 * sizes[0] < 5e6
 
 
-def sources_of(tmp_path: Path, files: dict[str, bytes]) -> list[Source]:
+def make_source(tmp_path: Path, files: dict[str, bytes]) -> list[Source]:
     (tmp_path / "s").mkdir()
     for name, data in files.items():
         (tmp_path / "s" / name).write_bytes(data)
@@ -200,30 +204,30 @@ def sources_of(tmp_path: Path, files: dict[str, bytes]) -> list[Source]:
 
 @pytest.mark.parametrize("deduped", [False, True])
 @pytest.mark.parametrize("files", [{}, {"a.png": b"torn", "b.jpg": b""}], ids=["empty", "unreadable"])
-def test_a_dataset_of_nothing_has_a_page(tmp_path: Path, files: dict[str, bytes], deduped: bool) -> None:
-    extract.extract(sources_of(tmp_path, files), tmp_path / "d", extract.ExtractOptions())
+def test_an_empty_dataset_has_a_page(tmp_path: Path, files: dict[str, bytes], deduped: bool) -> None:
+    extract.extract(make_source(tmp_path, files), tmp_path / "d", extract.ExtractOptions())
     if deduped:
         dedupe.dedupe(tmp_path / "d", dedupe.DedupeOptions())
-    told = report(tmp_path / "d", tmp_path / "page.html")
+    summary = report(tmp_path / "d", tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text("utf-8")
-    assert (told["in"], told["kept"]) == (len(files), 0)
+    assert (summary["in"], summary["kept"]) == (len(files), 0)
     assert ("run <code>curate dedupe</code>" in text) == (not deduped)
     assert ("No file was found" in text) == (not files)
     assert ("DecodeError" in text) == bool(files)
 
 
-def test_before_dedupe_the_page_says_so_and_shows_the_rest(art: Path, tmp_path: Path) -> None:
+def test_before_dedupe_the_page_says_so_and_shows_everything_else(art: Path, tmp_path: Path) -> None:
     extract.extract([Source("art", art)], tmp_path / "d", extract.ExtractOptions())
-    told = report(tmp_path / "d", tmp_path / "page.html")
+    summary = report(tmp_path / "d", tmp_path / "page.html")
     tables = Tables((tmp_path / "page.html").read_text("utf-8"))
-    assert told["roles"] == {}
+    assert summary["roles"] == {}
     assert (tmp_path / "page.html").read_text("utf-8").count("run <code>curate dedupe</code>") == 3
-    assert "Families by their size" not in tables.found
+    assert "Families by size" not in tables.found
     assert tables.images > 12
 
 
-def test_pictures_added_since_dedupe_are_not_called_unlike(art: Path, tmp_path: Path) -> None:
-    [source] = sources_of(tmp_path, {"a.png": (art / "1F408.png").read_bytes()})
+def test_the_page_asks_for_dedupe_if_pictures_were_added_since(art: Path, tmp_path: Path) -> None:
+    [source] = make_source(tmp_path, {"a.png": (art / "1F408.png").read_bytes()})
     extract.extract([source], tmp_path / "d", extract.ExtractOptions())
     dedupe.dedupe(tmp_path / "d", dedupe.DedupeOptions())
     copy(art, tmp_path / "s" / "b.png", "1F408.png")
@@ -232,45 +236,45 @@ def test_pictures_added_since_dedupe_are_not_called_unlike(art: Path, tmp_path: 
     assert "run <code>curate dedupe</code>" in (tmp_path / "page.html").read_text("utf-8")
 
 
-def test_who_opted_out_is_counted_and_told_nothing_of(dataset: Path, tmp_path: Path) -> None:
+def test_an_opted_out_picture_is_counted_and_not_named(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset, tmp_path / "d")
     remove(tmp_path / "d", ["1F408.png"])
     for step in (lambda: None, lambda: dedupe.dedupe(tmp_path / "d", dedupe.DedupeOptions())):
         step()
-        told = report(tmp_path / "d", tmp_path / "page.html")
-        assert told["dropped"]["removed"] == 1
+        summary = report(tmp_path / "d", tmp_path / "page.html")
+        assert summary["dropped"]["removed"] == 1
         assert "1F408" not in (tmp_path / "page.html").read_text("utf-8")
 
 
-def test_what_people_told_apart_is_not_shown_as_recolours(dataset: Path, tmp_path: Path) -> None:
+def test_pairs_that_people_decided_are_different_are_not_shown_as_recolours(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset, tmp_path / "d")
     pair = ("1F44B-1F3FC.png", "1F44B-1F3FB.png")
 
-    def beside(html: str) -> bool:
-        cards = re.findall(r"alternate: .*?</li>", html, re.DOTALL)
+    def are_side_by_side(html: str) -> bool:
+        cards = re.findall(r"recolour: .*?</li>", html, re.DOTALL)
         return any(all(f"{name}</bdi>" in card for name in pair) for card in cards)
 
     report(tmp_path / "d", tmp_path / "page.html")
-    assert beside((tmp_path / "page.html").read_text("utf-8"))
+    assert are_side_by_side((tmp_path / "page.html").read_text("utf-8"))
     decisions.decide(tmp_path / "d", "different", pair)
     dedupe.dedupe(tmp_path / "d", dedupe.DedupeOptions())
     report(tmp_path / "d", tmp_path / "page.html")
-    assert not beside((tmp_path / "page.html").read_text("utf-8"))
+    assert not are_side_by_side((tmp_path / "page.html").read_text("utf-8"))
 
 
-def test_the_page_has_a_place_of_its_own(dataset: Path, tmp_path: Path) -> None:
-    for target, told in (
-        (dataset / "report.html", "lies in the dataset"),
+def test_a_page_in_the_dataset_or_at_no_file_path_is_refused(dataset: Path, tmp_path: Path) -> None:
+    for target, message in (
+        (dataset / "report.html", "lies inside the dataset"),
         (tmp_path, "is a folder"),
         (tmp_path / "none" / "page.html", "there is no folder"),
     ):
-        with pytest.raises(NurieError, match=told):
+        with pytest.raises(NurieError, match=message):
             report(dataset, target)
     with pytest.raises(NurieError, match="not a dataset folder"):
         report(tmp_path, tmp_path / "page.html")
 
 
-def test_damage_leaves_the_page_of_before(dataset: Path, tmp_path: Path) -> None:
+def test_damage_leaves_the_earlier_page_as_it_is(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset, tmp_path / "d")
     report(tmp_path / "d", tmp_path / "page.html")
     before = (tmp_path / "page.html").read_bytes()
@@ -284,14 +288,14 @@ def test_damage_leaves_the_page_of_before(dataset: Path, tmp_path: Path) -> None
 
 @pytest.fixture
 def opened(visit: Visit, html: Path) -> Any:
-    """The page with all its parts open, where nothing but escaping is in the way of hostile text."""
+    """The page with all details open and its policy off: only escaping stops hostile text."""
     shown = visit(html, bypass_csp=True)
-    shown.evaluate(ALL)
+    shown.evaluate(OPEN_ALL)
     return shown
 
 
 @pytest.mark.browser
-def test_hostile_text_is_shown_and_nothing_else_happens(opened: Any, folder: Path) -> None:
+def test_hostile_text_is_only_ever_shown_as_text(opened: Any, folder: Path) -> None:
     text = re.sub(r"\s+", " ", opened.inner_text("body"))
     for one in HOSTILE:
         expected = escape_unprintable(html_page.shorten(normalize_tag(one), 60))
@@ -338,7 +342,7 @@ def test_hostile_text_is_shown_and_nothing_else_happens(opened: Any, folder: Pat
 
 
 @pytest.mark.browser
-def test_every_thumbnail_is_a_picture_and_comes_lazily(opened: Any) -> None:
+def test_every_thumbnail_decodes_and_is_loaded_lazily(opened: Any) -> None:
     assert opened.evaluate("[...document.images].every(one => one.loading == 'lazy' && one.alt)")
     decode = "async one => { one.loading = 'eager'; await one.decode(); return one.naturalWidth }"
     widths = opened.evaluate(f"Promise.all([...document.images].map({decode}))")
@@ -347,7 +351,7 @@ def test_every_thumbnail_is_a_picture_and_comes_lazily(opened: Any) -> None:
 
 
 @pytest.mark.browser
-def test_the_page_asks_for_nothing_but_itself(chromium: Any, html: Path) -> None:
+def test_the_page_requests_nothing_but_itself(chromium: Any, html: Path) -> None:
     watch = Watch(chromium.new_page())
     watch.page.goto(html.as_uri())
     assert not watch.faults()
@@ -356,41 +360,41 @@ def test_the_page_asks_for_nothing_but_itself(chromium: Any, html: Path) -> None
 
 
 @pytest.mark.browser
-def test_its_policy_stops_what_escaping_would_miss(chromium: Any, html: Path, tmp_path: Path) -> None:
+def test_the_policy_stops_what_escaping_would_miss(chromium: Any, html: Path, tmp_path: Path) -> None:
     smuggled = (
         f"<script>{SONG}</script><img src=x onerror={SONG}><img src=https://example.com/x.png><style>p{{}}</style>"
     )
     (tmp_path / "page.html").write_text(html.read_text("utf-8").replace("</main>", f"{smuggled}</main>"), "utf-8")
     watch = Watch(chromium.new_page())
     watch.page.goto((tmp_path / "page.html").as_uri())
-    told = watch.faults()
-    said = [fault for fault in told if fault.startswith("console: ")]
-    assert len(said) == 5  # the script, the handler, two pictures, the style
-    assert all("violates the following Content Security Policy" in one for one in said)
-    assert "https://example.com/x.png: csp" in told
+    faults = watch.faults()
+    messages = [fault for fault in faults if fault.startswith("console: ")]
+    assert len(messages) == 5  # the script, the handler, two pictures, the style
+    assert all("violates the following Content Security Policy" in message for message in messages)
+    assert "https://example.com/x.png: csp" in faults
     assert not watch.page.evaluate(f"'{CANARY}' in window")
     watch.page.close()
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop light", "phone dark"])
-def test_nothing_is_in_the_way_of_people(visit: Visit, html: Path, size: tuple[int, int], dark: bool) -> None:
+def test_the_page_has_no_accessibility_barriers(visit: Visit, html: Path, size: tuple[int, int], dark: bool) -> None:
     shown = visit(html, size=size, dark=dark)
-    shown.evaluate(ALL)
+    shown.evaluate(OPEN_ALL)
     assert barriers(shown) == []
 
 
 @pytest.mark.browser
-def test_nobody_scrolls_sideways(visit: Visit, html: Path) -> None:
+def test_no_width_needs_sideways_scrolling(visit: Visit, html: Path) -> None:
     shown = visit(html)
-    shown.evaluate(ALL)
+    shown.evaluate(OPEN_ALL)
     for width in (320, 360, 480, 768, 1280, 1920):
         shown.set_viewport_size({"width": width, "height": 700})
         assert overflow(shown) == 0
 
 
 @pytest.mark.browser
-def test_a_keyboard_is_enough(visit: Visit, html: Path) -> None:
+def test_the_page_works_with_the_keyboard_alone(visit: Visit, html: Path) -> None:
     shown = visit(html)
     shown.keyboard.press("Tab")
     assert shown.evaluate("document.activeElement.textContent") == "Skip to the content"
@@ -405,15 +409,16 @@ def test_a_keyboard_is_enough(visit: Visit, html: Path) -> None:
     shown.keyboard.press("Enter")
     assert shown.evaluate("document.activeElement.parentElement.open")
     shown.evaluate("scrollTo(0, document.body.scrollHeight)")
-    assert shown.locator("nav").bounding_box()["y"] == 0, "the sections are at hand wherever one is"  # type: ignore[index]
+    assert shown.locator("nav").bounding_box()["y"] == 0, "the links to the sections stay at the top"  # type: ignore[index]
     for link in shown.locator("nav a").all():
         assert shown.locator(link.get_attribute("href") or "#none").count() == 1
 
 
-def test_what_is_shown_is_what_dedupe_measured_and_the_extremes_of_the_kept(folder: Path, html: Path) -> None:
-    most, lines = 4, ["contour", "dilate", "xdog"]
-    found = census.take(folder / "d", most)
-    shown = examples.gather_examples(folder / "d", found, count_tables.family_sizes(found).choose_examples(most), lines)
+def test_examples_are_the_extremes_and_show_what_dedupe_measured(folder: Path, html: Path) -> None:
+    limit, lines = 4, ["contour", "dilate", "xdog"]
+    counted = census.take(folder / "d", limit)
+    families = count_tables.family_sizes(counted).choose_examples(limit)
+    shown = examples.gather_examples(folder / "d", counted, families, lines)
     table, edges = frame(folder / "d"), pd.read_parquet(folder / "d" / "edges")
     measured = {tuple(sorted(row[:2])): dict(zip(edges, row, strict=True)) for row in edges.itertuples(index=False)}
     copies: dict[Any, Any] = {
@@ -421,14 +426,14 @@ def test_what_is_shown_is_what_dedupe_measured_and_the_extremes_of_the_kept(fold
     }
     assert shown.copies
     assert shown.recolours
-    for both in shown.copies:
-        distance = copies[both.one["id"], both.other["id"]]
-        assert both.one["distance"] == distance
+    for pair in shown.copies:
+        distance = copies[pair.left["id"], pair.right["id"]]
+        assert pair.left["distance"] == distance
         assert f"duplicate: {int(distance)} bit" in html.read_text("utf-8")
-    for both in (*shown.copies, *shown.recolours):
-        assert both.look == measured.get(tuple(sorted((both.one["id"], both.other["id"]))), {})
-    colors = [both.look["color_distance"] for both in shown.recolours]
-    assert {both.look["kind"] for both in shown.recolours} == {"alternate"}
+    for pair in (*shown.copies, *shown.recolours):
+        assert pair.edge == measured.get(tuple(sorted((pair.left["id"], pair.right["id"]))), {})
+    colors = [pair.edge["color_distance"] for pair in shown.recolours]
+    assert {pair.edge["kind"] for pair in shown.recolours} == {"alternate"}
     assert colors == sorted(colors)
     kept = table[table["dropped"].isna()]
     extremes = {
@@ -438,6 +443,7 @@ def test_what_is_shown_is_what_dedupe_measured_and_the_extremes_of_the_kept(fold
         "black": ("line_ink", -1),
     }
     for name, (column, sign) in extremes.items():
-        told = kept[kept[column] > 0] if name in {"faint", "gaps"} else kept
-        assert [row[column] for row in shown.worst[name]] == sorted(told[column], key=lambda one: sign * one)[:most]
+        eligible = kept[kept[column] > 0] if name in {"faint", "gaps"} else kept
+        expected = sorted(eligible[column], key=lambda value: sign * value)[:limit]
+        assert [dict(row)[column] for row in shown.worst[name]] == expected
     assert {(row["id"], f"line_{line}") for row in shown.any for line in lines} <= shown.pixels.keys()

@@ -45,9 +45,9 @@ def test_rows_come_as_added_or_backwards(catalog: Catalog, rows: list[Row]) -> N
 
 
 def test_there_are_no_other_orders(catalog: Catalog) -> None:
-    with pytest.raises(NurieError, match="no order by 'path'"):
+    with pytest.raises(NurieError, match="cannot sort by 'path'"):
         catalog.sorted_rows(catalog.all_rows, "path")
-    with pytest.raises(NurieError, match="no order of families by 'path'"):
+    with pytest.raises(NurieError, match="cannot sort families by 'path'"):
         catalog.family_codes(catalog.all_rows, "path")
 
 
@@ -151,7 +151,7 @@ def test_row_groups_are_kept_no_further_than_asked(mixed: Path, monkeypatch: pyt
     gallery = StoredPictures(mixed)
     for row in parquet.read_parts(mixed / "pairs").to_pylist() * 2:
         assert gallery.read_png(row["id"], "color") == row["color"]
-        assert len(gallery._held) == 1
+        assert len(gallery._cache) == 1
 
 
 def test_a_torn_part_is_told(mixed: Path, tmp_path: Path) -> None:

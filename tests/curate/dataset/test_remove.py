@@ -228,7 +228,7 @@ def test_why_tells_that_it_was_removed_and_which_shards_hold_it_still(home: Path
     [old] = why(home / "d", "cat.png", shards=home / "old")
     [new] = why(home / "d", "cat.png", shards=home / "new")
     assert "manifest: dropped as removed: it was removed by request, and stays out" in old["story"]
-    assert old["story"][-1].endswith(", made before it was removed: make them again")
+    assert old["story"][-1].endswith(", made before it was removed: make the shards again")
     assert new["story"][-1] == "shards: not in them"
 
 
