@@ -197,6 +197,4 @@ def print_plan(result: dict[str, Any]) -> None:
     )
     print_line(f"with --strangers 0: {bare}")
     print_line(f"raw shards in place of PNG: {format_estimate(result['raw_shards_gb'])} GB")
-    for limit in result["limits"]:
-        print_line(f"from {format_estimate(limit['start'])} {limit['of']}: {limit['what']}; then: {limit['change']}")
     print_line("measured on {cores} cores of {cpu}, {python}; what is larger is reckoned".format(**result["machine"]))

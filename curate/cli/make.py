@@ -18,6 +18,7 @@ from curate.cli.command import (
 )
 from curate.cli.remote_args import FolderOrAddress, LocalPath
 from curate.contract import ENDING_BY_FORMAT
+from curate.system.errors import blame_option
 from curate.tags.aliases import TagRules
 from curate.terminal import complete_names
 from curate.workers.executor import Workers
@@ -106,14 +107,17 @@ def extract(
     from curate.planning import staleness  # noqa: PLC0415
     from curate.sources.scan import parse_sources  # noqa: PLC0415
 
-    methods = stage_extract.parse_line_methods(lines)
+    with blame_option("lines"):
+        methods = stage_extract.parse_line_methods(lines)
     options = stage_extract.ExtractOptions(
         methods, size, max_pixels, min_side, max_aspect or 0, keep_monochrome, folder_tags
     )
-    roots = parse_sources(sources)
+    with blame_option("sources"):
+        roots = parse_sources(sources)
     if dry_run:
-        found = stage_extract.forecast_extract(roots, dataset, options, limit=limit, fresh=fresh)
-        return {**found.to_json_dict(), "due": staleness.reason_to_extract(found, dataset, fresh=fresh)}
+        with blame_option("dataset"):
+            forecast = stage_extract.forecast_extract(roots, dataset, options, limit=limit, fresh=fresh)
+        return {**forecast.to_json_dict(), "due": staleness.reason_to_extract(forecast, dataset, fresh=fresh)}
     return stage_extract.extract(roots, dataset, options, workers=workers, limit=limit, fresh=fresh)
 
 
@@ -159,9 +163,10 @@ def dedupe(
     from curate.deduplication.split import parse_split_shares  # noqa: PLC0415
     from curate.planning import staleness  # noqa: PLC0415
 
-    options = stage_dedupe.DedupeOptions(
-        max_distance, drop_alternates, mirror, parse_split_shares(split, seed), survivor
-    )
+    with blame_option("split"):
+        shares = parse_split_shares(split, seed)
+    with blame_option("survivor"):
+        options = stage_dedupe.DedupeOptions(max_distance, drop_alternates, mirror, shares, survivor)
     if dry_run:
         return {"due": staleness.reason_to_dedupe(dataset, options, other)}
     return stage_dedupe.dedupe(dataset, options, against=other, workers=workers)

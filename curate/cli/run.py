@@ -143,7 +143,7 @@ def _check_stages(road: RecipeRun) -> list[StageStatus]:
             if isinstance(error, RecipeError):
                 raise
             if before is None or not isinstance(error, SourceError):  # else the source is made by then
-                raise RecipeError(f"{road.recipe.locate_error(name, str(error))}: {error}") from None
+                raise RecipeError(f"{road.recipe.locate_error(name, error)}: {error}") from None
             due = None
         told.append(StageStatus(name, f"after {before}" if before else due))
     return told

@@ -22,6 +22,9 @@ from pathlib import Path
 class NurieError(Exception):
     """An error the user can fix. Its message is one line: what is wrong, where, and what to do."""
 
+    option: str | None = None
+    """Name of the command-line option or argument that the error is about, without dashes; see `blame_option`."""
+
 
 class DamagedError(NurieError):
     """Stored data is not what its index or seal says."""
@@ -57,6 +60,16 @@ class MissingExtraError(NurieError):
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
         """Pickle by arguments: by default, an exception is rebuilt from its message."""
         return MissingExtraError, (self.feature, self.extra)
+
+
+@contextmanager
+def blame_option(name: str) -> Iterator[None]:
+    """Set `option` of a NurieError that the block raises, unless it has one already."""
+    try:
+        yield
+    except NurieError as error:
+        error.option = error.option or name
+        raise
 
 
 OS_ERROR_REMEDIES = {

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from curate.system.errors import SidecarError
+from curate.system.errors import SidecarError, blame_option
 from curate.tags.normalize import normalize_tag, unique_tags
 
 
@@ -27,8 +27,10 @@ class TagRules:
 
 def read_rules(aliases: Path | None, implications: Path | None) -> TagRules:
     """Rules of two files, either of which may be left out; as read_aliases and read_implications."""
-    known = read_aliases(aliases) if aliases else {}
-    return TagRules(known, read_implications(implications, known) if implications else {})
+    with blame_option("aliases"):
+        known = read_aliases(aliases) if aliases else {}
+    with blame_option("implications"):
+        return TagRules(known, read_implications(implications, known) if implications else {})
 
 
 def read_aliases(path: Path) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""The constants of `curate plan`, drawn from what other benchmarks print, into curate/planning/costs.json.
+"""Write curate/planning/costs.json, the constants of `curate plan`, from the figures of other benchmarks.
 
-Each line of the table is a constant: its name, its unit, the benchmark that measures it, and where in the JSON of that
-it lies. The machine that all were measured on is told beside them: measure all of them on one, while it is quiet.
+CONSTANTS says for each constant its unit, the benchmark that measures it, and where in its JSON the figure is. The file
+also describes the machine: measure all constants on one machine, while it does nothing else.
 
-Run: python -m tests.bench.costs [--from FOLDER] [--json]; without a folder of NAME.json, it runs the benchmarks
+Run: python -m tests.bench.costs [--from FOLDER] [--json]. Without a folder of NAME.json files, it runs the benchmarks.
 """
 
 from __future__ import annotations
@@ -20,45 +20,46 @@ from typing import Any, NamedTuple
 import click
 
 COSTS = Path("curate/planning/costs.json")
-DIGITS = 4  # that are told of a constant: none is known better
+DIGITS = 4  # of a constant; none is known better
 
-Told = dict[str, Any]
+Figures = dict[str, Any]
+"""What a benchmark prints with --json."""
 
 
 class Constant(NamedTuple):
-    """How a benchmark's JSON tells it."""
+    """A constant, and how to get it from a benchmark's figures."""
 
     unit: str
     benchmark: str
-    get: Callable[[Told], float]
+    get: Callable[[Figures], float]
 
 
-def line(told: Told, what: str, styles: int) -> tuple[float, float]:
-    """(at none, by megapixel) of what reading a picture of so many line styles takes: a line through two sizes."""
-    few, many = (one for one in told["reading"] if one["lines"] == styles)
+def fit_line(figures: Figures, what: str, styles: int) -> tuple[float, float]:
+    """(constant, per megapixel) cost of reading a picture with so many line styles: a line through two sizes."""
+    few, many = (one for one in figures["reading"] if one["lines"] == styles)
     slope = (many[what] - few[what]) / (many["megapixels"] - few["megapixels"])
     return max(0.0, few[what] - slope * few["megapixels"]), max(0.0, slope)
 
 
-def further(told: Told, which: int) -> float:
+def further(figures: Figures, which: int) -> float:
     """CPU seconds of each line style after the first."""
-    one, three = (line(told, "cpu_seconds", styles)[which] for styles in (1, 3))
+    one, three = (fit_line(figures, "cpu_seconds", styles)[which] for styles in (1, 3))
     return max(0.0, three - one) / 2
 
 
-def million(told: Told, radius: int) -> Told:
-    """The search of a million hashes."""
-    [found] = [one for one in told["ours"] if (one["hashes"], one["radius"]) == (10**6, radius)]
+def million(figures: Figures, radius: int) -> Figures:
+    """The figures of searching a million hashes."""
+    [found] = [one for one in figures["ours"] if (one["hashes"], one["radius"]) == (10**6, radius)]
     return dict(found)
 
 
-def at(*names: str) -> Callable[[Told], float]:
-    """What lies at a path of names."""
+def at(*names: str) -> Callable[[Figures], float]:
+    """A function that returns the figure at a path of keys."""
 
-    def get(told: Told) -> float:
+    def get(figures: Figures) -> float:
         for name in names:
-            told = told[name]
-        return float(told)  # type: ignore[arg-type]  # a number lies at the end
+            figures = figures[name]
+        return float(figures)  # type: ignore[arg-type]  # a number is at the end
 
     return get
 
@@ -68,29 +69,35 @@ CONSTANTS: dict[str, Constant] = {
     "source_bytes": Constant(
         "bytes a pixel",
         "stages",
-        lambda told: sum(one["bytes"] / one["megapixels"] for one in told["reading"]) / len(told["reading"]) / 1e6,
+        lambda figures: (
+            sum(one["bytes"] / one["megapixels"] for one in figures["reading"]) / len(figures["reading"]) / 1e6
+        ),
     ),
-    "picture_seconds": Constant(SECONDS, "stages", lambda told: line(told, "cpu_seconds", 1)[0]),
-    "megapixel_seconds": Constant("CPU s a megapixel", "stages", lambda told: line(told, "cpu_seconds", 1)[1]),
-    "style_seconds": Constant(f"{SECONDS} and further line style", "stages", lambda told: further(told, 0)),
+    "picture_seconds": Constant(SECONDS, "stages", lambda figures: fit_line(figures, "cpu_seconds", 1)[0]),
+    "megapixel_seconds": Constant(
+        "CPU s a megapixel", "stages", lambda figures: fit_line(figures, "cpu_seconds", 1)[1]
+    ),
+    "style_seconds": Constant(f"{SECONDS} and further line style", "stages", lambda figures: further(figures, 0)),
     "style_megapixel_seconds": Constant(
-        "CPU s a megapixel and further line style", "stages", lambda told: further(told, 1)
+        "CPU s a megapixel and further line style", "stages", lambda figures: further(figures, 1)
     ),
-    "extract_worker_mb": Constant("MB a worker", "stages", lambda told: line(told, "peak_mb", 3)[0]),
-    "megapixel_mb": Constant("MB a worker and megapixel", "stages", lambda told: line(told, "peak_mb", 3)[1]),
+    "extract_worker_mb": Constant("MB a worker", "stages", lambda figures: fit_line(figures, "peak_mb", 3)[0]),
+    "megapixel_mb": Constant("MB a worker and megapixel", "stages", lambda figures: fit_line(figures, "peak_mb", 3)[1]),
     "list_seconds": Constant(SECONDS, "stages", at("extract", "node_cpu_seconds")),
     "commit_seconds": Constant("wall s a part", "stages", at("extract", "commit_seconds")),
     "extract_bytes": Constant(f"{BYTES}, in memory", "stages", at("extract", "memory")),
-    "task_seconds": Constant("wall s a task", "cluster", lambda told: told["ms_a_task"] / 1e3),
+    "task_seconds": Constant("wall s a task", "cluster", lambda figures: figures["ms_a_task"] / 1e3),
     "alike": Constant("proposed pairs of one family a picture", "strangers", at("alike")),
     "unsifted": Constant("pairs found for one that passes", "strangers", at("unsifted")),
     "sift_seconds": Constant("CPU s a pair that is found", "strangers", at("sift_seconds")),
     "strangers": Constant("share of the pairs of two families", "strangers", at("strangers")),
-    "search8_seconds": Constant("CPU s a million hashes", "search", lambda told: million(told, 8)["cpu_seconds"]),
-    "search6_seconds": Constant("CPU s a million hashes", "search", lambda told: million(told, 6)["cpu_seconds"]),
+    "search8_seconds": Constant("CPU s a million hashes", "search", lambda figures: million(figures, 8)["cpu_seconds"]),
+    "search6_seconds": Constant("CPU s a million hashes", "search", lambda figures: million(figures, 6)["cpu_seconds"]),
     "search8_growth": Constant("power of the hashes, to a million", "search", at("growth", "8")),
     "search6_growth": Constant("power of the hashes, to a million", "search", at("growth", "6")),
-    "search_bytes": Constant("bytes a hash, in memory", "search", lambda told: million(told, 8)["more_mb"] * 1.048576),
+    "search_bytes": Constant(
+        "bytes a hash, in memory", "search", lambda figures: million(figures, 8)["more_mb"] * 1.048576
+    ),
     "judge_seconds": Constant(SECONDS, "stages", at("dedupe", "node_cpu_seconds")),
     "propose_seconds": Constant(PAIR, "stages", at("dedupe", "proposal_cpu_seconds")),
     "look_seconds": Constant(PAIR, "stages", at("dedupe", "look_cpu_seconds")),
@@ -113,30 +120,30 @@ CONSTANTS: dict[str, Constant] = {
 
 
 def machine() -> dict[str, Any]:
-    """What the constants hold for."""
+    """The machine that the constants were measured on."""
     info = Path("/proc/cpuinfo")
     names = [row.partition(":")[2].strip() for row in info.read_text().splitlines() if row.startswith("model name")]
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return {"cpu": next(iter(names), platform.machine()), "cores": os.cpu_count(), "python": python}
 
 
-def printed(benchmark: str) -> Told:
-    """What a benchmark prints."""
+def run_benchmark(benchmark: str) -> Figures:
+    """Run a benchmark and return its figures."""
     command = [sys.executable, "-m", f"tests.bench.{benchmark}", "--json"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     return dict(json.loads(done.stdout))
 
 
-def read(folder: Path, benchmark: str) -> Told:
-    """What a benchmark printed into a folder."""
+def read(folder: Path, benchmark: str) -> Figures:
+    """Read the figures that a benchmark left in a folder."""
     return dict(json.loads((folder / f"{benchmark}.json").read_text("utf-8")))
 
 
-def drawn(told: dict[str, Told]) -> dict[str, Any]:
-    """The contents of costs.json, of what the benchmarks told by name."""
+def make_costs(figures: dict[str, Figures]) -> dict[str, Any]:
+    """The contents of costs.json, from figures by benchmark."""
     constants = {
         name: {
-            "value": float(f"{one.get(told[one.benchmark]):.{DIGITS}g}"),
+            "value": float(f"{one.get(figures[one.benchmark]):.{DIGITS}g}"),
             "unit": one.unit,
             "benchmark": f"tests/bench/{one.benchmark}.py",
         }
@@ -146,12 +153,14 @@ def drawn(told: dict[str, Told]) -> dict[str, Any]:
 
 
 @click.command()
-@click.option("--from", "folder", type=click.Path(path_type=Path, exists=True), help="Of NAME.json: run nothing.")
+@click.option(
+    "--from", "folder", type=click.Path(path_type=Path, exists=True), help="Read NAME.json from here; run nothing."
+)
 @click.option("--json", "as_json", is_flag=True)
 def main(folder: Path | None, as_json: bool) -> None:
     """Write curate/planning/costs.json."""
     needed = sorted({one.benchmark for one in CONSTANTS.values()})
-    costs = drawn({name: read(folder, name) if folder else printed(name) for name in needed})
+    costs = make_costs({name: read(folder, name) if folder else run_benchmark(name) for name in needed})
     COSTS.write_text(json.dumps(costs, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if as_json:
         click.echo(json.dumps(costs))

@@ -168,22 +168,3 @@ def scaling() -> str:
         )
     )
     return markdown_table([*header, "GB of one process", "most of the time"], rows) + "\n" + note
-
-
-def scaling_limits() -> str:
-    """From how many pictures on the design would have to change."""
-    limits = [{limit.what: limit for limit in plan.limits} for plan in _plans(10**8)]
-    rows = [
-        [
-            what,
-            *(
-                f"{format_estimate(by_name[what].start)} {by_name[what].of}" if what in by_name else "never"
-                for by_name in limits
-            ),
-            next(by_name[what].change for by_name in limits if what in by_name),
-        ]
-        for what in dict.fromkeys(what for by_name in limits for what in by_name)
-    ]
-    return markdown_table(
-        ["what happens", *(f"from, {kind}" for kind in ART_KINDS), "what would have to be done"], rows
-    )

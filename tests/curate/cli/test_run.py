@@ -115,7 +115,7 @@ def test_a_dry_run_writes_nothing_and_says_what_is_due(here: Path) -> None:
 REFUSED = {
     "a line style": ('lines = "dilate"', "lines = 'dilate,crayon'", "5: [extract] lines: no line-art method 'crayon'"),
     "a source": ('["art"]', "['none']", "3: [extract] sources: none is not a folder"),
-    "a dataset": ('"dataset"', "'art/d'", "3: [extract] sources: art/d lies inside the source art"),
+    "a dataset": ('"dataset"', "'art/d'", "4: [extract] dataset: art/d lies inside the source art"),
     "a split": ("0.5,0.25,0.25", "1,1,1", "8: [dedupe] split: --split '1,1,1' does not add up to 1"),
     "a rule": ("[select]", "survivor = 'big'\n[select]", "10: [dedupe] survivor: no survivor rule 'big'"),
     "another dataset": ("[select]", "against = 'art'\n[select]", "10: [dedupe] against: art is not a dataset folder"),
@@ -160,7 +160,7 @@ def test_counts_that_differ_are_told_with_their_line_and_all_is_made(here: Path)
     (here / "x.toml").write_text(TEXT + expect.replace("in = 23", "in = 1_000"))
     result = follow("x.toml")
     assert result.exit_code == 0
-    assert result.stderr.endswith("\nWarning: x.toml:18: [expect] in: 1,000 in expected, and 23 found\n")
+    assert result.stderr.endswith("\nWarning: x.toml:18: [expect] in: expected 1,000 in, found 23\n")
     assert "expected counts: others" in result.stdout
 
 

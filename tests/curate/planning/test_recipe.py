@@ -1,4 +1,4 @@
-"""Recipes: every option of a stage, every mistake told with file, line and key."""
+"""Recipes: every option of a stage is accepted, and every mistake is reported with file, line and key."""
 
 import re
 import tomllib
@@ -15,7 +15,7 @@ from curate.system.errors import RecipeError
 from tests import ROOT
 
 SHIPPED = sorted((ROOT / "manifests").glob("*.toml"))
-LEAST = """\
+MINIMAL_RECIPE = """\
 [extract]
 sources = ["art"]
 dataset = "d"
@@ -25,14 +25,14 @@ shards = "s"
 """
 
 
-def written(tmp_path: Path, text: str) -> Path:
+def write_recipe(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "x.toml"
     path.write_text(text, "utf-8")
     return path
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_recipe_is_understood_by_every_stage(path: Path) -> None:
+def test_every_stage_accepts_the_shipped_recipes(path: Path) -> None:
     read = recipe.read_recipe(path, STAGE_COMMANDS)
     for stage in read.stages:
         context = read.make_context(stage, {})
@@ -43,22 +43,22 @@ def test_a_shipped_recipe_is_understood_by_every_stage(path: Path) -> None:
 
 
 MISTAKES = {
-    "an option that is none": ("[extract]\nlinse = 'xdog'", "2: [extract] linse: no such option; did you mean lines?"),
-    "an underscore": ("[extract]\n\nmin_side = 3", "3: [extract] min_side: no such option; did you mean min-side?"),
-    "a stage that is none": ("[extract]\n[dedup]", "2: [dedup]: no such stage; did you mean dedupe?"),
-    "training": ("[train]\nminutes = 3", "1: [train]: a recipe ends with shards: run `train fit SHARDS RUN` then"),
-    "a stage that is a value": ("# so\nextract = 3", "2: [extract]: is a table: write [extract], and"),
+    "an unknown option": ("[extract]\nlinse = 'xdog'", '2: [extract] has no option "linse"; did you mean "lines"?'),
+    "an underscore": ("[extract]\n\nmin_side = 3", '3: [extract] has no option "min_side"; did you mean "min-side"?'),
+    "an unknown stage": ("[extract]\n[dedup]", '2: there is no stage "dedup"; did you mean "dedupe"?'),
+    "training": ("[train]\nminutes = 3", "1: [train]: a recipe ends with shards: train with `train fit SHARDS RUN`"),
+    "a stage that is a value": ("# so\nextract = 3", "2: [extract] must be a table: write [extract], and"),
     "a text for a number": ("[extract]\nsize = '64'", "2: [extract] size: '64' is not a whole number"),
     "a number for a flag": ("[dedupe]\nmirror = 1", "2: [dedupe] mirror: 1 is not true or false"),
     "a flag for a number": ("[extract]\nsize = true", "2: [extract] size: True is not a whole number"),
     "a number for a text": ("[extract]\ndataset = 3", "2: [extract] dataset: 3 is not text in quotes"),
-    "a text for a list": ("[extract]\nsources = 'a'", "2: [extract] sources: 'a' is no list: write [...]"),
+    "a text for a list": ("[extract]\nsources = 'a'", "2: [extract] sources: 'a' is not a list: write [...]"),
     "a list for a text": ("[extract]\nlines = ['xdog']", "2: [extract] lines: ['xdog'] is a list: write one value"),
     "a date": ("[extract]\nsources = [\n'a',\n2026-01-01]", "2: [extract] sources: datetime.date(2026, 1, 1) is not"),
-    "how to run": ("[shard]\nworkers = 3", "2: [shard] workers: says how to run, not what to make"),
+    "how to run": ("[shard]\nworkers = 3", "2: [shard] workers: this says how to run, not what to make"),
     "the dataset twice": ("[dedupe]\ndataset = 'd'", "2: [dedupe] dataset: leave it out: the dataset is that of"),
-    "a count that is none": ("[expect]\nout = 3", "2: [expect] out: no such count; there are in, kept, dropped"),
-    "a count that is no number": ("[expect]\nin = 'all'", "2: [expect] in: 'all' is not a whole number"),
+    "an unknown count": ("[expect]\nout = 3", '2: [expect] has no count "out"; choose one of in, kept, dropped'),
+    "a count that is not a number": ("[expect]\nin = 'all'", "2: [expect] in: 'all' is not a whole number"),
     "reasons that are a number": ("[expect]\ndropped = 3", "2: [expect] dropped: write whole numbers by reason"),
     "not TOML": ("[extract]\nsize = \n", "2: Invalid value: see https://toml.io"),
     "a text that does not end": ("[extract]\nlines = '''\nx\n", "3: Expected"),
@@ -68,42 +68,42 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_line_that_names_file_line_and_key(tmp_path: Path, mistake: str) -> None:
-    text, told = MISTAKES[mistake]
+    text, message = MISTAKES[mistake]
     with pytest.raises(RecipeError) as error:
-        recipe.read_recipe(written(tmp_path, text), STAGE_COMMANDS)
-    assert str(error.value).startswith(f"{tmp_path / 'x.toml'}:{told}"), error.value
+        recipe.read_recipe(write_recipe(tmp_path, text), STAGE_COMMANDS)
+    assert str(error.value).startswith(f"{tmp_path / 'x.toml'}:{message}"), error.value
     assert len(str(error.value).splitlines()) == 1
 
 
-LACKING = {
-    "sources": (LEAST.replace('sources = ["art"]\n', ""), "x.toml:1: [extract] lacks sources"),
-    "no sources": (LEAST.replace('"art"', ""), "x.toml:1: [extract] lacks sources"),
-    "dataset": (LEAST.replace('dataset = "d"\n', ""), "x.toml:1: [extract] lacks dataset"),
-    "shards": (LEAST.replace('shards = "s"\n', ""), "x.toml:5: [shard] lacks shards"),
-    "dedupe": (LEAST.replace("[dedupe]\n", ""), "x.toml lacks [dedupe]"),
-    "out": (LEAST + "[select]\nwhere = 'width > 3'", "x.toml:7: [select] lacks out"),
+MISSING = {
+    "sources": (MINIMAL_RECIPE.replace('sources = ["art"]\n', ""), "x.toml:1: [extract] needs sources"),
+    "no sources": (MINIMAL_RECIPE.replace('"art"', ""), "x.toml:1: [extract] needs sources"),
+    "dataset": (MINIMAL_RECIPE.replace('dataset = "d"\n', ""), "x.toml:1: [extract] needs dataset"),
+    "shards": (MINIMAL_RECIPE.replace('shards = "s"\n', ""), "x.toml:5: [shard] needs shards"),
+    "dedupe": (MINIMAL_RECIPE.replace("[dedupe]\n", ""), "x.toml has no [dedupe]"),
+    "out": (MINIMAL_RECIPE + "[select]\nwhere = 'width > 3'", "x.toml:7: [select] needs out"),
 }
 
 
-@pytest.mark.parametrize("lacking", LACKING)
-def test_what_a_stage_cannot_do_without_is_named(tmp_path: Path, lacking: str) -> None:
-    text, told = LACKING[lacking]
-    with pytest.raises(RecipeError, match=re.escape(str(tmp_path / told))):
-        recipe.read_recipe(written(tmp_path, text), STAGE_COMMANDS)
+@pytest.mark.parametrize("missing", MISSING)
+def test_a_missing_required_option_is_named(tmp_path: Path, missing: str) -> None:
+    text, message = MISSING[missing]
+    with pytest.raises(RecipeError, match=re.escape(str(tmp_path / message))):
+        recipe.read_recipe(write_recipe(tmp_path, text), STAGE_COMMANDS)
 
 
-def test_a_value_out_of_range_is_told_by_the_command_and_by_its_place(tmp_path: Path) -> None:
+def test_a_value_that_the_command_refuses_is_reported_with_its_line(tmp_path: Path) -> None:
     read = recipe.read_recipe(
-        written(tmp_path, LEAST.replace("[dedupe]", "[dedupe]\nmax-distance = 99")), STAGE_COMMANDS
+        write_recipe(tmp_path, MINIMAL_RECIPE.replace("[dedupe]", "[dedupe]\nmax-distance = 99")), STAGE_COMMANDS
     )
     with pytest.raises(RecipeError, match=r"x\.toml:5: \[dedupe\] max-distance: 99 is not in the range 0<=x<=16"):
         read.make_context("dedupe", {})
-    read = recipe.read_recipe(written(tmp_path, LEAST), STAGE_COMMANDS, ["dedupe.max-distance=many"])
+    read = recipe.read_recipe(write_recipe(tmp_path, MINIMAL_RECIPE), STAGE_COMMANDS, ["dedupe.max-distance=many"])
     with pytest.raises(RecipeError, match=r"--set dedupe\.max-distance: 'many' is not a valid integer"):
         read.make_context("dedupe", {})
 
 
-def test_a_text_of_other_bytes_is_refused(tmp_path: Path) -> None:
+def test_a_recipe_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_bytes(b"# \xe9t\xe9\n")
     with pytest.raises(RecipeError, match=r"x\.toml is not UTF-8"):
@@ -111,7 +111,7 @@ def test_a_text_of_other_bytes_is_refused(tmp_path: Path) -> None:
 
 
 def value(option: click.Parameter) -> str:
-    """Something an option takes, as TOML."""
+    """A value that an option accepts, as TOML."""
     if isinstance(option, click.Option) and option.is_flag:
         return "true"
     if isinstance(option.type, click.Choice):
@@ -123,14 +123,14 @@ def value(option: click.Parameter) -> str:
 
 
 @pytest.mark.parametrize("stage", recipe.STAGES)
-def test_every_option_of_a_stage_may_be_written(tmp_path: Path, stage: str) -> None:
+def test_a_recipe_can_set_every_option_of_a_stage(tmp_path: Path, stage: str) -> None:
     keys = {max(one.opts, key=len).removeprefix("--"): one for one in STAGE_COMMANDS[stage].params}
     options = {key: one for key, one in keys.items() if key not in recipe.RUN_OPTIONS}
     if stage != "extract":
         options.pop("dataset", None)
     lines = "\n".join(f"{key} = {value(one)}" for key, one in options.items())
-    others = re.sub(rf"\[{stage}\]\n(?:[^\[].*\n)*", "", LEAST)
-    read = recipe.read_recipe(written(tmp_path, f"{others}[{stage}]\n{lines}\n"), STAGE_COMMANDS)
+    others = re.sub(rf"\[{stage}\]\n(?:[^\[].*\n)*", "", MINIMAL_RECIPE)
+    read = recipe.read_recipe(write_recipe(tmp_path, f"{others}[{stage}]\n{lines}\n"), STAGE_COMMANDS)
     params = read.make_context(stage, {"workers": 2, "fresh": True, "dry-run": True}).params
     for one in options.values():
         default = (
@@ -144,8 +144,8 @@ def test_every_option_of_a_stage_may_be_written(tmp_path: Path, stage: str) -> N
     assert params.get("workers", 2) == 2
 
 
-def test_settings_overrule_a_recipe_and_a_list_takes_several(tmp_path: Path) -> None:
-    path = written(tmp_path, LEAST + "[select]\nout = 'o'\n")
+def test_settings_overrule_a_recipe_and_may_be_repeated_for_lists(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, MINIMAL_RECIPE + "[select]\nout = 'o'\n")
     settings = ["extract.sources=a=b", "extract.sources=~/c", "extract.size=64", "extract.keep-monochrome=true"]
     read = recipe.read_recipe(path, STAGE_COMMANDS, settings)
     params = read.make_context("extract", {}).params
@@ -162,15 +162,15 @@ def test_settings_overrule_a_recipe_and_a_list_takes_several(tmp_path: Path) -> 
             recipe.read_recipe(path, STAGE_COMMANDS, [wrong])
 
 
-def test_what_is_expected_is_compared_by_key_and_reason(tmp_path: Path) -> None:
-    text = LEAST + "[expect]\nin = 5\ntrain = 2\ndropped = { duplicate = 2, too_large = 1 }\n"
-    read = recipe.read_recipe(written(tmp_path, text), STAGE_COMMANDS)
+def test_expected_counts_are_compared_by_key_and_reason(tmp_path: Path) -> None:
+    text = MINIMAL_RECIPE + "[expect]\nin = 5\ntrain = 2\ndropped = { duplicate = 2, too_large = 1 }\n"
+    read = recipe.read_recipe(write_recipe(tmp_path, text), STAGE_COMMANDS)
     counts = {"in": 5, "kept": 2, "train": 2, "dropped": {"duplicate": 2, "too_large": 1, "monochrome": 0}}
     assert read.count_differences(counts) == []
     lines = read.count_differences({**counts, "in": 4, "dropped": {"duplicate": 2}})
     assert [line.removeprefix(f"{tmp_path}/") for line in lines] == [
-        "x.toml:8: [expect] in: 5 in expected, and 4 found",
-        "x.toml:10: [expect] dropped: 1 dropped as too_large expected, and 0 found",
+        "x.toml:8: [expect] in: expected 5 in, found 4",
+        "x.toml:10: [expect] dropped: expected 1 dropped as too_large, found 0",
     ]
 
 
@@ -195,9 +195,7 @@ def test_a_key_is_found_at_the_line_where_it_begins(keys: list[tuple[list[str], 
     assert toml_lines.locate(path, text, "b", "k1") == "f: [b] k1"
 
 
-def test_a_recipe_that_is_another_folders_is_read_from_where_one_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = written(tmp_path, LEAST)
+def test_paths_are_relative_to_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_recipe(tmp_path, MINIMAL_RECIPE)
     monkeypatch.chdir(tmp_path.parent)
     assert recipe.read_recipe(path, STAGE_COMMANDS).make_context("shard", {}).params["shards"] == Path("s")

@@ -1,4 +1,4 @@
-"""What a stage has left to do: told by hashes of options and of what it reads, never by time stamps."""
+"""Why a stage has work to do: decided by hashes of options and inputs, never by timestamps."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ def of_dedupe(dataset: Path, other: Path | None = None, **options: Any) -> str |
     return staleness.reason_to_dedupe(dataset, stage_dedupe.DedupeOptions(**{"shares": SHARES, **options}), other)
 
 
-def test_nothing_is_due_of_what_was_just_made_whatever_its_time_stamps(
+def test_a_finished_stage_has_no_work_whatever_its_timestamps(
     art: Path, copy: Path, shard_folder: Path, tmp_path: Path, tree: Tree
 ) -> None:
     out = tmp_path / "out.parquet"
@@ -59,7 +59,7 @@ def test_nothing_is_due_of_what_was_just_made_whatever_its_time_stamps(
     assert tree(tmp_path) == before
 
 
-def test_what_is_not_there_is_due(art: Path, tmp_path: Path) -> None:
+def test_a_stage_whose_folder_is_missing_has_work(art: Path, tmp_path: Path) -> None:
     here = tmp_path / "none"
     assert of_extract(art, here) == "23 files to read"
     assert of_dedupe(here) == staleness.reason_to_select(here, here, [], [], None) == staleness.NO_DATASET
@@ -67,80 +67,78 @@ def test_what_is_not_there_is_due(art: Path, tmp_path: Path) -> None:
     assert not here.exists()
 
 
-def test_a_new_file_makes_every_stage_due_in_its_turn(
-    art: Path, copy: Path, shard_folder: Path, tmp_path: Path
-) -> None:
+def test_a_new_file_gives_every_stage_work_in_turn(art: Path, copy: Path, shard_folder: Path, tmp_path: Path) -> None:
     more = Path(shutil.copytree(art, tmp_path / "art"))
     (more / "blob.png").write_bytes((more / "1F408.png").read_bytes() + b"\0")
     assert of_extract(more, copy) == "1 of 24 files to read"
     assert of_dedupe(copy) is None  # not before it is read
     stage_extract.extract([Source("art", more)], copy, stage_extract.ExtractOptions())
     assert of_extract(more, copy) is None
-    assert of_dedupe(copy) == staleness.NEW
+    assert of_dedupe(copy) == staleness.NOT_MADE
     assert "run `curate dedupe" in str(staleness.reason_to_shard(copy, shard_folder, PACKED, None, None))
     stage_dedupe.dedupe(copy, stage_dedupe.DedupeOptions(shares=SHARES))
     assert of_dedupe(copy) is None
 
 
-def test_other_options_are_named(copy: Path, shard_folder: Path) -> None:
-    assert of_dedupe(copy, max_distance=4, survivor="score") == "other options than before: max_distance, survivor"
+def test_changed_options_are_named(copy: Path, shard_folder: Path) -> None:
+    assert of_dedupe(copy, max_distance=4, survivor="score") == "options changed: max_distance, survivor"
     other = stage_shards.ShardOptions(shard_size=4, min_count=2)
-    assert staleness.reason_to_shard(copy, shard_folder, other, None, None) == "other pictures or options than before"
+    assert staleness.reason_to_shard(copy, shard_folder, other, None, None) == "pictures or options changed"
     with pytest.raises(NurieError, match="with --format tfrecord only"):
         staleness.reason_to_shard(
             copy, shard_folder, stage_shards.ShardOptions(encoding="raw", format="webdataset"), None, None
         )
 
 
-def test_a_decision_is_due_for_dedupe(copy: Path) -> None:
+def test_a_decision_gives_dedupe_work(copy: Path) -> None:
     decisions.decide(copy, "drop", ["1F408.png"])
-    assert of_dedupe(copy) == "other pictures or decisions than before"
+    assert of_dedupe(copy) == "pictures or decisions changed"
     stage_dedupe.dedupe(copy, stage_dedupe.DedupeOptions(shares=SHARES))
     assert of_dedupe(copy) is None
 
 
-def test_what_another_dataset_has_is_read_too(copy: Path, art: Path, tmp_path: Path) -> None:
+def test_a_changed_other_dataset_gives_dedupe_work(copy: Path, art: Path, tmp_path: Path) -> None:
     other, few = tmp_path / "other", tmp_path / "few"
     few.mkdir()
     shutil.copy2(art / "1F408.png", few)
     stage_extract.extract([Source("few", few)], other, stage_extract.ExtractOptions())
     stage_dedupe.dedupe(copy, stage_dedupe.DedupeOptions(shares=SHARES), against=other)
     assert of_dedupe(copy, other) is None
-    assert of_dedupe(copy) == "other options than before: against"
+    assert of_dedupe(copy) == "options changed: against"
     shutil.copy2(art / "1F600.png", few)
     stage_extract.extract([Source("few", few)], other, stage_extract.ExtractOptions())
-    assert of_dedupe(copy, other) == "other options than before: against"
+    assert of_dedupe(copy, other) == "options changed: against"
     with pytest.raises(DatasetError):
         of_dedupe(copy, few)
 
 
 @pytest.mark.parametrize("name", ["manifest/part-00001.parquet", "edges/part-00000.parquet", "tags.parquet"])
-def test_what_dedupe_made_and_somebody_changed_is_due(copy: Path, tree: Tree, name: str) -> None:
+def test_changed_files_of_dedupe_give_it_work(copy: Path, tree: Tree, name: str) -> None:
     before = tree(copy)
     shutil.copy2(copy / "records" / "part-00002.parquet", copy / name)
-    assert of_dedupe(copy) == "what it made was changed"
+    assert of_dedupe(copy) == "its files were changed"
     (copy / name).unlink()
-    assert of_dedupe(copy) == "what it made was changed"
-    if name.startswith("edges"):  # which it believes, where they are to be read
+    assert of_dedupe(copy) == "its files were changed"
+    if name.startswith("edges"):  # dedupe trusts edges that it reads
         shutil.rmtree(copy / "edges")
     stage_dedupe.dedupe(copy, stage_dedupe.DedupeOptions(shares=SHARES))
     assert of_dedupe(copy) is None
     assert tree(copy) == before
 
 
-def test_a_dataset_that_extract_left_half_finished_is_due(art: Path, copy: Path) -> None:
+def test_an_unfinished_extract_has_work(art: Path, copy: Path) -> None:
     state = read_json(copy / ledger.LEDGER_FILE)
     del state["parts"]["records/part-00002.parquet"]
     write_sealed(copy / ledger.LEDGER_FILE, {key: value for key, value in state.items() if key != SEAL_KEY})
-    assert of_extract(art, copy) == "was broken off"
+    assert of_extract(art, copy) == "was interrupted"
     assert of_extract(art, copy, fresh=True) == "23 files to read"
 
 
-def test_a_selection_is_due_when_the_manifest_or_the_wish_is_another(copy: Path, tmp_path: Path) -> None:
+def test_a_changed_manifest_or_filter_gives_select_work(copy: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     stage_select.select(copy, out, exclude=["heart"], where="width > 3")
     assert staleness.reason_to_select(copy, out, [], ["heart"], "width > 3") is None
-    other = "other pictures or options than before"
+    other = "pictures or options changed"
     assert staleness.reason_to_select(copy, out, [], ["heart"], "width > 4") == other
     stage_dedupe.dedupe(copy, stage_dedupe.DedupeOptions(shares=SHARES, drop_alternates=True))
     assert staleness.reason_to_select(copy, out, [], ["heart"], "width > 3") == other
@@ -152,7 +150,7 @@ def test_a_selection_is_due_when_the_manifest_or_the_wish_is_another(copy: Path,
         staleness.reason_to_select(copy, tmp_path / "none", [], [], "widht > 3")
 
 
-def test_sample_draws_what_is_not_there_in_that_size(tmp_path: Path) -> None:
+def test_sample_draws_the_pictures_missing_in_that_size(tmp_path: Path) -> None:
     art = tmp_path / "art"
     assert staleness.reason_to_sample(art, 32, 3) == "3 pictures to draw"
     samples.draw_openmoji(art, 32, limit=3)
@@ -162,7 +160,7 @@ def test_sample_draws_what_is_not_there_in_that_size(tmp_path: Path) -> None:
     assert staleness.reason_to_sample(art, 48, 4) == "1 pictures to draw"
 
 
-def test_the_hash_of_the_options_is_in_everything_that_is_made(copy: Path, shard_folder: Path, tmp_path: Path) -> None:
+def test_every_file_stores_the_hash_of_its_options(copy: Path, shard_folder: Path, tmp_path: Path) -> None:
     state = read_json(copy / ledger.LEDGER_FILE)
     assert state["hashes"]["extract"] == options_hash(state["options"])
     made = {"extract": state["options"]}
