@@ -5,3 +5,5 @@ In: a dataset. Out: an HTTP API and the page in `page/`; what people decide goes
 of the manifest and the `stored_pictures`.
 Builds on `web`, `audit`, `query` and `dataset`.
 """
+
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765  # here, where the command line reads them without loading the stage

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from curate.browsing import DEFAULT_HOST, DEFAULT_PORT
 from curate.dataset import ledger
 from curate.system.errors import MissingExtraError
 from curate.terminal import print_status
 
 
-def browse(dataset: Path, host: str = "127.0.0.1", port: int = 8765) -> dict[str, Any]:
+def browse(dataset: Path, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT) -> dict[str, Any]:
     """Serve the page until Ctrl-C. Port 0 takes any free one.
 
     Returns the `address`, the number of decisions made meanwhile (`decided`), and the number that the next

@@ -1,4 +1,10 @@
-"""One command a stage: parse, call, print. `stages` make data, `desk` tells of it and mends it."""
+"""The command line `curate`: parse arguments, call a stage, print its result.
+
+`make` has the commands that make data, `manage` those that look at it and change it, `run` the one that follows a
+recipe. `command` holds the options that they share, `printing` prints results, `remote_args` accepts addresses of
+object stores. Stages are imported when they run, so that `curate --help` is quick.
+Builds on every room of `curate`.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +20,12 @@ from curate.terminal import OrderedGroup
 @click.group(cls=OrderedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="nurie", prog_name="curate")
 def main() -> None:
-    """Drawings in, shards out: colour art and tags become line-art/colour pairs for training.
+    """Turn tagged colour art into line-art/colour pairs for training.
 
     \b
-    curate extract ART DATASET     decode, draw lines, hash, shrink to pairs
-    curate dedupe DATASET          duplicates, recolours, splits
-    curate shard DATASET SHARDS    what `train fit SHARDS RUN` reads
+    curate extract ART DATASET     read pictures and tags, draw line art
+    curate dedupe DATASET          find duplicates and recolours, split
+    curate shard DATASET SHARDS    pack pairs for `train fit SHARDS RUN`
     """  # noqa: D301  # click wants the backspace itself
 
 

@@ -1,4 +1,4 @@
-"""The commands that make data: art -> dataset -> shards."""
+"""The commands that make data: `sample`, `extract`, `dedupe`, `select`, `shard` and `copy`."""
 
 from __future__ import annotations
 
@@ -11,50 +11,49 @@ import click
 from curate.cli.command import (
     cli_command,
     dry_run_option,
-    print_summary,
     with_scheduler,
     with_tag_rules,
     workers_option,
 )
+from curate.cli.printing import print_summary
 from curate.cli.remote_args import FolderOrAddress, LocalPath
 from curate.contract import ENDING_BY_FORMAT
+from curate.deduplication.options import SURVIVOR_RULES, DedupeOptions
+from curate.extraction.options import ExtractOptions
+from curate.shards.options import ShardOptions
 from curate.system.errors import blame_option
 from curate.tags.aliases import TagRules
 from curate.terminal import complete_names
 from curate.workers.executor import Workers
 
+EXTRACT, DEDUPE, SHARD = ExtractOptions(), DedupeOptions(), ShardOptions()  # with the defaults of all options
+SPLIT = f"{DEDUPE.shares.train:g},{DEDUPE.shares.validation:g},{DEDUPE.shares.test:g}"
 LOCAL_PATH, FOLDER_OR_ADDRESS = LocalPath(path_type=Path), FolderOrAddress(path_type=Path)
 
 
 def _line_methods() -> Iterable[str]:
-    from curate.images.lineart import LINE_METHODS  # noqa: PLC0415  # costs OpenCV
+    from curate.images.lineart import LINE_METHODS  # noqa: PLC0415  # loads OpenCV
 
     return LINE_METHODS
-
-
-def _survivor_rules() -> Iterable[str]:
-    from curate.deduplication.options import SURVIVOR_RULES  # noqa: PLC0415  # costs Arrow
-
-    return SURVIVOR_RULES
 
 
 @click.command()
 @click.argument("package", type=click.Choice(["openmoji"]))
 @click.argument("art", type=LOCAL_PATH)
-@click.option("--size", type=click.IntRange(16, 4096), default=512, show_default=True, help="Side in px.")
+@click.option("--size", type=click.IntRange(16, 4096), default=512, show_default=True, help="Side of the pictures, px.")
 @click.option("--limit", type=click.IntRange(1), help="Draw only the first N pictures.")
 @dry_run_option
 @workers_option
 @cli_command(print_summary)
 def sample(
-    package: str,  # noqa: ARG001  # there is one
+    package: str,  # noqa: ARG001  # there is only one
     art: Path,
     size: int,
     limit: int | None,
     dry_run: bool,
     workers: int,
 ) -> dict[str, Any]:
-    """Real art with tags, from the installed demo extra, into ART; the artists' own lines into ART.lines."""
+    """Draw real art with tags from the demo extra into ART, and the artists' own line art into ART.lines."""
     from curate.planning import staleness  # noqa: PLC0415
     from curate.sources.samples import draw_openmoji  # noqa: PLC0415
 
@@ -68,21 +67,39 @@ def sample(
 @click.argument("dataset", type=FOLDER_OR_ADDRESS)
 @click.option(
     "--lines",
-    default="contour,dilate,xdog",
+    default=",".join(EXTRACT.lines),
     show_default=True,
-    help="Line-art methods to store; first = default.",
+    help="Line-art methods to store; the first is the default style.",
     shell_complete=complete_names(_line_methods),
 )
-@click.option("--size", type=click.IntRange(8, 1024), default=128, show_default=True, help="Side of the pairs in px.")
-@click.option("--max-pixels", type=click.IntRange(1), default=200_000_000, show_default=True, help="Larger is dropped.")
-@click.option("--min-side", type=click.IntRange(0), default=0, show_default=True, help="Smaller is dropped; px.")
-@click.option("--max-aspect", type=click.FloatRange(1), help="Longer than this many times its width is dropped.")
-@click.option("--keep-monochrome", is_flag=True, help="Keep line art, manga pages and shades of gray.")
-@click.option("--folder-tags", is_flag=True, help="Take the names of folders as tags too.")
-@click.option("--limit", type=click.IntRange(1), help="Read only the first N files.")
-@click.option("--fresh", is_flag=True, help="Start over instead of going on.")
 @click.option(
-    "--dry-run", is_flag=True, help="Count what there is to read and whether it fits the disk; write nothing."
+    "--size", type=click.IntRange(8, 1024), default=EXTRACT.size, show_default=True, help="Side of the pairs, px."
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=EXTRACT.max_pixels,
+    show_default=True,
+    help="Drop pictures with more pixels.",
+)
+@click.option(
+    "--min-side",
+    type=click.IntRange(0),
+    default=EXTRACT.min_side,
+    show_default=True,
+    help="Drop pictures with a shorter side, px.",
+)
+@click.option(
+    "--max-aspect",
+    type=click.FloatRange(1),
+    help="Drop pictures whose longer side is more than this many times the shorter.",
+)
+@click.option("--keep-monochrome", is_flag=True, help="Keep pictures without colour: line art, manga, grayscale.")
+@click.option("--folder-tags", is_flag=True, help="Use the names of folders as tags, too.")
+@click.option("--limit", type=click.IntRange(1), help="Read only the first N files.")
+@click.option("--fresh", is_flag=True, help="Start over instead of continuing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what there is to read and whether it fits on the disk; write nothing."
 )
 @workers_option
 @cli_command(print_summary)
@@ -102,7 +119,7 @@ def extract(
     dry_run: bool,
     workers: Workers,
 ) -> dict[str, Any]:
-    """Read every file below SOURCE once: record, line art, pair. Goes on where it stopped."""
+    """Read every picture in SOURCE: one record each, its line art, and its pair. Continues where it stopped."""
     from curate.extraction import extract as stage_extract  # noqa: PLC0415
     from curate.planning import staleness  # noqa: PLC0415
     from curate.sources.scan import parse_sources  # noqa: PLC0415
@@ -123,22 +140,30 @@ def extract(
 
 @click.command()
 @click.argument("dataset", type=FOLDER_OR_ADDRESS)
-@click.option("--max-distance", type=click.IntRange(0, 16), default=8, show_default=True, help="Bits, for duplicates.")
-@click.option("--mirror", is_flag=True, help="Seek mirrored copies, and such as lie on their side.")
+@click.option(
+    "--max-distance",
+    type=click.IntRange(0, 16),
+    default=DEDUPE.max_distance,
+    show_default=True,
+    help="Bits by which duplicates may differ.",
+)
+@click.option("--mirror", is_flag=True, help="Also find copies that are mirrored or turned by 90 degrees.")
 @click.option(
     "--survivor",
     metavar="RULE",
-    default="pixels",
+    default=DEDUPE.survivor,
     show_default=True,
-    help="Which duplicate is kept: most pixels, bytes, tags, score, or first.",
-    shell_complete=complete_names(_survivor_rules),
+    help="Which duplicate to keep: the one with most pixels, bytes, tags or score, or the first.",
+    shell_complete=complete_names(lambda: SURVIVOR_RULES),
 )
-@click.option("--drop-alternates", is_flag=True, help="Keep one picture of a set of recolours.")
+@click.option("--drop-alternates", is_flag=True, help="Keep one picture of each set of recolours.")
 @click.option(
-    "--against", "other", metavar="OTHER", type=FOLDER_OR_ADDRESS, help="Leave out what this dataset has already."
+    "--against", "other", metavar="OTHER", type=FOLDER_OR_ADDRESS, help="Drop pictures that this dataset already has."
 )
-@click.option("--split", default="0.9,0.05,0.05", show_default=True, help="Shares of train, validation, test.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides which family goes to which split.")
+@click.option("--split", default=SPLIT, show_default=True, help="Shares of train, validation and test.")
+@click.option(
+    "--seed", type=int, default=DEDUPE.shares.seed, show_default=True, help="Decides which family goes to which split."
+)
 @dry_run_option
 @workers_option
 @cli_command(print_summary)
@@ -155,9 +180,9 @@ def dedupe(
     dry_run: bool,
     workers: Workers,
 ) -> dict[str, Any]:
-    """Find duplicates and recolours; give every picture a role, a family, a split and a fate.
+    """Find duplicates and recolours, decide which pictures to keep, and split them into train, validation and test.
 
-    Pictures it has compared before are not compared again.
+    Pictures that were compared before are not compared again.
     """
     from curate.deduplication import dedupe as stage_dedupe  # noqa: PLC0415
     from curate.deduplication.split import parse_split_shares  # noqa: PLC0415
@@ -175,15 +200,17 @@ def dedupe(
 @click.command()
 @click.argument("dataset", type=FOLDER_OR_ADDRESS)
 @click.argument("out", metavar="OUT.parquet", type=LOCAL_PATH)
-@click.option("--include", metavar="TAG", multiple=True, help="Keep pictures with this tag; repeat: all must hold.")
-@click.option("--exclude", metavar="TAG", multiple=True, help="Leave out pictures with this tag.")
-@click.option("--where", metavar="EXPRESSION", help='Over the columns: "width >= 512 and score > 3".')
+@click.option(
+    "--include", metavar="TAG", multiple=True, help="Keep pictures with this tag; if repeated, with all of them."
+)
+@click.option("--exclude", metavar="TAG", multiple=True, help="Drop pictures with this tag; repeatable.")
+@click.option("--where", metavar="EXPRESSION", help='Keep rows for which this is true: "width >= 512 and score > 3".')
 @dry_run_option
 @cli_command(print_summary)
 def select(
     dataset: Path, out: Path, include: tuple[str, ...], exclude: tuple[str, ...], where: str | None, dry_run: bool
 ) -> dict[str, Any]:
-    """Write a smaller manifest for `shard --manifest`. pandas does as well: read_parquet(DATASET/manifest)."""
+    """Write a smaller manifest for `shard --manifest`. pandas can do it, too: read_parquet("DATASET/manifest")."""
     from curate.planning import staleness  # noqa: PLC0415
     from curate.query.selection import select as stage_select  # noqa: PLC0415
 
@@ -195,19 +222,35 @@ def select(
 @click.command()
 @click.argument("dataset", type=FOLDER_OR_ADDRESS)
 @click.argument("shards", type=FOLDER_OR_ADDRESS)
-@click.option("--manifest", "chosen", type=LOCAL_PATH, help="A smaller manifest, of `select` or pandas.")
-@click.option("--shard-size", type=click.IntRange(1), default=4096, show_default=True, help="Most pairs a shard.")
+@click.option("--manifest", type=LOCAL_PATH, help="A smaller manifest, from `select` or pandas.")
+@click.option(
+    "--shard-size", type=click.IntRange(1), default=SHARD.shard_size, show_default=True, help="Most pairs in a shard."
+)
 @click.option(
     "--format",
-    "form",
+    "format_name",
     type=click.Choice(list(ENDING_BY_FORMAT)),
-    default="tfrecord",
+    default=SHARD.format,
     show_default=True,
-    help="`train` reads tfrecord; PyTorch's WebDataset and Hugging Face's datasets the others.",
+    help="tfrecord is for `train`, webdataset for PyTorch, imagefolder for Hugging Face's datasets.",
 )
-@click.option("--encoding", type=click.Choice(["png", "raw"]), default="png", show_default=True, help="Of the pixels.")
-@click.option("--min-count", type=click.IntRange(1), default=5, show_default=True, help="Least pairs a known tag has.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
+@click.option(
+    "--encoding",
+    type=click.Choice(["png", "raw"]),
+    default=SHARD.encoding,
+    show_default=True,
+    help="How pixels are stored.",
+)
+@click.option(
+    "--min-count",
+    type=click.IntRange(1),
+    default=SHARD.min_count,
+    show_default=True,
+    help="Leave rarer tags out of the vocabulary.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=SHARD.seed, show_default=True, help="Decides the order of the pairs."
+)
 @dry_run_option
 @workers_option
 @cli_command(print_summary)
@@ -216,9 +259,9 @@ def select(
 def shard(
     dataset: Path,
     shards: Path,
-    chosen: Path | None,
+    manifest: Path | None,
     shard_size: int,
-    form: str,
+    format_name: str,
     encoding: str,
     min_count: int,
     seed: int,
@@ -226,23 +269,23 @@ def shard(
     dry_run: bool,
     workers: Workers,
 ) -> dict[str, Any]:
-    """Write the kept pairs as shuffled shards with a vocabulary and an index."""
+    """Pack the kept pairs into shuffled shards, with a vocabulary and an index."""
     from curate.planning import staleness  # noqa: PLC0415
     from curate.shards import shard as stage_shard  # noqa: PLC0415
 
-    options = stage_shard.ShardOptions(shard_size, encoding, min_count, seed, form)
+    options = stage_shard.ShardOptions(shard_size, encoding, min_count, seed, format_name)
     if dry_run:
-        return {"due": staleness.reason_to_shard(dataset, shards, options, chosen, rules)}
-    return stage_shard.shard(dataset, shards, options, manifest=chosen, rules=rules, workers=workers)
+        return {"due": staleness.reason_to_shard(dataset, shards, options, manifest, rules)}
+    return stage_shard.shard(dataset, shards, options, manifest=manifest, rules=rules, workers=workers)
 
 
 @click.command()
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@click.option("--replace", is_flag=True, help="Of something else or an older copy in TO: bring it up to FROM.")
+@click.option("--replace", is_flag=True, help="Replace whatever dataset or shards TO holds.")
 @cli_command(print_summary)
 def copy(source: str, target: str, replace: bool) -> dict[str, Any]:
-    """Copy a whole dataset or shard folder to or from a store, as s3://bucket/shards, or another folder; checked."""
+    """Copy a dataset or shard folder to another folder, or to or from a store (s3://bucket/shards), and check it."""
     from curate import storage  # noqa: PLC0415
     from curate.stores.transfer import copy_folder as stage_copy  # noqa: PLC0415
 

@@ -85,7 +85,7 @@ def test_real_art_with_its_own_tags_has_no_doubtful_tags(dataset: Path, run: Cal
 def test_doubtful_tags_are_printed_by_path(tagged: Path) -> None:
     printed = CliRunner().invoke(main, ["tags", str(tagged), "--check"]).stdout
     assert "2764.png: heart is blue and green and yellow and red" in printed
-    assert "2764.png: no such colour: blue_heart, green_heart" in printed
+    assert "2764.png: colour not in the picture: blue_heart, green_heart" in printed
     assert "4 contradictions, 4 pictures without a colour they are tagged with" in printed
     assert "contradictions" not in json.loads(CliRunner().invoke(main, ["tags", str(tagged), "--json"]).stdout)
 

@@ -1,4 +1,4 @@
-"""A manifest in memory tells what the manifest tells; pictures come as they are stored."""
+"""The catalog agrees with the manifest, and stored pictures with the pairs."""
 
 import shutil
 from collections import Counter
@@ -29,7 +29,7 @@ def rows(mixed: Path) -> list[Row]:
 
 @pytest.mark.parametrize("order", SORT_COLUMNS)
 @pytest.mark.parametrize("descending", [False, True])
-def test_rows_are_ordered_by_a_column_with_nulls_last(
+def test_rows_are_sorted_by_a_column_with_nulls_last(
     catalog: Catalog, rows: list[Row], order: str, descending: bool
 ) -> None:
     told = [rows[place][order] for place in catalog.sorted_rows(catalog.all_rows, order, descending=descending)]
@@ -38,13 +38,13 @@ def test_rows_are_ordered_by_a_column_with_nulls_last(
     assert told[len(known) :] == [None] * (len(rows) - len(known))
 
 
-def test_rows_come_as_added_or_backwards(catalog: Catalog, rows: list[Row]) -> None:
+def test_rows_are_in_the_order_added_or_reversed(catalog: Catalog, rows: list[Row]) -> None:
     forward = catalog.sorted_rows(catalog.all_rows).tolist()
     assert forward == list(range(len(rows)))
     assert catalog.sorted_rows(catalog.all_rows, descending=True).tolist() == forward[::-1]
 
 
-def test_there_are_no_other_orders(catalog: Catalog) -> None:
+def test_an_unknown_order_is_refused(catalog: Catalog) -> None:
     with pytest.raises(NurieError, match="cannot sort by 'path'"):
         catalog.sorted_rows(catalog.all_rows, "path")
     with pytest.raises(NurieError, match="cannot sort families by 'path'"):
@@ -52,7 +52,7 @@ def test_there_are_no_other_orders(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize("order", FAMILY_SORT_KEYS)
-def test_every_set_of_look_alikes_is_told_once_and_whole(catalog: Catalog, rows: list[Row], order: str) -> None:
+def test_every_family_is_listed_once_and_complete(catalog: Catalog, rows: list[Row], order: str) -> None:
     sizes = Counter(row["family"] for row in rows if row["family"])
     told = [
         [rows[place] for place in catalog.family_rows(code)] for code in catalog.family_codes(catalog.all_rows, order)
@@ -68,7 +68,7 @@ def test_every_set_of_look_alikes_is_told_once_and_whole(catalog: Catalog, rows:
     assert [keys[order](one) for one in told] == sorted(keys[order](one) for one in told)
 
 
-def test_a_set_begins_with_its_survivor_and_copies_follow_theirs(catalog: Catalog, rows: list[Row]) -> None:
+def test_a_family_starts_with_its_survivor_and_copies_follow_their_picture(catalog: Catalog, rows: list[Row]) -> None:
     for code in catalog.family_codes(catalog.all_rows):
         told = [rows[place] for place in catalog.family_rows(code)]
         assert told[0]["role"] == "survivor"
@@ -77,12 +77,12 @@ def test_a_set_begins_with_its_survivor_and_copies_follow_theirs(catalog: Catalo
         )
 
 
-def test_only_sets_with_a_chosen_picture_are_told(catalog: Catalog, rows: list[Row]) -> None:
+def test_only_families_with_a_matching_picture_are_listed(catalog: Catalog, rows: list[Row]) -> None:
     [code] = catalog.family_codes(catalog.find_rows("path:cat0*", "", {}).mask)
     assert {rows[place]["path"] for place in catalog.family_rows(code)} == {"1F408.png", "cat0.jpg", "cat1.jpg"}
 
 
-def test_look_alikes_of_a_picture_are_told_from_both_sides(catalog: Catalog, rows: list[Row]) -> None:
+def test_a_pair_of_look_alikes_is_found_from_either_picture(catalog: Catalog, rows: list[Row]) -> None:
     ids = {row["path"]: row["id"] for row in rows}
     cats = {ids[name] for name in ("1F408.png", "cat0.jpg", "cat1.jpg")}
     for cat in cats:
@@ -93,21 +93,21 @@ def test_look_alikes_of_a_picture_are_told_from_both_sides(catalog: Catalog, row
     assert (hand["id"], hand["kind"]) == (ids["1F44B-1F3FF.png"], "alternate")
 
 
-def test_byte_copies_are_one_picture_the_kept_one_first(catalog: Catalog, rows: list[Row]) -> None:
+def test_byte_copies_are_rows_of_one_id_with_the_kept_one_first(catalog: Catalog, rows: list[Row]) -> None:
     [apple] = {row["id"] for row in rows if "apple" in row["path"]}
     assert [rows[place]["dropped"] for place in catalog.rows_of_id(apple)] == [None, "duplicate"]
     assert catalog.path_of_id(apple) == rows[catalog.rows_of_id(apple)[0]]["path"]
     assert catalog.path_of_id("0" * 32) is None
 
 
-def test_counts_are_those_of_the_chosen(catalog: Catalog, rows: list[Row]) -> None:
+def test_counts_are_of_the_rows_in_the_mask(catalog: Catalog, rows: list[Row]) -> None:
     assert catalog.value_counts("dropped", catalog.all_rows) == Counter(row["dropped"] or "none" for row in rows)
     assert catalog.value_counts("role", catalog.find_rows("dropped:unreadable", "", {}).mask) == {"none": 1}
     tags = Counter(tag for row in rows for tag in row["tags"])
     assert dict(catalog.tags.top(catalog.all_rows, 1000)) == tags
 
 
-def test_a_dataset_that_was_not_deduplicated_has_no_sets(mixed: Path, tmp_path: Path) -> None:
+def test_a_dataset_before_dedupe_has_no_families(mixed: Path, tmp_path: Path) -> None:
     for name in ("manifest", "pairs"):
         shutil.copytree(mixed / ("records" if name == "manifest" else name), tmp_path / name)
     found = Catalog(tmp_path)
@@ -116,13 +116,13 @@ def test_a_dataset_that_was_not_deduplicated_has_no_sets(mixed: Path, tmp_path: 
     assert found.look_alikes("0" * 32) == []
 
 
-def test_an_empty_dataset_is_a_catalogue_too(tmp_path: Path) -> None:
+def test_an_empty_dataset_has_an_empty_catalog(tmp_path: Path) -> None:
     found = Catalog(tmp_path)
     assert found.find_rows("blue_hair role:alternate", "width > 3", {}).mask.tolist() == []
     assert StoredPictures(tmp_path).read_png("0" * 32, "color") is None
 
 
-def test_every_stored_picture_is_given_as_it_is_stored(mixed: Path) -> None:
+def test_every_layer_is_returned_as_it_is_stored(mixed: Path) -> None:
     gallery = StoredPictures(mixed)
     assert gallery.layers == ["color", "line_contour", "line_dilate"]
     stored = parquet.read_parts(mixed / "pairs").to_pylist()
@@ -134,19 +134,19 @@ def test_every_stored_picture_is_given_as_it_is_stored(mixed: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "0" * 32, "g" * 32, "f" * 33, "ü", "../../dataset.json"])
-def test_nothing_else_is_a_picture(mixed: Path, key: str) -> None:
+def test_an_unknown_id_has_no_picture(mixed: Path, key: str) -> None:
     gallery = StoredPictures(mixed)
     assert not gallery.has(key)
     assert gallery.read_png(key, "color") is None
 
 
 @pytest.mark.parametrize("layer", ["id", "sketch", "content_box", "view", "line_xdog", "", "../color"])
-def test_no_other_column_is_given(mixed: Path, layer: str) -> None:
+def test_no_other_column_can_be_read(mixed: Path, layer: str) -> None:
     [row] = parquet.read_parts(mixed / "pairs").slice(0, 1).to_pylist()
     assert StoredPictures(mixed).read_png(row["id"], layer) is None
 
 
-def test_row_groups_are_kept_no_further_than_asked(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_row_groups_stays_within_its_limit(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.browsing.stored_pictures.CACHE_BYTES", 1)
     gallery = StoredPictures(mixed)
     for row in parquet.read_parts(mixed / "pairs").to_pylist() * 2:
@@ -154,7 +154,7 @@ def test_row_groups_are_kept_no_further_than_asked(mixed: Path, monkeypatch: pyt
         assert len(gallery._cache) == 1
 
 
-def test_a_torn_part_is_told(mixed: Path, tmp_path: Path) -> None:
+def test_a_truncated_part_raises_damaged_error(mixed: Path, tmp_path: Path) -> None:
     shutil.copytree(mixed / "pairs", tmp_path / "pairs")
     gallery = StoredPictures(tmp_path)
     ids = parquet.read_table(parquet.part_paths(mixed / "pairs")[0], ["id"])["id"].to_pylist()

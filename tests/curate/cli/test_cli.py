@@ -1,4 +1,4 @@
-"""The command line from outside: what it prints where, and with which exit code."""
+"""The command line: what it prints, where, and with which exit code."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from curate.cli import main
 from curate.system import lock
 
-ROAD = [
+COMMANDS = [
     "sample",
     "extract",
     "dedupe",
@@ -40,37 +40,37 @@ def copy(dataset: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(dataset, tmp_path / "dataset"))
 
 
-def test_help_lists_the_commands_in_the_order_of_the_road() -> None:
+def test_help_lists_the_commands_in_pipeline_order() -> None:
     listed = invoke("--help").stdout.partition("Commands:")[2]
-    assert [line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "] == ROAD
+    assert [line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "] == COMMANDS
 
 
-@pytest.mark.parametrize("command", ROAD)
-def test_every_command_takes_json_and_quiet_and_says_what_it_does(command: str) -> None:
-    told = invoke(command, "--help").stdout
-    assert "--json" in told
-    assert "--quiet" in told
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_json_and_quiet(command: str) -> None:
+    help_text = invoke(command, "--help").stdout
+    assert "--json" in help_text
+    assert "--quiet" in help_text
 
 
-def test_the_whole_road_prints_one_object_a_stage_and_what_went_in_is_kept_or_dropped(
+def test_every_stage_prints_one_object_in_which_in_is_kept_plus_dropped(
     tmp_path: Path, run: Callable[..., Any]
 ) -> None:
     art, dataset, out, shards = (tmp_path / name for name in ("art", "dataset", "out.parquet", "shards"))
-    told = {"sample": run("sample", "openmoji", art, "--limit", 40, "--size", 64, "--workers", 1)}
+    results = {"sample": run("sample", "openmoji", art, "--limit", 40, "--size", 64, "--workers", 1)}
     (art / "torn.png").write_bytes(b"\x89PNG")
-    told["extract"] = run("extract", f"mine={art}", dataset, "--workers", 1)
-    told["dedupe"] = run("dedupe", dataset, "--split", "0.6,0.2,0.2", "--seed", 3)
-    told["tags"] = run("tags", dataset, "--top", 5)
-    told["select"] = run("select", dataset, out, "--where", "width == 64")
-    told["shard"] = run("shard", dataset, shards, "--manifest", out, "--min-count", 1, "--workers", 1)
+    results["extract"] = run("extract", f"mine={art}", dataset, "--workers", 1)
+    results["dedupe"] = run("dedupe", dataset, "--split", "0.6,0.2,0.2", "--seed", 3)
+    results["tags"] = run("tags", dataset, "--top", 5)
+    results["select"] = run("select", dataset, out, "--where", "width == 64")
+    results["shard"] = run("shard", dataset, shards, "--manifest", out, "--min-count", 1, "--workers", 1)
     assert run("verify", dataset)["faults"] == run("verify", shards)["faults"] == []
     for stage in ("extract", "dedupe", "select", "shard"):
-        assert told[stage]["in"] == told[stage]["kept"] + sum(told[stage]["dropped"].values())
-        assert told[stage]["seconds"] >= 0
-    assert told["sample"]["pictures"] == 40
-    assert told["extract"]["in"] == told["dedupe"]["in"] == told["select"]["in"] == 41
-    assert told["select"]["kept"] == told["shard"]["kept"] == sum(told["shard"]["splits"].values())
-    assert len(told["tags"]["tags"]) == 5
+        assert results[stage]["in"] == results[stage]["kept"] + sum(results[stage]["dropped"].values())
+        assert results[stage]["seconds"] >= 0
+    assert results["sample"]["pictures"] == 40
+    assert results["extract"]["in"] == results["dedupe"]["in"] == results["select"]["in"] == 41
+    assert results["select"]["kept"] == results["shard"]["kept"] == sum(results["shard"]["splits"].values())
+    assert len(results["tags"]["tags"]) == 5
 
 
 def test_results_go_to_standard_output_and_quiet_leaves_standard_error_empty(copy: Path, tmp_path: Path) -> None:
@@ -80,23 +80,23 @@ def test_results_go_to_standard_output_and_quiet_leaves_standard_error_empty(cop
         assert result.stdout
 
 
-def test_a_summary_reads_as_a_sum(copy: Path) -> None:
+def test_a_summary_is_printed_as_a_sum(copy: Path) -> None:
     first = invoke("dedupe", copy, "--drop-alternates").stdout.splitlines()[0]
     assert first.startswith("dedupe: 23 in = ")
     assert " kept + " in first
     assert " dropped (alternate " in first
 
 
-def test_tags_are_counted_over_what_is_kept_with_aliases_taken_for_their_tags(
+def test_tags_of_kept_pictures_are_counted_after_aliases(
     dataset: Path, tmp_path: Path, run: Callable[..., Any]
 ) -> None:
     plain = run("tags", dataset, "--top", 1000)
     assert plain["tags"]["medium_skin_tone"] == 2
     assert plain["colors"]["blue_heart"] == ["blue", "heart"]
     (tmp_path / "aliases").write_text("blue_heart,heart\ngreen_heart\theart\n")
-    told = run("tags", dataset, "--top", 1000, "--aliases", tmp_path / "aliases")
-    assert told["tags"]["heart"] >= plain["tags"]["heart"]
-    assert plain["distinct"] - told["distinct"] == 2
+    with_aliases = run("tags", dataset, "--top", 1000, "--aliases", tmp_path / "aliases")
+    assert with_aliases["tags"]["heart"] >= plain["tags"]["heart"]
+    assert plain["distinct"] - with_aliases["distinct"] == 2
     assert "medium_skin_tone  (colour)" in invoke("tags", dataset, "--top", 1000).stdout
 
 
@@ -140,10 +140,10 @@ def undecided(art: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_users_mistake_is_one_line_that_names_it_and_exit_code_1(
+def test_a_mistake_is_reported_in_one_line_with_exit_code_1(
     art: Path, dataset: Path, undecided: Path, tmp_path: Path, mistake: str
 ) -> None:
-    words, told = MISTAKES[mistake]
+    words, message = MISTAKES[mistake]
     places = {"art": art, "dataset": dataset, "undecided": undecided, "here": tmp_path}
     result = invoke(*(word.format(**places) for word in words))
     assert result.exit_code == 1
@@ -151,7 +151,7 @@ def test_a_users_mistake_is_one_line_that_names_it_and_exit_code_1(
     assert result.stdout == ""
     [line] = result.stderr.splitlines()
     assert line.startswith("Error: ")
-    assert told in line
+    assert message in line
 
 
 @pytest.mark.parametrize(
@@ -163,25 +163,25 @@ def test_a_users_mistake_is_one_line_that_names_it_and_exit_code_1(
         ["shard", "--encoding", "x"],
     ],
 )
-def test_a_wrong_usage_is_exit_code_2(words: list[str]) -> None:
+def test_a_usage_error_has_exit_code_2(words: list[str]) -> None:
     result = invoke(*words)
     assert result.exit_code == 2
     assert "Usage: " in result.stderr
 
 
-def test_a_stage_keeps_off_a_folder_that_another_run_is_writing(art: Path, copy: Path, shard_folder: Path) -> None:
-    for held, command in (
+def test_a_stage_refuses_a_folder_that_another_run_is_writing(art: Path, copy: Path, shard_folder: Path) -> None:
+    for locked, command in (
         (copy, ["extract", art, copy]),
         (copy, ["dedupe", copy]),
         (shard_folder, ["shard", copy, shard_folder]),
     ):
-        with lock.exclusive(held):
+        with lock.exclusive(locked):
             result = invoke(*command)
         assert result.exit_code == 1
-        assert f"another run is writing {held}" in result.stderr
+        assert f"another run is writing {locked}" in result.stderr
 
 
-def test_fresh_starts_over_and_without_it_the_work_goes_on(art: Path, tmp_path: Path, run: Callable[..., Any]) -> None:
+def test_extract_continues_and_with_fresh_starts_over(art: Path, tmp_path: Path, run: Callable[..., Any]) -> None:
     base = ("extract", art, tmp_path / "d", "--workers", 1)
     assert run(*base, "--limit", 3)["new"] == 3
     assert run(*base, "--limit", 5)["new"] == 2

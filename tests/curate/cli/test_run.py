@@ -1,4 +1,4 @@
-"""`curate run`: a recipe followed from end to end, skipping what is there, and the recipes that are shipped."""
+"""`curate run`: following a recipe, skipping what is up to date, and the shipped recipes."""
 
 import json
 import re
@@ -40,7 +40,7 @@ Tree = Callable[[Path], dict[str, bytes]]
 
 @pytest.fixture
 def here(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with pictures and a recipe, where one is."""
+    """The current folder, with pictures and a recipe."""
     shutil.copytree(art, tmp_path / "art")
     (tmp_path / "x.toml").write_text(TEXT)
     monkeypatch.chdir(tmp_path)
@@ -51,7 +51,7 @@ def follow(*words: object) -> Result:
     return CliRunner().invoke(main, ["run", *map(str, words), "--workers", "1"])
 
 
-def told(*words: object) -> Any:
+def run_json(*words: object) -> Any:
     result = follow(*words, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
@@ -62,22 +62,22 @@ def states(result: Any) -> dict[str, str]:
 
 
 def inodes(folder: Path) -> dict[str, tuple[int, int]]:
-    """What tells whether a file was written again."""
-    found = ((path, path.stat()) for path in folder.rglob("*"))
-    return {str(path): (stat.st_ino, stat.st_mtime_ns) for path, stat in found}
+    """Inode and modification time by path: whether a file was written again."""
+    stats = ((path, path.stat()) for path in folder.rglob("*"))
+    return {str(path): (stat.st_ino, stat.st_mtime_ns) for path, stat in stats}
 
 
-def test_a_recipe_makes_the_bytes_of_its_stages_by_hand_and_then_nothing(
+def test_a_recipe_makes_the_same_bytes_as_its_stages_by_hand_and_then_nothing(
     here: Path, run: Callable[..., Any], tree: Tree
 ) -> None:
-    first = told("x.toml")
+    first = run_json("x.toml")
     assert states(first) == dict.fromkeys(("extract", "dedupe", "select", "shard"), "done")
     assert first["expected"] == "none in the recipe"
     assert first["stages"][-1]["kept"] == sum(first["splits"].values()) < first["kept"]
     for one in first["stages"]:
         assert one["in"] == one["kept"] + sum(one["dropped"].values())
     before = inodes(here)
-    again = told("x.toml")
+    again = run_json("x.toml")
     assert set(states(again).values()) == {"up to date"}
     assert again["splits"] == first["splits"]
     assert inodes(here) == before
@@ -90,20 +90,20 @@ def test_a_recipe_makes_the_bytes_of_its_stages_by_hand_and_then_nothing(
     assert (here / "hand.parquet").read_bytes() == (here / "chosen.parquet").read_bytes()
 
 
-def test_only_what_is_due_is_done(here: Path) -> None:
-    told("x.toml")
-    result = told("x.toml", "--set", "dedupe.survivor=bytes")
+def test_only_stages_with_work_are_run(here: Path) -> None:
+    run_json("x.toml")
+    result = run_json("x.toml", "--set", "dedupe.survivor=bytes")
     assert states(result)["extract"] == "up to date"
     assert states(result)["dedupe"] == "done"
     shutil.copy2(here / "art" / "1F408.png", here / "art" / "copy.png")  # a byte copy, which changes no shard
-    result = told("x.toml", "--set", "dedupe.survivor=bytes")
+    result = run_json("x.toml", "--set", "dedupe.survivor=bytes")
     assert states(result) == {"extract": "done", "dedupe": "done", "select": "done", "shard": "up to date"}
     (here / "art" / "new.png").write_bytes((here / "art" / "1F408.png").read_bytes() + b"\0")
-    planned = told("x.toml", "--set", "dedupe.survivor=bytes", "--dry-run")
+    planned = run_json("x.toml", "--set", "dedupe.survivor=bytes", "--dry-run")
     assert [one["due"] for one in planned["stages"]] == ["1 of 25 files to read", *["after extract"] * 3]
 
 
-def test_a_dry_run_writes_nothing_and_says_what_is_due(here: Path) -> None:
+def test_a_dry_run_writes_nothing_and_names_the_stages_with_work(here: Path) -> None:
     before = inodes(here)
     result = follow("x.toml", "--dry-run")
     assert result.exit_code == 0
@@ -131,7 +131,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("refused", REFUSED)
-def test_what_a_stage_would_refuse_is_told_with_its_line_before_anything_is_made(here: Path, refused: str) -> None:
+def test_an_option_that_a_stage_refuses_is_reported_with_its_line_before_anything_runs(
+    here: Path, refused: str
+) -> None:
     old, new, message = REFUSED[refused]
     (here / "x.toml").write_text(TEXT.replace(old, new))
     before = inodes(here)
@@ -142,21 +144,21 @@ def test_what_a_stage_would_refuse_is_told_with_its_line_before_anything_is_made
     assert inodes(here) == before
 
 
-def test_another_beginning_is_refused_until_fresh(here: Path) -> None:
-    told("x.toml")
+def test_changed_extract_options_are_refused_without_fresh(here: Path) -> None:
+    run_json("x.toml")
     result = follow("x.toml", "--set", "extract.size=64")
     assert result.exit_code == 1
     assert "was begun with size=128: use the same options, or --fresh" in result.stderr
-    assert told("x.toml", "--set", "extract.size=64", "--fresh")["stages"][0]["new"] == 23
+    assert run_json("x.toml", "--set", "extract.size=64", "--fresh")["stages"][0]["new"] == 23
     assert read_index("shards").size == 64
 
 
-def test_counts_that_differ_are_told_with_their_line_and_all_is_made(here: Path) -> None:
+def test_unexpected_counts_are_a_warning_with_their_line(here: Path) -> None:
     expect = "[expect]\nin = 23\nkept = 23\ndropped = { duplicate = 0 }\n"
     (here / "x.toml").write_text(TEXT + expect)
-    assert told("x.toml")["expected"] == "these"
-    assert told("x.toml", "--set", "extract.dataset=elsewhere")["expected"] == "these"
-    assert told("x.toml", "--set", "shard.seed=1")["expected"] == "not compared, as --set changed shard.seed"
+    assert run_json("x.toml")["expected"] == "these"
+    assert run_json("x.toml", "--set", "extract.dataset=elsewhere")["expected"] == "these"
+    assert run_json("x.toml", "--set", "shard.seed=1")["expected"] == "not compared, as --set changed shard.seed"
     (here / "x.toml").write_text(TEXT + expect.replace("in = 23", "in = 1_000"))
     result = follow("x.toml")
     assert result.exit_code == 0
@@ -164,23 +166,23 @@ def test_counts_that_differ_are_told_with_their_line_and_all_is_made(here: Path)
     assert "expected counts: others" in result.stdout
 
 
-def test_the_table_has_a_row_a_stage(here: Path) -> None:
+def test_the_table_has_a_row_per_stage(here: Path) -> None:
     rows = follow("x.toml").stdout.splitlines()
     assert rows[0].split() == ["in", "kept", "dropped", "seconds"]
     assert [row.split()[:2] for row in rows[1:5]] == [
         [name, "done"] for name in ("extract", "dedupe", "select", "shard")
     ]
     assert rows[1].split()[2:5] == ["23", "23", "0"]
-    assert "go on with `train fit shards RUN`" in rows[6]
+    assert "next, `train fit shards RUN`" in rows[6]
 
 
-def test_a_cluster_and_workers_exclude_one_another_and_a_missing_recipe_is_a_wrong_usage(here: Path) -> None:
+def test_scheduler_with_workers_or_a_missing_recipe_is_a_usage_error(here: Path) -> None:
     assert follow("x.toml", "--scheduler", "tcp://127.0.0.1:1").exit_code == 2
     assert follow("y.toml").exit_code == 2
 
 
-def test_a_folder_that_another_run_writes_is_kept_off(here: Path) -> None:
-    told("x.toml")
+def test_a_dataset_that_another_run_writes_is_not_touched(here: Path) -> None:
+    run_json("x.toml")
     (here / "art" / "1F408.png").rename(here / "art" / "new.png")
     with lock.exclusive(here / "dataset"):
         result = follow("x.toml")
@@ -189,12 +191,12 @@ def test_a_folder_that_another_run_writes_is_kept_off(here: Path) -> None:
 
 
 def shipped(name: str, *settings: str) -> Any:
-    """A recipe of this repository, followed from here."""
+    """Run a recipe of this repository in the current folder."""
     words = [word for setting in settings for word in ("--set", setting)]
-    return told(RECIPES / f"{name}.toml", *words)
+    return run_json(RECIPES / f"{name}.toml", *words)
 
 
-def test_openmoji(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_openmoji_recipe_makes_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small = ("sample.limit=12", "sample.size=64", "shard.min-count=1")
     result = shipped("openmoji", *small)
@@ -204,7 +206,7 @@ def test_openmoji(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_index("demo/shards").pairs
 
 
-def test_openclipart(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_openclipart_recipe_finds_duplicates(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the layout of the Debian package: topics as folders, links between them, no sidecars."""
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "openclipart" / "usr" / "share" / "openclipart" / "png"
@@ -219,7 +221,7 @@ def test_openclipart(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert list(pd.read_parquet("openclipart/dataset/manifest")["path"])[2] == "food/fruit/apple_01.png"
 
 
-def test_gallery_dl(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gallery_dl_recipe_reads_posts_as_tags(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In its default layout: SITE/SEARCH/SITE_ID_MD5.EXT, each with its post beside it."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "gallery-dl" / "danbooru" / "animal"
@@ -236,8 +238,10 @@ def test_gallery_dl(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [set(tags) for tags in pictures["tags"]] == [{"solo", f"tag_{n}", "artist:anna"} for n in (1, 2, 3)]
 
 
-def test_danbooru(art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it is passed on: pictures by id in a thousand folders, below the posts in one table."""
+def test_the_danbooru_recipe_selects_by_score_and_tags(
+    art: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the layout of its mirrors: pictures by id in a thousand folders, and one table of posts."""
     monkeypatch.chdir(tmp_path)
     posts = []
     for number, (code, score, tags) in enumerate(

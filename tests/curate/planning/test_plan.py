@@ -136,5 +136,5 @@ def test_the_table_fits_a_terminal_and_names_the_dominant_term() -> None:
     assert done.exit_code == 0
     table, _, rest = done.stdout.partition("most of the time: ")
     assert all(len(row) <= 80 for row in table.splitlines())
-    assert [row.split()[0] for row in table.splitlines()[1:]] == ["extract", "dedupe", "shard", "in"]
+    assert [row.split()[0] for row in table.splitlines()[1:]] == ["extract", "dedupe", "shard", "total"]
     assert rest.startswith(estimate_cost(Workload(1e9, 2, 64, 3), COSTS).dominant_term.stage)

@@ -152,11 +152,11 @@ def test_settings_overrule_a_recipe_and_may_be_repeated_for_lists(tmp_path: Path
     assert params["sources"] == ("a=b", str(Path.home() / "c"))
     assert (params["size"], params["keep_monochrome"], params["dataset"]) == (64, True, Path("d"))
     assert read.overruled_options() == ["extract.keep-monochrome", "extract.size"]
-    assert read.make_context("shard", {}).params["chosen"] == Path("o")
+    assert read.make_context("shard", {}).params["manifest"] == Path("o")
     assert read.make_context("select", {}).params["dataset"] == Path("d")
     read = recipe.read_recipe(path, STAGE_COMMANDS, ["extract.keep-monochrome=false", "shard.manifest=mine"])
     assert read.make_context("extract", {}).params["keep_monochrome"] is False
-    assert read.make_context("shard", {}).params["chosen"] == Path("mine")
+    assert read.make_context("shard", {}).params["manifest"] == Path("mine")
     for wrong in ("extract", "extract.size", "dedup.seed=1", "expect.in=3", "extract.sizes=3", "dedupe.mirror=yes"):
         with pytest.raises(RecipeError, match=f"--set {wrong}: "):
             recipe.read_recipe(path, STAGE_COMMANDS, [wrong])
