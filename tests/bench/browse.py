@@ -1,14 +1,14 @@
-"""How long `curate browse` takes to answer, by a server of its own and a client beside it, at 100,000 pictures.
+"""Measure how fast `curate browse` answers with 100,000 pictures: a real server and a client beside it.
 
-The dataset is the given one's parts many times over, as they are but for their ids: every picture's tags, pixels,
-families and look-alike pairs are real. A page is the JSON that lists 60 pictures, and with `pixels` the 120 stored
-pictures that it shows, too, each read for the first time, six at once as browsers do. What a filter finds is spread
-over the whole dataset, so nearly every picture of its page lies in another row group.
+The dataset repeats the given one's parts under other ids, so tags, pixels, families and look-alikes are all real. A
+page is the JSON that lists 60 pictures; with `pixels` also the 120 stored pictures that it shows, each read for the
+first time, six at once as browsers do. The matches of a filter are spread over the whole dataset, so nearly every
+picture of a page is in another row group.
 
-Seconds are medians and the longest of rounds that ask for other places; `cpu` are the server's own, which other work on
-the machine does not change, as means; `memory_mb` is the most that it had resident.
+Seconds are the median and the maximum over rounds that ask for different pages. `cpu` is the mean CPU time of the
+server, which other work on the machine does not change. `memory_mb` is the server's peak resident size.
 
-Run: python -m tests.bench.browse [DATASET] [--pictures N] [--json]; takes 2 GB of temporary disk, and Linux
+Run: python -m tests.bench.browse [DATASET] [--pictures N] [--json]. Takes 2 GB of temporary disk; Linux only.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ import pyarrow as pa
 from curate.dataset import ledger, parquet
 from tests.served import seconds, served
 
-IDS = {
+ID_COLUMNS = {
     "manifest": ("id", "group", "duplicate_of", "family"),
     "pairs": ("id",),
     "edges": ("a", "b"),
 }
-AT_ONCE = 6  # connections of a browser to one server
+CONNECTIONS = 6  # of a browser to one server
 ROUNDS = 12
 FILTERS = ("woman", "*_hair -woman", "role:duplicate", "dropped:none width>=512", "red_apple", "path:1F9*")
 WHERE = "width >= 512 and line_ink < 0.2"
 
 
 def grown(dataset: Path, out: Path, pictures: int) -> Path:
-    """The dataset's parts again and again under other ids, until there are so many rows."""
+    """Repeat the dataset's parts under other ids until there are at least so many rows."""
     shutil.copytree(dataset, out, ignore=shutil.ignore_patterns("*.parquet"))
     copies = -(-pictures // parquet.count_rows(dataset / "manifest"))
-    for folder, names in IDS.items():
+    for folder, names in ID_COLUMNS.items():
         parts = parquet.part_paths(dataset / folder)
         for copy in range(copies):
             for number, path in enumerate(parts):
@@ -68,48 +68,48 @@ def _renamed(table: pa.Table, copy: int, names: tuple[str, ...]) -> pa.Table:
 
 
 def spent_cpu(process: int) -> float:
-    """CPU seconds of a process and all of its threads so far."""
-    told = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+    """CPU seconds that a process and all its threads have used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def asked(client: httpx2.Client, path: str, **query: str | int) -> Any:
-    """The JSON of an answer."""
+def get_json(client: httpx2.Client, path: str, **query: str | int) -> Any:
+    """The JSON that the server answers with."""
     return client.get(f"api/{path}", params=query).raise_for_status().json()
 
 
-def shown(client: httpx2.Client, path: str, **query: str | int) -> None:
-    """A list of pictures, and all that it shows of them."""
-    rows = asked(client, path, **query)["rows"]
+def load_pictures(client: httpx2.Client, path: str, **query: str | int) -> None:
+    """Load a list of pictures, and the pixels that it shows."""
+    rows = get_json(client, path, **query)["rows"]
     paths = [
         f"api/pictures/{row['id']}/{layer}" for row in rows for layer in ("line_contour", "color") if row["stored"]
     ]
-    with ThreadPoolExecutor(AT_ONCE) as browser:
-        sizes = list(browser.map(lambda one: len(client.get(one).raise_for_status().content), paths))
+    with ThreadPoolExecutor(CONNECTIONS) as browser:
+        sizes = list(browser.map(lambda path: len(client.get(path).raise_for_status().content), paths))
     assert all(sizes)
 
 
 def calls(client: httpx2.Client, total: int, chance: np.random.Generator) -> dict[str, Callable[[], object]]:
-    """What a visitor does, by name; a round asks for other places than the last."""
+    """What a visitor does, by name; each round asks for other pages."""
     place = int(chance.integers(0, total - 60))
     word = FILTERS[place % len(FILTERS)]
-    [row] = asked(client, "pictures", start=place, count=1)["rows"]
+    [row] = get_json(client, "pictures", start=place, count=1)["rows"]
     return {
-        "first_page": partial(asked, client, "pictures"),
-        "deep_page": partial(asked, client, "pictures", start=place),
-        "filter": partial(asked, client, "pictures", filter=word),
-        "where": partial(asked, client, "pictures", where=WHERE, order="score", descending="true"),
-        "families": partial(asked, client, "families", order="duplicates", count=12),
-        "picture": partial(asked, client, f"pictures/{row['id']}"),
-        "completion": partial(asked, client, "tags", start="wom"),
-        "first_page_pixels": partial(shown, client, "pictures"),
-        "deep_page_pixels": partial(shown, client, "pictures", start=place),
-        "filter_pixels": partial(shown, client, "pictures", filter=word, start=60),
+        "first_page": partial(get_json, client, "pictures"),
+        "deep_page": partial(get_json, client, "pictures", start=place),
+        "filter": partial(get_json, client, "pictures", filter=word),
+        "where": partial(get_json, client, "pictures", where=WHERE, order="score", descending="true"),
+        "families": partial(get_json, client, "families", order="duplicates", count=12),
+        "picture": partial(get_json, client, f"pictures/{row['id']}"),
+        "completion": partial(get_json, client, "tags", start="wom"),
+        "first_page_pixels": partial(load_pictures, client, "pictures"),
+        "deep_page_pixels": partial(load_pictures, client, "pictures", start=place),
+        "filter_pixels": partial(load_pictures, client, "pictures", filter=word, start=60),
     }
 
 
-def measured(dataset: Path) -> dict[str, Any]:
-    """Seconds of each call, and what the server took."""
+def measure(dataset: Path) -> dict[str, Any]:
+    """Seconds of each call, and the CPU time and memory of the server."""
     spent: dict[str, list[float]] = {}
     cpu: dict[str, float] = {}
     chance = np.random.default_rng(0)
@@ -117,7 +117,7 @@ def measured(dataset: Path) -> dict[str, Any]:
         served("curate", "browse", str(dataset)) as (process, address, ready),
         httpx2.Client(base_url=address, timeout=60) as client,
     ):
-        total = asked(client, "dataset")["pictures"]
+        total = get_json(client, "dataset")["pictures"]
         for _ in range(ROUNDS):
             for name, call in calls(client, total, chance).items():
                 before = spent_cpu(process)
@@ -139,10 +139,10 @@ def measured(dataset: Path) -> dict[str, Any]:
 @click.option("--pictures", type=click.IntRange(1), default=100_000, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def main(dataset: Path, pictures: int, as_json: bool) -> None:
-    """Measure a grown copy of the dataset."""
+    """Measure on a large copy of the dataset."""
     with tempfile.TemporaryDirectory() as work:
-        told = measured(grown(dataset, Path(work) / "dataset", pictures))
-    click.echo(json.dumps(told, indent=None if as_json else 1))
+        figures = measure(grown(dataset, Path(work) / "dataset", pictures))
+    click.echo(json.dumps(figures, indent=None if as_json else 1))
 
 
 if __name__ == "__main__":

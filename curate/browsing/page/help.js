@@ -1,44 +1,44 @@
-// What keys do and what the filter takes: the line at the foot of the page, and the dialog.
+// Help on keys and on the filter: the line at the foot of the page, and the dialog.
 
 import { byId, make } from "./make.js";
 
-// keys, what they do, and in a word for the foot of the page
+// keys, what they do, and a word for the foot of the page
 const KEYS = [
   ["← → ↑ ↓", "move among the pictures", "move"],
   ["Enter", "open one", "open"],
-  ["k", "keep this one: it is nobody's copy", "keep"],
+  ["k", "keep this one: it is not a copy", "keep"],
   ["x", "leave it out", "leave out"],
-  ["d", "not the same as the marked one, or as its nearest look-alike", "not the same"],
-  ["c", "is a copy of the marked one, or of its nearest look-alike", "copy"],
-  ["r", "is a recolour of it", "recolour"],
-  ["m", "mark it, to compare others with", "mark"],
+  ["d", "not the same as the marked picture, or else as its nearest look-alike", "not the same"],
+  ["c", "a copy of the marked picture, or else of its nearest look-alike", "copy"],
+  ["r", "a recolour of that picture", "recolour"],
+  ["m", "mark it, to compare others with it", "mark"],
   ["t", "edit its tags", "tags"],
   ["u", "undo the last decision", "undo"],
-  ["n p", "next page, the page before", "page"],
-  ["/", "to the filter", "filter"],
+  ["n p", "next page, previous page", "page"],
+  ["/", "go to the filter", "filter"],
   ["Esc", "close the picture"],
   ["?", "this help", "help"],
 ];
-const WORDS = [
-  ["blue_hair -solo", "with the one tag, without the other"],
-  ["red_hair|blue_hair", "with one of them at least"],
-  ["*_hair", "with any tag that ends so"],
+const FILTER_EXAMPLES = [
+  ["blue_hair -solo", "with the first tag, without the second"],
+  ["red_hair|blue_hair", "with at least one of the two"],
+  ["*_hair", "with any tag that ends in _hair"],
   ["role:alternate", "recolours; also survivor, duplicate, unique"],
-  ["dropped:none", "kept; dropped:* left out, dropped:monochrome for that reason"],
-  ["width>=512", "a column of numbers, compared"],
-  ['path:"my art/*"', "a column of text; * is anything"],
-  ["decided:*", "what people decided of; also decided:keep, decided:retag"],
+  ["dropped:none", "kept; dropped:* is left out, dropped:monochrome is left out for that reason"],
+  ["width>=512", "compares a column of numbers"],
+  ['path:"my art/*"', "matches a column of text; * stands for anything"],
+  ["decided:*", "with any decision; also decided:keep, decided:retag"],
 ];
 
-const pressed = (keys) => make("dt", {}, keys.split(" ").map((key) => make("kbd", {}, key)));
+const keyNames = (keys) => make("dt", {}, keys.split(" ").map((key) => make("kbd", {}, key)));
 
-export function legends() {
+export function showHelp() {
   const short = KEYS.filter(([, , word]) => word);
-  byId("legend").append(make("dl", {}, short.map(([keys, , word]) => make("div", {}, pressed(keys), make("dd", {}, word)))));
+  byId("legend").append(make("dl", {}, short.map(([keys, , word]) => make("div", {}, keyNames(keys), make("dd", {}, word)))));
   byId("keys-list").append(
-    make("h3", {}, "Keys, unless you type"),
-    make("dl", {}, KEYS.map(([keys, what]) => [pressed(keys), make("dd", {}, what)])),
-    make("h3", {}, "What the filter takes"),
-    make("dl", {}, WORDS.map(([word, what]) => [make("dt", {}, make("code", {}, word)), make("dd", {}, what)])),
+    make("h3", {}, "Keys (outside of text fields)"),
+    make("dl", {}, KEYS.map(([keys, meaning]) => [keyNames(keys), make("dd", {}, meaning)])),
+    make("h3", {}, "What you can type into the filter"),
+    make("dl", {}, FILTER_EXAMPLES.map(([word, meaning]) => [make("dt", {}, make("code", {}, word)), make("dd", {}, meaning)])),
   );
 }

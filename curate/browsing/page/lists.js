@@ -1,22 +1,22 @@
-// What lies in the middle: pictures, families of look-alikes, decisions; and beside it, what was found.
+// The lists in the middle of the page (pictures, families of look-alikes, decisions), and the counts beside them.
 
-import { broken, button, counted, make, number } from "./make.js";
+import { button, counted, make, number, withLineBreaks } from "./make.js";
 import { go, here } from "./place.js";
-import { told } from "./picture.js";
+import { decisionText } from "./picture.js";
 import { fate, tile } from "./tiles.js";
 
-export const COUNTS = { pictures: 60, families: 12, decisions: 100 };
+export const ITEMS_PER_PAGE = { pictures: 60, families: 12, decisions: 100 };
 
 function pager(total, start, count, noun) {
-  const to = (place) => () => go({ start: String(place) });
+  const goTo = (first) => () => go({ start: String(first) });
   const last = Math.min(total, start + count);
   const range = `${number(Math.min(start + 1, total))} to ${number(last)} of ${counted(total, noun)}`;
   return make(
     "nav",
     { class: "pager", "aria-label": "Pages" },
-    button("Before", to(Math.max(0, start - count)), { disabled: start === 0, "aria-keyshortcuts": "p", class: "before" }),
+    button("Previous", goTo(Math.max(0, start - count)), { disabled: start === 0, "aria-keyshortcuts": "p", class: "previous" }),
     make("span", { class: "range" }, range),
-    button("Next", to(start + count), { disabled: last >= total, "aria-keyshortcuts": "n", class: "next" }),
+    button("Next", goTo(start + count), { disabled: last >= total, "aria-keyshortcuts": "n", class: "next" }),
   );
 }
 
@@ -26,25 +26,25 @@ function tiled(desk, rows, layers) {
       "li",
       {},
       tile(row, layers, {
-        chosen: row.id !== null && row.id === here().picture,
+        selected: row.id !== null && row.id === here().picture,
         marked: row.id !== null && desk.marked?.id === row.id,
-        choose: (chosen) => desk.choose(chosen),
+        select: (picture) => desk.select(picture),
       }),
     );
   return make("ul", { class: `tiles wide-${layers.length}` }, rows.map(one));
 }
 
-// what to do where nothing is
-function nothing(page) {
+// what to show when nothing matches
+function emptyList(page) {
   const { filter, where, view } = here();
   if (!filter && !where) return [make("p", { class: "empty" }, view === "families" ? "No pictures look alike." : "There are no pictures.")];
   const all = button("Show all", () => go({ filter: "", where: "", start: "0" }));
-  return [make("div", { class: "empty" }, make("p", {}, page.problem ? "Nothing can be found by this filter." : "No picture is like that."), all)];
+  return [make("div", { class: "empty" }, make("p", {}, page.problem ? "This filter is not valid." : "No picture matches."), all)];
 }
 
 export function pictures(desk, page, start, layers) {
-  if (!page.total) return nothing(page);
-  return [pager(page.total, start, COUNTS.pictures, "picture"), tiled(desk, page.rows, layers), page.total > COUNTS.pictures ? pager(page.total, start, COUNTS.pictures, "picture") : null];
+  if (!page.total) return emptyList(page);
+  return [pager(page.total, start, ITEMS_PER_PAGE.pictures, "picture"), tiled(desk, page.rows, layers), page.total > ITEMS_PER_PAGE.pictures ? pager(page.total, start, ITEMS_PER_PAGE.pictures, "picture") : null];
 }
 
 export function families(desk, page, start, layers) {
@@ -58,24 +58,24 @@ export function families(desk, page, start, layers) {
         ? button(`All ${number(family.size)}`, () => go({ view: "pictures", filter: `family:${family.id}`, start: "0" }))
         : null,
     );
-  if (!page.total) return nothing(page);
-  return [pager(page.total, start, COUNTS.families, "set"), page.families.map(one), page.total > COUNTS.families ? pager(page.total, start, COUNTS.families, "set") : null];
+  if (!page.total) return emptyList(page);
+  return [pager(page.total, start, ITEMS_PER_PAGE.families, "set"), page.families.map(one), page.total > ITEMS_PER_PAGE.families ? pager(page.total, start, ITEMS_PER_PAGE.families, "set") : null];
 }
 
 export function decisions(desk, page, start) {
-  if (!page.total) return [make("p", { class: "empty" }, "Nobody decided anything yet: choose a picture, then say what it is.")];
+  if (!page.total) return [make("p", { class: "empty" }, "There are no decisions yet: open a picture to decide about it.")];
   const row = (one) =>
     make(
       "tr",
       { class: one.holds ? "" : "undone" },
-      make("td", {}, told(one)),
-      make("td", {}, one.paths.map((path, place) => button(path || "a picture that is gone", () => desk.choose({ id: place ? one.b : one.a }), { class: "link" }))),
-      make("td", {}, one.holds ? (one.waits ? "waits for dedupe" : "holds") : "undone"),
-      make("td", {}, one.holds ? button(one.kind === "undo" ? "Take back" : "Undo", () => desk.undo(one), { "aria-label": `Undo ${told(one)}` }) : null),
+      make("td", {}, decisionText(one)),
+      make("td", {}, one.paths.map((path, place) => button(path || "a picture that no longer exists", () => desk.select({ id: place ? one.b : one.a }), { class: "link" }))),
+      make("td", {}, one.holds ? (one.waits ? "waits for dedupe" : "in force") : "undone"),
+      make("td", {}, one.holds ? button(one.kind === "undo" ? "Redo" : "Undo", () => desk.undo(one), { "aria-label": `Undo ${decisionText(one)}` }) : null),
     );
   const head = ["Decision", "Pictures", "State", "Undo"].map((text) => make("th", { scope: "col" }, text));
   return [
-    pager(page.total, start, COUNTS.decisions, "decision"),
+    pager(page.total, start, ITEMS_PER_PAGE.decisions, "decision"),
     make("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Decisions" }, make("table", {}, make("thead", {}, make("tr", {}, head)), make("tbody", {}, page.rows.map(row)))),
   ];
 }
@@ -98,26 +98,26 @@ export function beside(desk, page) {
     make(
       "li",
       {},
-      button(broken(tag), () => desk.add(tag), { class: "tag", title: "Only with this tag" }),
+      button(withLineBreaks(tag), () => desk.add(tag), { class: "tag", title: "Only with this tag" }),
       button("−", () => desk.add(`-${tag}`), { class: "without", "aria-label": `Without ${tag}` }),
       make("span", { class: "count" }, number(count)),
     ),
   );
   return [
-    counts("Fates", "dropped", page.dropped, (value) => (value === "none" ? "kept" : fate({ dropped: value }))),
+    counts("Kept and dropped", "dropped", page.dropped, (value) => (value === "none" ? "kept" : fate({ dropped: value }))),
     counts("Roles", "role", page.roles, (value) => (value === "alternate" ? "recolour" : value)),
     tags.length && make("section", {}, make("h2", {}, "Tags"), make("ul", {}, tags)),
   ].filter(Boolean);
 }
 
-export function unknown(desk, words) {
-  return Object.entries(words).map(([word, meant]) =>
+export function unknownWords(desk, words) {
+  return Object.entries(words).map(([word, similar]) =>
     make(
       "span",
       {},
       `No picture has ${word}. `,
-      meant.length ? "Did you mean " : "",
-      meant.map((one) => button(one, () => desk.replace(word, word.startsWith("-") ? `-${one}` : one), { class: "link" })),
+      similar.length ? "Did you mean " : "",
+      similar.map((tag) => button(tag, () => desk.replace(word, word.startsWith("-") ? `-${tag}` : tag), { class: "link" })),
     ),
   );
 }

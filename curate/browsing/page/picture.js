@@ -1,12 +1,12 @@
-// The chosen picture: its pair, its fate, its tags, its look-alikes, and what may be decided of it.
+// The panel of the selected picture: its pair, what became of it, its tags, its look-alikes, and the decisions about it.
 
-import { broken, button, counted, make, number } from "./make.js";
+import { button, counted, make, number, withLineBreaks } from "./make.js";
 import { here } from "./place.js";
-import { source } from "./server.js";
-import { fate, verdicts } from "./tiles.js";
+import { imageUrl } from "./server.js";
+import { DECISION_NAMES, fate } from "./tiles.js";
 
 const KEYS = { keep: "k", drop: "x", different: "d", duplicate: "c", alternate: "r" };
-const NOUNS = {
+const BUTTON_TEXTS = {
   keep: "Keep this one",
   drop: "Leave out",
   different: "Not the same",
@@ -20,45 +20,46 @@ function figure(id, layer) {
   return make(
     "figure",
     {},
-    make("img", { src: source(id, layer), alt, width: 128, height: 128 }),
+    make("img", { src: imageUrl(id, layer), alt, width: 128, height: 128 }),
     make("figcaption", {}, name),
   );
 }
 
-// pressed while such a decision holds; pressing it again takes it back
-function verdict(desk, kind, told, pictures) {
-  const held = told.findLast((one) => one.holds && one.kind === kind && same(one, pictures));
+// a button that is pressed while such a decision is in force; pressing it again undoes the decision
+function decisionButton(desk, kind, decisions, pictures) {
+  const inForce = decisions.findLast((one) => one.holds && one.kind === kind && isAbout(one, pictures));
   return button(
-    NOUNS[kind],
-    () => (held ? desk.undo(held) : desk.decide(kind, pictures)),
-    { "aria-pressed": held ? "true" : "false", "aria-keyshortcuts": KEYS[kind] },
+    BUTTON_TEXTS[kind],
+    () => (inForce ? desk.undo(inForce) : desk.decide(kind, pictures)),
+    { "aria-pressed": inForce ? "true" : "false", "aria-keyshortcuts": KEYS[kind] },
   );
 }
 
-function same(decision, pictures) {
-  const of = [decision.a, decision.b].filter(Boolean);
-  return of.length === pictures.length && of.every((one) => pictures.includes(one));
+function isAbout(decision, pictures) {
+  const ids = [decision.a, decision.b].filter(Boolean);
+  return ids.length === pictures.length && ids.every((id) => pictures.includes(id));
 }
 
-export function against(picture, marked) {
+// the picture to compare with: the marked one, else the survivor of a duplicate, else the nearest look-alike
+export function counterpart(picture, marked) {
   const id = picture.tile.id;
   if (marked && marked.id !== id) return marked;
-  const { duplicate_of: of } = picture.tile;
-  const look = picture.looks.find((one) => one.tile.id === of) ?? picture.looks[0];
-  if (of && of !== id && look?.tile.id !== of) return { id: of, path: of, stored: false };
+  const { duplicate_of: survivor } = picture.tile;
+  const look = picture.looks.find((one) => one.tile.id === survivor) ?? picture.looks[0];
+  if (survivor && survivor !== id && look?.tile.id !== survivor) return { id: survivor, path: survivor, stored: false };
   return look?.tile ?? null;
 }
 
 const KINDS = { duplicate: "copy", alternate: "recolour" };
 
-// what dedupe took a look-alike for, and how far it is
-function measured(look) {
+// what dedupe decided about a look-alike, and how different it is
+function measurements(look) {
   const lines = (100 * look.line_difference).toFixed(1);
-  return `${KINDS[look.kind] ?? look.kind}, ${counted(look.distance, "bit")}, colours ${look.color_distance.toFixed(1)} apart, lines ${lines} %`;
+  return `${KINDS[look.kind] ?? look.kind}, ${counted(look.distance, "bit")}, colours differ by ${look.color_distance.toFixed(1)}, lines by ${lines} %`;
 }
 
-function compared(desk, picture) {
-  const other = against(picture, desk.marked);
+function comparison(desk, picture) {
+  const other = counterpart(picture, desk.marked);
   if (!other) return null;
   const pair = [picture.tile.id, other.id];
   const look = picture.looks.find((one) => one.tile.id === other.id);
@@ -66,23 +67,23 @@ function compared(desk, picture) {
   return make(
     "section",
     { "aria-labelledby": "against-title" },
-    make("h3", { id: "against-title" }, desk.marked === other ? "Against the marked one" : "Against its nearest look-alike"),
+    make("h3", { id: "against-title" }, desk.marked === other ? "Compared with the marked picture" : "Compared with its nearest look-alike"),
     make("div", { class: "pair" }, pixels(picture.tile), pixels(other)),
     make("p", { class: "path" }, other.path),
-    look ? make("p", { class: "measured" }, measured(look)) : null,
-    make("div", { class: "buttons" }, ["different", "duplicate", "alternate"].map((kind) => verdict(desk, kind, picture.decisions, pair))),
+    look ? make("p", { class: "measured" }, measurements(look)) : null,
+    make("div", { class: "buttons" }, ["different", "duplicate", "alternate"].map((kind) => decisionButton(desk, kind, picture.decisions, pair))),
   );
 }
 
-function tagged(desk, picture) {
+function tagSection(desk, picture) {
   const shown = picture.given_tags ?? picture.own_tags;
   const merged = picture.tags.filter((tag) => !picture.own_tags.includes(tag) && !shown.includes(tag));
-  const chip = (tag) => make("li", {}, button(broken(tag), () => desk.add(tag), { class: "tag", title: "Filter by this tag" }));
+  const chip = (tag) => make("li", {}, button(withLineBreaks(tag), () => desk.add(tag), { class: "tag", title: "Filter by this tag" }));
   const list = (tags) => make("ul", { class: "tags" }, tags.map(chip));
   return make(
     "section",
     { "aria-labelledby": "tags-title" },
-    make("h3", { id: "tags-title" }, picture.given_tags ? "Tags, as people gave them" : "Tags"),
+    make("h3", { id: "tags-title" }, picture.given_tags ? "Tags given by people" : "Tags"),
     shown.length ? list(shown) : make("p", {}, "none"),
     merged.length ? [make("h4", {}, "From its copies"), list(merged)] : null,
     button("Edit tags", () => edit(desk, picture), { id: "edit-tags", "aria-keyshortcuts": "t" }),
@@ -104,18 +105,18 @@ export function edit(desk, picture) {
       keydown: (event) => {
         if (event.key !== "Escape") return;
         event.stopPropagation();
-        desk.again();
+        desk.reload();
       },
     },
-    make("label", { for: "retag" }, "Its own tags, one a line"),
+    make("label", { for: "retag" }, "Its own tags, one per line"),
     field,
-    make("div", { class: "buttons" }, make("button", {}, "Save tags"), button("Cancel", () => desk.again())),
+    make("div", { class: "buttons" }, make("button", {}, "Save tags"), button("Cancel", () => desk.reload())),
   );
   document.querySelector("[aria-labelledby=tags-title]").replaceChildren(make("h3", { id: "tags-title" }, "Tags"), form);
   field.focus();
 }
 
-function looks(desk, picture) {
+function lookAlikeSection(desk, picture) {
   if (!picture.look_alikes) return null;
   const rest = picture.look_alikes - picture.looks.length;
   const entry = (look) =>
@@ -123,19 +124,19 @@ function looks(desk, picture) {
       "li",
       {},
       button(
-        look.tile.stored ? make("img", { src: source(look.tile.id, "color"), alt: "", loading: "lazy", width: 128, height: 128 }) : "no picture",
-        () => desk.choose(look.tile),
+        look.tile.stored ? make("img", { src: imageUrl(look.tile.id, "color"), alt: "", loading: "lazy", width: 128, height: 128 }) : "no picture",
+        () => desk.select(look.tile),
         { class: "look", "aria-label": `Open ${look.tile.path}` },
       ),
       make(
         "div",
         {},
         make("p", { class: "path" }, look.tile.path),
-        make("p", {}, `${measured(look)}; ${fate(look.tile)}`),
+        make("p", {}, `${measurements(look)}; ${fate(look.tile)}`),
         make(
           "div",
           { class: "buttons" },
-          ["different", "duplicate", "alternate"].map((kind) => verdict(desk, kind, picture.decisions, [picture.tile.id, look.tile.id])),
+          ["different", "duplicate", "alternate"].map((kind) => decisionButton(desk, kind, picture.decisions, [picture.tile.id, look.tile.id])),
         ),
       ),
     );
@@ -144,25 +145,25 @@ function looks(desk, picture) {
     { "aria-labelledby": "looks-title" },
     make("h3", { id: "looks-title" }, counted(picture.look_alikes, "look-alike")),
     picture.looks.length > 1
-      ? button(`Not the same as ${picture.look_alikes > picture.looks.length ? "these" : "any of these"}`, () => desk.strange(picture))
+      ? button(`Not the same as ${picture.look_alikes > picture.looks.length ? "these" : "any of these"}`, () => desk.decideDifferent(picture))
       : null,
     make("ul", { class: "looks" }, picture.looks.map(entry)),
-    rest > 0 ? make("p", {}, `and ${number(rest)} more, farther away`) : null,
+    rest > 0 ? make("p", {}, `and ${number(rest)} more that are less similar`) : null,
   );
 }
 
-export function told(one) {
-  const what = one.kind === "undo" ? `undo ${one.a}` : verdicts[one.kind] ?? one.kind;
-  const tags = one.tags ? `: ${one.tags.join(", ")}` : "";
-  return `${one.sequence} · ${what}${tags}`;
+export function decisionText(decision) {
+  const name = decision.kind === "undo" ? `undo ${decision.a}` : DECISION_NAMES[decision.kind] ?? decision.kind;
+  const tags = decision.tags ? `: ${decision.tags.join(", ")}` : "";
+  return `${decision.sequence} · ${name}${tags}`;
 }
 
-function decided(desk, picture) {
+function decisionSection(desk, picture) {
   if (!picture.decisions.length) return null;
   return make(
     "section",
     { "aria-labelledby": "decided-title" },
-    make("h3", { id: "decided-title" }, "What people decided"),
+    make("h3", { id: "decided-title" }, "Decisions"),
     make(
       "ul",
       { class: "decided-list" },
@@ -170,22 +171,22 @@ function decided(desk, picture) {
         make(
           "li",
           { class: one.holds ? "" : "undone" },
-          `${told(one)} ${one.paths.filter((path) => path !== picture.tile.path).join(" ")}${one.holds ? "" : " (undone)"}`,
-          one.holds ? button("Undo", () => desk.undo(one), { "aria-label": `Undo ${told(one)}` }) : null,
+          `${decisionText(one)} ${one.paths.filter((path) => path !== picture.tile.path).join(" ")}${one.holds ? "" : " (undone)"}`,
+          one.holds ? button("Undo", () => desk.undo(one), { "aria-label": `Undo ${decisionText(one)}` }) : null,
         ),
       ),
     ),
   );
 }
 
-function facts(picture) {
+function columnSection(picture) {
   const hidden = ["id", "source", "path", "error", "dropped"];
   const shown = Object.entries(picture.columns).filter(([name, value]) => value !== null && value !== "" && !hidden.includes(name));
   const value = (one) => (typeof one === "number" && !Number.isInteger(one) ? one.toFixed(3) : String(one));
   return make(
     "details",
     {},
-    make("summary", {}, "Columns of the manifest"),
+    make("summary", {}, "All columns of the manifest"),
     make("dl", {}, [["id", picture.tile.id], ["source", picture.tile.source], ...shown].map(([name, one]) => [make("dt", {}, name), make("dd", {}, value(one))])),
   );
 }
@@ -193,8 +194,8 @@ function facts(picture) {
 export function panel(desk, picture, layers) {
   const { tile } = picture;
   const lines = picture.story.filter((line) => !/^decision \d/.test(line));
-  const shown = tile.stored ? make("div", { class: "layers" }, layers.map((layer) => figure(tile.id, layer))) : make("p", {}, "No picture is stored of it.");
-  const first = here().view === "families"; // there one came to compare
+  const shown = tile.stored ? make("div", { class: "layers" }, layers.map((layer) => figure(tile.id, layer))) : make("p", {}, "No picture is stored.");
+  const compareFirst = here().view === "families"; // people open this view to compare pictures
   return [
     make(
       "div",
@@ -202,24 +203,24 @@ export function panel(desk, picture, layers) {
       make("h2", { id: "picture-title", tabindex: -1 }, tile.path),
       button("Close", () => desk.close(), { "aria-keyshortcuts": "Escape" }),
     ),
-    first ? compared(desk, picture) : shown,
+    compareFirst ? comparison(desk, picture) : shown,
     make("p", { class: "size" }, `${picture.columns.format ?? "?"}, ${picture.columns.width ?? "?"} × ${picture.columns.height ?? "?"} px: ${fate(tile)}`),
-    picture.copies.length ? make("p", {}, `The same bytes: ${picture.copies.join(", ")}`) : null,
+    picture.copies.length ? make("p", {}, `Files with the same bytes: ${picture.copies.join(", ")}`) : null,
     make(
       "div",
       { class: "buttons" },
-      verdict(desk, "keep", picture.decisions, [tile.id]),
-      verdict(desk, "drop", picture.decisions, [tile.id]),
+      decisionButton(desk, "keep", picture.decisions, [tile.id]),
+      decisionButton(desk, "drop", picture.decisions, [tile.id]),
       button(desk.marked?.id === tile.id ? "Marked" : "Mark", () => desk.mark(tile), {
         "aria-pressed": String(desk.marked?.id === tile.id),
         "aria-keyshortcuts": "m",
       }),
     ),
-    first ? shown : compared(desk, picture),
-    tagged(desk, picture),
-    decided(desk, picture),
-    looks(desk, picture),
-    make("section", { "aria-labelledby": "story-title" }, make("h3", { id: "story-title" }, "Its way"), make("ul", { class: "story" }, lines.map((line) => make("li", {}, line)))),
-    facts(picture),
+    compareFirst ? shown : comparison(desk, picture),
+    tagSection(desk, picture),
+    decisionSection(desk, picture),
+    lookAlikeSection(desk, picture),
+    make("section", { "aria-labelledby": "story-title" }, make("h3", { id: "story-title" }, "What happened to it"), make("ul", { class: "story" }, lines.map((line) => make("li", {}, line)))),
+    columnSection(picture),
   ];
 }

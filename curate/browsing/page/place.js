@@ -1,14 +1,14 @@
-// What the page shows is said by its address, so that back, forward, reload and bookmarks do what they should.
+// The page's URL holds everything that it shows, so that back, forward, reload and bookmarks work.
 
-const FIRST = { view: "pictures", filter: "", where: "", order: "", show: "", start: "0", picture: "" };
+const DEFAULTS = { view: "pictures", filter: "", where: "", order: "", show: "", start: "0", picture: "" };
 
 export function here() {
-  const told = Object.fromEntries(new URLSearchParams(location.search));
-  return { ...FIRST, ...told };
+  const parameters = Object.fromEntries(new URLSearchParams(location.search));
+  return { ...DEFAULTS, ...parameters };
 }
 
 export function address(changes) {
-  const next = Object.entries({ ...here(), ...changes }).filter(([key, value]) => key in FIRST && value !== FIRST[key]);
+  const next = Object.entries({ ...here(), ...changes }).filter(([key, value]) => key in DEFAULTS && value !== DEFAULTS[key]);
   const query = new URLSearchParams(next).toString();
   return query ? `?${query}` : "./";
 }

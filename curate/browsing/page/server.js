@@ -1,35 +1,35 @@
-// Requests to the server that the page came from.
+// Requests to the server that served the page. Errors have a message that can be shown as it is.
 
-async function answered(response) {
+async function parseAnswer(response) {
   if (response.ok) return response.json();
-  const told = await response.json().catch(() => ({ detail: `the server answered ${response.status}` }));
-  const detail = Array.isArray(told.detail) ? told.detail.map((one) => one.msg).join("; ") : told.detail;
+  const body = await response.json().catch(() => ({ detail: `the server answered ${response.status}` }));
+  const detail = Array.isArray(body.detail) ? body.detail.map((fault) => fault.msg).join("; ") : body.detail;
   throw new Error(detail);
 }
 
-async function asked(address, options) {
+async function request(url, options) {
   let response;
   try {
-    response = await fetch(address, options);
+    response = await fetch(url, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("the server does not answer: is curate browse still running?");
   }
-  return answered(response);
+  return parseAnswer(response);
 }
 
 export function get(path, parameters = {}, signal = undefined) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== "" && value !== false);
-  const query = new URLSearchParams(given).toString();
-  return asked(`api/${path}${query ? `?${query}` : ""}`, { signal });
+  const set = Object.entries(parameters).filter(([, value]) => value !== "" && value !== false);
+  const query = new URLSearchParams(set).toString();
+  return request(`api/${path}${query ? `?${query}` : ""}`, { signal });
 }
 
 export function post(path, body) {
-  return asked(`api/${path}`, {
+  return request(`api/${path}`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
   });
 }
 
-export const source = (id, layer) => `api/pictures/${encodeURIComponent(id)}/${encodeURIComponent(layer)}`;
+export const imageUrl = (id, layer) => `api/pictures/${encodeURIComponent(id)}/${encodeURIComponent(layer)}`;

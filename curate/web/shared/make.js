@@ -1,4 +1,4 @@
-// Elements are made here alone, of text and attributes: what data says is never read as HTML.
+// Makes all elements, from text and attributes, so that text from data is never parsed as HTML.
 
 export function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
@@ -13,8 +13,8 @@ export function make(name, attributes = {}, ...children) {
 
 export const button = (content, click, attributes = {}) => make("button", { type: "button", click, ...attributes }, content);
 
-// a tag may be broken after its underscores
-export const broken = (tag) => tag.split(/(?<=_)/).flatMap((part, place) => (place ? [make("wbr"), part] : [part]));
+// a tag in pieces, so that lines may break after its underscores
+export const withLineBreaks = (tag) => tag.split(/(?<=_)/).flatMap((part, place) => (place ? [make("wbr"), part] : [part]));
 
 export const number = (value) => Number(value).toLocaleString("en");
 

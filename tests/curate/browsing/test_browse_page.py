@@ -1,4 +1,4 @@
-"""The page in a real browser: filter, look, overrule, undo, retag, by mouse and by keyboard; hostile text; barriers."""
+"""The page in a real browser: filters, decisions, undo and tags by mouse and keyboard; hostile text; accessibility."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def address(dataset: Path) -> Iterator[str]:
 
 @pytest.fixture
 def visit(address: str, visit: Visit) -> Visit:
-    """Set up after the server, so that pages are closed before it is: what they load meanwhile is no fault."""
+    """Set up after the server, so that pages are closed before the server stops."""
     return visit
 
 
-def told(dataset: Path) -> list[tuple[str, bool]]:
+def decided(dataset: Path) -> list[tuple[str, bool]]:
     return [(row["kind"], row["holds"]) for row in decisions.read_with_holds(dataset)]
 
 
@@ -63,7 +63,7 @@ def press(page: Page, *keys: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_the_curl_of_the_guide_finds_and_decides(address: str, dataset: Path) -> None:
+def test_the_curl_commands_of_the_guide_find_and_decide(address: str, dataset: Path) -> None:
     guide = (ROOT / ".github" / "docs" / "guide.md").read_text("utf-8")
     [lines] = re.findall(r"^```text\n(curl .*?)^```", guide, re.MULTILINE | re.DOTALL)
     rows = parquet.read_parts(dataset / "manifest").to_pylist()
@@ -71,10 +71,10 @@ def test_the_curl_of_the_guide_finds_and_decides(address: str, dataset: Path) ->
     script = lines.replace("http://127.0.0.1:8765", address.rstrip("/")).replace('"ID"', f'"{found}"')
     done = subprocess.run(["bash", "-ec", script], check=True, capture_output=True, text=True)
     assert f'"total":{sum(row["role"] == "duplicate" for row in rows)},' in done.stdout
-    assert told(dataset) == [("drop", True)]
+    assert decided(dataset) == [("drop", True)]
 
 
-def test_a_filter_finds_completes_and_is_in_the_address(visit: Visit, address: str) -> None:
+def test_a_filter_completes_finds_and_is_in_the_url(visit: Visit, address: str) -> None:
     page = visit(address)
     page.wait_for_selector("#list .tile")
     assert page.locator("#list .tile").count() == 9
@@ -105,13 +105,13 @@ def test_a_filter_finds_completes_and_is_in_the_address(visit: Visit, address: s
     page.wait_for_selector("text=1 to 3 of 3 pictures")
 
 
-def test_a_verdict_is_overruled_shown_and_undone_by_mouse(visit: Visit, address: str, dataset: Path) -> None:
+def test_a_decision_is_made_shown_and_undone_by_mouse(visit: Visit, address: str, dataset: Path) -> None:
     page = visit(f"{address}?view=families")
     page.click(tile(page, "cat0.jpg"))
     panel = page.locator("#picture")
     panel.get_by_role("button", name="Not the same", exact=True).first.click()
     page.wait_for_selector("text=1 decision waits")
-    assert told(dataset) == [("different", True)]
+    assert decided(dataset) == [("different", True)]
     page.locator(tile(page, "cat0.jpg"), has_text="not the same").wait_for()
     panel.get_by_role("button", name="Not the same as any of these").click()
     page.wait_for_selector("text=2 decisions wait")
@@ -119,13 +119,13 @@ def test_a_verdict_is_overruled_shown_and_undone_by_mouse(visit: Visit, address:
     page.reload()
     page.wait_for_selector(f"{tile(page, 'cat0.jpg')}.kept", state="detached")  # it has no look-alikes any more
     page.get_by_role("link", name="Decisions").click()
-    page.wait_for_selector("text=holds")
+    page.wait_for_selector("text=in force")
     page.locator("#list").get_by_role("button", name="Undo 0").click()
     page.wait_for_selector("text=1 decision waits")
-    assert told(dataset) == [("different", False), ("different", True), ("undo", True)]
+    assert decided(dataset) == [("different", False), ("different", True), ("undo", True)]
 
 
-def test_everything_is_done_by_keyboard(visit: Visit, address: str, dataset: Path) -> None:
+def test_everything_works_by_keyboard(visit: Visit, address: str, dataset: Path) -> None:
     page = visit(f"{address}?filter=path:1F*")
     page.wait_for_selector("#list .tile")
     page.keyboard.press("/")
@@ -135,19 +135,19 @@ def test_everything_is_done_by_keyboard(visit: Visit, address: str, dataset: Pat
     press(page, "ArrowRight", "ArrowRight", "ArrowLeft", "End", "Home", "ArrowRight")
     assert page.evaluate("document.activeElement.title") == names[1]
     press(page, "x")
-    page.wait_for_selector(f"text=Noted: leave out {names[1]}")
+    page.wait_for_selector(f"text=Stored: leave out {names[1]}")
     assert page.evaluate("document.activeElement.title") == names[1]
     press(page, "m", "ArrowRight")
     page.wait_for_selector(f"text=Marked {names[1]}")
     page.wait_for_selector("#list:not([aria-busy])")
-    assert page.evaluate("document.activeElement.title") == names[2], "drawn again, the list took the focus back"
+    assert page.evaluate("document.activeElement.title") == names[2], "the list keeps the focus when it is drawn again"
     press(page, "c")
-    page.wait_for_selector(f"text=Noted: a copy {names[2]} and {names[1]}")
+    page.wait_for_selector(f"text=Stored: a copy {names[2]} and {names[1]}")
     press(page, "ArrowLeft", "ArrowLeft", "k")
-    page.wait_for_selector(f"text=Noted: keep {names[0]}")
+    page.wait_for_selector(f"text=Stored: keep {names[0]}")
     press(page, "u")
-    page.wait_for_selector("text=Noted: undo 2")
-    assert told(dataset) == [("drop", True), ("duplicate", True), ("keep", False), ("undo", True)]
+    page.wait_for_selector("text=Stored: undo 2")
+    assert decided(dataset) == [("drop", True), ("duplicate", True), ("keep", False), ("undo", True)]
     press(page, "Enter")
     page.wait_for_selector("#picture-title")
     press(page, "Escape")
@@ -158,14 +158,14 @@ def test_everything_is_done_by_keyboard(visit: Visit, address: str, dataset: Pat
     assert not barriers(page)
 
 
-def test_tags_are_given_and_found(visit: Visit, address: str, dataset: Path) -> None:
+def test_tags_are_edited_and_found(visit: Visit, address: str, dataset: Path) -> None:
     page = visit(address)
     page.wait_for_selector("#list .tile")
     page.locator(tile(page, "1F34E.png")).focus()
     press(page, "t")
     page.fill("#retag", "Red Apple\n,_,\n" + "\n".join(HOSTILE))
     page.click("text=Save tags")
-    page.wait_for_selector("text=Tags, as people gave them")
+    page.wait_for_selector("text=Tags given by people")
     page.locator("#picture .tags .tag >> nth=0", has_text="red_apple").wait_for()
     assert (decisions.read(dataset)[0]["tags"] or ())[:2] == ["red_apple", ",_,"]
     dedupe.dedupe(dataset, dedupe.DedupeOptions())
@@ -175,7 +175,7 @@ def test_tags_are_given_and_found(visit: Visit, address: str, dataset: Path) -> 
 
 
 @pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (PHONE, True)])
-def test_hostile_text_is_only_text_and_nothing_is_in_the_way(
+def test_hostile_text_is_only_text_and_there_are_no_barriers(
     visit: Visit, address: str, dataset: Path, size: tuple[int, int], dark: bool
 ) -> None:
     [name] = [path for path in parquet.read_parts(dataset / "manifest", ["path"])["path"].to_pylist() if "onm" in path]
@@ -200,20 +200,20 @@ def test_on_a_phone_the_picture_covers_the_page_until_it_is_closed(visit: Visit,
     assert page.evaluate("document.querySelector('header').inert")
     assert page.evaluate("document.activeElement.id") == "picture-title"
     page.get_by_role("button", name="Keep this one").click()
-    page.wait_for_selector("text=Noted: keep cat0.jpg")
+    page.wait_for_selector("text=Stored: keep cat0.jpg")
     page.wait_for_selector("button[aria-pressed=true] >> text=Keep this one")
     above = "(box => document.elementFromPoint(box.x + 20, box.y + box.height / 2).id)(message.getBoundingClientRect())"
-    assert page.evaluate(above) == "message", "what was noted is hidden"
+    assert page.evaluate(above) == "message", "the message is hidden"
     page.get_by_role("button", name="Keep this one").click()
     page.wait_for_selector("button[aria-pressed=false] >> text=Keep this one")
-    assert told(dataset) == [("keep", False), ("undo", True)]
+    assert decided(dataset) == [("keep", False), ("undo", True)]
     page.get_by_role("button", name="Close").click()
     page.wait_for_selector("#picture-title", state="detached")
     assert page.evaluate("document.activeElement.title") == "cat0.jpg"
     assert not page.evaluate("document.querySelector('header').inert")
 
 
-def test_every_line_style_is_seen_beside_the_colours(visit: Visit, address: str) -> None:
+def test_every_line_style_can_be_shown_beside_the_colours(visit: Visit, address: str) -> None:
     page = visit(f"{address}?filter=path:1F34E*")
     page.wait_for_selector("#list .tile img")
     sources = "all => all.map(one => one.src.split('/').pop())"
