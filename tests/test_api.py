@@ -16,7 +16,7 @@ import train
 from curate.cli import main as curate_main
 from train.cli import main as train_main
 
-OTHER_NAMES = {"beside": "with_tag", "settings": "settings", "wanted": "tags"}
+OTHER_NAMES = {"with_tag": "with_tag", "settings": "settings", "wanted": "tags"}
 """Parameters of commands that functions call otherwise than the option is spelled."""
 NOT_IN_PYTHON = {"json", "quiet", "package"}
 FUNCTIONS = {
