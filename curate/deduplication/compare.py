@@ -1,6 +1,6 @@
-"""The second look: pictures whose hashes are near -> a copy, a recolour, or strangers.
+"""Verify pairs of pictures with near hashes: duplicates, recolours (here `alternate`) or strangers.
 
-Candidates come in blocks that lie in files, so that any process that sees the dataset can look at one.
+The pairs come in blocks that are files, so that any worker that sees the dataset can take one.
 """
 
 from __future__ import annotations
@@ -9,58 +9,73 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import cv2
 import pyarrow as pa
 
 from curate.dataset import parquet
 from curate.deduplication.thumbnails import PairLocation, Thumbnails
+from curate.images.decode import Rgb
 from curate.signatures import alignment, likeness, phash
 from curate.signatures.orientations import ORIENTATIONS
 from curate.signatures.strokes import line_difference
 
-COMPARISON_VERSION = 6  # of another number, edges were proposed or verified in another way and are looked at again
+COMPARISON_VERSION = 6  # edges of another version were proposed or verified in another way, and are computed again
 
-CANDIDATE_SCHEMA = pa.schema(
-    [
-        *((name, pa.int64()) for name in ("a", "b")),
-        *((name, pa.int32()) for name in ("variant", "bits", "part_a", "row_a", "part_b", "row_b")),
-        ("color", pa.float32()),
-        *((name, pa.bool_()) for name in ("near", "conflict", "doubtful", "comparable")),
-    ]
-)
+Int64 = Annotated[int, pa.int64()]
+Int32 = Annotated[int, pa.int32()]
+Float32 = Annotated[float, pa.float32()]
+Bool = Annotated[bool, pa.bool_()]
 
 
 class Candidate(NamedTuple):
-    """Two pictures that a search proposes, by index a < b, and what their records say of them."""
+    """Two pictures with near hashes, by index a < b, and what their records say about them."""
 
-    a: int
-    b: int
-    variant: int
-    """0 as they lie; else one lies as b in curate.signatures.variants, counted from 1, negative where that is a."""
-    bits: int
+    a: Int64
+    b: Int64
+    orientation: Int32
+    """0 as stored. Else one picture lies as in ORIENTATIONS, counted from 1: b if positive, a if negative."""
+    bits: Int32
     """Between the hashes of the trimmed pictures."""
-    place_a: PairLocation
-    place_b: PairLocation
-    color: float
-    """Largest difference of their colour signatures, as they lie."""
-    near: bool
-    """Whether near enough for a duplicate."""
-    conflict: bool
+    part_a: Int32
+    row_a: Int32
+    part_b: Int32
+    row_b: Int32
+    color: Float32
+    """Largest difference between their colour signatures, as stored."""
+    near: Bool
+    """Whether their hashes are near enough for a duplicate."""
+    conflict: Bool
     """Whether tags give one noun two colours."""
-    doubtful: bool
-    """Whether tags differ, and no lossy encoding explains a difference of pixels: then hardly any is overlooked."""
-    comparable: bool
-    """Whether both are stored without loss and of one size."""
+    doubtful: Bool
+    """Whether tags differ and no lossy encoding explains a difference of pixels: then hardly any is tolerated."""
+    comparable: Bool
+    """Whether both are stored without loss and have one size."""
+
+    @property
+    def place_a(self) -> PairLocation:
+        """Where the pair of picture a is stored."""
+        return self.part_a, self.row_a
+
+    @property
+    def place_b(self) -> PairLocation:
+        """Where the pair of picture b is stored."""
+        return self.part_b, self.row_b
+
+
+CANDIDATE_SCHEMA = pa.schema(
+    [(name, hint.__metadata__[0]) for name, hint in get_type_hints(Candidate, include_extras=True).items()]
+)
 
 
 class Edge(NamedTuple):
-    """Two pictures that look alike, by index a < b; `kind` is duplicate (same colours) or alternate (same lines)."""
+    """Two pictures that look alike, by index a < b."""
 
     a: int
     b: int
     kind: str
+    """`duplicate` (same colours) or `alternate` (same lines)."""
     distance: int
     """Bits between the hashes of the trimmed pictures."""
     color_distance: float
@@ -68,7 +83,7 @@ class Edge(NamedTuple):
 
 
 class VerifiedPair(NamedTuple):
-    """What became of a candidate that is no stranger."""
+    """A candidate that is no pair of strangers."""
 
     candidate: Candidate
     edge: Edge
@@ -76,100 +91,104 @@ class VerifiedPair(NamedTuple):
 
 @dataclass(frozen=True)
 class CompareTask:
-    """A block of candidates to look at, and where the pictures lie."""
+    """A block of candidates to verify."""
 
     candidates_path: Path
-    """In a folder of its run's own."""
+    """In a folder that belongs to one run."""
     pair_parts: tuple[Path, ...]
 
 
 def compare_block(task: CompareTask) -> list[VerifiedPair]:
-    """Look at every candidate of a block."""
-    cv2.setNumThreads(1)  # on pictures this small threads cost more than they do
+    """The verified pairs among a block of candidates."""
+    cv2.setNumThreads(1)  # for pictures this small, threads cost more than they save
     thumbnails = _thumbnails(task.candidates_path.parent, task.pair_parts)
-    looks = ((candidate, _edge(candidate, thumbnails)) for candidate in _read(task.candidates_path))
-    return [VerifiedPair(candidate, edge) for candidate, edge in looks if edge is not None]
+    edges = ((candidate, _edge(candidate, thumbnails)) for candidate in _read_candidates(task.candidates_path))
+    return [VerifiedPair(candidate, edge) for candidate, edge in edges if edge is not None]
 
 
 def write_candidates(path: Path, columns: dict[str, Any]) -> None:
-    """Write a block of candidates, by the names of BLOCK."""
+    """Write a block of candidates, given a column for each field of Candidate."""
     parquet.write_table(path, pa.table(columns, schema=CANDIDATE_SCHEMA))
 
 
-def _read(path: Path) -> Iterator[Candidate]:
+def _read_candidates(path: Path) -> Iterator[Candidate]:
     for row in parquet.read_table(path).to_pylist():
-        one, other = ((row.pop(f"part_{side}"), row.pop(f"row_{side}")) for side in "ab")
-        yield Candidate(place_a=one, place_b=other, **row)
+        yield Candidate(**row)
 
 
 @lru_cache(maxsize=1)
-def _thumbnails(_run: Path, parts: tuple[Path, ...]) -> Thumbnails:
-    """Kept from block to block, as neighbours are of the same parts; in another run parts may hold other pixels."""
+def _thumbnails(_run_folder: Path, parts: tuple[Path, ...]) -> Thumbnails:
+    """Kept between blocks, as neighbouring blocks need the same parts; in another run, parts may hold other pixels."""
     return Thumbnails(parts)
 
 
-def _edge(found: Candidate, thumbnails: Thumbnails) -> Edge | None:
-    return _compare_transformed(found, thumbnails) if found.variant else _compare_untransformed(found, thumbnails)
+def _edge(candidate: Candidate, thumbnails: Thumbnails) -> Edge | None:
+    compare = _compare_reoriented if candidate.orientation else _compare_as_stored
+    return compare(candidate, thumbnails)
 
 
-def _compare_untransformed(found: Candidate, thumbnails: Thumbnails) -> Edge | None:
-    lines = _lines(found, thumbnails)
-    kind = _kind(found, lines, thumbnails)
-    return Edge(found.a, found.b, kind, found.bits, found.color, lines) if kind else None
+def _compare_as_stored(candidate: Candidate, thumbnails: Thumbnails) -> Edge | None:
+    lines = _line_difference(candidate, thumbnails)
+    kind = _kind_as_stored(candidate, lines, thumbnails)
+    return Edge(candidate.a, candidate.b, kind, candidate.bits, candidate.color, lines) if kind else None
 
 
-def _kind(found: Candidate, lines: float, thumbnails: Thumbnails) -> str | None:
+def _kind_as_stored(candidate: Candidate, lines: float, thumbnails: Thumbnails) -> str | None:
     """`duplicate`, `alternate`, or None for strangers.
 
-    Whether two pictures are look-alikes hangs on their pixels alone: tags, which may be added to later, decide only
-    of which kind. Else a family could part as the dataset grows.
+    Only pixels decide whether two pictures look alike; tags decide only the kind. Tags may be added later, and if they
+    decided more, a family could fall apart as the dataset grows.
     """
     alternate = "alternate" if lines <= likeness.MAX_RECOLOUR_LINE_DIFFERENCE else None
-    apart = found.conflict or (found.doubtful and found.color > likeness.STRICT_SIGNATURE_DISTANCE)
-    if not found.near or found.color > likeness.MAX_COPY_SIGNATURE_DISTANCE or (apart and alternate):
-        return alternate  # aligning costs milliseconds
-    unlike = alignment.aligned_difference(thumbnails.view(found.place_a), thumbnails.view(found.place_b))
-    if not likeness.has_copy_colors(unlike) or not likeness.has_copy_strokes(lines, unlike):
+    differs = candidate.conflict or (candidate.doubtful and candidate.color > likeness.STRICT_SIGNATURE_DISTANCE)
+    if not candidate.near or candidate.color > likeness.MAX_COPY_SIGNATURE_DISTANCE or (differs and alternate):
+        return alternate  # without aligning, which costs milliseconds
+    difference = alignment.aligned_difference(thumbnails.view(candidate.place_a), thumbnails.view(candidate.place_b))
+    if not likeness.has_copy_colors(difference) or not likeness.has_copy_strokes(lines, difference):
         return alternate
-    apart = (
-        apart
-        or (found.doubtful and unlike.cell_distance > likeness.STRICT_CELL_DISTANCE)
-        or _is_edited(found, thumbnails)
+    differs = (
+        differs
+        or (candidate.doubtful and difference.cell_distance > likeness.STRICT_CELL_DISTANCE)
+        or _is_edited(candidate, thumbnails)
     )
-    return "alternate" if apart else "duplicate"
+    return "alternate" if differs else "duplicate"
 
 
-def _compare_transformed(found: Candidate, thumbnails: Thumbnails) -> Edge | None:
-    """A copy that was turned or mirrored; None for a stranger."""
-    lay = ORIENTATIONS[abs(found.variant) - 1]
-    one, other = thumbnails.view(found.place_a), thumbnails.view(found.place_b)
-    one, other = (
-        (phash.trim_white_borders(lay(one)), other)
-        if found.variant < 0
-        else (one, phash.trim_white_borders(lay(other)))
-    )
-    grids = [phash.color_grid(phash.trim_white_borders(rgb))[None] for rgb in (one, other)]
+def _compare_reoriented(candidate: Candidate, thumbnails: Thumbnails) -> Edge | None:
+    """The edge of a copy that is slanted, mirrored or turned; None for strangers."""
+    view_a, view_b = _views_in_one_orientation(candidate, thumbnails)
+    grids = [phash.color_grid(phash.trim_white_borders(view))[None] for view in (view_a, view_b)]
     color = float(likeness.color_distance(*grids)[0])
     if color > likeness.MAX_COPY_SIGNATURE_DISTANCE:
         return None
-    unlike, lines = (
-        alignment.aligned_difference(alignment.thumbnail(one), alignment.thumbnail(other)),
-        _lines(found, thumbnails),
-    )
-    if not likeness.has_copy_colors(unlike) or not likeness.has_copy_strokes(lines, unlike):
+    difference = alignment.aligned_difference(alignment.thumbnail(view_a), alignment.thumbnail(view_b))
+    lines = _line_difference(candidate, thumbnails)
+    if not likeness.has_copy_colors(difference) or not likeness.has_copy_strokes(lines, difference):
         return None
-    # slanting blurs: a playing card of another suit would pass for a copy, had it not most pixels in their places
-    apart = found.conflict or found.doubtful or _is_edited(found, thumbnails)
-    return Edge(found.a, found.b, "alternate" if apart else "duplicate", found.bits, color, lines)
+    # Slanting blurs. A playing card of another suit would pass for a copy, but most of its pixels equal the other's.
+    differs = candidate.conflict or candidate.doubtful or _is_edited(candidate, thumbnails)
+    kind = "alternate" if differs else "duplicate"
+    return Edge(candidate.a, candidate.b, kind, candidate.bits, color, lines)
 
 
-def _lines(found: Candidate, thumbnails: Thumbnails) -> float:
-    """Difference of the strokes, which hang on dark and light; if large, of the edges, which hang on any colour."""
-    drawn = line_difference(thumbnails.sketch(found.place_a), thumbnails.sketch(found.place_b))
-    if drawn <= likeness.MAX_RECOLOUR_LINE_DIFFERENCE:
-        return drawn
-    return min(drawn, line_difference(thumbnails.edge_mask(found.place_a), thumbnails.edge_mask(found.place_b)))
+def _views_in_one_orientation(candidate: Candidate, thumbnails: Thumbnails) -> tuple[Rgb, Rgb]:
+    reorient = ORIENTATIONS[abs(candidate.orientation) - 1]
+    view_a, view_b = thumbnails.view(candidate.place_a), thumbnails.view(candidate.place_b)
+    if candidate.orientation < 0:
+        return phash.trim_white_borders(reorient(view_a)), view_b
+    return view_a, phash.trim_white_borders(reorient(view_b))
 
 
-def _is_edited(found: Candidate, thumbnails: Thumbnails) -> bool:
-    return found.comparable and likeness.is_edited(thumbnails.color(found.place_a), thumbnails.color(found.place_b))
+def _line_difference(candidate: Candidate, thumbnails: Thumbnails) -> float:
+    """Difference of the strokes, which depend on dark and light; if it is large, of the edges of any colour."""
+    strokes = line_difference(thumbnails.sketch(candidate.place_a), thumbnails.sketch(candidate.place_b))
+    if strokes <= likeness.MAX_RECOLOUR_LINE_DIFFERENCE:
+        return strokes
+    edges = line_difference(thumbnails.edge_mask(candidate.place_a), thumbnails.edge_mask(candidate.place_b))
+    return min(strokes, edges)
+
+
+def _is_edited(candidate: Candidate, thumbnails: Thumbnails) -> bool:
+    return candidate.comparable and likeness.is_edited(
+        thumbnails.color(candidate.place_a), thumbnails.color(candidate.place_b)
+    )

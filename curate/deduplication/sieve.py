@@ -1,11 +1,11 @@
-"""Pairs of near hashes -> those that can be look-alikes, by what memory holds of each picture; nothing is read for it.
+"""Pairs of pictures with near hashes -> those that can be look-alikes, judged by what is in memory.
 
-Icons of one style have near hashes by the thousand: all discs have one silhouette. But a recolour keeps where colours
-change, if not by how much: along the sides between the cells of a colour signature, its steps rise and fall with those
-of its original. A pair of one colouring always passes, so no duplicate is lost.
+Icons of one style have near hashes by the thousand: all discs have one silhouette. But a recolour keeps the places
+where colours change: the steps between neighbouring cells of its colour signature rise and fall with those of its
+original. A pair of one colouring always passes, so that no duplicate is lost.
 
-Thresholds by one half of OpenMoji's families; of the other half's tone families none falls apart, and of the pairs that
-searches find of its strangers one in eleven passes.
+The thresholds come from one half of OpenMoji's families. In the other half no family of skin tones falls apart, and of
+the pairs of strangers that the searches find, one in eleven passes.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from curate.signatures import likeness
 from curate.signatures.orientations import SLANTS
 from curate.signatures.phash import COLOR_GRID_SIDE
 
-STEP_SCALE_CIELAB = 3.0  # CIELAB: smaller steps between cells hardly count
-UNIT_LENGTH = 4096  # in which correlations are counted
-# least correlation of steps, and how much more for each bit between the nearer of the line and edge hashes
+STEP_SCALE_CIELAB = 3.0  # smaller steps between cells hardly count
+UNIT_LENGTH = 4096  # length of a row of steps, so that products of rows are integers
+# Least correlation of steps, and how much more for each bit between the line or edge hashes, whichever are nearer
 MIN_CORRELATION, CORRELATION_PER_BIT = 0.67, 0.01
-ALWAYS_PASS_BITS = 1  # bits between those hashes at which all passes: flags of two colours have other steps
-# Of a copy that was turned, laid as the other is: of 1,574 slanted and 3,336 mirrored or turned ones all but 11
-TRANSFORMED_MIN_CORRELATION, TRANSFORMED_MAX_COLOR_DISTANCE = 0.75, 50.0
+ALWAYS_PASS_BITS = 1  # so few bits between those hashes always pass: flags of two colours have other steps
+# For a copy in another orientation, once its signature is reoriented: all but 11 of 1,574 slanted and 3,336 mirrored or
+# turned copies pass
+REORIENTED_MIN_CORRELATION, REORIENTED_MAX_COLOR_DISTANCE = 0.75, 50.0
 
-SIGNATURES_PER_BLOCK = 1 << 14  # signatures at once
+SIGNATURES_PER_BLOCK = 1 << 14  # so many are worked on at once, to save memory
 
 ColorSteps = npt.NDArray[np.int16]
 
 
 class Sieve:
-    """Of pictures in memory: 224 bytes each, and as many for every variant that is asked of."""
+    """Judges pairs of pictures. Takes 224 bytes a picture, and as much again for each mirror image or quarter turn."""
 
     def __init__(self, pictures: Pictures) -> None:
         self.color_grids = pictures.color_grids
@@ -47,51 +48,50 @@ class Sieve:
         self._hashes = pictures.hashes_by_search
 
     @cached_property
-    def _strokes(self) -> tuple[hamming.Hashes, hamming.Hashes]:
-        line, edge = (hamming.parse_hex_hashes([one or "0" for one in self._hashes[name]]) for name in ("line", "edge"))
-        return line, edge
+    def _line_and_edge_hashes(self) -> tuple[hamming.Hashes, hamming.Hashes]:
+        lines, edges = (
+            hamming.parse_hex_hashes([text or "0" for text in self._hashes[name]]) for name in ("line", "edge")
+        )
+        return lines, edges
 
     def may_be_lookalikes(self, pairs: RowPairs) -> Mask:
-        """(m,) whether pairs may be copies or recolours."""
-        close = _close(
-            pairs, *self._strokes, self._color_steps(0), self.color_grids, likeness.MAX_COPY_SIGNATURE_DISTANCE
+        """(m,) whether pairs (m, 2) may be duplicates or recolours."""
+        lines, edges = self._line_and_edge_hashes
+        limit = likeness.MAX_COPY_SIGNATURE_DISTANCE
+        return np.asarray(
+            _may_be_lookalikes(pairs, lines, edges, self._color_steps(0), self.color_grids, limit), np.bool_
         )
-        return np.asarray(close, np.bool_)
 
     def may_be_duplicates(self, pairs: RowPairs) -> Mask:
-        """(m,) whether pairs may be copies."""
-        return np.asarray(
-            _near_colors(pairs, self.color_grids, self.color_grids, likeness.MAX_COPY_SIGNATURE_DISTANCE), np.bool_
-        )
+        """(m,) whether pairs (m, 2) may be duplicates."""
+        limit = likeness.MAX_COPY_SIGNATURE_DISTANCE
+        return np.asarray(_colors_are_near(pairs, self.color_grids, self.color_grids, limit), np.bool_)
 
-    def may_be_transformed_duplicates(self, pairs: RowPairs, variant: int) -> Mask:
-        """(m,) whether the second of a pair may be a copy of the first, in a variant (counted from 1)."""
-        near = np.asarray(
-            _near_colors(
-                pairs, self.color_grids, _transform_grids(self.color_grids, variant), TRANSFORMED_MAX_COLOR_DISTANCE
-            ),
-            np.bool_,
+    def may_be_reoriented_duplicates(self, pairs: RowPairs, orientation: int) -> Mask:
+        """(m,) whether the second of each pair, in this orientation (from 1), may be a duplicate of the first."""
+        reoriented = _reorient_grids(self.color_grids, orientation)
+        passed = np.asarray(
+            _colors_are_near(pairs, self.color_grids, reoriented, REORIENTED_MAX_COLOR_DISTANCE), np.bool_
         )
-        left = np.flatnonzero(near)
-        near[left] = _steps_correlate(
-            pairs[left],
-            self._color_steps(0),
-            self._color_steps(variant),
-            round(TRANSFORMED_MIN_CORRELATION * UNIT_LENGTH**2),
+        remaining = np.flatnonzero(passed)
+        least = round(REORIENTED_MIN_CORRELATION * UNIT_LENGTH**2)
+        passed[remaining] = _steps_correlate(
+            pairs[remaining], self._color_steps(0), self._color_steps(orientation), least
         )
-        return near
+        return passed
 
-    def _color_steps(self, variant: int) -> ColorSteps:
-        variant = 0 if variant <= len(SLANTS) else variant
-        if variant not in self._steps:
-            self._steps[variant] = color_steps(_transform_grids(self.color_grids, variant))
-        return self._steps[variant]
+    def _color_steps(self, orientation: int) -> ColorSteps:
+        orientation = 0 if orientation <= len(SLANTS) else orientation
+        if orientation not in self._steps:
+            self._steps[orientation] = color_steps(_reorient_grids(self.color_grids, orientation))
+        return self._steps[orientation]
 
 
 def color_steps(colors: npt.NDArray[np.float32]) -> ColorSteps:
-    """Colour signatures (n, 192) -> (n, 112): how colours change from cell to cell, so that a product correlates.
+    """How colours change from cell to cell, (n, 112), given colour signatures (n, 192).
 
-    A row has mean 0 and length `ONE`, or is all 0 where colours never change.
+    A row has mean 0 and length UNIT_LENGTH, so that the product of two rows is their correlation; a row is all 0 if its
+    picture has one colour.
     """
     blocks = [
         _steps(colors[first : first + SIGNATURES_PER_BLOCK]) for first in range(0, len(colors), SIGNATURES_PER_BLOCK)
@@ -102,72 +102,73 @@ def color_steps(colors: npt.NDArray[np.float32]) -> ColorSteps:
 def _steps(colors: npt.NDArray[np.float32]) -> ColorSteps:
     cells = colors.reshape(-1, COLOR_GRID_SIDE, COLOR_GRID_SIDE, 3)
     across, down = cells[:, :, 1:] - cells[:, :, :-1], cells[:, 1:] - cells[:, :-1]
-    found = np.concatenate([np.linalg.norm(one, axis=3).reshape(len(cells), -1) for one in (across, down)], axis=1)
-    found = np.log1p(found / np.float32(STEP_SCALE_CIELAB))
-    found -= found.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(found, axis=1, keepdims=True)
-    return np.asarray(np.rint(found * (UNIT_LENGTH / np.maximum(length, 1e-3))), np.int16)
+    steps = np.concatenate([np.linalg.norm(side, axis=3).reshape(len(cells), -1) for side in (across, down)], axis=1)
+    steps = np.log1p(steps / np.float32(STEP_SCALE_CIELAB))
+    steps -= steps.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(steps, axis=1, keepdims=True)
+    return np.asarray(np.rint(steps * (UNIT_LENGTH / np.maximum(length, 1e-3))), np.int16)
 
 
-def _transform_grids(colors: npt.NDArray[np.float32], variant: int) -> npt.NDArray[np.float32]:
-    """Colour signatures of pictures in a variant; a slant is less than a cell."""
-    mirrored = variant - len(SLANTS)
-    if mirrored <= 0:
+def _reorient_grids(colors: npt.NDArray[np.float32], orientation: int) -> npt.NDArray[np.float32]:
+    """Colour signatures of pictures in another orientation. A slant moves less than a cell, so it changes nothing."""
+    number = orientation - len(SLANTS)
+    if number <= 0:
         return colors
     cells = colors.reshape(-1, COLOR_GRID_SIDE, COLOR_GRID_SIDE, 3)
-    laid = cells[:, :, ::-1] if mirrored == 1 else np.rot90(cells, mirrored - 1, axes=(1, 2))
-    return np.ascontiguousarray(laid).reshape(colors.shape)
+    reoriented = cells[:, :, ::-1] if number == 1 else np.rot90(cells, number - 1, axes=(1, 2))
+    return np.ascontiguousarray(reoriented).reshape(colors.shape)
 
 
 @compiled
-def _close(pairs: Any, line: Any, edge: Any, laid: Any, colors: Any, limit: Any) -> Any:
+def _may_be_lookalikes(pairs: Any, lines: Any, edges: Any, steps: Any, colors: Any, limit: Any) -> Any:
     passed = np.empty(len(pairs), np.bool_)
     for row in range(len(pairs)):
         a, b = pairs[row]
-        unlike = min(popcount(line[a] ^ line[b]), popcount(edge[a] ^ edge[b]))
-        least = np.int64(UNIT_LENGTH * UNIT_LENGTH * (MIN_CORRELATION + CORRELATION_PER_BIT * unlike))
+        bits = min(popcount(lines[a] ^ lines[b]), popcount(edges[a] ^ edges[b]))
+        least = np.int64(UNIT_LENGTH * UNIT_LENGTH * (MIN_CORRELATION + CORRELATION_PER_BIT * bits))
         passed[row] = (
-            unlike <= ALWAYS_PASS_BITS
-            or _product(laid[a], laid[b]) >= least
+            bits <= ALWAYS_PASS_BITS
+            or _product(steps[a], steps[b]) >= least
             or _colors_within(colors[a], colors[b], limit)
         )
     return passed
 
 
 @compiled
-def _near_colors(pairs: Any, colors: Any, others: Any, limit: Any) -> Any:
+def _colors_are_near(pairs: Any, colors: Any, colors_of_second: Any, limit: Any) -> Any:
     passed = np.empty(len(pairs), np.bool_)
     for row in range(len(pairs)):
         a, b = pairs[row]
-        passed[row] = _colors_within(colors[a], others[b], limit)
+        passed[row] = _colors_within(colors[a], colors_of_second[b], limit)
     return passed
 
 
 @compiled
-def _steps_correlate(pairs: Any, laid: Any, others: Any, least: Any) -> Any:
+def _steps_correlate(pairs: Any, steps: Any, steps_of_second: Any, least: Any) -> Any:
     passed = np.empty(len(pairs), np.bool_)
     for row in range(len(pairs)):
         a, b = pairs[row]
-        passed[row] = _product(laid[a], others[b]) >= least
+        passed[row] = _product(steps[a], steps_of_second[b]) >= least
     return passed
 
 
 @compiled
-def _product(one: Any, other: Any) -> Any:
+def _product(row_a: Any, row_b: Any) -> Any:
     total = np.int64(0)
-    for place in range(len(one)):
-        total += np.int64(one[place]) * np.int64(other[place])
+    for place in range(len(row_a)):
+        total += np.int64(row_a[place]) * np.int64(row_b[place])
     return total
 
 
 @compiled
-def _colors_within(one: Any, other: Any, limit: Any) -> Any:
-    """Whether no cell differs by more, but for what rounding may do to it."""
+def _colors_within(signature_a: Any, signature_b: Any, limit: Any) -> Any:
+    """Whether no cell differs by more than the limit, with a margin for rounding."""
     most = np.float32(limit * limit) * np.float32(1.0001)
-    for cell in range(0, len(one), 3):
+    for cell in range(0, len(signature_a), 3):
         total = np.float32(0)
         for place in range(cell, cell + 3):
-            total += (one[place] - other[place]) * (one[place] - other[place])
+            difference = signature_a[place] - signature_b[place]
+            total += difference * difference
         if total > most:
             return False
     return True

@@ -1,4 +1,4 @@
-"""Families of look-alikes, in the order pictures were added -> train, validation or test."""
+"""Families of look-alikes and their splits. Both depend only on the order in which pictures were added."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from curate.system.errors import NurieError
 
 @dataclass(frozen=True)
 class SplitShares:
-    """Share of families that goes to each split, and the seed that decides which."""
+    """The share of families in each split, and the seed that decides which family goes where."""
 
     train: float = 0.9
     validation: float = 0.05
@@ -20,14 +20,14 @@ class SplitShares:
     seed: int = 0
 
     def split_of(self, family: str) -> str:
-        """Split of the family whose first-added id is `family`: a pure function, so it never moves."""
+        """The split of the family whose first picture has the id `family`. Always the same, so a family never moves."""
         digest = hashlib.sha256(f"{self.seed}:{family}".encode()).digest()
         draw = int.from_bytes(digest[:8], "big") / 2**64
         return SPLITS[0] if draw < self.train else SPLITS[1] if draw < self.train + self.validation else SPLITS[2]
 
 
 def parse_split_shares(text: str, seed: int) -> SplitShares:
-    """Read `0.9,0.05,0.05`. Raises NurieError unless it is three shares that add up to 1."""
+    """Read `0.9,0.05,0.05`. Raises NurieError unless there are three shares that add up to 1."""
     try:
         train, validation, test = (float(part) for part in text.split(","))
     except ValueError:
@@ -38,21 +38,21 @@ def parse_split_shares(text: str, seed: int) -> SplitShares:
 
 
 class FamilyUnionFind:
-    """Union-find over pictures in the order they were added; the root of a family is its first member."""
+    """Union-find over pictures, by index in the order they were added; a family's root is its first member."""
 
     def __init__(self, count: int) -> None:
         self.parent = list(range(count))
 
-    def root(self, one: int) -> int:
-        """First-added member of the family of `one`."""
-        while self.parent[one] != one:
-            self.parent[one] = self.parent[self.parent[one]]
-            one = self.parent[one]
-        return one
+    def root(self, picture: int) -> int:
+        """First member of the picture's family."""
+        while self.parent[picture] != picture:
+            self.parent[picture] = self.parent[self.parent[picture]]
+            picture = self.parent[picture]
+        return picture
 
-    def merge(self, one: int, other: int) -> None:
-        """Make one family of two."""
-        first, second = sorted((self.root(one), self.root(other)))
+    def merge(self, a: int, b: int) -> None:
+        """Make one family of those of two pictures."""
+        first, second = sorted((self.root(a), self.root(b)))
         self.parent[second] = first
 
 
@@ -61,16 +61,16 @@ def grow_families(
 ) -> tuple[FamilyUnionFind, frozenset[int]]:
     """Add pictures one by one to the families of the look-alikes added before them.
 
-    `neighbours[i]` are the verified look-alikes of i. A newcomer whose look-alikes lie in two splits would join them:
-    it is left out instead and returned in the set, so that no family ever straddles splits or moves.
+    `neighbours[i]` are the verified look-alikes of picture i. A newcomer whose look-alikes are in two splits would join
+    these, so it is left out and returned in the set. So no family ever straddles splits or moves to another.
     """
     families, straddlers = FamilyUnionFind(len(ids)), set[int]()
-    for newcomer, looks in enumerate(neighbours):
-        earlier = [other for other in looks if other < newcomer and other not in straddlers]
-        splits = {shares.split_of(ids[families.root(other)]) for other in earlier}
+    for newcomer, lookalikes in enumerate(neighbours):
+        earlier = [picture for picture in lookalikes if picture < newcomer and picture not in straddlers]
+        splits = {shares.split_of(ids[families.root(picture)]) for picture in earlier}
         if len(splits) > 1:
             straddlers.add(newcomer)
             continue
-        for other in earlier:
-            families.merge(newcomer, other)
+        for picture in earlier:
+            families.merge(newcomer, picture)
     return families, frozenset(straddlers)

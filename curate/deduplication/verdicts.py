@@ -1,7 +1,7 @@
 """Verified look-alikes -> groups, roles, families, splits and fates. Pure functions.
 
-Duplicates join in stars around the picture worth most, each within `max_distance` of it. Recolours are alternates:
-kept, and of one family, so that no split separates them.
+Duplicates form stars: each is within `max_distance` of its survivor, the centre. Recolours are alternates: they are
+kept, and are of one family, so that no split separates them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from curate.deduplication.pictures import Pictures
 from curate.deduplication.split import FamilyUnionFind, SplitShares, grow_families
 from curate.tags.normalize import unique_tags
 
-SHARED_DROP_REASONS = frozenset({"straddles", "in_other", "decision"})  # what befalls a picture befalls its byte copies
+SHARED_DROP_REASONS = frozenset({"straddles", "in_other", "decision"})  # a picture shares these with its byte copies
 
 
 @dataclass(frozen=True)
 class OtherDatasetMatch:
-    """A picture of another dataset that one of ours is a copy of."""
+    """The picture of another dataset that one of this dataset is a duplicate of."""
 
     id: str
     distance: int
@@ -30,19 +30,17 @@ class OtherDatasetMatch:
 
 @dataclass(frozen=True)
 class FixedFates:
-    """What else decides of pictures, by index."""
+    """Fates decided by more than look-alikes, by index of the picture."""
 
     kept_by_people: frozenset[int] = frozenset()
-    """People want them kept: they are nobody's duplicates."""
+    """Never anyone's duplicate."""
     dropped_by_people: frozenset[int] = frozenset()
-    """People want them left out."""
     in_other_dataset: Mapping[int, OtherDatasetMatch] = field(default_factory=dict)
-    """Another dataset has them."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is decided of one distinct picture."""
+    """What is decided about one distinct picture: columns of the manifest."""
 
     group: str
     role: str
@@ -54,111 +52,122 @@ class Verdict:
 
 
 def apply_decisions(edges: Iterable[Edge], pictures: Pictures, decisions: Decisions) -> list[Edge]:
-    """The edges as people want them: some gone, some of another kind, some that no search found. Sorted."""
-    known = {(edge.a, edge.b): edge for edge in edges}
-    places = pictures.index_by_id()
+    """The edges as people corrected them, sorted: some removed, some of another kind, some that no search found."""
+    corrected = {(edge.a, edge.b): edge for edge in edges}
+    index_by_id = pictures.index_by_id()
     for pair, kind in decisions.pair_kinds.items():
-        found = sorted(places[key] for key in pair if key in places)
-        if len(found) < len(pair):
-            continue  # of a picture that is not there, or not there any more
-        a, b = found
-        edge = known.pop((a, b), Edge(a, b, kind, pictures.hash_distance(a, b), 0.0, 0.0))
+        indices = sorted(index_by_id[picture_id] for picture_id in pair if picture_id in index_by_id)
+        if len(indices) < len(pair):
+            continue  # about a picture that the dataset does not have, or no longer has
+        a, b = indices
+        edge = corrected.pop((a, b), Edge(a, b, kind, pictures.hash_distance(a, b), 0.0, 0.0))
         if kind != "different":
-            known[a, b] = edge._replace(kind=kind)
-    return [known[pair] for pair in sorted(known)]
+            corrected[a, b] = edge._replace(kind=kind)
+    return [corrected[pair] for pair in sorted(corrected)]
 
 
-def fixed_fates(pictures: Pictures, decisions: Decisions, elsewhere: Mapping[int, OtherDatasetMatch]) -> FixedFates:
-    """What people said of single pictures, by index."""
-    fates = [decisions.fates.get(key) for key in pictures.ids]
-    kept = frozenset(number for number, fate in enumerate(fates) if fate == "keep")
-    left_out = frozenset(number for number, fate in enumerate(fates) if fate == "drop")
-    return FixedFates(kept, left_out, {one: other for one, other in elsewhere.items() if one not in kept})
+def fixed_fates(pictures: Pictures, decisions: Decisions, matches: Mapping[int, OtherDatasetMatch]) -> FixedFates:
+    """What people decided about single pictures, and `matches` without the pictures that people keep."""
+    fates = [decisions.fates.get(picture_id) for picture_id in pictures.ids]
+    kept = frozenset(picture for picture, fate in enumerate(fates) if fate == "keep")
+    dropped = frozenset(picture for picture, fate in enumerate(fates) if fate == "drop")
+    return FixedFates(kept, dropped, {picture: match for picture, match in matches.items() if picture not in kept})
 
 
 def decide(
-    pictures: Pictures, edges: Sequence[Edge], shares: SplitShares, known: FixedFates, *, drop_alternates: bool
+    pictures: Pictures, edges: Sequence[Edge], shares: SplitShares, fixed: FixedFates, *, drop_alternates: bool
 ) -> list[Verdict]:
-    """One verdict a picture, in order. `drop_alternates` keeps one picture a family."""
-    looks: list[list[int]] = [[] for _ in pictures.ids]
+    """A verdict on each picture, in order. `drop_alternates` keeps one picture of each family."""
+    neighbours: list[list[int]] = [[] for _ in pictures.ids]
     for edge in edges:
-        looks[edge.a].append(edge.b)
-        looks[edge.b].append(edge.a)
-    families, straddlers = grow_families(pictures.ids, looks, shares)
-    stars = _stars(pictures, edges, straddlers | known.dropped_by_people, known.kept_by_people)
-    survivors = _survivors(pictures, families, stars, straddlers | known.dropped_by_people, known)
-    members = Counter(stars)
+        neighbours[edge.a].append(edge.b)
+        neighbours[edge.b].append(edge.a)
+    families, straddlers = grow_families(pictures.ids, neighbours, shares)
+    outsiders = straddlers | fixed.dropped_by_people
+    centers = _star_centers(pictures, edges, outsiders, fixed.kept_by_people)
+    survivors = _survivors_by_family(pictures, families, centers, outsiders, fixed)
+    star_sizes = Counter(centers)
 
-    def verdict(one: int) -> Verdict:
-        if one in straddlers:
-            return Verdict(pictures.ids[one], "unique", None, None, dropped="straddles")
-        root = families.root(one)
-        family, center = pictures.ids[root], pictures.ids[stars[one]]
+    def verdict(picture: int) -> Verdict:
+        if picture in straddlers:
+            return Verdict(pictures.ids[picture], "unique", None, None, dropped="straddles")
+        root = families.root(picture)
+        family, group = pictures.ids[root], pictures.ids[centers[picture]]
         split = shares.split_of(family)
-        if one in known.dropped_by_people:
-            return Verdict(center, "unique", family, split, "decision")
-        if other := known.in_other_dataset.get(one):
-            return Verdict(center, "duplicate", family, split, "in_other", other.id, other.distance)
-        if stars[one] != one:
-            return Verdict(
-                center, "duplicate", family, split, "duplicate", center, pictures.hash_distance(one, stars[one])
-            )
-        if survivors[root][0] != one:
-            dropped = "alternate" if drop_alternates and one not in known.kept_by_people else None
-            return Verdict(center, "alternate", family, split, dropped)
-        alone = len(survivors[root]) == 1 and members[one] == 1 and len(pictures.record_rows[one]) == 1
-        return Verdict(center, "unique" if alone else "survivor", family, split)
+        if picture in fixed.dropped_by_people:
+            return Verdict(group, "unique", family, split, "decision")
+        if match := fixed.in_other_dataset.get(picture):
+            return Verdict(group, "duplicate", family, split, "in_other", match.id, match.distance)
+        if centers[picture] != picture:
+            distance = pictures.hash_distance(picture, centers[picture])
+            return Verdict(group, "duplicate", family, split, "duplicate", group, distance)
+        if survivors[root][0] != picture:
+            dropped = "alternate" if drop_alternates and picture not in fixed.kept_by_people else None
+            return Verdict(group, "alternate", family, split, dropped)
+        alone = len(survivors[root]) == 1 and star_sizes[picture] == 1 and len(pictures.record_rows[picture]) == 1
+        return Verdict(group, "unique" if alone else "survivor", family, split)
 
-    return [verdict(one) for one in range(len(pictures.ids))]
+    return [verdict(picture) for picture in range(len(pictures.ids))]
 
 
-def _stars(pictures: Pictures, edges: Sequence[Edge], apart: frozenset[int], kept: frozenset[int]) -> list[int]:
-    """Survivor of each picture: the one worth most takes all its free duplicates, then the next one, and so on."""
-    twins: dict[int, list[int]] = defaultdict(list)
+def _best_first(pictures: Pictures, kept_by_people: frozenset[int]) -> list[int]:
+    """All pictures; those that people keep come first."""
+    keys = pictures.survivor_keys
+    return sorted(range(len(keys)), key=lambda picture: (picture not in kept_by_people, keys[picture]))
+
+
+def _star_centers(
+    pictures: Pictures, edges: Sequence[Edge], outsiders: frozenset[int], kept_by_people: frozenset[int]
+) -> list[int]:
+    """The survivor of each picture. The best picture takes all its free duplicates, then the next best, and so on."""
+    duplicates: dict[int, list[int]] = defaultdict(list)
     for edge in edges:
-        if edge.kind == "duplicate" and not {edge.a, edge.b} & apart:
-            twins[edge.a].append(edge.b)
-            twins[edge.b].append(edge.a)
-    stars = [one if one in kept else -1 for one in range(len(pictures.ids))]
-    for one in sorted(range(len(pictures.ids)), key=lambda one: (one not in kept, pictures.survivor_keys[one])):
-        if stars[one] in {-1, one}:
-            for member in (one, *twins[one]):
-                stars[member] = one if stars[member] < 0 else stars[member]
-    return stars
+        if edge.kind == "duplicate" and not {edge.a, edge.b} & outsiders:
+            duplicates[edge.a].append(edge.b)
+            duplicates[edge.b].append(edge.a)
+    free = -1
+    centers = [picture if picture in kept_by_people else free for picture in range(len(pictures.ids))]
+    for picture in _best_first(pictures, kept_by_people):
+        if centers[picture] in {free, picture}:
+            for member in (picture, *duplicates[picture]):
+                if centers[member] == free:
+                    centers[member] = picture
+    return centers
 
 
-def _survivors(
-    pictures: Pictures, families: FamilyUnionFind, stars: list[int], apart: frozenset[int], known: FixedFates
+def _survivors_by_family(
+    pictures: Pictures, families: FamilyUnionFind, centers: list[int], outsiders: frozenset[int], fixed: FixedFates
 ) -> dict[int, list[int]]:
-    """Centres of stars of each family, by its root, the one worth most first; the others are its alternates."""
-    found: dict[int, list[int]] = defaultdict(list)
-    for one in sorted(
-        range(len(stars)), key=lambda one: (one not in known.kept_by_people, pictures.survivor_keys[one])
-    ):
-        if stars[one] == one and one not in apart and one not in known.in_other_dataset:
-            found[families.root(one)].append(one)
-    return found
+    """The star centres of each family, by its root, the best first; the others are its alternates."""
+    survivors: dict[int, list[int]] = defaultdict(list)
+    for picture in _best_first(pictures, fixed.kept_by_people):
+        if centers[picture] == picture and picture not in outsiders and picture not in fixed.in_other_dataset:
+            survivors[families.root(picture)].append(picture)
+    return survivors
 
 
 def manifest_columns(
-    dropped: Sequence[str | None], own_tags: Sequence[Sequence[str]], pictures: Pictures, found: Sequence[Verdict]
+    dropped: Sequence[str | None], own_tags: Sequence[Sequence[str]], pictures: Pictures, decided: Sequence[Verdict]
 ) -> dict[str, list[Any]]:
-    """Verdicts on pictures -> the decided columns, one value a record, given what extract dropped and read of tags."""
+    """The decided columns, one value for each record.
+
+    `dropped` and `own_tags` are those of the records, `decided` is a verdict on each picture.
+    """
     names = ("group", "role", "duplicate_of", "distance", "family", "split")
-    made: dict[str, list[Any]] = {name: [None] * len(dropped) for name in names}
-    made |= {"dropped": list(dropped), "tags": list(own_tags)}
-    merged = _merged_tags(pictures, found)
-    for picture, verdict in enumerate(found):
+    columns: dict[str, list[Any]] = {name: [None] * len(dropped) for name in names}
+    columns |= {"dropped": list(dropped), "tags": list(own_tags)}
+    merged = _merged_tags(pictures, decided)
+    for picture, verdict in enumerate(decided):
         best, *copies = pictures.record_rows[picture]
-        _set(made, best, asdict(verdict))
-        made["tags"][best] = merged.get(pictures.ids[picture], pictures.tags[picture])
+        _set_row(columns, best, verdict)
+        columns["tags"][best] = merged.get(pictures.ids[picture], pictures.tags[picture])
         for row in copies:
-            _set(made, row, asdict(_copy_verdict(verdict)))
-    return made
+            _set_row(columns, row, _copy_verdict(verdict))
+    return columns
 
 
 def _copy_verdict(verdict: Verdict) -> Verdict:
-    """What becomes of a byte copy: it is one more duplicate of the survivor, unless the picture itself is left out."""
+    """The verdict on a byte copy: one more duplicate of the survivor, unless the picture itself is left out."""
     return replace(
         verdict,
         role="duplicate",
@@ -168,18 +177,18 @@ def _copy_verdict(verdict: Verdict) -> Verdict:
     )
 
 
-def _set(made: dict[str, list[Any]], row: int, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        made[name][row] = value
+def _set_row(columns: dict[str, list[Any]], row: int, verdict: Verdict) -> None:
+    for name, value in asdict(verdict).items():
+        columns[name][row] = value
 
 
-def _merged_tags(pictures: Pictures, found: Sequence[Verdict]) -> dict[str, tuple[str, ...]]:
-    """Tags of each survivor: its own first, then those of its duplicates."""
-    stars: dict[str, list[int]] = defaultdict(list)
-    for picture, verdict in enumerate(found):
-        stars[verdict.group].append(picture)
-    place = pictures.index_by_id()
+def _merged_tags(pictures: Pictures, decided: Sequence[Verdict]) -> dict[str, tuple[str, ...]]:
+    """Tags of each survivor by id: its own first, then those of its duplicates."""
+    members: dict[str, list[int]] = defaultdict(list)
+    for picture, verdict in enumerate(decided):
+        members[verdict.group].append(picture)
+    index_by_id = pictures.index_by_id()
     return {
-        key: unique_tags(tag for one in (place[key], *members) for tag in pictures.tags[one])
-        for key, members in stars.items()
+        survivor: unique_tags(tag for picture in (index_by_id[survivor], *group) for tag in pictures.tags[picture])
+        for survivor, group in members.items()
     }

@@ -208,15 +208,12 @@ def deduping(dataset: Path, work: Path, rows: int, pictures: Pictures, found: Ro
 def proposing(dataset: Path, pictures: Pictures, found: RowPairs) -> float:
     """CPU seconds to tell workers of a pair that passed the sieve."""
     proposed = np.concatenate([found, np.zeros((len(found), 1), np.int64)], axis=1)
-    with lookalike_search._search_run([dataset], pictures, dedupe.DedupeOptions().max_distance, 1) as search:
+    with lookalike_search.start_search([dataset], pictures, dedupe.DedupeOptions().max_distance, 1) as run:
         spent = []
         for _ in range(2):  # the first one loads what it needs
             started = time.process_time()
-            list(
-                lookalike_search._tasks(
-                    np.split(proposed, range(CANDIDATES_PER_TASK, len(proposed), CANDIDATES_PER_TASK)), search
-                )
-            )
+            blocks = np.split(proposed, range(CANDIDATES_PER_TASK, len(proposed), CANDIDATES_PER_TASK))
+            list(run.compare_tasks(blocks))
             spent.append(time.process_time() - started)
     return spent[-1] / len(found)
 
@@ -231,7 +228,7 @@ def looked_up(parts: list[Path]) -> float:
     started = time.process_time()
     for path in parts:
         for name in ("sketch", "view"):
-            thumbnails._column(path, name)
+            thumbnails._read_column(path, name)
     return (time.process_time() - started) / len(parts)
 
 

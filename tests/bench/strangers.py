@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.dataset import parquet
-from curate.deduplication import dedupe, lookalike_search
+from curate.deduplication import dedupe
 from curate.deduplication.pictures import PICTURE_COLUMNS, Pictures, gather_pictures
+from curate.deduplication.proposals import pairs_as_stored, pairs_reoriented
 from curate.deduplication.sieve import Sieve
 from curate.search import multi_index
 from curate.search.hamming import RowPairs
@@ -38,12 +39,9 @@ def proposals(pictures: Pictures, *, sifted: bool = True) -> RowPairs:
     """Every pair that dedupe's searches find, (m, 2), once a variant; if `sifted`, what the sieve leaves of them."""
     fresh, radius = np.ones(len(pictures.ids), np.bool_), dedupe.DedupeOptions().max_distance
     sieve = Sieve(pictures) if sifted else None
-    found = lookalike_search.untransformed_pairs(
-        pictures, radius, fresh, multi_index.near_hash_pairs, sieve.may_be_lookalikes if sieve else None
-    )
-    return np.concatenate(
-        [found, lookalike_search.transformed_pairs(pictures, radius, fresh, multi_index.near_hash_pairs, sieve)[:, :2]]
-    )
+    search, pair_filter = multi_index.near_hash_pairs, sieve.may_be_lookalikes if sieve else None
+    as_stored = pairs_as_stored(pictures, radius, fresh, search, pair_filter)
+    return np.concatenate([as_stored, pairs_reoriented(pictures, radius, fresh, search, sieve)[:, :2]])
 
 
 def report(dataset: Path) -> dict[str, Any]:

@@ -9,29 +9,31 @@ from PIL import Image
 
 from curate.dataset import ledger, parquet
 from curate.dataset.schema import EDGES_SCHEMA
-from curate.deduplication import compare, dedupe, lookalike_search
+from curate.deduplication import compare, dedupe
+from curate.deduplication.lookalike_search import SearchRun
+from curate.deduplication.proposals import CandidateRows
 from curate.extraction import extract
 from curate.sources.scan import Source
 from curate.system.errors import DatasetError
 from tests.curate.deduplication.test_dedupe import OPTIONS, Tree, jpeg, rows
 
 LINES = extract.ExtractOptions(lines=("dilate",))
-Looks = list[tuple[str, str]]
+Compared = list[tuple[str, str]]
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
-    """The ids of each pair that is looked at, as it happens."""
-    found: Looks = []
-    told = lookalike_search._candidate_columns
+def compared(monkeypatch: pytest.MonkeyPatch) -> Compared:
+    """The ids of each pair that is compared as stored, as it happens."""
+    pairs: Compared = []
+    candidate_columns = SearchRun.candidate_columns
 
-    def noted(block: lookalike_search.CandidateRows, search: lookalike_search.SearchRun) -> dict[str, Any]:
-        ids = search.pictures.ids
-        found.extend((ids[a], ids[b]) for a, b, variant in block.tolist() if not variant)
-        return told(block, search)
+    def noting(self: SearchRun, block: CandidateRows) -> dict[str, Any]:
+        ids = self.pictures.ids
+        pairs.extend((ids[a], ids[b]) for a, b, orientation in block.tolist() if not orientation)
+        return candidate_columns(self, block)
 
-    monkeypatch.setattr(lookalike_search, "_candidate_columns", noted)
-    return found
+    monkeypatch.setattr(SearchRun, "candidate_columns", noting)
+    return pairs
 
 
 @pytest.fixture
@@ -55,38 +57,38 @@ def newcomer(art: Path, source: Path, tags: str = "") -> None:
     (source / "zz.txt").write_text(tags)
 
 
-def test_newcomers_alone_are_looked_at(art: Path, source: Path, tmp_path: Path, looks: Looks) -> None:
+def test_only_pairs_with_a_newcomer_are_compared(art: Path, source: Path, tmp_path: Path, compared: Compared) -> None:
     dataset = deduplicated(source, tmp_path / "d")
-    assert len(looks) > 5
-    before = len(looks)
+    assert len(compared) > 5
+    before = len(compared)
     newcomer(art, source)
     deduplicated(source, dataset)
     added = rows(dataset)["zz.jpg"]["id"]
-    assert before < len(looks)
-    assert all(added in pair for pair in looks[before:])
+    assert before < len(compared)
+    assert all(added in pair for pair in compared[before:])
 
 
-def test_run_again_nothing_is_looked_at(source: Path, tmp_path: Path, looks: Looks, tree: Tree) -> None:
+def test_a_second_run_compares_nothing(source: Path, tmp_path: Path, compared: Compared, tree: Tree) -> None:
     dataset = deduplicated(source, tmp_path / "d")
-    before, count = tree(dataset), len(looks)
+    before, count = tree(dataset), len(compared)
     dedupe.dedupe(dataset, OPTIONS)
     assert tree(dataset) == before
-    assert len(looks) == count
+    assert len(compared) == count
 
 
 @pytest.mark.parametrize("options", [replace(OPTIONS, max_distance=5), replace(OPTIONS, mirror=True)])
-def test_other_options_of_the_search_look_at_all_again(
-    source: Path, tmp_path: Path, looks: Looks, tree: Tree, options: dedupe.DedupeOptions
+def test_other_search_options_compare_all_pairs_again(
+    source: Path, tmp_path: Path, compared: Compared, tree: Tree, options: dedupe.DedupeOptions
 ) -> None:
     dataset = deduplicated(source, tmp_path / "d")
-    count = len(looks)
+    count = len(compared)
     dedupe.dedupe(dataset, options)
-    assert len(looks) > count
+    assert len(compared) > count
     assert tree(dataset) == tree(deduplicated(source, tmp_path / "e", options))
 
 
 @pytest.mark.parametrize("tags", ["", "asleep", "blue_skin_tone"])
-def test_edges_of_a_grown_dataset_are_those_of_one_made_afresh(
+def test_a_grown_dataset_has_the_edges_of_one_made_afresh(
     art: Path, source: Path, tmp_path: Path, tree: Tree, tags: str
 ) -> None:
     dataset = deduplicated(source, tmp_path / "d")
@@ -94,7 +96,7 @@ def test_edges_of_a_grown_dataset_are_those_of_one_made_afresh(
     assert tree(deduplicated(source, dataset) / "edges") == tree(deduplicated(source, tmp_path / "e") / "edges")
 
 
-def test_a_byte_copy_that_brings_another_colour_word_makes_a_recolour_of_an_old_copy(
+def test_a_new_byte_copy_whose_tags_name_another_colour_turns_an_old_duplicate_into_a_recolour(
     art: Path, source: Path, tmp_path: Path, tree: Tree
 ) -> None:
     newcomer(art, source, "light_skin_tone")
@@ -106,20 +108,22 @@ def test_a_byte_copy_that_brings_another_colour_word_makes_a_recolour_of_an_old_
     assert tree(deduplicated(source, dataset) / "edges") == tree(deduplicated(source, tmp_path / "e") / "edges")
 
 
-def test_killed_between_edges_and_what_was_looked_at_all_are_looked_at_again(
-    source: Path, tmp_path: Path, looks: Looks, tree: Tree
+def test_a_kill_between_the_edges_and_the_list_of_compared_pictures_compares_all_pairs_again(
+    source: Path, tmp_path: Path, compared: Compared, tree: Tree
 ) -> None:
     dataset = deduplicated(source, tmp_path / "d")
-    before, count = tree(dataset), len(looks)
+    before, count = tree(dataset), len(compared)
     ledger.forget_digests(dataset, list((dataset / "edges").glob("*.parquet")))
     (dataset / "edges" / "_looked.parquet").unlink()
     parquet.write_rows(parquet.part_path(dataset / "edges", 0), [], EDGES_SCHEMA)
     dedupe.dedupe(dataset, OPTIONS)
     assert tree(dataset) == before
-    assert len(looks) == 2 * count
+    assert len(compared) == 2 * count
 
 
-def test_what_another_dataset_has_is_left_out_and_named(art: Path, source: Path, tmp_path: Path, tree: Tree) -> None:
+def test_pictures_that_another_dataset_has_are_dropped_and_name_their_copy_there(
+    art: Path, source: Path, tmp_path: Path, tree: Tree
+) -> None:
     other = deduplicated(source, tmp_path / "other")
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -145,7 +149,7 @@ def test_what_another_dataset_has_is_left_out_and_named(art: Path, source: Path,
     assert dedupe.dedupe(tmp_path / "d", OPTIONS)["dropped"] == {"duplicate": 1}
 
 
-def test_a_dataset_is_not_compared_with_itself(source: Path, tmp_path: Path) -> None:
+def test_a_dataset_is_refused_as_its_own_other_dataset(source: Path, tmp_path: Path) -> None:
     dataset = deduplicated(source, tmp_path / "d")
     with pytest.raises(DatasetError, match="is the dataset itself"):
         dedupe.dedupe(dataset, OPTIONS, against=dataset)
@@ -155,9 +159,7 @@ def test_a_dataset_is_not_compared_with_itself(source: Path, tmp_path: Path) -> 
     ("rule", "survivor"),
     [("pixels", "big.jpg"), ("bytes", "heavy.png"), ("tags", "tagged.jpg"), ("score", "liked.jpg"), ("first", "a.jpg")],
 )
-def test_the_rule_asked_for_decides_which_duplicate_is_kept(
-    art: Path, tmp_path: Path, rule: str, survivor: str
-) -> None:
+def test_the_survivor_rule_decides_which_duplicate_is_kept(art: Path, tmp_path: Path, rule: str, survivor: str) -> None:
     source = tmp_path / "s"
     source.mkdir()
     for name, side in {"a.jpg": 190, "big.jpg": 400, "tagged.jpg": 200, "liked.jpg": 210}.items():
@@ -169,10 +171,10 @@ def test_the_rule_asked_for_decides_which_duplicate_is_kept(
     assert [path for path, row in rows(dataset).items() if row["dropped"] is None] == [survivor]
 
 
-def test_a_dataset_read_afresh_under_its_old_name_is_looked_at_as_it_is_now(
+def test_a_dataset_made_afresh_in_the_same_folder_is_compared_by_its_new_pixels(
     art: Path, source: Path, tmp_path: Path, tree: Tree
 ) -> None:
-    """A process that looked before, as a cluster's workers have, remembers nothing of the parts of then."""
+    """A process that compared before, as a worker of a cluster may have, reuses no part that it cached then."""
     dataset = deduplicated(source, tmp_path / "d")
     shutil.rmtree(source)
     source.mkdir()

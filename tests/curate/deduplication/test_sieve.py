@@ -27,7 +27,7 @@ def all_pairs(count: int) -> hamming.RowPairs:
 
 
 @given(st.integers(0, 2**32), st.floats(0, 60))
-def test_no_pair_of_one_colouring_is_left_out(seed: int, apart: float) -> None:
+def test_every_pair_of_one_colouring_passes(seed: int, apart: float) -> None:
     random = np.random.default_rng(seed)
     one = random.uniform(0, 100, (1, 192))
     colors = np.concatenate([one, one + random.uniform(-apart, apart, (7, 192)) / 3**0.5]).astype(np.float32)
@@ -51,24 +51,24 @@ def test_recolours_pass_and_most_strangers_do_not(dataset: Path) -> None:
     assert passed[~alike].mean() < 0.1
 
 
-@pytest.mark.parametrize("variant", range(1, 1 + len(SLANTS) + len(MIRROR_AND_QUARTER_TURNS)))
-def test_a_signature_is_laid_as_its_picture_is(variant: int) -> None:
-    view = np.random.default_rng(variant).integers(0, 255, (96, 96, 3), np.uint8)
-    lay = (*(lambda rgb: rgb for _ in SLANTS), *MIRROR_AND_QUARTER_TURNS)[variant - 1]
-    found = sieve._transform_grids(color_grid(view)[None], variant)[0]
+@pytest.mark.parametrize("orientation", range(1, 1 + len(SLANTS) + len(MIRROR_AND_QUARTER_TURNS)))
+def test_a_signature_is_reoriented_as_its_picture_is(orientation: int) -> None:
+    view = np.random.default_rng(orientation).integers(0, 255, (96, 96, 3), np.uint8)
+    lay = (*(lambda rgb: rgb for _ in SLANTS), *MIRROR_AND_QUARTER_TURNS)[orientation - 1]
+    found = sieve._reorient_grids(color_grid(view)[None], orientation)[0]
     assert np.allclose(found, color_grid(lay(view)), atol=0.01)
 
 
-def test_a_mirrored_copy_passes_in_its_variant_and_not_as_it_lies(dataset: Path) -> None:
+def test_a_mirrored_copy_passes_in_its_orientation_and_not_as_stored(dataset: Path) -> None:
     of, mirrored = pictures(dataset), 1 + len(SLANTS)
-    both = replace(of, color_grids=np.concatenate([of.color_grids, sieve._transform_grids(of.color_grids, mirrored)]))
+    both = replace(of, color_grids=np.concatenate([of.color_grids, sieve._reorient_grids(of.color_grids, mirrored)]))
     pairs = np.array([(one, one + len(of.ids)) for one in range(len(of.ids))])
-    assert Sieve(both).may_be_transformed_duplicates(pairs, mirrored).all()
+    assert Sieve(both).may_be_reoriented_duplicates(pairs, mirrored).all()
     assert not Sieve(both).may_be_duplicates(pairs).all()
 
 
 @given(st.lists(st.integers(0, 63), max_size=40), st.integers(0, 4), st.integers(1, 9))
-def test_a_sift_meets_every_pair_once_however_few_at_a_time(values: list[int], radius: int, few: int) -> None:
+def test_a_filter_sees_every_pair_once_whatever_the_size_of_a_batch(values: list[int], radius: int, few: int) -> None:
     hashes, met = np.array(values, np.uint64), list[tuple[int, int]]()
 
     def sift(pairs: hamming.RowPairs) -> hamming.Mask:
