@@ -1,8 +1,8 @@
-"""Copies planted with known truth among real art: what dedupe finds of each edit, and what it joins wrongly.
+"""Plant edited copies among real art and measure what dedupe finds of each edit, and what it joins wrongly.
 
-Half of the sources (and of the edits' random choices) is for tuning, the other half for reporting.
+Half of the sources (and of the random choices of edits) is for tuning, the other half for reporting.
 
-With --peers, a folder of packages that tests/peers.py says how to fill, imagededup's PHash looks at the same files.
+With --peers FOLDER, which holds the packages that tests/peers.py describes, imagededup's PHash reads the same files.
 
 Run: python -m tests.bench.dedupe [ART] [--sources N] [--half report] [--mirror] [--peers FOLDER] [--work FOLDER]
 [--json]
@@ -40,12 +40,12 @@ def resized(scale: float) -> Edit:
 
 
 def cropped(share: float) -> Edit:
-    """`share` of each side cut away, at random places."""
+    """Cut `share` of each side away, at random places."""
 
     def edit(rgb: Rgb, random: np.random.Generator) -> Rgb:
         height, width, _ = rgb.shape
         cut = round(share * height), round(share * width)
-        top, left = (int(random.integers(0, one + 1)) for one in cut)
+        top, left = (int(random.integers(0, removed + 1)) for removed in cut)
         return rgb[top : top + height - cut[0], left : left + width - cut[1]]
 
     return edit
@@ -96,7 +96,7 @@ def as_is(rgb: Rgb, _: np.random.Generator) -> Rgb:
 
 
 EDITS: dict[str, tuple[Edit, str, int]] = {
-    # name: (edit, suffix, JPEG quality); what is stored as PNG is stored without loss
+    # name: (edit, suffix, JPEG quality); PNG is lossless
     "bytes": (as_is, "bytes", 0),
     "jpeg 90": (as_is, "jpg", 90),
     "jpeg 40": (as_is, "jpg", 40),
@@ -120,7 +120,7 @@ RECOLORS = ("hue 30", "hue 180", "gray")
 
 
 def plant(task: tuple[Path, Path, int]) -> int:
-    """Write every edit of one source; returns how many."""
+    """Write every edit of one source; returns their number."""
     source, folder, seed = task
     rgb = decode(source.read_bytes()).rgb
     for number, (name, (edit, suffix, quality)) in enumerate(EDITS.items()):
@@ -136,13 +136,13 @@ def plant(task: tuple[Path, Path, int]) -> int:
 
 
 def colored(path: Path) -> bool:
-    """Whether a hue can be turned: a picture in grays has no recolours."""
+    """Whether a picture has hues to change: one in grays has no recolours."""
     rgb = decode(path.read_bytes()).rgb
     return float((np.ptp(rgb, axis=2) > 60).mean()) > 0.02
 
 
 def sources(art: Path, half: str, count: int) -> list[Path]:
-    """Coloured drawings of the half, one a tone family, by the hash of their names."""
+    """Coloured drawings of one half, one for each family of skin tones, in the order of the hashes of their names."""
     paths = sorted(art.glob("*.png"), key=lambda path: sha256(path.name.encode()).digest())
     plain = [path for path in paths if not any(f"1F3F{last}" in path.stem for last in "BCDEF")]
     mine = plain[::2] if half == "tune" else plain[1::2]
@@ -150,17 +150,17 @@ def sources(art: Path, half: str, count: int) -> list[Path]:
 
 
 def drawing(path: Path) -> tuple[str, str]:
-    """A file's stem, and what it draws: OpenMoji has some drawings under several names, in files of other bytes."""
+    """A file's stem and a digest of its pixels. OpenMoji has some drawings under several names, in unequal files."""
     return path.stem, sha256(decode(path.read_bytes()).rgb.tobytes()).hexdigest()
 
 
 def drawings(art: Path) -> dict[str, str]:
-    """What each file of the art draws, by its stem."""
+    """The digest of the pixels of each picture, by its stem."""
     return dict(executor.run(drawing, sorted(art.glob("*.png")), usable_cores()))
 
 
 def report(manifest: pd.DataFrame, draws: dict[str, str]) -> dict[str, Any]:
-    """Recall by edit (as duplicates, as look-alikes of either kind), and the precision of duplicates and families."""
+    """Recall by edit (as duplicates, as look-alikes of either kind), and the precision of duplicates."""
     manifest = manifest.assign(stem=manifest["path"].str.rsplit(".", n=1).str[0])
     originals = {row["stem"]: row for row in manifest[manifest["source"] == "art"].to_dict("records")}
     copies = manifest[manifest["source"] == "copies"]
@@ -170,10 +170,15 @@ def report(manifest: pd.DataFrame, draws: dict[str, str]) -> dict[str, Any]:
         twin[draws[stem]].append(stem)
     for row in copies.to_dict("records"):
         stem, name = row["stem"].split("~")
-        if "straddles" in {row["dropped"], originals[stem]["dropped"]}:  # kin of two splits, and so of none
+        if "straddles" in {
+            row["dropped"],
+            originals[stem]["dropped"],
+        }:  # it looks like pictures of two splits, so it has no family
             continue
         twins = [originals[other] for other in twin[draws[stem]]]
-        same = [any(row[column] == one[column] for one in twins) for column in ("group", "family")]  # null equals none
+        same = [
+            any(row[column] == one[column] for one in twins) for column in ("group", "family")
+        ]  # null equals nothing, null included
         found[name].append((same[0], same[1]))
     edits = {
         name: {"duplicate": float(np.mean([d for d, _ in pairs])), "alike": float(np.mean([a for _, a in pairs]))}
@@ -183,7 +188,7 @@ def report(manifest: pd.DataFrame, draws: dict[str, str]) -> dict[str, Any]:
 
 
 def precision(manifest: pd.DataFrame, draws: dict[str, str]) -> dict[str, Any]:
-    """Of the pairs (duplicate, its survivor): how many are copies of one drawing, or the same bytes."""
+    """The share of pairs (duplicate, survivor) that show one drawing or are the same bytes, and the wrong pairs."""
     drawn = manifest["stem"].str.split("~").str[0].map(draws)
     survivor = pd.Series(drawn.to_numpy(), index=manifest["id"]).groupby(level=0).first()
     name = pd.Series(manifest["stem"].to_numpy(), index=manifest["id"]).groupby(level=0).first()
@@ -198,7 +203,7 @@ def precision(manifest: pd.DataFrame, draws: dict[str, str]) -> dict[str, Any]:
 
 
 def peer(peers: Path, art: Path, copies: Path, folder: Path, draws: dict[str, str]) -> dict[str, Any]:
-    """What imagededup finds of the same files: recall by edit, and the share of its pairs that are of one drawing."""
+    """What imagededup finds in the same files: recall by edit, and the share of its pairs that show one drawing."""
     folder.mkdir()
     for path in (*art.glob("*.png"), *copies.iterdir()):
         (folder / path.name).symlink_to(path.resolve())
@@ -218,9 +223,9 @@ def peer(peers: Path, art: Path, copies: Path, folder: Path, draws: dict[str, st
 @click.argument("art", type=click.Path(path_type=Path, exists=True), default="demo/art")
 @click.option("--sources", "count", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--half", type=click.Choice(["tune", "report"]), default="report", show_default=True)
-@click.option("--mirror", is_flag=True, help="As of curate dedupe.")
-@click.option("--peers", type=click.Path(path_type=Path, exists=True), help="Compare with imagededup, installed here.")
-@click.option("--work", type=click.Path(path_type=Path), help="Keep what is made here.")
+@click.option("--mirror", is_flag=True, help="As in curate dedupe.")
+@click.option("--peers", type=click.Path(path_type=Path, exists=True), help="Folder with imagededup, to compare with.")
+@click.option("--work", type=click.Path(path_type=Path), help="Keep the pictures and the dataset here.")
 @click.option("--json", "as_json", is_flag=True)
 def main(art: Path, count: int, half: str, mirror: bool, peers: Path | None, work: Path | None, as_json: bool) -> None:
     """Plant copies of COUNT drawings beside all of ART, extract, dedupe, and print what was found."""

@@ -1,4 +1,4 @@
-"""The tone and colour families dedupe found in the OpenMoji sample, against the package's own file names.
+"""Compare the families that dedupe finds in the OpenMoji sample with those that its file names tell.
 
 Run: python -m tests.bench.families demo/dataset [--art demo/art] [--list] [--json]
 """
@@ -26,7 +26,7 @@ SAME_DRAWING = 0.7  # least intersection over union of the artists' own lines, w
 
 
 def true_families(manifest: pd.DataFrame) -> dict[str, list[int]]:
-    """Rows by family: file names that differ by skin tone only, titles that differ by colour only."""
+    """Row numbers by family: file names that differ only by skin tone, or titles that differ only by colour."""
     found: dict[str, list[int]] = defaultdict(list)
     titled: dict[str, dict[str, int]] = defaultdict(dict)
     for row, (path, tags) in enumerate(zip(manifest["path"], manifest["own_tags"], strict=True)):
@@ -40,7 +40,7 @@ def true_families(manifest: pd.DataFrame) -> dict[str, list[int]]:
 
 
 def report(manifest: pd.DataFrame, art: Path | None) -> dict[str, Any]:
-    """Counts of families found whole or split, members dropped, strangers joined."""
+    """Counts of families that are whole or split, of dropped members and of joined strangers."""
     families = true_families(manifest)
     kinds = {kind: {k: rows for k, rows in families.items() if k.startswith(kind)} for kind in ("tone", "color")}
     return {kind: _against(manifest, members) for kind, members in kinds.items()} | _strangers(
@@ -69,7 +69,7 @@ def _against(manifest: pd.DataFrame, families: Mapping[str, list[int]]) -> dict[
 
 
 def _strangers(manifest: pd.DataFrame, tones: Mapping[str, list[int]], art: Path | None) -> dict[str, Any]:
-    """Found families that hold several of the package's; with `art`, how many of those pairs the artists drew alike."""
+    """Families of dedupe that join several of OpenMoji; given `art`, how many of them differ in the artists' lines."""
     bases = manifest["path"].map(lambda path: without_skin_tones(PurePosixPath(path).stem))
     members = bases.groupby(manifest["family"]).unique()
     mixed = members[members.map(len) > 1]
@@ -96,12 +96,12 @@ def _alike(art: Path, one: str, other: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _drawings(folder: Path) -> dict[str, Path]:
-    """First drawing of each family by its base code."""
+    """The first drawing of each family, by its base code."""
     return {without_skin_tones(path.stem): path for path in sorted(folder.glob("*.png"), reverse=True)}
 
 
 def _ink(art: Path, code: str) -> Any:
-    """Artists' lines of the first tone of a family, trimmed to a 128 px square so that size and place do not matter."""
+    """Artists' lines of a family's first tone, trimmed and scaled to 128 px, so that size and place do not matter."""
     path = _drawings(line_art_folder(art))[code]
     ink = (opencv_gray(decode(path.read_bytes()).rgb) < 128).astype(np.uint8)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
@@ -113,11 +113,15 @@ def _ink(art: Path, code: str) -> Any:
 
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path, exists=True), default="demo/dataset")
-@click.option("--art", type=click.Path(path_type=Path, exists=True), help="Judge joined names by ART.lines.")
-@click.option("--list", "listed", is_flag=True, help="Print every family with its members' fates.")
+@click.option(
+    "--art",
+    type=click.Path(path_type=Path, exists=True),
+    help="Judge joined families by the artists' lines in ART.lines.",
+)
+@click.option("--list", "listed", is_flag=True, help="Print every family with the fates of its members.")
 @click.option("--json", "as_json", is_flag=True)
 def main(dataset: Path, art: Path | None, listed: bool, as_json: bool) -> None:
-    """Count the families of DATASET/manifest that are whole, split or joined with strangers."""
+    """Count the families in DATASET/manifest that are whole, split or joined with strangers."""
     manifest = pd.read_parquet(dataset / "manifest")
     if listed:
         for name, rows in true_families(manifest).items():

@@ -1,8 +1,9 @@
-"""What stages take and leave, by picture: for `curate plan`, which tests/bench/costs.py makes constants of.
+"""Measure the time, memory and disk that each stage takes for a picture.
 
-CPU seconds are told of the process that runs a stage, which no other worker can help, apart from those of its workers.
-Memory of the former is what Python and Arrow had allocated at most; of the latter, what a process had resident at most.
-Pictures are the demo's, but for the time to read them: pages of them, as tests/bench/extract.py makes, of two sizes.
+tests/bench/costs.py makes the constants of `curate plan` from the figures.
+CPU seconds of the process that runs a stage, which no worker can share, are apart from those of its workers. Memory of
+that process is the most that Python and Arrow had allocated; of a worker, the most that was resident. The pictures are
+the demo's. Only the time to read one is measured with pages of two sizes, as tests/bench/extract.py makes them.
 
 Run: python -m tests.bench.stages [ART] [DATASET] [--pages 8] [--rounds 3] [--json]; minutes, on Linux
 """
@@ -50,15 +51,15 @@ from tests.bench.strangers import pictures_of, proposals
 SIDES = ((900, 1100), (1900, 2100))  # px of a page's longer side
 STYLES = (("contour",), ("contour", "dilate", "xdog"))
 WORKERS = 2
-FILES = 2048  # of art, with sidecars, whose extract is timed
+FILES = 2048  # pictures and sidecars whose extract is timed
 COMMITS = 64
-TICK = 0.1  # s between two looks at the workers' memory
+TICK = 0.1  # s between two readings of the workers' memory
 
 Cost = dict[str, float]
 
 
 def spent(call: Callable[[], object]) -> Cost:
-    """CPU seconds of this process, and of its ended workers beyond their start; MB one of those had at most."""
+    """CPU seconds of this process and of its workers, without their start; most MB that a worker had resident."""
     marks = [_seconds()]
     list(executor.run(nothing, range(WORKERS), WORKERS))
     marks.append(_seconds())
@@ -75,14 +76,14 @@ def spent(call: Callable[[], object]) -> Cost:
 
 
 def _seconds() -> tuple[float, float]:
-    """CPU seconds of this process so far, and of its ended children."""
+    """CPU seconds so far of this process, and of its children that have ended."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     mine, theirs = (usage.ru_utime + usage.ru_stime for usage in usages)
     return mine, theirs
 
 
 def _watched(ended: threading.Event) -> float:
-    """MB that a child of this process had resident at most; what the system tells of the ended counts their parent."""
+    """Most MB that a child had resident, read while it runs: later, the figure counts its parent's memory."""
     most = 0.0
     while not ended.wait(TICK):
         for child in active_children():
@@ -92,9 +93,9 @@ def _watched(ended: threading.Event) -> float:
 
 
 def resident(process: str = "self") -> float:
-    """MB that a process had resident at most."""
+    """Most MB that a process had resident."""
     told = Path("/proc", process, "status").read_text().partition("VmHWM:")[2].split()
-    return int(told[0]) / 1024 if told else 0.0  # an ended one that is not yet gone has none
+    return int(told[0]) / 1024 if told else 0.0  # a zombie has none
 
 
 def nothing(number: int) -> int:
@@ -102,8 +103,8 @@ def nothing(number: int) -> int:
 
 
 def held(call: Callable[[], object]) -> float:
-    """Bytes that Python, and Arrow, had allocated at most, of a call in a process that does nothing else."""
-    call()  # what is loaded and compiled stays, whatever the number of pictures
+    """Most bytes that Python and Arrow allocate in a call, in a process that does nothing else."""
+    call()  # what is loaded and compiled here stays, whatever the number of pictures
     tracemalloc.start()
     call()
     _, most = tracemalloc.get_traced_memory()
@@ -112,7 +113,7 @@ def held(call: Callable[[], object]) -> float:
 
 
 def reading(folder: Path, lines: tuple[str, ...], rounds: int) -> dict[str, Any]:
-    """A page's CPU seconds in extract's worker, and what the process had resident at most."""
+    """CPU seconds of a page in a worker of extract, and the most MB that the process had resident."""
     cv2.setNumThreads(1)
     files = tuple(scan_sources([Source("pages", folder)]))
     seconds = []
@@ -138,7 +139,7 @@ def reading(folder: Path, lines: tuple[str, ...], rounds: int) -> dict[str, Any]
 
 
 def readings(work: Path, number: int, rounds: int) -> list[dict[str, Any]]:
-    """Of every size and number of line styles, each in a process of its own."""
+    """`reading` for every page size and number of line styles, each in a process of its own."""
     told = []
     for sides in SIDES:
         folder = work / f"pages-{sides[0]}"
@@ -149,7 +150,7 @@ def readings(work: Path, number: int, rounds: int) -> list[dict[str, Any]]:
 
 
 def extracting(art: Path, dataset: Path, work: Path) -> Cost:
-    """Of the process that lists, commits and finishes: CPU and wall seconds, bytes; a picture, or a part."""
+    """What the main process of extract takes: CPU seconds and bytes a picture, wall seconds to commit a part."""
     some, out = work / "art", work / "extracted"
     some.mkdir()
     for path in sorted(art.iterdir())[:FILES]:
@@ -166,7 +167,7 @@ def extracting(art: Path, dataset: Path, work: Path) -> Cost:
 
 
 def _held_again(art: Path, dataset: Path) -> float:
-    """Of an extract that finds nothing new."""
+    """Bytes that an extract allocates that finds nothing new."""
     QUIET.set(True)
     state = ledger.read_ledger(dataset)
     options = extract.ExtractOptions(**state["options"] | {"lines": tuple(state["options"]["lines"])})
@@ -174,7 +175,7 @@ def _held_again(art: Path, dataset: Path) -> float:
 
 
 def committing(dataset: Path) -> float:
-    """Wall seconds that a part takes which is staged already: they pass one after another."""
+    """Wall seconds to commit a staged part: parts are committed one after another."""
     first = len(parquet.part_paths(dataset / "records"))
     ids = tuple(parquet.read_table(parquet.part_path(dataset / "pairs", 0), ["id"])["id"].to_pylist())
     staged = [StagedPart(first + number, f".staged-{number}", ids, len(ids), 0, 0) for number in range(COMMITS)]
@@ -188,12 +189,12 @@ def committing(dataset: Path) -> float:
 
 
 def deduping(dataset: Path, work: Path, rows: int, pictures: Pictures, found: RowPairs) -> Cost:
-    """Of gathering and judging, a picture; of proposing and looking, a proposed pair; bytes and MB held."""
+    """What dedupe takes: for a picture to gather and decide, for a proposed pair to describe and verify; and memory."""
     copy = shutil.copytree(dataset, work / "deduped")
     shutil.rmtree(copy / "edges", ignore_errors=True)
     whole = alone(_deduped, copy)
-    known = alone(_deduped, copy)  # remembers every edge
-    blocks = [pair for pair in np.array_split(found, 5) if len(pair)]  # as many searches propose them
+    known = alone(_deduped, copy)  # reads every edge that is stored
+    blocks = [pair for pair in np.array_split(found, 5) if len(pair)]  # as if five searches had proposed them
     return {
         "node_cpu_seconds": known["node"] / rows,
         "proposal_cpu_seconds": proposing(copy, pictures, found),
@@ -206,11 +207,11 @@ def deduping(dataset: Path, work: Path, rows: int, pictures: Pictures, found: Ro
 
 
 def proposing(dataset: Path, pictures: Pictures, found: RowPairs) -> float:
-    """CPU seconds to tell workers of a pair that passed the sieve."""
+    """CPU seconds to describe a pair for the workers, after it has passed the sieve."""
     proposed = np.concatenate([found, np.zeros((len(found), 1), np.int64)], axis=1)
     with lookalike_search.start_search([dataset], pictures, dedupe.DedupeOptions().max_distance, 1) as run:
         spent = []
-        for _ in range(2):  # the first one loads what it needs
+        for _ in range(2):  # the first time loads what it needs
             started = time.process_time()
             blocks = np.split(proposed, range(CANDIDATES_PER_TASK, len(proposed), CANDIDATES_PER_TASK))
             list(run.compare_tasks(blocks))
@@ -224,7 +225,7 @@ def _deduped(dataset: Path) -> Cost:
 
 
 def looked_up(parts: list[Path]) -> float:
-    """CPU seconds to read of a part what dedupe compares: it stands for every part that is not at hand."""
+    """CPU seconds to read what dedupe compares from a part that is not in memory."""
     started = time.process_time()
     for path in parts:
         for name in ("sketch", "view"):
@@ -242,7 +243,7 @@ def _held_proposals(blocks: list[RowPairs]) -> float:
 
 
 def sharding(dataset: Path, work: Path) -> Cost:
-    """CPU seconds and bytes on disk of a kept pair, and MB a worker has."""
+    """CPU seconds and bytes on disk for a kept pair, and MB of a worker."""
     cost = alone(_sharded, dataset, work / "shards")
     kept = ledger.read_ledger(dataset)["counts"]["kept"]
     size = sum(path.stat().st_size for path in (work / "shards").iterdir()) / kept
@@ -260,7 +261,7 @@ def _sharded(dataset: Path, out: Path) -> Cost:
 
 
 def stored(dataset: Path, rows: int) -> Cost:
-    """Bytes a picture in a dataset's Parquet, by what they are; `line` is of a style."""
+    """Bytes on disk for a picture in a dataset, by purpose; `line` for one style."""
     pairs: dict[str, float] = {}
     for path in parquet.part_paths(dataset / "pairs"):
         for name, size in _columns(path):
@@ -289,7 +290,7 @@ def _columns(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def report(art: Path, dataset: Path, work: Path, number: int, rounds: int) -> dict[str, Any]:
-    """Every stage's figures, and what the dataset holds."""
+    """The figures of every stage, and the bytes of the dataset."""
     QUIET.set(True)
     pictures = pictures_of(dataset)
     found = proposals(pictures)
@@ -310,11 +311,13 @@ def report(art: Path, dataset: Path, work: Path, number: int, rounds: int) -> di
 @click.command()
 @click.argument("art", type=click.Path(path_type=Path, exists=True), default="demo/art")
 @click.argument("dataset", type=click.Path(path_type=Path, exists=True), default="demo/dataset")
-@click.option("--pages", "number", type=click.IntRange(1), default=8, show_default=True, help="Of each size.")
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="After one to warm up.")
+@click.option("--pages", "number", type=click.IntRange(1), default=8, show_default=True, help="Pages of each size.")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds after a first one to warm up."
+)
 @click.option("--json", "as_json", is_flag=True)
 def main(art: Path, dataset: Path, number: int, rounds: int, as_json: bool) -> None:
-    """Measure the stages on ART and the DATASET that was made of it, which is left as it is."""
+    """Measure the stages on ART and the DATASET made from it, which stays as it is."""
     with tempfile.TemporaryDirectory() as folder:
         result = report(art, dataset, Path(folder), number, rounds)
     if as_json:

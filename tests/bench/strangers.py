@@ -1,7 +1,8 @@
-"""How many pairs of pictures dedupe's searches and sieve propose to its second look: look-alikes, and strangers.
+"""Count the pairs that dedupe has to verify after its searches and its sieve: look-alikes and strangers.
 
-Of pictures of one kind, pairs of strangers grow with the square: a quarter, a half and all of the dataset's families
-show it. What share of all pairs they are hangs on the kind; OpenMoji's icons, in one style, are as alike as art gets.
+Among pictures of one kind, the pairs of strangers grow with the square of their number, as a quarter, a half and all of
+the dataset's families show. Their share of all pairs depends on the kind; OpenMoji's icons have one style, so few kinds
+of art have more.
 
 Run: python -m tests.bench.strangers [DATASET] [--json]
 """
@@ -26,17 +27,17 @@ from curate.deduplication.sieve import Sieve
 from curate.search import multi_index
 from curate.search.hamming import RowPairs
 
-SHARES = (4, 2, 1)  # of the families, one in so many
-SAMPLES = 64  # draws of each share
+SHARES = (4, 2, 1)  # one in so many families
+SAMPLES = 64  # random samples of each share
 
 
 def pictures_of(dataset: Path) -> Pictures:
-    """As dedupe compares them."""
+    """The pictures as dedupe compares them."""
     return gather_pictures(parquet.read_parts(dataset / "records", [*PICTURE_COLUMNS, "color_grid", "own_tags"]))
 
 
 def proposals(pictures: Pictures, *, sifted: bool = True) -> RowPairs:
-    """Every pair that dedupe's searches find, (m, 2), once a variant; if `sifted`, what the sieve leaves of them."""
+    """(m, 2) pairs that dedupe's searches find, once for each orientation; if `sifted`, those that pass the sieve."""
     fresh, radius = np.ones(len(pictures.ids), np.bool_), dedupe.DedupeOptions().max_distance
     sieve = Sieve(pictures) if sifted else None
     search, pair_filter = multi_index.near_hash_pairs, sieve.may_be_lookalikes if sieve else None
@@ -45,9 +46,8 @@ def proposals(pictures: Pictures, *, sifted: bool = True) -> RowPairs:
 
 
 def report(dataset: Path) -> dict[str, Any]:
-    """Means of the samples, pairs of one family a picture, the share of strangers' pairs, the power they grow with.
-
-    And how many such pairs searches find for one that the sieve leaves.
+    """Means of the samples; look-alike pairs for each picture; share of all pairs that are proposed strangers, and the
+    power with which their number grows; how many pairs of strangers the searches find for one that passes the sieve.
     """
     pictures = pictures_of(dataset)
     found, raw = proposals(pictures), proposals(pictures, sifted=False)
@@ -69,19 +69,19 @@ def report(dataset: Path) -> dict[str, Any]:
 
 
 def sifting(pictures: Pictures, raw: RowPairs) -> float:
-    """CPU seconds to find and sift, a pair that is found."""
+    """CPU seconds to find a pair and to judge it by the sieve."""
     started = time.process_time()
-    proposals(pictures)  # compiled already
+    proposals(pictures)  # everything is compiled already
     return (time.process_time() - started) / len(raw)
 
 
 def _kinds(
     found: RowPairs, family: npt.NDArray[np.int64], random: np.random.Generator, share: int
 ) -> tuple[int, int, int]:
-    """Pictures, proposed pairs of one family, and others, in one of so many parts of the families."""
+    """Numbers of pictures, of proposed pairs within a family and of other pairs, in a random share of the families."""
     taken = random.permutation(int(family.max()) + 1) < (int(family.max()) + 1) // share
-    here = found[taken[family[found]].all(axis=1)]
-    same = family[here[:, 0]] == family[here[:, 1]]
+    pairs = found[taken[family[found]].all(axis=1)]
+    same = family[pairs[:, 0]] == family[pairs[:, 1]]
     return int(taken[family].sum()), int(same.sum()), int((~same).sum())
 
 
@@ -89,7 +89,7 @@ def _kinds(
 @click.argument("dataset", type=click.Path(path_type=Path, exists=True), default="demo/dataset")
 @click.option("--json", "as_json", is_flag=True)
 def main(dataset: Path, as_json: bool) -> None:
-    """Count what is proposed of DATASET's pictures."""
+    """Count the proposed pairs of the pictures in DATASET."""
     result = report(dataset)
     if as_json:
         click.echo(json.dumps(result))

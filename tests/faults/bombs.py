@@ -1,8 +1,8 @@
-"""Bombs, one by one: fate, seconds and peak memory of each.
+"""Read decompression bombs one by one, and print the fate, seconds and peak memory of each.
 
     python -m tests.faults.bombs [--only NAME]... [--json]
 
-Exit code 1 if one takes more than ten seconds of CPU time or two gigabytes, or makes an error of the wrong class.
+Exit code 1 if a bomb takes more than ten seconds of CPU time or two gigabytes, or raises an error of the wrong class.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 def explode(work: Path, *, long: bool, keep: Path = CRASHES, only: Collection[str] = ()) -> list[Row]:
-    """Read every bomb, or some, in a watched process; a row each."""
+    """Read every bomb, or those in `only`, in a watched process. Returns a row for each."""
     rows = []
     known = bombs.every(work / "corpus", long=long)
     (work / "bomb").mkdir(parents=True)
@@ -33,17 +33,17 @@ def explode(work: Path, *, long: bool, keep: Path = CRASHES, only: Collection[st
             path = work / "bomb" / str(number)
             path.write_bytes(make())
             started = time.monotonic()
-            found = watched.run({"reader": reader, "files": [str(path)]})
+            result = watched.run({"reader": reader, "files": [str(path)]})
             seconds, size = time.monotonic() - started, path.stat().st_size
             path.unlink()
-            fates, faults = "".join(found["fates"]), [fault["what"] for fault in found["faults"]]
+            fates, faults = "".join(result["fates"]), [fault["what"] for fault in result["faults"]]
             rows.append(
                 {
                     "bomb": name,
                     "bytes": size,
                     "fate": fates,
                     "seconds": round(seconds, 1),
-                    "peak": found["peak"],
+                    "peak": result["peak"],
                     "faults": faults,
                 }
             )
@@ -51,23 +51,23 @@ def explode(work: Path, *, long: bool, keep: Path = CRASHES, only: Collection[st
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown."""
+    """The rows as a Markdown table."""
     lines = ["| bomb | bytes | fate | s | peak MiB |", "| --- | ---: | --- | ---: | ---: |"]
     for row in rows:
-        told = ", ".join(row["faults"]) or row["fate"]
-        lines.append(f"| {row['bomb']} | {row['bytes']:,} | {told} | {row['seconds']} | {row['peak'] >> 20:,} |")
+        outcome = ", ".join(row["faults"]) or row["fate"]
+        lines.append(f"| {row['bomb']} | {row['bytes']:,} | {outcome} | {row['seconds']} | {row['peak'] >> 20:,} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Explode all of them, and tell what came of it."""
+    """Read all bombs and print the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--only", action="append", default=[], help="this bomb; repeatable")
-    asked = parser.parse_args()
+    parser.add_argument("--only", action="append", default=[], help="read this bomb only; repeatable")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        rows = explode(Path(work), long=True, only=asked.only)
-    print(json.dumps({"bombs": rows}) if asked.json else table(rows))
+        rows = explode(Path(work), long=True, only=arguments.only)
+    print(json.dumps({"bombs": rows}) if arguments.json else table(rows))
     raise SystemExit(1 if any(row["faults"] for row in rows) else 0)
 
 

@@ -1,4 +1,4 @@
-"""A picture that ends the process that reads it, or wants more memory than there is, costs itself alone."""
+"""A picture that crashes the process that reads it, or needs more memory than there is, costs only itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPTIONS = extract.ExtractOptions(("dilate",), keep_monochrome=True)
 COLORS = ("red", "blue", "green", "gold", "teal", "pink")
 NESTED = f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{"<g>" * 900}<path/>{"</g>" * 900}</svg>'
 
-# every process that Python starts reads this: one that opens such a file ends as if a native decoder had failed
+# Every Python process reads this: one that opens such a file ends as if a native decoder had crashed
 FATAL = """
 import os, signal, sys
 
@@ -33,7 +33,7 @@ def hook(event, arguments):
 
 sys.addaudithook(hook)
 """
-# argv: bytes of address space that this process and its workers may have, then curate's own
+# Arguments: bytes of address space for this process and its workers, then those of curate
 LIMITED = """
 import resource, sys
 from curate.cli import main
@@ -56,7 +56,7 @@ def sound(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In processes that are started, not in this one."""
+    """Applies to processes that are started, not to this one."""
     (tmp_path / "hooks").mkdir()
     (tmp_path / "hooks" / "sitecustomize.py").write_text(FATAL)
     monkeypatch.syspath_prepend(tmp_path / "hooks")
@@ -67,30 +67,30 @@ def rows(dataset: Path) -> dict[str, dict[str, Any]]:
     return {row["path"]: row for row in parquet.read_parts(dataset / "records").to_pylist()}
 
 
-def test_a_native_crash_costs_one_picture_and_no_neighbour_whatever_the_number_of_workers(
+def test_a_native_crash_costs_one_picture_whatever_the_number_of_workers(
     sound: Path, tmp_path: Path, fatal: None
 ) -> None:
     extract.extract([Source("art", sound)], tmp_path / "without", OPTIONS, part_size=7)
     shutil.copy(sound / "0.jpg", sound / "2-fatal.png")
     (sound / "2-fatal.txt").write_text("cat, blue_hair")
     for workers in (1, 2):
-        told = extract.extract([Source("art", sound)], tmp_path / f"{workers}", OPTIONS, part_size=7, workers=workers)
-        assert (told["in"], told["dropped"]["unreadable"]) == (2 * len(COLORS) + 1, 1)
+        counts = extract.extract([Source("art", sound)], tmp_path / f"{workers}", OPTIONS, part_size=7, workers=workers)
+        assert (counts["in"], counts["dropped"]["unreadable"]) == (2 * len(COLORS) + 1, 1)
     read, without = rows(tmp_path / "1"), rows(tmp_path / "without")
     lost = read.pop("2-fatal.png")
     assert read == without
     assert (lost["dropped"], lost["error"]) == ("unreadable", "CrashError: reading it ends the process by SIGSEGV")
     assert (lost["id"], lost["bytes"]) == (None, (sound / "2-fatal.png").stat().st_size)
     assert lost["tags"] == ["cat", "blue_hair"]
-    made = [parquet.read_parts(tmp_path / name / "pairs").sort_by("id") for name in ("1", "without")]
-    assert made[0].equals(made[1])
+    pairs = [parquet.read_parts(tmp_path / name / "pairs").sort_by("id") for name in ("1", "without")]
+    assert pairs[0].equals(pairs[1])
     names = {path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*")}
     assert names == {path.relative_to(tmp_path / "2") for path in (tmp_path / "2").rglob("*")}
     states = [ledger.read_ledger(tmp_path / name) for name in ("1", "2")]
-    assert states[0] == states[1]  # the SHA-256 of every part among it
+    assert states[0] == states[1]  # which has the SHA-256 of every part
 
 
-def test_a_drawing_that_runs_its_decoder_off_the_stack_is_a_record_with_an_error(tmp_path: Path) -> None:
+def test_an_svg_that_overflows_the_stack_of_its_decoder_is_a_record_with_an_error(tmp_path: Path) -> None:
     for name in ("pairs", "records", "art"):
         (tmp_path / name).mkdir()
     (tmp_path / "art" / "nested.svg").write_text(NESTED)
@@ -101,8 +101,8 @@ def test_a_drawing_that_runs_its_decoder_off_the_stack_is_a_record_with_an_error
     assert row["error"]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux holds a process to its address space")
-def test_a_picture_that_takes_more_memory_than_there_is_costs_itself_alone(sound: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux enforces a limit on address space")
+def test_a_picture_that_takes_more_memory_than_there_is_costs_only_itself(sound: Path, tmp_path: Path) -> None:
     Image.new("1", (19_000, 10_000)).save(sound / "2-large.png")  # 570 MB of RGB
     script = tmp_path / "limited.py"
     script.write_text(LIMITED)
@@ -118,7 +118,9 @@ def test_a_picture_that_takes_more_memory_than_there_is_costs_itself_alone(sound
     assert error == "MemoryError: reading it takes more memory than a process has here"
 
 
-def test_what_lacks_memory_here_is_read_apart(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_is_short_of_memory_here_is_read_in_a_child_process(
+    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     extract.extract([Source("art", sound)], tmp_path / "here", OPTIONS)
 
     def short(*_: object) -> None:
@@ -129,7 +131,7 @@ def test_what_lacks_memory_here_is_read_apart(sound: Path, tmp_path: Path, monke
     assert ledger.read_ledger(tmp_path / "apart") == ledger.read_ledger(tmp_path / "here")
 
 
-def test_where_no_process_can_be_started_no_picture_is_blamed(
+def test_no_picture_is_blamed_if_no_child_can_be_started(
     sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(isolated_reader, "prepare_reader", os._exit)  # given bytes, it raises in the child
