@@ -1,5 +1,6 @@
-"""`train colorize`: line drawings and tags to colours, at any size.
+"""`train colorize`: colours line drawings of any size as tags ask.
 
-In: a trained generator, drawings, tags. Out: coloured pictures and comparison grids.
-Builds on `model`, `data` and `config`.
+In: a trained generator, line drawings, tags. Out: coloured pictures, and grids that show pictures side by side.
+`colorize` is the stage, `drawing` reads line art, `methods` colours drawings larger than the model's square, `grids`
+lays out pictures. Builds on `model` and `data`.
 """

@@ -1,4 +1,4 @@
-"""Line drawings and tags -> colour pictures; or pairs of a shard folder, beside their truth."""
+"""Colour line drawings as tags ask, or colour pairs of a shard folder beside the artist's colours."""
 
 from __future__ import annotations
 
@@ -25,33 +25,36 @@ from train.model.trained import TrainedModel, generate_colors, load_trained
 DRAWING_SUFFIXES = (".png", ".jpg", ".jpeg")
 GRID_FILE = "grid.png"
 GRID_TITLES = ("line art", "as tagged", "other colour", "truth")
+GRID_PICTURE_SIZE = 128
+"""Side of a drawing and of its colours in the grid, px."""
 
 
 @dataclass(frozen=True)
 class TagPrompt:
-    """What to colour with. Raises TagError for negative tags without a guidance that uses them."""
+    """The tags to colour with. Raises TagError for negative tags with a guidance of 1 or less, which ignores them."""
 
     tags: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
-    """Tags to move away from; they work by a guidance above 1."""
+    """Tags to move away from; they need a guidance above 1."""
     guidance: float = 1.0
-    """1 = the tags as they are; above, further from the picture without them (or with the negative ones)."""
+    """How strongly the tags pull. 1 colours as the tags ask; more moves further from the picture that has the negative
+    tags, or no tags."""
 
     def __post_init__(self) -> None:
         if self.negative and self.guidance <= 1:
-            raise TagError(f"negative tags need a guidance above 1 (2, say), not {self.guidance:g}")
+            raise TagError(f"negative tags need a guidance above 1 (try 2), not {self.guidance:g}")
 
 
 @dataclass(frozen=True)
 class ColorizeOptions:
-    """How drawings are coloured, and what their pictures keep of them."""
+    """How a drawing is coloured, and which parts of it the coloured picture keeps."""
 
     method: str = "resize"
-    """One of `methods.METHODS`: `resize`, whose colours are the truer ones on real art, or `tiles`, the sharper."""
+    """A key of COLORING_METHODS: `resize` has truer colours on real art, `tiles` is sharper."""
     keep_lines: bool = False
-    """Multiply the drawing's own lines on top, at its own resolution."""
+    """Multiply the drawing's own lines on top, at full resolution."""
     keep_transparency: bool = False
-    """Give the picture the drawing's alpha."""
+    """Give the picture the drawing's alpha channel."""
 
 
 def colorize(
@@ -66,151 +69,166 @@ def colorize(
     seed: int | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, Any]:
-    """Colour drawings of any size into OUT/NAME.png; `grid` adds OUT/grid.png. Nothing is written outside of OUT.
+    """Colour drawings of any size into OUT/NAME.png and return the paths of all pictures written.
 
-    A drawing may be a PNG or JPEG file, a folder of them, or a shard folder: then `count` pairs of its validation
-    split, those with the least SHA-256 of their id among those with a colour tag, are coloured as tagged and in
-    another colour; with a `seed`, of the id after it. `tell` hears how many drawings of how many are done. Raises
-    TagError for unknown tags, PictureError for unreadable files, or a manner asked for pairs, which are shown as they
-    are.
+    `drawings` are PNG or JPEG files, folders of them, or one shard folder. Of a shard folder, `count` validation pairs
+    are coloured as tagged and in another colour; `choose_pairs` says which, and `seed` chooses others. `grid` also
+    writes OUT/grid.png. Nothing is written outside of OUT. `on_progress(done, total)` is called before each drawing.
+
+    Raises TagError for unknown tags. Raises DrawingError for files that cannot be read, for names that would overwrite
+    each other, and for `options` given with a shard folder, whose pairs have the model's size.
     """
-    painter = Colorizer(load_trained(run))
+    colorizer = Colorizer(load_trained(run))
     out.mkdir(parents=True, exist_ok=True)
     folders = [drawing for drawing in drawings if (drawing / INDEX_FILE).is_file()]
-    files = _expanded([drawing for drawing in drawings if drawing not in folders])
+    files = _expand_folders([drawing for drawing in drawings if drawing not in folders])
     if folders and (files or folders[1:]):
         raise DrawingError(f"{folders[0]} is a shard folder: colour it in a call of its own")
     if folders and options not in {None, ColorizeOptions()}:
-        raise DrawingError(f"{folders[0]} is a shard folder, whose pairs are shown as they are: give drawings")
+        raise DrawingError(
+            f"{folders[0]} is a shard folder, whose pairs are shown as they are: leave those options out"
+        )
     if folders:
-        return {"pictures": painter.color_pairs(folders[0], out, prompt, count=count, grid=grid, seed=seed)}
-    targets = _targets(files, out, grid=grid)
-    for done, (drawing, target) in enumerate(zip(files, targets, strict=True)):
+        return {"pictures": colorizer.color_pairs(folders[0], out, prompt, count=count, grid=grid, seed=seed)}
+    targets = _target_paths(files, out, grid=grid)
+    for done, (file, target) in enumerate(zip(files, targets, strict=True)):
         on_progress(done, len(files))
-        painter.color_file(drawing, target, prompt, options or ColorizeOptions())
+        colorizer.color_file(file, target, prompt, options or ColorizeOptions())
     sheet = [_save_comparison_grid(out, files, targets)] if grid else []
     return {"pictures": [str(path) for path in (*targets, *sheet)]}
 
 
-def _targets(files: Sequence[Path], out: Path, *, grid: bool) -> list[Path]:
-    """OUT/NAME.png for each file. Raises PictureError if one would overwrite another, a drawing, or be the grid."""
+def _expand_folders(drawings: Sequence[Path]) -> list[Path]:
+    """Drawings with each folder replaced by its PNG and JPEG files. Raises DrawingError for a folder without any."""
+    files: list[Path] = []
+    for drawing in drawings:
+        if not drawing.is_dir():
+            files.append(drawing)
+            continue
+        inside = sorted(path for path in drawing.iterdir() if path.suffix.lower() in DRAWING_SUFFIXES)
+        if not inside:
+            raise DrawingError(f"{drawing} holds no PNG or JPEG: give line drawings, or a folder of them")
+        files += inside
+    return files
+
+
+def _target_paths(files: Sequence[Path], out: Path, *, grid: bool) -> list[Path]:
+    """OUT/NAME.png for each file. Raises DrawingError if one would overwrite a drawing, another target or the grid."""
     targets = [out / f"{file.stem}.png" for file in files]
     taken = {file.resolve(): file for file in files} | ({(out / GRID_FILE).resolve(): out / GRID_FILE} if grid else {})
     for file, target in zip(files, targets, strict=True):
-        if other := taken.get(target.resolve()):
-            raise DrawingError(f"{target} of {file} would overwrite {other}: give another folder, or other names")
+        if owner := taken.get(target.resolve()):
+            raise DrawingError(
+                f"{file} would be coloured as {target} and would overwrite {owner}: give another OUT, or rename a file"
+            )
         taken[target.resolve()] = file
     return targets
 
 
 def _path_inside(out: Path, name: str) -> Path:
-    """OUT/name. Raises PictureError for a name that leads elsewhere, as a strange shard folder's ids may."""
+    """OUT/name. Raises DrawingError if the name is a path that leads elsewhere, as an id of a hostile shard may."""
     if Path(name).name != name:
-        raise DrawingError(f"{name!r} is no name of a file: run `curate verify` on the shards")
+        raise DrawingError(f"{name!r} is not a file name: run `curate verify` on the shards")
     return out / name
 
 
 class Colorizer:
-    """A loaded model, ready to colour."""
+    """A loaded model that colours drawings."""
 
     def __init__(self, trained: TrainedModel) -> None:
         self.trained = trained
 
-    def color_file(self, source: Path, target: Path, wish: TagPrompt, manner: ColorizeOptions) -> None:
-        """Colour one file into another of its size."""
+    def color_file(self, source: Path, target: Path, prompt: TagPrompt, options: ColorizeOptions) -> None:
+        """Colour the drawing in `source` and write it to `target`, a PNG of the drawing's size."""
         drawing = read_drawing(source)
-        row = tags.multi_hot(wish.tags, self.trained.vocabulary)
+        row = tags.multi_hot(prompt.tags, self.trained.vocabulary)
 
         def paint(lines: Float32Array, mask: Float32Array) -> Float32Array:
-            return self.color_batch(Batch(lines, None, mask, None), np.repeat(row[None], len(lines), axis=0), wish)
+            return self.color_batch(Batch(lines, None, mask, None), np.repeat(row[None], len(lines), axis=0), prompt)
 
-        colors = grids.to_uint8(COLORING_METHODS[manner.method](drawing.gray, self.trained.size, paint))
-        kept = restore_drawing_parts(
-            colors, drawing, keep_lines=manner.keep_lines, keep_transparency=manner.keep_transparency
+        colors = grids.to_uint8(COLORING_METHODS[options.method](drawing.gray, self.trained.size, paint))
+        restored = restore_drawing_parts(
+            colors, drawing, keep_lines=options.keep_lines, keep_transparency=options.keep_transparency
         )
-        grids.save_png(target, kept)
+        grids.save_png(target, restored)
 
     def color_pairs(
-        self, shards: Path, out: Path, wish: TagPrompt, *, count: int, grid: bool, seed: int | None = None
+        self, shards: Path, out: Path, prompt: TagPrompt, *, count: int, grid: bool, seed: int | None = None
     ) -> list[str]:
-        """Colour `count` validation pairs as tagged and in another colour; paths of the pictures."""
+        """Colour `count` validation pairs as tagged and in another colour; return the paths written.
+
+        Writes OUT/ID.tagged.png and OUT/ID.swapped.png, and with `grid` OUT/grid.png. Raises RunError if the shards
+        have no validation pairs or another vocabulary than the model.
+        """
         colors, vocabulary = self.trained.colors, self.trained.vocabulary
-        found = Pairs(shards, "validation")
-        if not len(found) or found.vocabulary != vocabulary:
-            raise RunError(f"{shards} has no validation pairs of this run's vocabulary: give the run's own shards")
-        numbers = choose_pairs(found, colors, count, seed)
-        batch = fixed_batch(found, numbers)
-        asked = [tags.tags_from_multi_hot(row, vocabulary) for row in np.asarray(batch.tags)]
-        others, exchanges = zip(*(tags.swap_color(one, colors) for one in asked), strict=True)
-        rows = {"tagged": batch.tags, "swapped": np.stack([tags.multi_hot(one, vocabulary) for one in others])}
-        made = {kind: self.color_batch(batch, wanted, wish) for kind, wanted in rows.items()}
+        pairs = Pairs(shards, "validation")
+        if not len(pairs) or pairs.vocabulary != vocabulary:
+            raise RunError(f"{shards} has no validation pairs with this run's vocabulary: give the run's own shards")
+        numbers = choose_pairs(pairs, colors, count, seed)
+        batch = fixed_batch(pairs, numbers)
+        swaps = [tags.swap_color(tags.tags_from_multi_hot(row, vocabulary), colors) for row in np.asarray(batch.tags)]
+        swapped_rows = np.stack([tags.multi_hot(swapped, vocabulary) for swapped, _ in swaps])
+        pictures = {
+            kind: self.color_batch(batch, rows, prompt)
+            for kind, rows in {"tagged": batch.tags, "swapped": swapped_rows}.items()
+        }
         written = []
-        for kind, pictures in made.items():
-            for number, picture in zip(numbers, pictures, strict=True):
-                written.append(_path_inside(out, f"{found.ids[number]}.{kind}.png"))
+        for kind, pictures_of_kind in pictures.items():
+            for number, picture in zip(numbers, pictures_of_kind, strict=True):
+                written.append(_path_inside(out, f"{pairs.ids[number]}.{kind}.png"))
                 grids.save_png(written[-1], grids.to_uint8(picture))
         if grid:
-            captions = [" > ".join(exchange or ()) for exchange in exchanges]
-            columns = [np.asarray(batch.lines), *made.values(), np.asarray(batch.colors)]
+            captions = [" > ".join(old_and_new or ()) for _, old_and_new in swaps]
+            columns = [np.asarray(batch.lines), *pictures.values(), np.asarray(batch.colors)]
             written.append(out / GRID_FILE)
             grids.save_png(written[-1], grids.draw_grid(columns, GRID_TITLES, captions))
         return [str(path) for path in written]
 
-    def color_batch(self, batch: Batch, wanted: Any, wish: TagPrompt) -> npt.NDArray[np.float32]:
-        """Colours (b, size, size, 3) for tags (b, vocabulary), led away from the negative or no tags by the guidance.
+    def color_batch(self, batch: Batch, tag_rows: Any, prompt: TagPrompt) -> npt.NDArray[np.float32]:
+        """Colours (b, size, size, 3) in [-1, 1] for tag rows (b, vocabulary), after the prompt's guidance.
 
+        A guidance other than 1 colours a second time, with the negative tags or with none, and moves away from that.
         Source: Ho and Salimans, "Classifier-free guidance" (2022), arXiv:2207.12598, eq. 6, here on pixels.
         """
-        colors = generate_colors(self.trained.model, batch, wanted)
-        if wish.guidance == 1.0:
+        colors = generate_colors(self.trained.model, batch, tag_rows)
+        if prompt.guidance == 1.0:
             return colors
-        away = np.broadcast_to(tags.multi_hot(wish.negative, self.trained.vocabulary), np.shape(wanted))
-        against = generate_colors(self.trained.model, batch, away)
-        return np.clip(against + np.float32(wish.guidance) * (colors - against), -1, 1)
+        negative_row = tags.multi_hot(prompt.negative, self.trained.vocabulary)
+        base = generate_colors(self.trained.model, batch, np.broadcast_to(negative_row, np.shape(tag_rows)))
+        return np.clip(base + np.float32(prompt.guidance) * (colors - base), -1, 1)
 
 
 def choose_pairs(pairs: Pairs, colors: tags.ColorTagParts, count: int, seed: int | None = None) -> list[int]:
-    """Numbers of `count` pairs: those that carry a colour tag first, by the SHA-256 of their id; one a family first.
+    """Numbers of `count` pairs that do not depend on the order in which the shards store them.
 
-    Another `seed` is another choice: it is hashed before the id.
+    One pair of each family comes first, then the others; within both, pairs with a colour tag come first, in the order
+    of the SHA-256 of "ID", or of "SEED:ID" with a seed.
     """
-    before = "" if seed is None else f"{seed}:"
-    digests = [hashlib.sha256(f"{before}{one}".encode()).digest() for one in pairs.ids]
-    carries = [bool(set(_names(pairs, number)) & set(colors)) for number in range(len(pairs))]
-    order = sorted(range(len(pairs)), key=lambda n: (not carries[n], digests[n]))
-    seen: set[str] = set()
-    first = [n for n in order if not (pairs.families[n] in seen or seen.add(pairs.families[n]))]  # type: ignore[func-returns-value]
-    return [*first, *(n for n in order if n not in set(first))][:count]
+    prefix = "" if seed is None else f"{seed}:"
+    digests = [hashlib.sha256(f"{prefix}{pair_id}".encode()).digest() for pair_id in pairs.ids]
+    has_color_tag = [bool(set(_tags_of_pair(pairs, number)) & set(colors)) for number in range(len(pairs))]
+    order = sorted(range(len(pairs)), key=lambda number: (not has_color_tag[number], digests[number]))
+    first_of_family: dict[str, int] = {}
+    for number in order:
+        first_of_family.setdefault(pairs.families[number], number)
+    firsts = set(first_of_family.values())
+    return [*first_of_family.values(), *(number for number in order if number not in firsts)][:count]
 
 
-def _names(pairs: Pairs, number: int) -> list[str]:
+def _tags_of_pair(pairs: Pairs, number: int) -> list[str]:
     return tags.tags_from_multi_hot(np.asarray(fixed_batch(pairs, [number]).tags)[0], pairs.vocabulary)
 
 
-def _expanded(drawings: Sequence[Path]) -> list[Path]:
-    """Folders that are no shard folders, opened."""
-    found: list[Path] = []
-    for drawing in drawings:
-        if drawing.is_dir() and not (drawing / INDEX_FILE).is_file():
-            inside = sorted(path for path in drawing.iterdir() if path.suffix.lower() in DRAWING_SUFFIXES)
-            if not inside:
-                raise DrawingError(f"{drawing} holds no PNG or JPEG: give line drawings, or a folder of them")
-            found += inside
-        else:
-            found.append(drawing)
-    return found
-
-
-def _save_comparison_grid(out: Path, drawings: Sequence[Path], written: Sequence[Path]) -> Path:
-    """Line art beside its colours, each at 128 px."""
-
-    def colors(path: Path) -> Float32Array:
-        rgb = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
-        return np.stack(
-            [fit_to_square(channel, 128)[0] for channel in np.moveaxis(np.asarray(rgb, np.uint8), -1, 0)], axis=-1
-        )
-
-    lines = np.stack([fit_to_square(read_drawing(path).gray, 128)[0] for path in drawings])[..., None]
-    columns = [lines, np.stack([colors(path) for path in written])]
+def _save_comparison_grid(out: Path, drawings: Sequence[Path], colored: Sequence[Path]) -> Path:
+    """Write OUT/grid.png: each drawing beside its colours."""
+    lines = np.stack([fit_to_square(read_drawing(path).gray, GRID_PICTURE_SIZE)[0] for path in drawings])[..., None]
+    columns = [lines, np.stack([_read_color_square(path) for path in colored])]
     grids.save_png(out / GRID_FILE, grids.draw_grid(columns, GRID_TITLES[:2], [path.name for path in drawings]))
     return out / GRID_FILE
+
+
+def _read_color_square(path: Path) -> Float32Array:
+    """A coloured PNG fitted into the grid's square: (128, 128, 3) in [-1, 1]."""
+    rgb = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    channels = np.moveaxis(np.asarray(rgb, np.uint8), -1, 0)
+    return np.stack([fit_to_square(channel, GRID_PICTURE_SIZE)[0] for channel in channels], axis=-1)

@@ -1,11 +1,11 @@
-"""A line drawing of any size: read, fitted into the model's square, and what its colours keep of it."""
+"""Line art of any size: read it, fit it into the model's square, and give its lines and transparency to the colours."""
 
 from __future__ import annotations
 
 import io
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from warnings import catch_warnings
 
 import cv2
@@ -15,35 +15,30 @@ from PIL import Image
 
 from train.errors import DrawingError
 
-MAX_DRAWING_PIXELS = 100_000_000  # pixels of a drawing: some 2 GB while it is coloured
-MAX_DRAWING_BYTES = 1 << 30  # bytes of its file
-JPEG_SCAN_MARKER = b"\xff\xda"  # where a scan of a JPEG begins, which may be thirty bytes and goes over all pixels
-MAX_SCANNED_PIXELS = 5e9  # most pixels that all of them together may go over: some ten seconds
+MAX_DRAWING_PIXELS = 100_000_000  # colouring a drawing of this size takes about 2 GB
+MAX_DRAWING_BYTES = 1 << 30
+JPEG_SCAN_MARKER = b"\xff\xda"  # starts a scan of a JPEG; a scan may be thirty bytes and still covers all pixels
+MAX_SCANNED_PIXELS = 5e9  # scans times pixels; decoding this many takes some ten seconds
 BoxSlices = tuple[slice, slice]
 Pixels = npt.NDArray[np.uint8]
 
 
 class Drawing(NamedTuple):
-    """Line art as a file holds it."""
+    """Line art of one file."""
 
     gray: Pixels
-    """(height, width), 255 = paper; what is transparent lies on paper."""
+    """(height, width), 255 = paper; transparent parts lie on white paper."""
     alpha: Pixels | None = None
-    """(height, width), 255 = opaque; None where the file has no transparency."""
+    """(height, width), 255 = opaque; None if the file has no transparency."""
 
 
 def read_drawing(path: Path) -> Drawing:
-    """Open a PNG or JPEG, of 8 or 16 bits, gray or in colour.
+    """Read a PNG or JPEG of 8 or 16 bits, gray or coloured.
 
-    Raises PictureError if it is no picture, or one of more than MOST pixels, which is told by its header.
+    Raises DrawingError if the file is not such a picture, or has more than MAX_DRAWING_PIXELS, which its header says.
     """
-    data = _bytes(path)
-    try:
-        pixels = (
-            cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if _is_png_or_jpeg(path, data) else None
-        )
-    except cv2.error as error:
-        raise DrawingError(f"{path} cannot be read ({error.err}): give a PNG or JPEG of line art") from None
+    data = _read_bytes(path)
+    pixels = _decode(path, data) if _is_png_or_jpeg(path, data) else None
     if pixels is None:
         raise DrawingError(f"{path} is not a picture that can be read: give a PNG or JPEG of line art")
     if pixels.dtype == np.uint16:
@@ -52,16 +47,24 @@ def read_drawing(path: Path) -> Drawing:
         return Drawing(np.asarray(pixels, np.uint8))
     alpha = np.asarray(pixels[..., 3], np.uint8) if pixels.shape[2] == 4 else None
     if alpha is not None:
-        share = alpha[..., None].astype(np.float32) / 255
-        pixels = np.rint(pixels[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
+        opacity = alpha[..., None].astype(np.float32) / 255
+        pixels = np.rint(pixels[..., :3] * opacity + 255 * (1 - opacity)).astype(np.uint8)
     return Drawing(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8), alpha)
 
 
-def _bytes(path: Path) -> bytes:
-    """What a file holds; of a FIFO nothing is waited for."""
+def _decode(path: Path, data: bytes) -> npt.NDArray[Any] | None:
+    """Pixels as OpenCV stores them: uint8 or uint16, gray, BGR or BGRA; None if it cannot decode them."""
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise DrawingError(f"{path} cannot be read ({error.err}): give a PNG or JPEG of line art") from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    """The bytes of a regular file; a FIFO is refused, as reading it could wait for ever."""
     try:
         if not path.is_file():
-            raise DrawingError(f"{path} is no file: give a PNG or JPEG of line art")
+            raise DrawingError(f"{path} is not a file: give a PNG or JPEG of line art")
         with path.open("rb") as file:
             data = file.read(min(path.stat().st_size, MAX_DRAWING_BYTES) + 1)
     except OSError as error:
@@ -72,7 +75,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _is_png_or_jpeg(path: Path, data: bytes) -> bool:
-    """Whether a file is a PNG or JPEG at all. Raises PictureError if it is one of too many pixels."""
+    """Whether the bytes begin as a PNG or JPEG. Raises DrawingError for one that would take too long to decode."""
     try:
         with catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
             width, height = image.size
@@ -82,15 +85,17 @@ def _is_png_or_jpeg(path: Path, data: bytes) -> bool:
         return False
     if width * height > MAX_DRAWING_PIXELS:
         raise DrawingError(f"{path} has more than {MAX_DRAWING_PIXELS:,} pixels: give a smaller one")
-    if data.count(JPEG_SCAN_MARKER) * width * height > MAX_SCANNED_PIXELS and data.count(JPEG_SCAN_MARKER) > 1:
-        raise DrawingError(f"{path} has {data.count(JPEG_SCAN_MARKER):,} scans, too many for its size: save it anew")
+    scans = data.count(JPEG_SCAN_MARKER)
+    if scans > 1 and scans * width * height > MAX_SCANNED_PIXELS:
+        raise DrawingError(f"{path} has {scans:,} JPEG scans, too many for its size: save it again as a PNG")
     return True
 
 
 def fit_to_square(gray: Pixels, size: int) -> tuple[npt.NDArray[np.float32], BoxSlices]:
-    """Shrink (height, width) into a white square of `size` px, as the training pairs were.
+    """Fit (height, width) pixels into a white square of `size` px, as `curate` made the training pairs.
 
-    Returns lines (size, size) in [-1, 1] and the box that they fill: INTER_AREA, centred; a smaller one is enlarged.
+    Returns the square (size, size) in [-1, 1] and the box that the drawing fills: centred, scaled by INTER_AREA. A
+    drawing smaller than the square is enlarged.
     """
     scale = size / max(gray.shape)
     height, width = (max(1, round(side * scale)) for side in gray.shape)
@@ -102,17 +107,17 @@ def fit_to_square(gray: Pixels, size: int) -> tuple[npt.NDArray[np.float32], Box
 
 
 def box_mask(box: BoxSlices, size: int) -> npt.NDArray[np.float32]:
-    """(size, size, 1): 1 inside the box."""
+    """(size, size, 1) float32: 1 inside the box, 0 outside."""
     mask = np.zeros((size, size, 1), np.float32)
     mask[box] = 1
     return mask
 
 
 def restore_drawing_parts(rgb: Pixels, drawing: Drawing, *, keep_lines: bool, keep_transparency: bool) -> Pixels:
-    """Colours (height, width, 3) of a drawing of that size, with what is to be kept of it: (height, width, 3 or 4).
+    """Colours (height, width, 3) with the parts of the drawing to keep: (height, width, 3), or 4 channels with alpha.
 
-    `lines` multiplies its own gray on top, so that they are as sharp as they were drawn; `transparency` gives the
-    picture its alpha, if it has any.
+    `keep_lines` multiplies the drawing's gray on top, so that lines are as sharp as they were drawn.
+    `keep_transparency` adds the drawing's alpha, if it has any.
     """
     if keep_lines:
         rgb = np.rint(rgb * (drawing.gray[..., None].astype(np.float32) / 255)).astype(np.uint8)

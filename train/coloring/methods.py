@@ -1,7 +1,7 @@
-"""How a drawing larger than the model's pairs is coloured: enlarged colours of the whole, or with detail from tiles.
+"""Methods to colour a drawing larger than the model's square: enlarge the colours, or sharpen them by tiles.
 
-A method takes (gray, size, paint) and returns colours (height, width, 3) in [-1, 1], of the drawing's size; `paint`
-colours lines and masks (n, size, size, 1) -> (n, size, size, 3).
+A method takes (gray, size, paint) and returns colours (height, width, 3) in [-1, 1] of the drawing's size. `paint` is
+the model: it takes lines and content masks, both (n, size, size, 1), and returns colours (n, size, size, 3).
 """
 
 from __future__ import annotations
@@ -16,30 +16,32 @@ from train.coloring.drawing import BoxSlices, Pixels, box_mask, fit_to_square
 
 Float32Array = npt.NDArray[np.float32]
 PaintFunction = Callable[[Float32Array, Float32Array], Float32Array]
-TILE_DETAIL_SCALE = (
-    2  # times the model's size: further in, a tile shows too little of the drawing, and strokes wider than known
-)
+TILE_DETAIL_SCALE = 2
+"""Resolution of the tiled drawing as a multiple of the model's size. At higher ones a tile shows too little of the
+drawing, and strokes are wider than the model has seen."""
 
 
 def color_resized(gray: Pixels, size: int, paint: PaintFunction) -> Float32Array:
-    """The whole drawing, shrunk as the pairs were, and its colours enlarged: what the model was trained to do."""
-    return _enlarged(_whole(gray, size, paint), (gray.shape[0], gray.shape[1]))
+    """Shrink the whole drawing to the model's size, as the training pairs were, and enlarge its colours."""
+    return _enlarge(_color_whole(gray, size, paint), (gray.shape[0], gray.shape[1]))
 
 
 def color_with_tiles(gray: Pixels, size: int, paint: PaintFunction) -> Float32Array:
-    """Detail of nine overlapping tiles at twice the model's size, on the colours of the whole.
+    """Take fine detail from nine overlapping tiles at twice the model's size, and colours from the whole drawing.
 
-    A tile alone knows not what it is a part of, and its colours are wrong. So whatever is wider than a pixel of the
-    model comes from `resize`: tiles + blur(whole - tiles). A drawing no larger than the model is coloured by `resize`.
-    Source: of taking bands of frequency from two pictures, Burt and Adelson (1983), ACM Transactions on Graphics 2(4).
+    A tile does not show what it is a part of, so its colours are often wrong. Everything coarser than a pixel of the
+    model therefore comes from the whole: tiles + blur(whole - tiles). A drawing no larger than the model's square is
+    coloured by `color_resized`.
+
+    Source for combining frequency bands of two pictures: Burt and Adelson (1983), ACM Transactions on Graphics 2(4).
     """
     if max(gray.shape) <= size:
         return color_resized(gray, size, paint)
     lines, box = fit_to_square(gray, TILE_DETAIL_SCALE * size)
-    detail = blend_tiles(lines, box_mask(box, TILE_DETAIL_SCALE * size), size, paint)[box]
-    whole = _enlarged(_whole(gray, size, paint), (detail.shape[0], detail.shape[1]))
-    mended = detail + cv2.GaussianBlur(whole - detail, (0, 0), TILE_DETAIL_SCALE)
-    return _enlarged(np.asarray(mended, np.float32), (gray.shape[0], gray.shape[1]))
+    tiled = blend_tiles(lines, box_mask(box, TILE_DETAIL_SCALE * size), size, paint)[box]
+    whole = _enlarge(_color_whole(gray, size, paint), (tiled.shape[0], tiled.shape[1]))
+    combined = tiled + cv2.GaussianBlur(whole - tiled, (0, 0), TILE_DETAIL_SCALE)
+    return _enlarge(np.asarray(combined, np.float32), (gray.shape[0], gray.shape[1]))
 
 
 COLORING_METHODS: dict[str, Callable[[Pixels, int, PaintFunction], Float32Array]] = {
@@ -49,27 +51,29 @@ COLORING_METHODS: dict[str, Callable[[Pixels, int, PaintFunction], Float32Array]
 
 
 def blend_tiles(lines: Float32Array, mask: Float32Array, size: int, paint: PaintFunction) -> Float32Array:
-    """Colour lines (side, side) with their mask (side, side, 1) tile by tile: (side, side, 3).
+    """Colour lines (side, side) with their content mask (side, side, 1) tile by tile: (side, side, 3).
 
-    Tiles lie half a tile apart, and fade into one another along the square of a sine.
+    Tiles of `size` px lie half a tile apart and fade into each other by a squared sine.
     """
-    places = range(0, len(lines) - size + 1, size // 2)
-    boxes: list[BoxSlices] = [(slice(top, top + size), slice(left, left + size)) for top in places for left in places]
-    made = paint(np.stack([lines[box] for box in boxes])[..., None], np.stack([mask[box] for box in boxes]))
-    wave = np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2
-    window = (wave[:, None] * wave)[..., None].astype(np.float32)
+    starts = range(0, len(lines) - size + 1, size // 2)
+    boxes: list[BoxSlices] = [(slice(top, top + size), slice(left, left + size)) for top in starts for left in starts]
+    tiles = paint(np.stack([lines[box] for box in boxes])[..., None], np.stack([mask[box] for box in boxes]))
+    fade = np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2
+    window = (fade[:, None] * fade)[..., None].astype(np.float32)
     total, weight = np.zeros((*lines.shape, 3), np.float32), np.zeros((*lines.shape, 1), np.float32)
-    for box, colors in zip(boxes, made, strict=True):
-        total[box] += window * colors
+    for box, tile in zip(boxes, tiles, strict=True):
+        total[box] += window * tile
         weight[box] += window
     return np.asarray(total / weight, np.float32)
 
 
-def _whole(gray: Pixels, size: int, paint: PaintFunction) -> Float32Array:
+def _color_whole(gray: Pixels, size: int, paint: PaintFunction) -> Float32Array:
+    """Colours of the whole drawing at the model's size, without the padding of the square."""
     lines, box = fit_to_square(gray, size)
     return np.asarray(paint(lines[None, ..., None], box_mask(box, size)[None])[0][box])
 
 
-def _enlarged(pixels: Float32Array, shape: tuple[int, int]) -> Float32Array:
+def _enlarge(pixels: Float32Array, shape: tuple[int, int]) -> Float32Array:
+    """Resize to (height, width) by cubic interpolation; its overshoot is clipped to [-1, 1]."""
     large = cv2.resize(pixels, shape[::-1], interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.clip(large, -1, 1), np.float32)

@@ -1,4 +1,4 @@
-"""Line art of any size and tags in, pictures out: the tags decide."""
+"""Drawings of any size are coloured at their own size, and the tags decide the colours."""
 
 import shutil
 from collections.abc import Callable
@@ -28,17 +28,17 @@ Draw = Callable[[str, tuple[int, int]], Path]
 def draw(tmp_path: Path) -> Draw:
     """Write a circle as line art of (height, width) pixels."""
 
-    def drawn(name: str, shape: tuple[int, int]) -> Path:
+    def write(name: str, shape: tuple[int, int]) -> Path:
         picture = np.full(shape, 255, np.uint8)
         cv2.circle(picture, (shape[1] // 2, shape[0] // 2), min(shape) // 3, 0, max(1, min(shape) // 50))
         cv2.imwrite(str(tmp_path / name), picture)
         return tmp_path / name
 
-    return drawn
+    return write
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its bytes."""
+    """Bytes of every file below a folder, by relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -54,80 +54,83 @@ def test_a_drawing_of_any_size_is_coloured_at_its_size(shape: tuple[int, int], d
     assert rgb(drawing.parent / "out" / "drawing.png").shape == (*shape, 3)
 
 
-def test_changing_the_colour_tag_changes_the_output_towards_that_colour(trained: Path, pairs32: Path) -> None:
-    """Of a real heart's lines, asked for in blue and in red: the blue one is bluer, the red one redder."""
+def test_a_colour_tag_moves_the_picture_towards_that_colour(trained: Path, pairs32: Path) -> None:
+    """A real heart's lines, coloured as blue and as red: the blue one is bluer."""
     from train.coloring.colorize import Colorizer
     from train.model.trained import load_trained
 
     pairs = Pairs(pairs32, "train")
-    asked = [
+    tags_by_pair = [
         tags.tags_from_multi_hot(row, pairs.vocabulary)
         for row in fixed_batch(pairs, list(range(len(pairs)))).tags.numpy()
     ]
-    heart = next(number for number, one in enumerate(asked) if "heart" in one)
-    batch, painter = fixed_batch(pairs, [heart]), Colorizer(load_trained(trained))
-    shape = [tag for tag in asked[heart] if tag not in pairs.index.colors]
-    made = {
-        color: painter.color_batch(
-            batch, tags.multi_hot([*shape, color, f"{color}_heart"], pairs.vocabulary)[None], TagPrompt()
+    heart = next(number for number, names in enumerate(tags_by_pair) if "heart" in names)
+    batch, colorizer = fixed_batch(pairs, [heart]), Colorizer(load_trained(trained))
+    shape_tags = [tag for tag in tags_by_pair[heart] if tag not in pairs.index.colors]
+    pictures = {
+        color: colorizer.color_batch(
+            batch, tags.multi_hot([*shape_tags, color, f"{color}_heart"], pairs.vocabulary)[None], TagPrompt()
         )
         for color in ("red", "blue")
     }
     inside = np.asarray(batch.colors).min(axis=-1) < 0.5
-    red, blue = (made[color][inside].mean(axis=0) for color in ("red", "blue"))
+    red, blue = (pictures[color][inside].mean(axis=0) for color in ("red", "blue"))
     assert blue[2] - blue[0] > red[2] - red[0] + 0.1
 
 
-def test_a_guidance_of_one_is_the_tags_and_zero_is_without(trained: Path, draw: Draw, tmp_path: Path) -> None:
+def test_a_guidance_of_zero_ignores_the_tags_and_a_higher_one_follows_them_further(
+    trained: Path, draw: Draw, tmp_path: Path
+) -> None:
     drawing = draw("drawing.png", (64, 64))
-    wishes = {
+    prompts = {
         "none": TagPrompt(),
         "one": TagPrompt(("heart",)),
         "zero": TagPrompt(("heart",), guidance=0.0),
         "far": TagPrompt(("heart",), guidance=4.0),
     }
-    made = {}
-    for name, wish in wishes.items():
-        colorize(trained, [drawing], tmp_path / name, wish, count=1, grid=False)
-        made[name] = rgb(tmp_path / name / "drawing.png").astype(int)
-    np.testing.assert_array_equal(made["zero"], made["none"])
-    assert np.abs(made["far"] - made["none"]).mean() > np.abs(made["one"] - made["none"]).mean() > 0
+    pictures = {}
+    for name, prompt in prompts.items():
+        colorize(trained, [drawing], tmp_path / name, prompt, count=1, grid=False)
+        pictures[name] = rgb(tmp_path / name / "drawing.png").astype(int)
+    np.testing.assert_array_equal(pictures["zero"], pictures["none"])
+    assert np.abs(pictures["far"] - pictures["none"]).mean() > np.abs(pictures["one"] - pictures["none"]).mean() > 0
 
 
-def test_negative_tags_push_away(trained: Path, draw: Draw, tmp_path: Path) -> None:
+def test_negative_tags_change_the_picture(trained: Path, draw: Draw, tmp_path: Path) -> None:
     drawing = draw("drawing.png", (64, 64))
-    for name, wish in {"plain": TagPrompt(("red",)), "away": TagPrompt(("red",), ("blue",), 2.0)}.items():
-        colorize(trained, [drawing], tmp_path / name, wish, count=1, grid=False)
+    for name, prompt in {"plain": TagPrompt(("red",)), "away": TagPrompt(("red",), ("blue",), 2.0)}.items():
+        colorize(trained, [drawing], tmp_path / name, prompt, count=1, grid=False)
     assert not np.array_equal(rgb(tmp_path / "plain" / "drawing.png"), rgb(tmp_path / "away" / "drawing.png"))
 
 
-def test_negative_tags_without_guidance_are_refused() -> None:
+def test_negative_tags_without_a_guidance_above_one_are_refused() -> None:
     with pytest.raises(TagError, match="above 1"):
         TagPrompt(("red",), ("blue",))
 
 
-def test_an_unknown_tag_names_the_nearest_known_ones(trained: Path, draw: Draw, tmp_path: Path) -> None:
+def test_an_unknown_tag_is_refused_with_the_nearest_known_ones(trained: Path, draw: Draw, tmp_path: Path) -> None:
     with pytest.raises(TagError, match=r"no tag 'blue_haert': did you mean blue_heart"):
         colorize(trained, [draw("a.png", (9, 9))], tmp_path / "out", TagPrompt(("blue_haert",)), count=1, grid=False)
     with pytest.raises(TagError, match=r"vocabulary\.txt"):
         colorize(trained, [draw("a.png", (9, 9))], tmp_path / "out", TagPrompt(("xyzzyqqq",)), count=1, grid=False)
 
 
-def test_tags_are_read_as_people_write_them() -> None:
+def test_tags_may_have_capitals_spaces_and_empty_parts() -> None:
     assert tags.parse_tags("Blue Heart, smile,,  ") == ["blue_heart", "smile"]
 
 
-def test_pairs_are_chosen_by_the_hash_of_their_id_and_not_by_their_order(pairs32: Path) -> None:
+def test_the_choice_of_pairs_does_not_depend_on_their_order_in_the_shards(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
     first = [pairs.ids[number] for number in choose_pairs(pairs, pairs.index.colors, 4)]
-    turned = Pairs(pairs32, "train")
+    reversed_pairs = Pairs(pairs32, "train")
     for name in ("offset", "length", "shard", "ids", "families"):
-        setattr(turned, name, getattr(turned, name)[::-1])
-    assert [turned.ids[number] for number in choose_pairs(turned, turned.index.colors, 4)] == first
+        setattr(reversed_pairs, name, getattr(reversed_pairs, name)[::-1])
+    chosen = choose_pairs(reversed_pairs, reversed_pairs.index.colors, 4)
+    assert [reversed_pairs.ids[number] for number in chosen] == first
     assert len({pairs.families[number] for number in choose_pairs(pairs, pairs.index.colors, 3)}) == 3
 
 
-def test_another_seed_chooses_other_pairs_and_the_same_seed_the_same(pairs32: Path) -> None:
+def test_equal_seeds_choose_equal_pairs_and_other_seeds_choose_others(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
     unseeded, first, again, other = (choose_pairs(pairs, pairs.index.colors, 4, seed) for seed in (None, 1, 1, 2))
     assert first == again
@@ -135,7 +138,7 @@ def test_another_seed_chooses_other_pairs_and_the_same_seed_the_same(pairs32: Pa
     assert len({pairs.families[number] for number in first[:3]}) == 3
 
 
-def test_a_shard_folder_gives_a_grid_of_validation_pairs(trained: Path, pairs32: Path, tmp_path: Path) -> None:
+def test_a_shard_folder_is_coloured_as_a_grid_of_validation_pairs(trained: Path, pairs32: Path, tmp_path: Path) -> None:
     result = colorize(trained, [pairs32], tmp_path / "out", TagPrompt(), count=3, grid=True)
     validation = set(Pairs(pairs32, "validation").ids)
     pictures = [Path(path).name for path in result["pictures"]]
@@ -146,7 +149,7 @@ def test_a_shard_folder_gives_a_grid_of_validation_pairs(trained: Path, pairs32:
     assert len(np.unique(grid.reshape(-1, 3), axis=0)) > 100
 
 
-def test_a_grid_of_files_shows_each_beside_its_colours(trained: Path, draw: Draw, tmp_path: Path) -> None:
+def test_a_folder_of_drawings_is_coloured_with_a_grid(trained: Path, draw: Draw, tmp_path: Path) -> None:
     folder = tmp_path / "lines"
     folder.mkdir()
     for name in ("a.png", "b.jpg"):
@@ -155,22 +158,22 @@ def test_a_grid_of_files_shows_each_beside_its_colours(trained: Path, draw: Draw
     assert [Path(path).name for path in result["pictures"]] == ["a.png", "b.png", "grid.png"]
 
 
-def test_two_drawings_of_one_name_do_not_overwrite_each_other(trained: Path, draw: Draw, tmp_path: Path) -> None:
+def test_two_drawings_of_one_name_are_refused(trained: Path, draw: Draw, tmp_path: Path) -> None:
     drawings = [draw("a.png", (50, 40)), draw("a.jpg", (40, 50))]
     with pytest.raises(DrawingError, match=r"a\.png"):
         colorize(trained, drawings, tmp_path / "out", TagPrompt(), count=1, grid=False)
 
 
-def test_out_never_overwrites_a_drawing(trained: Path, draw: Draw) -> None:
+def test_an_out_folder_where_pictures_would_overwrite_drawings_is_refused(trained: Path, draw: Draw) -> None:
     drawing = draw("a.png", (50, 40))
     before = drawing.read_bytes()
-    with pytest.raises(DrawingError, match="another folder"):
+    with pytest.raises(DrawingError, match="give another OUT"):
         colorize(trained, [drawing], drawing.parent, TagPrompt(), count=1, grid=False)
     assert drawing.read_bytes() == before
 
 
 @pytest.mark.parametrize("data", [b"", b"not a picture", None])
-def test_what_is_no_picture_is_named(data: bytes | None, trained: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_named(data: bytes | None, trained: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.png"
     if data is not None:
         path.write_bytes(data)
@@ -178,44 +181,44 @@ def test_what_is_no_picture_is_named(data: bytes | None, trained: Path, tmp_path
         colorize(trained, [path], tmp_path / "out", TagPrompt(), count=1, grid=False)
 
 
-def test_transparent_paper_is_white_and_sixteen_bits_are_read(tmp_path: Path) -> None:
+def test_transparent_parts_are_white_and_16_bit_files_are_read(tmp_path: Path) -> None:
     clear = np.zeros((4, 4, 4), np.uint8)
     clear[0, 0, 3] = 255
     deep = np.full((4, 4), 65535, np.uint16)
     cv2.imwrite(str(tmp_path / "clear.png"), clear)
     cv2.imwrite(str(tmp_path / "deep.png"), deep)
-    read = read_drawing(tmp_path / "clear.png")
-    assert read.gray.ravel().tolist() == [0, *[255] * 15]
-    assert read.alpha is not None
-    assert read.alpha.ravel().tolist() == [255, *[0] * 15]
+    drawing = read_drawing(tmp_path / "clear.png")
+    assert drawing.gray.ravel().tolist() == [0, *[255] * 15]
+    assert drawing.alpha is not None
+    assert drawing.alpha.ravel().tolist() == [255, *[0] * 15]
     assert read_drawing(tmp_path / "deep.png").gray.min() == 255
     assert read_drawing(tmp_path / "deep.png").alpha is None
 
 
 def test_a_drawing_is_fitted_as_the_training_pairs_were() -> None:
-    """Same picture, same 128 px square as curate made it, but for a level in one of some thousand pixels."""
+    """The square equals the one that `curate` makes, up to one level of 255 in about one pixel of two thousand."""
     from curate.images.square import letterbox
 
     gray = np.random.default_rng(1).integers(0, 256, (300, 200), np.uint8)
     lines, _ = fit_to_square(gray, 128)
-    unlike = np.abs(np.rint((lines + 1) * 127.5) - letterbox(gray, 128))
-    assert unlike.max() <= 1
-    assert unlike.mean() < 5e-4
+    difference = np.abs(np.rint((lines + 1) * 127.5) - letterbox(gray, 128))
+    assert difference.max() <= 1
+    assert difference.mean() < 5e-4
 
 
-def test_no_model_yet_says_what_to_run(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused_with_the_command_to_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="train fit"):
         colorize(tmp_path, [tmp_path], tmp_path / "out", TagPrompt(), count=1, grid=False)
 
 
 @pytest.mark.parametrize(
-    "manner",
+    "options",
     [ColorizeOptions(), ColorizeOptions("tiles"), ColorizeOptions("tiles", keep_lines=True, keep_transparency=True)],
 )
-def test_nothing_is_written_outside_of_out(manner: ColorizeOptions, trained: Path, draw: Draw, tmp_path: Path) -> None:
+def test_nothing_is_written_outside_of_out(options: ColorizeOptions, trained: Path, draw: Draw, tmp_path: Path) -> None:
     drawings = [draw("a.png", (90, 70)), draw("..b.png", (40, 40))]
     before, run = tree(tmp_path), tree(trained)
-    result = colorize(trained, drawings, tmp_path / "out", TagPrompt(), manner, count=1, grid=True)
+    result = colorize(trained, drawings, tmp_path / "out", TagPrompt(), options, count=1, grid=True)
     after = tree(tmp_path)
     assert set(after) - set(before) == {"out/a.png", "out/..b.png", "out/grid.png"}
     assert {str(tmp_path / name) for name in set(after) - set(before)} == set(result["pictures"])
@@ -232,31 +235,30 @@ def test_a_shard_folder_whose_ids_are_paths_is_refused(trained: Path, pairs32: P
         table = pd.read_parquet(listing)
         table["id"] = "../" + table["id"]
         table.to_parquet(listing)
-        told = files[listing.name]
-        files[listing.name] = replace(told, sha256=sha256_file(listing), bytes=listing.stat().st_size)
-    write_index(shards, replace(index, files=files))  # a stranger's folder vouches for its own files
-    with pytest.raises(NurieError, match=r"is no name of a file|is no id"):
+        files[listing.name] = replace(files[listing.name], sha256=sha256_file(listing), bytes=listing.stat().st_size)
+    write_index(shards, replace(index, files=files))  # the index of a hostile folder matches its files
+    with pytest.raises(NurieError, match=r"is not a file name|is no id"):
         colorize(trained, [shards], tmp_path / "in" / "out", TagPrompt(), count=1, grid=False)
     assert not list((tmp_path / "in").glob("*.png"))
 
 
-def test_a_drawing_named_as_the_grid_is_not_overwritten_by_it(trained: Path, draw: Draw, tmp_path: Path) -> None:
+def test_a_drawing_named_grid_is_refused_beside_a_grid(trained: Path, draw: Draw, tmp_path: Path) -> None:
     with pytest.raises(DrawingError, match=r"would overwrite .*grid\.png"):
         colorize(trained, [draw("grid.png", (40, 40))], tmp_path / "out", TagPrompt(), count=1, grid=True)
 
 
 @pytest.mark.parametrize(
-    "manner", [ColorizeOptions("tiles"), ColorizeOptions(keep_lines=True), ColorizeOptions(keep_transparency=True)]
+    "options", [ColorizeOptions("tiles"), ColorizeOptions(keep_lines=True), ColorizeOptions(keep_transparency=True)]
 )
-def test_pairs_of_a_shard_folder_are_shown_as_they_are(
-    manner: ColorizeOptions, trained: Path, pairs32: Path, tmp_path: Path
+def test_options_for_drawings_are_refused_with_a_shard_folder(
+    options: ColorizeOptions, trained: Path, pairs32: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(DrawingError, match="shown as they are"):
-        colorize(trained, [pairs32], tmp_path / "out", TagPrompt(), manner, count=1, grid=False)
+        colorize(trained, [pairs32], tmp_path / "out", TagPrompt(), options, count=1, grid=False)
 
 
 @pytest.mark.parametrize("method", ["resize", "tiles"])
-def test_kept_lines_are_as_dark_as_they_were_drawn(method: str, trained: Path, draw: Draw, tmp_path: Path) -> None:
+def test_kept_lines_are_as_dark_as_in_the_drawing(method: str, trained: Path, draw: Draw, tmp_path: Path) -> None:
     drawing = draw("a.png", (301, 200))
     for keep in (False, True):
         colorize(
@@ -271,32 +273,32 @@ def test_kept_lines_are_as_dark_as_they_were_drawn(method: str, trained: Path, d
 
 @pytest.mark.parametrize("method", ["resize", "tiles"])
 def test_kept_transparency_is_the_drawings_own(method: str, trained: Path, tmp_path: Path) -> None:
-    drawn = np.zeros((60, 90, 4), np.uint8)
-    drawn[..., 3] = np.random.default_rng(0).integers(0, 256, (60, 90))
-    cv2.imwrite(str(tmp_path / "a.png"), drawn)
-    manner = ColorizeOptions(method, keep_transparency=True)
-    colorize(trained, [tmp_path / "a.png"], tmp_path / "kept", TagPrompt(), manner, count=1, grid=False)
+    drawing = np.zeros((60, 90, 4), np.uint8)
+    drawing[..., 3] = np.random.default_rng(0).integers(0, 256, (60, 90))
+    cv2.imwrite(str(tmp_path / "a.png"), drawing)
+    options = ColorizeOptions(method, keep_transparency=True)
+    colorize(trained, [tmp_path / "a.png"], tmp_path / "kept", TagPrompt(), options, count=1, grid=False)
     colorize(
         trained, [tmp_path / "a.png"], tmp_path / "plain", TagPrompt(), ColorizeOptions(method), count=1, grid=False
     )
     kept, plain = (cv2.imread(str(tmp_path / name / "a.png"), cv2.IMREAD_UNCHANGED) for name in ("kept", "plain"))
     assert plain is not None
     assert kept is not None
-    np.testing.assert_array_equal(kept[..., 3], drawn[..., 3])
+    np.testing.assert_array_equal(kept[..., 3], drawing[..., 3])
     np.testing.assert_array_equal(kept[..., :3], plain)
 
 
-def test_a_drawing_without_transparency_keeps_none(trained: Path, draw: Draw, tmp_path: Path) -> None:
-    manner = ColorizeOptions(keep_transparency=True)
-    colorize(trained, [draw("a.png", (40, 50))], tmp_path / "out", TagPrompt(), manner, count=1, grid=False)
-    made = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
-    assert made is not None
-    assert made.shape == (40, 50, 3)
+def test_a_drawing_without_transparency_gives_an_opaque_picture(trained: Path, draw: Draw, tmp_path: Path) -> None:
+    options = ColorizeOptions(keep_transparency=True)
+    colorize(trained, [draw("a.png", (40, 50))], tmp_path / "out", TagPrompt(), options, count=1, grid=False)
+    picture = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    assert picture.shape == (40, 50, 3)
 
 
-def test_a_grid_shows_a_clear_drawing_on_white_paper(trained: Path, tmp_path: Path) -> None:
-    drawn = np.zeros((64, 64, 4), np.uint8)
-    drawn[30:34, :, 3] = 255
-    cv2.imwrite(str(tmp_path / "a.png"), drawn)
+def test_a_grid_shows_a_transparent_drawing_on_white_paper(trained: Path, tmp_path: Path) -> None:
+    drawing = np.zeros((64, 64, 4), np.uint8)
+    drawing[30:34, :, 3] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), drawing)
     colorize(trained, [tmp_path / "a.png"], tmp_path / "out", TagPrompt(), count=1, grid=True)
     assert (rgb(tmp_path / "out" / "grid.png")[40:70, 10:120] == 255).mean() > 0.9
