@@ -204,7 +204,7 @@ def evaluate(run: Path, shards: Path, split: str, lines: str | None, most: int, 
     from train.evaluation.evaluate import evaluate as stage_evaluate  # noqa: PLC0415
 
     with picture_progress("evaluate") as tell:
-        return stage_evaluate(run, shards, split, lines=lines, most=most, seed=seed, on_progress=tell)
+        return dict(stage_evaluate(run, shards, split, lines=lines, most=most, seed=seed, on_progress=tell))
 
 
 @main.command()

@@ -1,5 +1,12 @@
-"""`train evaluate` and `train ladder`: how good a run is, and how far tags steer it.
+"""`train evaluate` and `train ladder`: how good a model's colours are, and how far tags decide them.
 
-In: a run folder and held-out pairs. Out: figures such as CIEDE2000, KID, line F1 and obedience.
-Builds on `training`, `coloring`, `model`, `data` and `config`.
+In: a run folder and a shard folder. Out: figures as one JSON object; for the ladder, a table of all presets.
+*Tag adherence* is how far tags decide colours. Three measurements make it up:
+
+* ablation: how much worse colours get with the tags of other pictures (shuffled) or with none;
+* obedience: over recolours, drawings with the same lines in other colours, how often a picture is nearest to the
+  colouring that its tags name;
+* swap: how much one changed colour tag changes the picture where it should, and elsewhere.
+
+Builds on `training` (the ladder trains), `coloring`, `model` and `data`.
 """

@@ -1,4 +1,7 @@
-"""Calls in a process of their own, as TensorFlow keeps for good what it compiled."""
+"""Call a function in a child process: TensorFlow never frees what it compiled, but a process does when it ends.
+
+The child sends Progress messages, then one Outcome or one Failure.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -17,28 +21,50 @@ from train.errors import RunError, translate_tensorflow_errors
 from train.tensorflow_import import load_tensorflow_quietly
 
 Result = TypeVar("Result")
-EXIT_GRACE_SECONDS = 5.0  # s for a process to tidy up; what it leaves after that, the next run clears
+EXIT_GRACE_SECONDS = 5.0  # a child may tidy up this long before it is killed; the next run clears what it leaves
 
 
-def run_in_child_process(call: Callable[..., Result], *given: Any, tell: Callable[..., None]) -> Result:
-    """`call(*given, tell=...)` in a process of its own, whose memory ends with it; what it tells is told here.
+@dataclass(frozen=True)
+class Progress:
+    """Arguments for the caller's `on_progress`."""
 
-    `call` must be importable by name. Raises NurieError as the call does, and RunError if its process ends otherwise.
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the call returned."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The line of a NurieError that the call raised."""
+
+    message: str
+
+
+def run_in_child_process(call: Callable[..., Result], *arguments: Any, on_progress: Callable[..., None]) -> Result:
+    """Return `call(*arguments, on_progress=...)`, run in a child process; its progress reports are passed on.
+
+    `call` must be importable by name, and all values must be picklable. Raises NurieError with the call's own message
+    if it raises one, and RunError if the process dies.
     """
     context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_child_main, args=(theirs,), daemon=True)
+    pipe, child_pipe = context.Pipe()
+    process = context.Process(target=_child_main, args=(child_pipe,), daemon=True)
     with signals_blocked():
         process.start()
-    theirs.close()
+    child_pipe.close()
     try:
-        with suppress(ConnectionError):  # it has ended already, which is told below
-            ours.send((call, given))
-        while (heard := _receive(ours, process))[0] == "told":
-            tell(*heard[1])
-        if heard[0] == "fault":
-            raise NurieError(heard[1])
-        return heard[1]  # type: ignore[no-any-return]
+        with suppress(ConnectionError):  # the child is dead already; _receive says so
+            pipe.send((call, arguments))
+        while isinstance(message := _receive(pipe, process), Progress):
+            on_progress(*message.arguments)
+        if isinstance(message, Failure):
+            raise NurieError(message.message)
+        return message.value  # type: ignore[no-any-return]
     except KeyboardInterrupt:
         process.terminate()
         raise
@@ -46,31 +72,31 @@ def run_in_child_process(call: Callable[..., Result], *given: Any, tell: Callabl
         process.join(EXIT_GRACE_SECONDS)
         process.kill()
         process.join()
-        ours.close()
+        pipe.close()
 
 
-def _receive(pipe: Connection, process: SpawnProcess) -> tuple[str, Any]:
-    """What the process says next, and of what kind it is. Raises RunError if it has ended."""
+def _receive(pipe: Connection, process: SpawnProcess) -> Progress | Outcome | Failure:
+    """The child's next message. Raises RunError if the child has ended without one."""
     try:
         return pipe.recv()  # type: ignore[no-any-return]
     except (EOFError, ConnectionError):
         process.join(EXIT_GRACE_SECONDS)
     if (process.exitcode or 0) < 0:
-        raise RunError("the process of a training was killed, perhaps for memory: run the same command again to go on")
-    raise RunError("the process of a training broke off, as told above: mend that, then run the same command again")
+        raise RunError("a training's process was killed, perhaps for lack of memory: run the same command again")
+    raise RunError("a training's process failed, see above: mend the cause, then run the same command again")
 
 
 def _child_main(pipe: Connection) -> None:
-    """One call, in the process made for it: nothing it needs is imported before TensorFlow is."""
+    """Receive one call, run it and send what it returns; nothing heavy is imported before TensorFlow."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=die_with_parent, daemon=True).start()
     try:
         with stoppable(), explain_system_errors("a training"), translate_tensorflow_errors():
             load_tensorflow_quietly()
-            call, given = pipe.recv()
-            made = call(*given, tell=lambda *what: pipe.send(("told", what)))
-        pipe.send(("made", made))
+            call, arguments = pipe.recv()
+            value = call(*arguments, on_progress=lambda *progress: pipe.send(Progress(progress)))
+        pipe.send(Outcome(value))
     except NurieError as error:
-        pipe.send(("fault", str(error)))
+        pipe.send(Failure(str(error)))
     except StoppedBySignal as stop:
         raise SystemExit(128 + stop.number) from None

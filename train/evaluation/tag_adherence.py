@@ -1,137 +1,214 @@
-"""How far tags decide colours: a split coloured with its own tags, with others', with none, with one changed."""
+"""Tag adherence: a split coloured with its own tags, with those of others, with none, and with one colour changed.
+
+*Recolours* are drawings of one family with the same lines in other colours; their tags are known to decide the colours.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from train.evaluation import metrics
-from train.evaluation.metrics import RecoloredTruths, RgbFloat
+from train.evaluation.metrics import RgbFloat, ciede2000
+from train.evaluation.recolors import RecoloredTruths, change_by_region
+from train.evaluation.resampling import Interval, bootstrap_interval, derangement
 
-MAX_ADHERENCE_PASSES = 4  # times that `steered` has a split coloured, at most
+MAX_ADHERENCE_PASSES = 4
+"""How many times `measure_tag_adherence` colours the split at most."""
 TagRows = npt.NDArray[np.float32]
 """(n, vocabulary) multi-hot."""
+RecolorFamily = tuple[list[int], RecoloredTruths]
+"""Numbers of a family's pictures in the split, and their truths."""
+
+
+class TagAblation(TypedDict):
+    """Mean CIEDE2000 to the truth by tags, and how much other tags add to that of the true ones; lower is better.
+
+    The differences have 95 % intervals over families. The figures of shuffled tags are None if one family is more than
+    half of the split.
+    """
+
+    ciede2000_true: float
+    ciede2000_shuffled: float | None
+    ciede2000_none: float
+    shuffled_minus_true: Interval | None
+    none_minus_true: Interval
+
+
+class RecolorAblation(TypedDict):
+    """The ablation over recolours alone."""
+
+    pictures: int
+    ciede2000_true: float
+    ciede2000_shuffled: float
+    ratio: float
+    """Shuffled over true: 1 if tags do not matter; higher is better."""
+
+
+class Obedience(TypedDict):
+    """Over recolours: how often a picture is nearest to the truth that its tags name. Shares, higher is better."""
+
+    accuracy: float
+    neighbours: float
+    """Share nearest to a right truth, or to the next lighter or darker one."""
+    chance: float
+    """Mean share of a family's truths that are right: the accuracy of a model that ignores tags."""
+    sets: int
+    """Families of recolours."""
+
+
+class ColorSwap(TypedDict):
+    """Mean CIEDE2000 that a changed colour tag makes, and how much it should make."""
+
+    inside: float
+    """Where the truths with the old and the new tag differ; near `asked` is best."""
+    outside: float
+    """Everywhere else; lower is better."""
+    asked: float
+    """Difference of the two truths themselves, inside."""
+
+
+class TagAdherence(TagAblation):
+    """All figures of tag adherence."""
+
+    alternates: RecolorAblation | None
+    obedience: Obedience | None
+    swap: ColorSwap | None
 
 
 @dataclass(frozen=True)
 class EvaluationSplit:
-    """A split to be coloured, picture by picture."""
+    """A split to colour; all sequences have one entry per picture, in the same order."""
 
     truths: Sequence[RgbFloat]
     families: Sequence[str]
     tag_rows: TagRows
     paint_with: Callable[[TagRows], list[RgbFloat]]
-    """The split coloured as these rows ask."""
+    """Colours the whole split with these tags."""
     color_tag_places: npt.NDArray[np.int64]
-    """Places of the vocabulary's colour tags."""
+    """Places of the colour tags in the vocabulary."""
 
 
-def measure_tag_adherence(split: EvaluationSplit, true: list[RgbFloat], seed: int) -> dict[str, Any]:
-    """Ablation, over all and over alternates, obedience and swap; `true` is the split coloured as its own tags ask."""
-    figures = tag_ablation(split, true, seed) | {"alternates": ablation_on_alternates(split, true, seed)}
-    return figures | {"obedience": obedience(split, true), "swap": color_swap(split, true)}
-
-
-def tag_ablation(split: EvaluationSplit, true: list[RgbFloat], seed: int) -> dict[str, Any]:
-    """Mean CIEDE2000 with true, shuffled and no tags, and what the latter add, with 95 % intervals over families.
-
-    Shuffled are the tags of a picture of another family; None where one family is more than half of all.
-    """
-    order = metrics.derangement(split.families, seed)
-    made = {"true": true, "none": split.paint_with(np.zeros_like(split.tag_rows))}
-    if order is not None:
-        made["shuffled"] = split.paint_with(split.tag_rows[order])
-    errors = {
-        name: np.array([metrics.ciede2000(*one) for one in zip(fakes, split.truths, strict=True)])
-        for name, fakes in made.items()
-    }
-    means = {name: float(errors[name].mean()) if name in errors else None for name in ("true", "shuffled", "none")}
-    worse = {name: errors[name] - errors["true"] if name in errors else None for name in ("shuffled", "none")}
-    return {f"ciede2000_{name}": mean for name, mean in means.items()} | {
-        f"{name}_minus_true": None if more is None else metrics.bootstrap_interval(more.tolist(), split.families, seed)
-        for name, more in worse.items()
+def measure_tag_adherence(split: EvaluationSplit, fakes: list[RgbFloat], seed: int) -> TagAdherence:
+    """Ablation over the split and over its recolours, obedience and swap. `fakes`: the split coloured with its tags."""
+    return {
+        **tag_ablation(split, fakes, seed),
+        "alternates": ablation_on_recolors(split, fakes, seed),
+        "obedience": obedience(split, fakes),
+        "swap": color_swap(split, fakes),
     }
 
 
-def ablation_on_alternates(split: EvaluationSplit, true: list[RgbFloat], seed: int) -> dict[str, Any] | None:
-    """The ablation by shuffled tags over alternates alone, whose tags are known to decide their colours.
+def tag_ablation(split: EvaluationSplit, fakes: list[RgbFloat], seed: int) -> TagAblation:
+    """Errors with true, shuffled and no tags. Shuffled: each picture has the tags of a picture of another family."""
+    order = derangement(split.families, seed)
+    true_errors = _errors(split, fakes)
+    none_errors = _errors(split, split.paint_with(np.zeros_like(split.tag_rows)))
+    shuffled_errors = None if order is None else _errors(split, split.paint_with(split.tag_rows[order]))
 
-    Each is given the tags of one of another family; `ratio` is the mean error with those over that with its own. None
-    where there are no two families of about one size.
+    def added(errors: npt.NDArray[np.float64]) -> Interval:
+        return bootstrap_interval((errors - true_errors).tolist(), split.families, seed)
+
+    return {
+        "ciede2000_true": float(true_errors.mean()),
+        "ciede2000_shuffled": None if shuffled_errors is None else float(shuffled_errors.mean()),
+        "ciede2000_none": float(none_errors.mean()),
+        "shuffled_minus_true": None if shuffled_errors is None else added(shuffled_errors),
+        "none_minus_true": added(none_errors),
+    }
+
+
+def _errors(split: EvaluationSplit, fakes: list[RgbFloat]) -> npt.NDArray[np.float64]:
+    """Mean CIEDE2000 of each picture."""
+    return np.array([ciede2000(fake, truth) for fake, truth in zip(fakes, split.truths, strict=True)])
+
+
+def ablation_on_recolors(split: EvaluationSplit, fakes: list[RgbFloat], seed: int) -> RecolorAblation | None:
+    """Errors over recolours with their own tags, and with those of a recolour of another family.
+
+    None if there are no recolours, or if one family is more than half of them.
     """
-    numbers = [number for family, _ in _alternate_families(split) for number in family]
-    order = metrics.derangement([split.families[number] for number in numbers], seed) if numbers else None
+    numbers = [number for family, _ in _recolor_families(split) for number in family]
+    order = derangement([split.families[number] for number in numbers], seed) if numbers else None
     if order is None:
         return None
     rows = split.tag_rows.copy()
     rows[numbers] = split.tag_rows[numbers][order]
-    own, others = (
-        sum(metrics.ciede2000(made[number], split.truths[number]) for number in numbers) / len(numbers)
-        for made in (true, split.paint_with(rows))
+    true_error, shuffled_error = (
+        sum(ciede2000(pictures[number], split.truths[number]) for number in numbers) / len(numbers)
+        for pictures in (fakes, split.paint_with(rows))
     )
-    figures = {"pictures": len(numbers), "ciede2000_true": own, "ciede2000_shuffled": others}
-    return figures | {"ratio": others / max(1e-9, own)}
+    return {
+        "pictures": len(numbers),
+        "ciede2000_true": true_error,
+        "ciede2000_shuffled": shuffled_error,
+        "ratio": shuffled_error / max(1e-9, true_error),
+    }
 
 
-def obedience(split: EvaluationSplit, true: list[RgbFloat]) -> dict[str, Any] | None:
-    """Over alternates: the share of fakes nearest to the truth that was asked for, of all the family's.
+def obedience(split: EvaluationSplit, fakes: list[RgbFloat]) -> Obedience | None:
+    """How often the truth nearest to a fake, of all truths of its family, is one that its tags name.
 
-    Members with the same tags ask for the same, so that each of their truths is right. `neighbours` is the share
-    nearest to a right one or to the next lighter or darker one, `chance` the mean share of a family that is right.
-    None without alternates.
+    Members with equal tags ask for the same, so each of their truths is right. None without recolours.
     """
-    hits, near, chances = [], [], []
-    families = _alternate_families(split)
-    for numbers, family in families:
-        rows, shades = split.tag_rows[numbers], family.lightness_ranks()
-        right = (rows[:, None] == rows[None]).all(axis=-1)
-        close = abs(shades[:, None] - shades[None]) <= 1
-        picked = np.array([family.nearest_truth(true[number]) for number in numbers])
-        hits += right[range(len(numbers)), picked].tolist()
-        near += [bool((asked & close[one]).any()) for asked, one in zip(right, picked, strict=True)]
-        chances += right.mean(axis=1).tolist()
+    hits: list[bool] = []
+    near_hits: list[bool] = []
+    chances: list[float] = []
+    families = _recolor_families(split)
+    for numbers, truths in families:
+        rows, ranks = split.tag_rows[numbers], truths.lightness_ranks()
+        is_right = (rows[:, None] == rows[None]).all(axis=-1)  # (fake, truth)
+        is_neighbour = abs(ranks[:, None] - ranks[None]) <= 1  # (truth, truth)
+        nearest = np.array([truths.nearest_truth(fakes[number]) for number in numbers])
+        hits += is_right[range(len(numbers)), nearest].tolist()
+        near_hits += [bool((right & is_neighbour[truth]).any()) for right, truth in zip(is_right, nearest, strict=True)]
+        chances += is_right.mean(axis=1).tolist()
     if not families:
         return None
-    shares = {"accuracy": hits, "neighbours": near, "chance": chances}
-    return {name: float(np.mean(share)) for name, share in shares.items()} | {"sets": len(families)}
+    return {
+        "accuracy": float(np.mean(hits)),
+        "neighbours": float(np.mean(near_hits)),
+        "chance": float(np.mean(chances)),
+        "sets": len(families),
+    }
 
 
-def color_swap(split: EvaluationSplit, true: list[RgbFloat]) -> dict[str, float] | None:
-    """A colour tag changed for that of the family's next member, all else as it was: mean CIEDE2000 that this makes.
+def color_swap(split: EvaluationSplit, fakes: list[RgbFloat]) -> ColorSwap | None:
+    """Change each recolour's colour tags to those of the next member of its family, and measure what that changes.
 
-    `inside` the region where the two truths differ, `outside` it, and `asked`, what the truths themselves differ by
-    inside. None where no family's members differ in a colour tag.
+    None if no family has members with different colour tags.
     """
-    rows, pairs = split.tag_rows.copy(), []
-    for numbers, _ in _alternate_families(split):
+    rows = split.tag_rows.copy()
+    swaps: list[tuple[int, int]] = []
+    for numbers, _ in _recolor_families(split):
         for number, other in zip(numbers, numbers[1:] + numbers[:1], strict=True):
             rows[number, split.color_tag_places] = split.tag_rows[other, split.color_tag_places]
             if (rows[number] != split.tag_rows[number]).any():
-                pairs.append((number, other))
-    changed = split.paint_with(rows) if pairs else []
-    figures = [
-        one
-        for number, other in pairs
-        if (one := metrics.change_by_region(true[number], changed[number], split.truths[number], split.truths[other]))
+                swaps.append((number, other))
+    swapped = split.paint_with(rows) if swaps else []
+    changes = [
+        change
+        for number, other in swaps
+        if (change := change_by_region(fakes[number], swapped[number], split.truths[number], split.truths[other]))
     ]
-    if not figures:
+    if not changes:
         return None
-    names = ("inside", "outside", "asked")
-    return dict(zip(names, np.mean(figures, axis=0).tolist(), strict=True))
+    inside, outside, asked = np.mean(changes, axis=0).tolist()
+    return {"inside": inside, "outside": outside, "asked": asked}
 
 
-def _alternate_families(split: EvaluationSplit) -> list[tuple[list[int], RecoloredTruths]]:
-    """Alternates: families whose tags and truths differ, with their members' numbers."""
+def _recolor_families(split: EvaluationSplit) -> list[RecolorFamily]:
+    """Families whose members differ in tags and visibly in their truths."""
     members: dict[str, list[int]] = defaultdict(list)
     for number, family in enumerate(split.families):
         members[family].append(number)
-    several = [numbers for numbers in members.values() if len(np.unique(split.tag_rows[numbers], axis=0)) > 1]
-    found = [
-        (numbers, RecoloredTruths.from_truths([split.truths[number] for number in numbers])) for numbers in several
+    return [
+        (numbers, truths)
+        for numbers in members.values()
+        if len(np.unique(split.tag_rows[numbers], axis=0)) > 1
+        and (truths := RecoloredTruths.from_truths([split.truths[number] for number in numbers])) is not None
     ]
-    return [(numbers, family) for numbers, family in found if family is not None]

@@ -1,4 +1,4 @@
-"""A call in a process of its own: heard and answered here, and over with whatever ends it or who asked for it."""
+"""A call in a child process reports its progress, result and errors here, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -13,43 +13,45 @@ from train.errors import ConfigError, NurieError, RunError
 from train.evaluation.child_process import run_in_child_process
 
 
-def squares(most: int, *, tell: Callable[..., None]) -> None:
-    """What is called there; a ladder's rungs show that what it returns comes here, too."""
-    tell(os.getpid(), -1)
-    for number in range(most):
-        tell(number, number**2)
-    raise ConfigError("no more are asked for")
+def report_squares(count: int, *, on_progress: Callable[..., None]) -> None:
+    """Report the process id, then squares, and fail; test_ladder checks results."""
+    on_progress(os.getpid(), -1)
+    for number in range(count):
+        on_progress(number, number**2)
+    raise ConfigError("no more squares")
 
 
-def test_what_it_tells_comes_here_from_another_process_and_a_fault_in_its_own_words() -> None:
-    told: list[tuple[int, int]] = []
-    with pytest.raises(NurieError, match=r"^no more are asked for$"):
-        run_in_child_process(squares, 3, tell=lambda *what: told.append(what))
-    assert told[1:] == [(0, 0), (1, 1), (2, 4)]
-    assert told[0][0] != os.getpid()
+def test_progress_and_errors_of_the_child_reach_the_parent() -> None:
+    reports: list[tuple[int, int]] = []
+    with pytest.raises(NurieError, match=r"^no more squares$"):
+        run_in_child_process(report_squares, 3, on_progress=lambda *report: reports.append(report))
+    assert reports[1:] == [(0, 0), (1, 1), (2, 4)]
+    assert reports[0][0] != os.getpid()
 
 
-def killing(process: int, _: int) -> None:
-    """As a system does that runs out of memory."""
+def kill(process: int, _: int) -> None:
+    """End the child as a system without memory does."""
     os.kill(process, signal.SIGKILL)
 
 
-def stopping(*_: Any) -> None:
-    """As Ctrl-C does."""
+def interrupt(*_: Any) -> None:
+    """End the parent's call as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
-    ("how", "fault"), [pytest.param(killing, RunError, marks=pytest.mark.slow), (stopping, KeyboardInterrupt)]
+    ("end", "error"), [pytest.param(kill, RunError, marks=pytest.mark.slow), (interrupt, KeyboardInterrupt)]
 )
-def test_whoever_ends_it_it_leaves_nothing_behind(how: Callable[..., None], fault: type[BaseException]) -> None:
+def test_no_process_is_left_when_the_child_is_killed_or_the_parent_interrupted(
+    end: Callable[..., None], error: type[BaseException]
+) -> None:
     processes: list[int] = []
 
-    def tell(*what: int) -> None:
-        processes.append(what[0])
-        how(*what)
+    def on_progress(*report: int) -> None:
+        processes.append(report[0])
+        end(*report)
 
-    with pytest.raises(fault):
-        run_in_child_process(squares, 10**9, tell=tell)
+    with pytest.raises(error):
+        run_in_child_process(report_squares, 10**9, on_progress=on_progress)
     with pytest.raises(ProcessLookupError):
         os.kill(processes[0], 0)
