@@ -1,5 +1,5 @@
-"""`train export`: a run as a model for other programs, with its model card.
+"""`train export`: hands a trained model to other programs, with a card that describes it.
 
-In: a run folder. Out: Keras, SavedModel, TFLite or ONNX files and a card that says what they are.
+In: a run folder. Out: a folder with the model as Keras, SavedModel, TFLite or ONNX, its vocabulary and a README.md.
 Builds on `model` and `config`.
 """

@@ -1,6 +1,7 @@
-"""What is handed on colours as the run does, tells what it is of, and is there whole or not at all."""
+"""An export colours as the run does, has a card that describes it, and is written whole or not at all."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,8 @@ from train.model import networks
 from train.model.trained import load_trained
 from train.presets import preset_config
 
-CLOSE = 1e-4  # largest difference of colours in [-1, 1] on real pairs; a step of 8 bits is 78 times that
+TOLERANCE = 1e-4
+"""Largest difference of colours in [-1, 1] on real pairs; a step of 8 bits is 78 times that."""
 FIGURES = {"split": "validation", "pairs": 12, "kid": None, "tags": {"obedience": {"accuracy": 0.625}}, "seconds": 3.0}
 
 
@@ -31,49 +33,70 @@ def colored(trained: Any, batch: Any) -> Any:
     return np.asarray(trained.model([batch.lines, batch.tags], training=False))
 
 
-@pytest.mark.parametrize("form", EXPORT_FORMATS)
-def test_an_export_colours_real_pairs_as_the_run_does(form: str, trained: Path, pairs32: Path, tmp_path: Path) -> None:
-    told = export(trained, tmp_path / "out", form)
+@pytest.mark.parametrize("format_name", EXPORT_FORMATS)
+def test_an_export_colours_real_pairs_as_the_run_does(
+    format_name: str, trained: Path, pairs32: Path, tmp_path: Path
+) -> None:
+    result = export(trained, tmp_path / "out", format_name)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        EXPORT_FORMATS[form].file_name,
+        EXPORT_FORMATS[format_name].file_name,
         "vocabulary.txt",
         "README.md",
     }
-    assert told["difference"] <= CLOSE
-    exported = EXPORT_FORMATS[form].load(Path(told["model"]))
-    for numbers in ([0], [1, 2, 3]):  # any number of pictures at once
+    assert result["difference"] <= TOLERANCE
+    exported = EXPORT_FORMATS[format_name].load(Path(result["model"]))
+    for numbers in ([0], [1, 2, 3]):  # the batch size is free
         batch = fixed_batch(Pairs(pairs32, "validation"), numbers)
-        made = exported(np.asarray(batch.lines), np.asarray(batch.tags))
-        wanted = colored(load_trained(trained), batch)
-        assert made.dtype == np.float32
-        assert np.ptp(wanted) > 1
-        np.testing.assert_allclose(made, wanted, atol=CLOSE, rtol=0)
+        colors = exported(np.asarray(batch.lines), np.asarray(batch.tags))
+        expected = colored(load_trained(trained), batch)
+        assert colors.dtype == np.float32
+        assert np.ptp(expected) > 1
+        np.testing.assert_allclose(colors, expected, atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "wgan"])
-def test_generators_of_other_parts_can_be_written_in_every_format(name: str, tmp_path: Path) -> None:
-    """Transposed convolutions, pooling, batch norm, and networks that see no tags."""
+def test_generators_with_other_layers_can_be_written_in_every_format(name: str, tmp_path: Path) -> None:
+    """Transposed convolutions, pooling, batch norm, and generators without tags."""
     model = networks.generator(override(preset_config(name), ["width=8", "levels=3"]), 32, 5)
-    draw = np.random.default_rng(1)
-    lines, tags = draw.uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32), np.eye(2, 5, dtype=np.float32)
-    wanted = np.asarray(model([lines, tags], training=False))
-    for form in EXPORT_FORMATS.values():
-        form.write(model, tmp_path / form.file_name)
-        np.testing.assert_allclose(form.load(tmp_path / form.file_name)(lines, tags), wanted, atol=CLOSE, rtol=0)
+    rng = np.random.default_rng(1)
+    lines, tags = rng.uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32), np.eye(2, 5, dtype=np.float32)
+    expected = np.asarray(model([lines, tags], training=False))
+    for file_format in EXPORT_FORMATS.values():
+        path = tmp_path / file_format.file_name
+        file_format.write(model, path)
+        np.testing.assert_allclose(file_format.load(path)(lines, tags), expected, atol=TOLERANCE, rtol=0)
 
 
-def test_the_vocabulary_beside_it_is_the_run_s(trained: Path, tmp_path: Path) -> None:
+def test_the_exported_vocabulary_is_that_of_the_run(trained: Path, tmp_path: Path) -> None:
     export(trained, tmp_path / "out")
     assert (tmp_path / "out" / "vocabulary.txt").read_bytes() == (trained / "vocabulary.txt").read_bytes()
 
 
-def test_the_card_tells_data_licence_settings_figures_and_feeding(trained: Path, pairs32: Path, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore::UserWarning")  # TensorFlow 2.21 announces that its TFLite interpreter will move
+@pytest.mark.parametrize("format_name", EXPORT_FORMATS)
+def test_the_code_in_the_card_colours_a_blank_sheet(
+    format_name: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(trained, tmp_path / "out", format_name)
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path / "out")
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    model = load_trained(trained)
+    expected = model.model([np.ones((1, 32, 32, 1)), np.zeros((1, len(model.vocabulary)))], training=False)
+    np.testing.assert_allclose(names["colors"], np.asarray(expected), atol=TOLERANCE, rtol=0)
+
+
+def test_the_card_states_data_licences_settings_figures_and_inputs(
+    trained: Path, pairs32: Path, tmp_path: Path
+) -> None:
     (tmp_path / "evaluation.json").write_text(json.dumps(FIGURES), "utf-8")
     export(trained, tmp_path / "out", "keras", tmp_path / "evaluation.json")
     card = (tmp_path / "out" / "README.md").read_text("utf-8")
     index = read_index(pairs32)
-    [(licence, count)] = index.licenses.items()
-    assert f"{licence} {count}" in card
+    [(license_name, count)] = index.licenses.items()
+    assert f"{license_name} {count}" in card
     assert f"Attribution: {', '.join(index.attribution)}" in card
     assert f"train {index.pairs['train']}" in card
     assert f"float32 (b, {len(load_trained(trained).vocabulary)})" in card
@@ -84,28 +107,28 @@ def test_the_card_tells_data_licence_settings_figures_and_feeding(trained: Path,
     assert "value / 127.5 - 1" in card
 
 
-def test_a_card_without_figures_says_how_to_measure(trained: Path, tmp_path: Path) -> None:
+def test_a_card_without_figures_says_how_to_measure_them(trained: Path, tmp_path: Path) -> None:
     export(trained, tmp_path / "out")
     assert "train evaluate RUN SHARDS --json > FILE" in (tmp_path / "out" / "README.md").read_text("utf-8")
 
 
-def test_an_export_that_colours_otherwise_is_not_handed_on(
+def test_an_export_whose_colours_differ_is_refused(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoilt(model: keras.Model, path: Path) -> None:
+    def write_other_weights(model: keras.Model, path: Path) -> None:
         other = keras.models.clone_model(model)
-        other.set_weights([one * 1.1 for one in model.get_weights()])
+        other.set_weights([weights * 1.1 for weights in model.get_weights()])
         other.save(path)
 
     monkeypatch.setitem(
-        stage.EXPORT_FORMATS, "keras", ExportFormat("model.keras", spoilt, EXPORT_FORMATS["keras"].load)
+        stage.EXPORT_FORMATS, "keras", ExportFormat("model.keras", write_other_weights, EXPORT_FORMATS["keras"].load)
     )
     with pytest.raises(RunError, match="differs"):
         export(trained, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
-def test_an_interrupted_export_leaves_nothing_and_the_next_is_whole(
+def test_an_interrupted_export_leaves_nothing_and_the_next_one_is_complete(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
@@ -116,7 +139,7 @@ def test_an_interrupted_export_leaves_nothing_and_the_next_is_whole(
         with pytest.raises(KeyboardInterrupt):
             export(trained, tmp_path / "out")
     assert not list(tmp_path.iterdir())
-    (tmp_path / ".out.tmp").mkdir()  # as a kill would leave it
+    (tmp_path / ".out.tmp").mkdir()  # left by a killed export
     (tmp_path / ".out.tmp" / "model.onnx").touch()
     export(trained, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -124,7 +147,7 @@ def test_an_interrupted_export_leaves_nothing_and_the_next_is_whole(
 
 
 @pytest.mark.parametrize("module", ["tf2onnx", "onnxruntime"])
-def test_a_missing_extra_is_one_line_that_names_it(
+def test_a_missing_extra_is_reported_in_one_line(
     module: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
@@ -134,7 +157,7 @@ def test_a_missing_extra_is_one_line_that_names_it(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_of_other_files_is_left_alone(trained: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_left_alone(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine", "utf-8")
     with pytest.raises(RunError, match="other files"):
         export(trained, tmp_path)
@@ -144,6 +167,6 @@ def test_a_folder_of_other_files_is_left_alone(trained: Path, tmp_path: Path) ->
 def test_the_command_prints_where_the_model_is(trained: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["export", str(trained), str(tmp_path / "out"), "--json"])
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert Path(told["model"]).is_file()
-    assert told["format"] == "keras"
+    printed = json.loads(result.stdout)
+    assert Path(printed["model"]).is_file()
+    assert printed["format"] == "keras"

@@ -1,4 +1,4 @@
-"""What the documentation shows of shards in other programs' hands reads every pair as it is stored."""
+"""The code in .github/docs/programs.md reads shards in other programs, and runs an exported model."""
 
 import re
 from pathlib import Path
@@ -19,55 +19,56 @@ BLOCKS = re.findall(r"<!-- test shards -->\n+```python\n(.*?)^```", PAGE.read_te
 
 @pytest.fixture
 def stored(pairs32: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes]]:
-    """Line art and colours of the training pairs, in order; the shards lie in `shards` below the working folder."""
+    """Pixels (lines, colours) of the training pairs, in order; the working folder holds the shards as `shards`."""
     (tmp_path / "shards").symlink_to(pairs32)
     monkeypatch.chdir(tmp_path)
-    return _pixels(pairs32)
+    return read_pixels(pairs32)
 
 
-def _pixels(shards: Path) -> list[tuple[bytes, bytes]]:
+def read_pixels(shards: Path) -> list[tuple[bytes, bytes]]:
     import tensorflow as tf
 
-    found = []
+    pixels = []
     for name in open_index(shards).shard_names("train"):
         for record in tf.data.TFRecordDataset(str(shards / name)):
             feature = tf.train.Example.FromString(record.numpy()).features.feature
-            line, color = (feature[one].bytes_list.value[0] for one in ("line_contour", "color"))
+            line, color = (feature[name].bytes_list.value[0] for name in ("line_contour", "color"))
             bgr = np.asarray(cv2.imdecode(np.frombuffer(color, np.uint8), cv2.IMREAD_COLOR))
             gray = np.asarray(cv2.imdecode(np.frombuffer(line, np.uint8), cv2.IMREAD_GRAYSCALE))
-            found.append((gray.tobytes(), np.ascontiguousarray(bgr[..., ::-1]).tobytes()))
-    return found
+            pixels.append((gray.tobytes(), np.ascontiguousarray(bgr[..., ::-1]).tobytes()))
+    return pixels
 
 
 def run(block: str) -> dict[str, Any]:
+    """Run a block of the guide; its global names."""
     names: dict[str, Any] = {}
     exec(compile(block, PAGE.name, "exec"), names)
     return names
 
 
-def test_plain_tf_data_reads_every_pair(stored: list[tuple[bytes, bytes]]) -> None:
+def test_the_tf_data_example_reads_every_pair(stored: list[tuple[bytes, bytes]]) -> None:
     names = run(BLOCKS[0])
     batches = [(lines.numpy(), colors.numpy()) for lines, colors in names["pairs"]]
-    found = [
+    pixels = [
         (line.tobytes(), color.tobytes())
         for lines, colors in batches
         for line, color in zip(lines, colors, strict=True)
     ]
-    assert found == stored
+    assert pixels == stored
 
 
-def test_a_keras_dataset_picks_every_pair_by_its_place(stored: list[tuple[bytes, bytes]]) -> None:
+def test_the_keras_dataset_example_reads_every_pair(stored: list[tuple[bytes, bytes]]) -> None:
     pairs = run(BLOCKS[1])["Pairs"]("shards", batch=5)
     batches = [pairs[number] for number in range(len(pairs))]
-    found = [
+    pixels = [
         (line.tobytes(), np.ascontiguousarray(color[..., ::-1]).tobytes())
         for lines, colors in batches
         for line, color in zip(lines, colors, strict=True)
     ]
-    assert found == stored
+    assert pixels == stored
 
 
-def test_onnx_runtime_colours_as_the_guide_has_it(
+def test_the_onnx_example_colours_as_the_run_does(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(trained, tmp_path / "out", "onnx")
@@ -78,5 +79,5 @@ def test_onnx_runtime_colours_as_the_guide_has_it(
     names = run(block)
     model = load_trained(trained)
     assert names["vocabulary"] == list(model.vocabulary)
-    wanted = np.asarray(model.model([names["lines"], names["tags"]], training=False))[0]
-    np.testing.assert_allclose(names["picture"], np.rint(127.5 * (wanted + 1)), atol=1)
+    expected = np.asarray(model.model([names["lines"], names["tags"]], training=False))[0]
+    np.testing.assert_allclose(names["picture"], np.rint(127.5 * (expected + 1)), atol=1)
