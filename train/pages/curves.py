@@ -1,32 +1,38 @@
-"""A figure over pairs seen -> a curve of bounded length -> SVG."""
+"""Curves of figures over pairs seen: bounded in length however long the training, and laid out for SVG."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from math import floor, log10
 
-COMPACTED_POINTS = 256  # a curve has fewer than twice as many
-PLOT_WIDTH, PLOT_HEIGHT = 320, 140  # of the plot, in SVG's units
+COMPACTED_POINTS = 256
+"""A curve is compacted to this many points whenever it has twice as many."""
+PLOT_WIDTH, PLOT_HEIGHT = 320, 140  # SVG units
 TARGET_TICKS = 3
 
 Point = tuple[float, float]
+"""(pairs seen, value)"""
 
 
 class Curve:
-    """Means over stretches that grow with the training, so that a week's half a million rows are a few hundred."""
+    """A figure's curve: each point is the mean of equally many values, more of them the longer the training.
+
+    The half a million rows of a week become a few hundred points.
+    """
 
     def __init__(self) -> None:
         self.values_per_point = 1
-        """Values that one point is the mean of."""
         self.complete: list[Point] = []
+        """Points of `values_per_point` values each."""
         self.pending: list[Point] = []
-        self.least = self.most = self.last = self.first = float("nan")
+        """Values of the next point."""
+        self.lowest = self.highest = self.last = self.first = float("nan")
 
     def add(self, seen: float, value: float) -> None:
-        """One more value, after those before it."""
+        """Append a value at a number of pairs seen; values come in order."""
         self.first = value if not self.complete and not self.pending else self.first
         self.last = value
-        self.least, self.most = (pick(value, known) for pick, known in ((min, self.least), (max, self.most)))
+        self.lowest, self.highest = min(value, self.lowest), max(value, self.highest)
         self.pending.append((seen, value))
         if len(self.pending) == self.values_per_point:
             self.complete.append(_mean(self.pending))
@@ -36,7 +42,7 @@ class Curve:
             self.values_per_point *= 2
 
     def points(self) -> list[Point]:
-        """(pairs seen, value), the last one the mean of what is left."""
+        """The curve's points; the last is the mean of the values left over."""
         return self.complete + ([_mean(self.pending)] if self.pending else [])
 
 
@@ -46,7 +52,7 @@ def _mean(points: list[Point]) -> Point:
 
 
 class Plot:
-    """Where a curve's points and ticks lie, in SVG's units: x from 0 to `end` pairs, y by the values."""
+    """A curve laid out in SVG units: x from 0 to `end` pairs seen, y over the range of its points."""
 
     def __init__(self, curve: Curve, end: float) -> None:
         self.curve = curve
@@ -57,19 +63,19 @@ class Plot:
         self.low, self.high = low - margin, high + margin
 
     def line(self) -> str:
-        """The points of a polyline."""
+        """The `points` attribute of a polyline."""
         return " ".join(f"{self.x(seen):.1f},{self.y(value):.1f}" for seen, value in self.curve.points())
 
     def x(self, seen: float) -> float:
-        """Where so many pairs lie."""
+        """Horizontal position of a number of pairs seen."""
         return PLOT_WIDTH * seen / self.end
 
     def y(self, value: float) -> float:
-        """Where a value lies; SVG counts downwards."""
+        """Vertical position of a value; SVG counts downwards."""
         return PLOT_HEIGHT * (self.high - value) / (self.high - self.low)
 
     def ticks(self) -> Iterator[tuple[float, str]]:
-        """Heights and texts of round values between the ends."""
+        """(y, text) of round values within the plot."""
         step = _round_step((self.high - self.low) / TARGET_TICKS)
         first = floor(self.low / step) + 1
         digits = max(0, -floor(log10(step)))
@@ -77,7 +83,7 @@ class Plot:
             yield self.y(number * step), f"{number * step:,.{digits}f}"
 
 
-def _round_step(least: float) -> float:
-    """The least of 1, 2 or 5 times a power of ten that is no less."""
-    power: float = 10.0 ** floor(log10(least))
-    return next(times * power for times in (1, 2, 5, 10) if times * power >= least)
+def _round_step(minimum: float) -> float:
+    """The smallest of 1, 2 or 5 times a power of ten that is at least `minimum`."""
+    power: float = 10.0 ** floor(log10(minimum))
+    return next(times * power for times in (1, 2, 5, 10) if times * power >= minimum)
