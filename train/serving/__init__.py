@@ -1,5 +1,6 @@
-"""`train serve`: a page to draw on, coloured by a trained generator.
+"""`train serve`: a page to draw on, coloured by trained models.
 
-In: a run folder. Out: an HTTP API and its page on loopback.
-Builds on `coloring`, `model` and the web room of `curate`.
+In: run folders. Out: a page on loopback and its HTTP API, until Ctrl-C.
+`loaded_models` colours, `app` answers requests, `page/` is what the browser shows.
+Builds on `coloring`, `model` and `curate.web`.
 """

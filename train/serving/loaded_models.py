@@ -1,4 +1,4 @@
-"""Models ready to colour what a page sends; one drawing at a time, as each takes all cores."""
+"""Loaded models that colour drawings sent to the page, one drawing at a time, as each takes all cores."""
 
 from __future__ import annotations
 
@@ -22,55 +22,54 @@ class ModelTag:
 
     name: str
     count: int | None
-    """Pairs it was trained on with it; None where its run did not note them."""
+    """Training pairs with the tag; None if the run did not record it."""
     color: tuple[str, str] | None
-    """Colour and noun of a colour tag."""
+    """Colour and noun of a colour tag, as ("blue", "hair"); None for other tags."""
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a page tells of a model."""
+    """What the page knows about a model."""
 
     number: int
     name: str
     preset: str
     size: int
-    """px of its pairs."""
+    """Side of its pairs, px."""
     tags: list[ModelTag]
     """Most frequent first."""
 
 
 class LoadedModels:
-    """The models of some run folders, by number."""
+    """The models of the given run folders, by number."""
 
     def __init__(self, models: Sequence[Path]) -> None:
-        """Load them. Raises RunError for one that is none."""
+        """Load run folders or models in them. Raises RunError for one that cannot be loaded."""
         self.colorizers = [Colorizer(trained.load_trained(path)) for path in models]
         self.models = [
-            _describe_model(number, path, one)
-            for number, (path, one) in enumerate(zip(models, self.colorizers, strict=True))
+            _describe_model(number, path, colorizer.trained)
+            for number, (path, colorizer) in enumerate(zip(models, self.colorizers, strict=True))
         ]
         self._coloring_lock = threading.Lock()
 
-    def color(self, number: int, data: bytes, wish: TagPrompt, manner: ColorizeOptions) -> bytes:
-        """A PNG or JPEG of line art -> a PNG in colour, of its size. Raises PictureError or TagError."""
+    def color(self, number: int, data: bytes, prompt: TagPrompt, options: ColorizeOptions) -> bytes:
+        """Colour a PNG or JPEG of line art: a PNG of its size. Raises DrawingError or TagError."""
         with TemporaryDirectory() as folder, self._coloring_lock:
             drawing, colored = Path(folder) / DRAWING_FILE, Path(folder) / COLORED_FILE
             drawing.write_bytes(data)
             try:
-                self.colorizers[number].color_file(drawing, colored, wish, manner)
+                self.colorizers[number].color_file(drawing, colored, prompt, options)
             except DrawingError as error:
                 raise DrawingError(str(error).replace(str(drawing), "the drawing")) from None
             return colored.read_bytes()
 
 
-def _describe_model(number: int, path: Path, painter: Colorizer) -> ModelInfo:
-    known = painter.trained
+def _describe_model(number: int, path: Path, model: trained.TrainedModel) -> ModelInfo:
     folder, file = trained.split_model_path(path)
     counts: Mapping[str, int] = read_run_config(folder).get("tags", {})
-    tags = [ModelTag(name, counts.get(name), _color_and_noun(known.colors, name)) for name in known.vocabulary]
+    tags = [ModelTag(name, counts.get(name), _color_and_noun(model.colors, name)) for name in model.vocabulary]
     name = folder.absolute().name if file == trained.MODEL_FILE else f"{folder.absolute().name}/{file}"
-    return ModelInfo(number, name, known.config.preset, known.size, tags if known.config.tags else [])
+    return ModelInfo(number, name, model.config.preset, model.size, tags if model.config.tags else [])
 
 
 def _color_and_noun(colors: Mapping[str, Sequence[str]], name: str) -> tuple[str, str] | None:

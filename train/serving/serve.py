@@ -1,4 +1,4 @@
-"""RUN -> a page in the browser where one draws, picks tags, and sees it coloured; the extra `ui` answers it."""
+"""Serve a page on which one draws, picks tags and sees the drawing coloured. Needs the extra `ui`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ import numpy as np
 
 from train.errors import NurieError, RunError
 
-MAX_UPLOAD_BYTES = 32 << 20  # bytes of a drawing
-ANSWER_TIMEOUT_SECONDS = 120.0  # s for one, behind those that came before
+MAX_UPLOAD_BYTES = 32 << 20
+"""Bytes of a drawing."""
+ANSWER_TIMEOUT_SECONDS = 120.0
+"""For one drawing, including those that came before it."""
 
 
 def serve(
     runs: Sequence[Path], host: str = "127.0.0.1", port: int = 8766, *, announce: Callable[[str], None] = print
 ) -> dict[str, Any]:
-    """Serve the models of `runs`, side by side, until Ctrl-C; port 0 takes a free one. Returns its `address`.
+    """Serve the models of `runs` side by side until Ctrl-C; return the `address` and the names of the `models`.
 
-    Raises RunError if a run has no model, or without FastAPI; NurieError if the port is taken or a run given twice.
+    Port 0 takes a free one. `announce` gets the address once it answers, and a warning if other machines can reach it.
+    Raises RunError if a run has no model or the extra `ui` is missing; NurieError if the port is taken or a run is
+    given twice.
     """
     try:
         from curate.web import server  # noqa: PLC0415  # FastAPI and uvicorn are an extra
@@ -30,20 +34,20 @@ def serve(
     from train.serving.loaded_models import LoadedModels  # noqa: PLC0415
 
     if len({run.resolve() for run in runs}) < len(runs):
-        raise NurieError("a run is given twice: name each once")
-    studio = LoadedModels(runs)
-    for painter in studio.colorizers:  # the first call takes seconds, for which no visitor should wait
-        size = painter.trained.size
-        painter.trained.model([np.ones((1, size, size, 1)), np.zeros((1, len(painter.trained.vocabulary)))])
+        raise NurieError("a run is given twice: give each run once")
+    loaded = LoadedModels(runs)
+    for colorizer in loaded.colorizers:  # a model's first call takes seconds, which no visitor should wait for
+        size = colorizer.trained.size
+        colorizer.trained.model([np.ones((1, size, size, 1)), np.zeros((1, len(colorizer.trained.vocabulary)))])
     listening = server.listen(host, port)
     address = server.browser_url(listening)
-    announce(f"open {address} in a browser; Ctrl-C ends it")
+    announce(f"open {address} in a browser; stop with Ctrl-C")
     if not server.is_loopback(host):
-        announce(f"whoever reaches {address} may have drawings coloured: keep the port closed to strangers")
+        announce(f"anyone who can reach {address} can colour drawings: keep the port closed to strangers")
     server.serve(
-        app.create_app(studio),
+        app.create_app(loaded),
         listening,
         host,
         RequestLimits(max_body_bytes=MAX_UPLOAD_BYTES, response_timeout_s=ANSWER_TIMEOUT_SECONDS),
     )
-    return {"address": address, "models": [model.name for model in studio.models]}
+    return {"address": address, "models": [model.name for model in loaded.models]}

@@ -1,4 +1,4 @@
-"""The page colours as `train colorize` does, lets nobody else in, and people can use it."""
+"""The page colours as `train colorize` does, refuses other sites, and works in a real browser."""
 
 import json
 import os
@@ -32,20 +32,20 @@ from train.serving.app import create_app
 from train.serving.loaded_models import LoadedModels
 from train.serving.serve import MAX_UPLOAD_BYTES, serve
 
-OURS = "http://127.0.0.1:8766"
+ORIGIN = "http://127.0.0.1:8766"
 
 
 @pytest.fixture(scope="module")
-def studio(trained: Path) -> LoadedModels:
+def loaded_models(trained: Path) -> LoadedModels:
     return LoadedModels([trained, trained / "best.keras"])
 
 
 @pytest.fixture(scope="module")
-def client(studio: LoadedModels) -> TestClient:
+def client(loaded_models: LoadedModels) -> TestClient:
     return TestClient(
-        RequestGuard(create_app(studio), limits=RequestLimits(max_body_bytes=MAX_UPLOAD_BYTES)),
-        base_url=OURS,
-        headers={"origin": OURS},
+        RequestGuard(create_app(loaded_models), limits=RequestLimits(max_body_bytes=MAX_UPLOAD_BYTES)),
+        base_url=ORIGIN,
+        headers={"origin": ORIGIN},
     )
 
 
@@ -57,12 +57,12 @@ def drawing() -> bytes:
     return cv2.imencode(".png", paper)[1].tobytes()
 
 
-def asked(client: TestClient, drawing: bytes, **query: Any) -> httpx2.Response:
+def post_drawing(client: TestClient, drawing: bytes, **query: Any) -> httpx2.Response:
     return client.post("/api/colorize", params=query, content=drawing, headers={"content-type": "image/png"})
 
 
 @pytest.mark.parametrize(
-    ("query", "wish", "manner"),
+    ("query", "prompt", "options"),
     [
         ({"tags": "blue_heart"}, TagPrompt(("blue_heart",)), ColorizeOptions()),
         ({"tags": "Blue Heart", "keep_lines": True}, TagPrompt(("blue_heart",)), ColorizeOptions(keep_lines=True)),
@@ -75,21 +75,21 @@ def asked(client: TestClient, drawing: bytes, **query: Any) -> httpx2.Response:
     ],
 )
 @pytest.mark.parametrize("model", [0, 1])
-def test_a_picture_is_the_one_that_colorize_makes(
+def test_the_answer_is_the_picture_that_colorize_writes(
     client: TestClient,
-    studio: LoadedModels,
+    loaded_models: LoadedModels,
     drawing: bytes,
     tmp_path: Path,
     query: dict[str, Any],
-    wish: TagPrompt,
-    manner: ColorizeOptions,
+    prompt: TagPrompt,
+    options: ColorizeOptions,
     model: int,
 ) -> None:
     (tmp_path / "drawing.png").write_bytes(drawing)
-    studio.colorizers[model].color_file(tmp_path / "drawing.png", tmp_path / "colored.png", wish, manner)
-    told = asked(client, drawing, model=model, **query)
-    assert (told.status_code, told.headers["content-type"]) == (200, "image/png"), told.text
-    assert told.content == (tmp_path / "colored.png").read_bytes()
+    loaded_models.colorizers[model].color_file(tmp_path / "drawing.png", tmp_path / "colored.png", prompt, options)
+    answer = post_drawing(client, drawing, model=model, **query)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png"), answer.text
+    assert answer.content == (tmp_path / "colored.png").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -105,32 +105,32 @@ def test_a_picture_is_the_one_that_colorize_makes(
         ({}, bytes(MAX_UPLOAD_BYTES + 1), 413, "send less"),
     ],
 )
-def test_a_mistake_is_answered_in_a_line_that_names_no_folder(
+def test_a_mistake_is_answered_by_one_line_that_names_no_folder(
     client: TestClient, drawing: bytes, query: dict[str, Any], body: bytes | None, status: int, line: str
 ) -> None:
-    told = asked(client, drawing if body is None else body, **query)
-    assert told.status_code == status, told.text
-    assert line in told.text
-    assert "/" not in json.dumps(told.json()["detail"]).replace("pydantic.dev/", "").replace("https:/", "")
+    answer = post_drawing(client, drawing if body is None else body, **query)
+    assert answer.status_code == status, answer.text
+    assert line in answer.text
+    assert "/" not in json.dumps(answer.json()["detail"]).replace("pydantic.dev/", "").replace("https:/", "")
 
 
 @pytest.mark.parametrize(
     "headers", [{"origin": "http://evil.example"}, {"origin": ""}, {"sec-fetch-site": "cross-site"}]
 )
-def test_other_sites_cannot_ask(client: TestClient, drawing: bytes, headers: dict[str, str]) -> None:
-    told = client.post("/api/colorize", content=drawing, headers={"content-type": "image/png", **headers})
-    assert told.status_code == 403
+def test_requests_from_other_sites_are_refused(client: TestClient, drawing: bytes, headers: dict[str, str]) -> None:
+    answer = client.post("/api/colorize", content=drawing, headers={"content-type": "image/png", **headers})
+    assert answer.status_code == 403
 
 
-def test_models_tell_their_tags_with_the_pairs_that_carry_them(client: TestClient, pairs32: Path) -> None:
-    one, best = client.get("/api/models").json()
+def test_models_are_listed_with_their_tags_and_the_pairs_that_have_them(client: TestClient, pairs32: Path) -> None:
+    last, best = client.get("/api/models").json()
     index = read_index(pairs32)
-    assert {tag["name"]: tag["count"] for tag in one["tags"]} == index.tags["train"]
-    assert {tag["name"]: tuple(tag["color"]) for tag in one["tags"] if tag["color"]} == dict(index.colors)
-    assert (one["number"], one["name"], best["number"], best["name"]) == (0, "run", 1, "run/best.keras")
+    assert {tag["name"]: tag["count"] for tag in last["tags"]} == index.tags["train"]
+    assert {tag["name"]: tuple(tag["color"]) for tag in last["tags"] if tag["color"]} == dict(index.colors)
+    assert (last["number"], last["name"], best["number"], best["name"]) == (0, "run", 1, "run/best.keras")
 
 
-def test_nothing_but_the_pages_files_is_read(client: TestClient) -> None:
+def test_only_the_files_of_the_page_can_be_requested(client: TestClient) -> None:
     for name in read_page_files("train.serving"):
         assert client.get(f"/{name}").status_code == 200
     for name in ("config.json", "..%2fapp.py", "%2fetc%2fpasswd", "page/index.html"):
@@ -138,7 +138,7 @@ def test_nothing_but_the_pages_files_is_read(client: TestClient) -> None:
     assert "/api/colorize" in client.get("/api/openapi.json").json()["paths"]
 
 
-def test_a_run_without_a_model_or_given_twice_or_a_taken_port_is_told(trained: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_model_a_run_given_twice_and_a_taken_port_are_refused(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"holds no model\.keras"):
         serve([tmp_path])
     with pytest.raises(NurieError, match="given twice"):
@@ -147,7 +147,9 @@ def test_a_run_without_a_model_or_given_twice_or_a_taken_port_is_told(trained: P
         serve([trained], port=taken.getsockname()[1])
 
 
-def test_the_command_serves_the_curl_of_the_guide_until_ctrl_c(trained: Path, drawing: bytes, tmp_path: Path) -> None:
+def test_the_command_serves_the_curl_example_of_the_guide_until_ctrl_c(
+    trained: Path, drawing: bytes, tmp_path: Path
+) -> None:
     guide = (ROOT / ".github" / "docs" / "training.md").read_text("utf-8")
     [line] = re.findall(r"^```text\n(curl .*?)^```", guide, re.MULTILINE | re.DOTALL)
     (tmp_path / "sketch.png").write_bytes(drawing)
@@ -157,34 +159,33 @@ def test_the_command_serves_the_curl_of_the_guide_until_ctrl_c(trained: Path, dr
         assert process.stderr is not None
         address = next(found[0] for line in process.stderr if (found := re.findall(r"http://\S+/", line)))
         headers = {"content-type": "image/png", "origin": address.rstrip("/")}
-        told = httpx2.post(f"{address}api/colorize?tags=blue_heart", content=drawing, headers=headers, timeout=60)
+        answer = httpx2.post(f"{address}api/colorize?tags=blue_heart", content=drawing, headers=headers, timeout=60)
         if shutil.which("curl"):
             line = line.replace("http://127.0.0.1:8766", address.rstrip("/")).replace("blue_hair,smile", "blue_heart")
             subprocess.run(["bash", "-c", line], cwd=tmp_path, check=True, capture_output=True)
             assert cv2.imread(str(tmp_path / "coloured.png")).shape == (40, 60, 3)  # type: ignore[union-attr]
         process.send_signal(signal.SIGINT)
-        out, talk = process.communicate(timeout=60)
-    assert told.content.startswith(b"\x89PNG"), told.text
-    assert (process.returncode, talk) == (0, "")
-    assert address in out
+        stdout, stderr = process.communicate(timeout=60)
+    assert answer.content.startswith(b"\x89PNG"), answer.text
+    assert (process.returncode, stderr) == (0, "")
+    assert address in stdout
 
 
 @pytest.fixture
 def page(trained: Path, tmp_path: Path) -> Iterator[str]:
-    """The address of a page of a model whose first tags are hostile texts."""
+    """Address of a served page whose models have hostile texts as their first tags."""
     import threading
 
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     known = (run / "vocabulary.txt").read_text().splitlines()
     hostile = [text for text in HOSTILE if text.split() == [text]][: len(known) // 2]
-    keep = [tag for tag in known if tag == "blue_heart"]
-    told = [*hostile, *[tag for tag in known if tag not in keep][len(hostile) :]]
-    named = [*told[: len(known) - 1], *keep]
-    (run / "vocabulary.txt").write_text("".join(f"{tag}\n" for tag in named))
-    described = json.loads((run / "config.json").read_text())
-    described["colors"] = {tag: ["blue", "heart"] for tag in named[:3]} | {"blue_heart": ["blue", "heart"]}
-    described["vocabulary"] = sha256_file(run / "vocabulary.txt")
-    write_sealed(run / "config.json", {name: value for name, value in described.items() if name != SEAL_KEY})
+    others = [tag for tag in known if tag != "blue_heart"]
+    vocabulary = [*hostile, *others[len(hostile) :], "blue_heart"]
+    (run / "vocabulary.txt").write_text("".join(f"{tag}\n" for tag in vocabulary))
+    config = json.loads((run / "config.json").read_text())
+    config["colors"] = {tag: ["blue", "heart"] for tag in vocabulary[:3]} | {"blue_heart": ["blue", "heart"]}
+    config["vocabulary"] = sha256_file(run / "vocabulary.txt")
+    write_sealed(run / "config.json", {name: value for name, value in config.items() if name != SEAL_KEY})
     listening = server.listen("127.0.0.1", 0)
     running = server.make_server(
         create_app(LoadedModels([run, run / "best.keras"])), "127.0.0.1", RequestLimits(max_body_bytes=MAX_UPLOAD_BYTES)
@@ -198,7 +199,7 @@ def page(trained: Path, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.browser
-def test_people_draw_pick_tags_compare_models_and_download(
+def test_a_visitor_can_draw_pick_tags_compare_models_and_download(
     page: str, visit: Visit, drawing: bytes, tmp_path: Path
 ) -> None:
     for size, dark in ((PHONE, True), ((1280, 900), False)):
@@ -206,8 +207,8 @@ def test_people_draw_pick_tags_compare_models_and_download(
         seen.locator("#model-1").wait_for()
         assert not barriers(seen)
         assert overflow(seen) == 0
-        seen.locator("#go").click()
-        assert "draw something first" in seen.locator("#message").inner_text()
+        seen.locator("#color").click()
+        assert "Draw something first" in seen.locator("#message").inner_text()
         seen.locator("#paper").scroll_into_view_if_needed()
         box = seen.locator("#paper").bounding_box()
         assert box
@@ -218,17 +219,17 @@ def test_people_draw_pick_tags_compare_models_and_download(
         seen.locator("#tags-A").fill("blue heart")
         seen.locator("#tags-A").press("Enter")
         assert seen.locator("ul[aria-label='Chosen tags A'] button").all_inner_texts() == ["blue_heart \u00d7"]
-        assert seen.locator("#known option[value=blue_heart]").inner_text() == "1 pair", "completed with counts"
+        assert seen.locator("#known-tags option[value=blue_heart]").inner_text() == "1 pair", "completions show counts"
         seen.locator("#tags-A").fill("blue haert")
         seen.locator("#tags-A").press("Enter")
         assert "run does not know blue_haert" in seen.locator("#message").inner_text()
         seen.get_by_role("button", name="Remove blue_haert").click()
         assert not seen.locator("#message").inner_text()
         seen.locator("#compare").check()
-        seen.locator("#chance").click()
-        seen.locator("#go").click()
+        seen.locator("#random-colors").click()
+        seen.locator("#color").click()
         seen.locator("#results figure >> nth=3").wait_for()
-        assert seen.locator("#message").inner_text() == "done"
+        assert seen.locator("#message").inner_text() == "Done."
         assert not barriers(seen)
         assert overflow(seen) == 0
         with seen.expect_download() as download:
@@ -236,14 +237,14 @@ def test_people_draw_pick_tags_compare_models_and_download(
         download.value.save_as(tmp_path / "picture.png")
         assert cv2.imread(str(tmp_path / "picture.png")).shape == (512, 512, 3)  # type: ignore[union-attr]
         seen.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": drawing})
-        seen.locator("#go").click()
+        seen.locator("#color").click()
         seen.locator("#results canvas[width='60'] >> nth=3").wait_for()
         seen.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"none"})
-        seen.get_by_text("no picture that the browser can read").wait_for()
+        seen.get_by_text("The browser cannot read a.png as a picture").wait_for()
 
 
 @pytest.mark.browser
-def test_a_dropped_picture_guidance_seed_and_rubber_do_what_they_say(page: str, visit: Visit, drawing: bytes) -> None:
+def test_dropping_undo_eraser_random_colours_and_guidance_work(page: str, visit: Visit, drawing: bytes) -> None:
     seen = visit(page)
     seen.locator("#model-1").wait_for()
     ink = "[...paper.getContext('2d').getImageData(0, 0, paper.width, paper.height).data].filter(v => v < 128).length"
@@ -260,7 +261,7 @@ def test_a_dropped_picture_guidance_seed_and_rubber_do_what_they_say(page: str, 
     assert seen.evaluate(ink) == 0
     box = seen.locator("#paper").bounding_box()
     assert box
-    for tool, width, marks in (("#pen", 5, True), ("#rubber", 24, False), ("#pen", 5, True)):
+    for tool, width, marks in (("#pen", 5, True), ("#eraser", 24, False), ("#pen", 5, True)):
         seen.locator("#width").fill(str(width))
         seen.locator(tool).click()
         seen.mouse.move(box["x"] + 50, box["y"] + 50)
@@ -269,19 +270,19 @@ def test_a_dropped_picture_guidance_seed_and_rubber_do_what_they_say(page: str, 
         seen.mouse.up()
         assert (seen.evaluate(ink) > 0) == marks
     chosen = "ul[aria-label='Chosen tags A'] button"
-    drawn = []
+    picked = []
     for seed in (3, 4, 5, 6, 3):
         seen.locator("#seed").fill(str(seed))
-        seen.locator("#chance").click()
-        drawn.append(seen.locator(chosen).all_inner_texts())
-        for _ in drawn[-1]:
+        seen.locator("#random-colors").click()
+        picked.append(seen.locator(chosen).all_inner_texts())
+        for _ in picked[-1]:
             seen.locator(chosen).first.click()
-    assert drawn[0] == drawn[-1]
-    assert len(set(map(tuple, drawn))) > 1
+    assert picked[0] == picked[-1]
+    assert len(set(map(tuple, picked))) > 1
     seen.locator("#guidance").fill("2.5")
     seen.locator("#negative").fill("blue heart")
     with seen.expect_response(re.compile("api/colorize")) as answered:
-        seen.locator("#go").click()
+        seen.locator("#color").click()
     assert answered.value.ok
     assert {"guidance=2.5", "negative=blue_heart", "tags="} <= set(answered.value.url.partition("?")[2].split("&"))
     seen.locator("#clear").click()

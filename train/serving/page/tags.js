@@ -1,63 +1,65 @@
-// A set of tags: typed with completion, or picked from the commonest.
+// A set of tags: typed with completion, or picked from the most common ones.
 
-import { make } from "./make.js";
+import { make, number } from "./make.js";
 
-const SHOWN = 14;
+const MAX_SUGGESTIONS = 14;
 
-export const parsed = (text) => text.split(",").map((one) => one.trim().toLowerCase().replace(/\s+/g, "_")).filter(Boolean);
+// as the server parses them: between commas, lower case, spaces as underscores
+export const parseTags = (text) => text.split(",").map((part) => part.trim().toLowerCase().replace(/\s+/g, "_")).filter(Boolean);
 
 export class TagSet {
-  constructor(label, known, changed) {
+  constructor(label, knownTags, onChange) {
     this.label = label;
-    this.changed = changed;
-    this.known = known;
+    this.onChange = onChange;
+    this.knownTags = knownTags;
     this.chosen = [];
     const id = `tags-${label}`;
     this.input = make("input", {
-      id, list: "known", maxlength: 500, spellcheck: "false", autocapitalize: "none", placeholder: "a tag, then Enter",
-      keydown: (event) => event.key === "Enter" && this.typed() && event.preventDefault(),
-      input: (event) => this.took(event) && this.typed(), // not on leaving the field: buttons would move under the pointer
+      id, list: "known-tags", maxlength: 500, spellcheck: "false", autocapitalize: "none", placeholder: "type a tag, then Enter",
+      keydown: (event) => event.key === "Enter" && this.takeTyped() && event.preventDefault(),
+      input: (event) => this.isComplete(event) && this.takeTyped(), // not on blur: buttons would move under the pointer
     });
-    this.list = make("ul", { class: "chips", "aria-label": `Chosen tags ${label}` });
-    this.common = make("ul", { class: "chips", "aria-label": `Common tags for ${label}` });
-    this.element = make("div", {}, make("label", { for: id }, "Tags", make("span", {}, ` ${label}`)), this.list, this.input, this.common);
+    this.chosenList = make("ul", { class: "chips", "aria-label": `Chosen tags ${label}` });
+    this.suggestions = make("ul", { class: "chips", "aria-label": `Common tags for ${label}` });
+    this.element = make("div", {}, make("label", { for: id }, "Tags", make("span", {}, ` ${label}`)), this.chosenList, this.input, this.suggestions);
     this.show();
   }
 
-  took(event) {
+  // a tag was picked from the completions, or a comma was typed
+  isComplete(event) {
     const picked = !(event instanceof InputEvent) || event.inputType === "insertReplacementText";
     return picked || this.input.value.endsWith(",");
   }
 
-  typed() {
-    const given = parsed(this.input.value);
+  // moves the typed tags to the chosen ones; false if nothing was typed
+  takeTyped() {
+    const typed = parseTags(this.input.value);
     this.input.value = "";
-    this.set([...this.chosen, ...given]);
-    return given.length > 0;
+    this.set([...this.chosen, ...typed]);
+    return typed.length > 0;
   }
 
   set(tags) {
     this.chosen = [...new Set(tags)];
     this.show();
-    this.changed();
+    this.onChange();
   }
 
   show() {
-    const chip = (name, told, click) => make("li", {}, make("button", { type: "button", click, ...told }, name));
-    this.list.replaceChildren(...this.chosen.map((name) =>
-      chip(`${name} ×`, { class: "chosen", "aria-label": `Remove ${name}` }, () => this.set(this.chosen.filter((one) => one !== name)))));
-    const free = this.known.filter((tag) => !this.chosen.includes(tag.name));
-    const first = [...free.filter((tag) => tag.color), ...free.filter((tag) => !tag.color)].slice(0, SHOWN);
-    this.common.replaceChildren(...first.map((tag) => {
-      const one = chip(tag.name, {}, () => this.set([...this.chosen, tag.name]));
-      if (tag.count !== null) one.firstChild.append(" ", make("small", {}, tag.count.toLocaleString("en")));
-      return one;
+    const chip = (content, attributes, click) => make("li", {}, make("button", { type: "button", click, ...attributes }, content));
+    this.chosenList.replaceChildren(...this.chosen.map((name) =>
+      chip(`${name} ×`, { class: "chosen", "aria-label": `Remove ${name}` }, () => this.set(this.chosen.filter((other) => other !== name)))));
+    const free = this.knownTags.filter((tag) => !this.chosen.includes(tag.name));
+    const suggested = [...free.filter((tag) => tag.color), ...free.filter((tag) => !tag.color)].slice(0, MAX_SUGGESTIONS);
+    this.suggestions.replaceChildren(...suggested.map((tag) => {
+      const count = tag.count === null ? [] : [" ", make("small", {}, number(tag.count))];
+      return chip([tag.name, ...count], {}, () => this.set([...this.chosen, tag.name]));
     }));
   }
 }
 
-// mulberry32: equal seeds choose equal colours on every machine
-function chance(seed) {
+// the generator mulberry32: equal seeds give equal numbers in [0, 1) in every browser
+function seededRandom(seed) {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -67,14 +69,16 @@ function chance(seed) {
   };
 }
 
-export function randomColors(tags, known, seed) {
-  const next = chance(seed);
-  const by = new Map(known.filter((tag) => tag.color).map((tag) => [tag.name, tag]));
-  const nouns = new Map();
-  for (const tag of by.values()) nouns.set(tag.color[1], [...(nouns.get(tag.color[1]) ?? []), tag.name]);
-  const worn = [...new Set(tags.filter((name) => by.has(name)).map((name) => by.get(name).color[1]))];
-  const all = [...nouns.keys()];
-  const wanted = worn.length || !all.length ? worn : [all[Math.floor(next() * all.length)]];
-  const others = tags.filter((name) => !by.has(name));
-  return [...others, ...wanted.map((noun) => nouns.get(noun)[Math.floor(next() * nouns.get(noun).length)])];
+// the tags with a random colour for each noun that has one already, or for one random noun if none has
+export function randomColors(tags, knownTags, seed) {
+  const random = seededRandom(seed);
+  const colorTags = new Map(knownTags.filter((tag) => tag.color).map((tag) => [tag.name, tag]));
+  const namesByNoun = new Map();
+  for (const tag of colorTags.values()) namesByNoun.set(tag.color[1], [...(namesByNoun.get(tag.color[1]) ?? []), tag.name]);
+  const usedNouns = [...new Set(tags.filter((name) => colorTags.has(name)).map((name) => colorTags.get(name).color[1]))];
+  const allNouns = [...namesByNoun.keys()];
+  const nouns = usedNouns.length || !allNouns.length ? usedNouns : [allNouns[Math.floor(random() * allNouns.length)]];
+  const otherTags = tags.filter((name) => !colorTags.has(name));
+  const pick = (names) => names[Math.floor(random() * names.length)];
+  return [...otherTags, ...nouns.map((noun) => pick(namesByNoun.get(noun)))];
 }
