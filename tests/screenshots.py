@@ -1,6 +1,6 @@
-"""Every page on the demo, as Chromium shows it in light and in dark: to be looked at; some are README's pictures.
+"""Screenshots of every page about the demo, light and dark, for a person to look at; some are README's pictures.
 
-Run, after make demo: python -m tests.screenshots [DEMO] [OUT] [--readme FOLDER]; needs a Chromium
+Run after `make demo`: python -m tests.screenshots [DEMO] [OUT] [--readme FOLDER]. Needs a Chromium.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ import pandas as pd
 from PIL import Image
 
 from curate.contract import read_index
-from tests.browser import DESKTOP, NO_NETWORK, PHONE, installed
+from tests.browser import DESKTOP, NO_NETWORK, PHONE, find_chromium
 from tests.served import served
 
-if TYPE_CHECKING:  # as in tests.browser
+if TYPE_CHECKING:  # few imports of this module open a browser
     from playwright.sync_api import Browser, Page
 
-SIZES = {"desk": DESKTOP, "phone": PHONE}
-HALF = (640, 800)
-FOUND = "?filter=women"
-QUALITY = 85  # of WebP
+WINDOW_SIZES = {"desk": DESKTOP, "phone": PHONE}
+HALF_WINDOW = (640, 800)
+BROWSE_QUERY = "?filter=women"
+WEBP_QUALITY = 85
 
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-Look = Callable[["Page"], None]
-"""What is done on a page before it is shown."""
+PreparePage = Callable[["Page"], None]
+"""What is done on a page before its screenshot."""
 
 
-def opened(page: Page) -> None:
-    """The first picture, with what is told of it."""
+def open_first_picture(page: Page) -> None:
+    """Open the first picture of the list with its details."""
     page.locator("#list .tile").first.wait_for()
     page.locator("#list .tile").first.click()
-    page.wait_for_timeout(1000)  # its pictures are on their way
+    page.wait_for_timeout(1000)  # its pictures are loading
 
 
-def colored(demo: Path) -> Look:
-    """An artist's lines of a picture that the network never saw, coloured as tagged and in another colour."""
+def color_unseen_drawing(demo: Path) -> PreparePage:
+    """Colour the line art of a validation picture as tagged and with another colour tag."""
     rows, index = pd.read_parquet(demo / "dataset" / "manifest"), read_index(demo / "shards")
     known, colors = index.tags["train"], index.colors
     unseen = rows[(rows["split"] == "validation") & rows["dropped"].isna()].sort_values("id")
@@ -49,64 +49,69 @@ def colored(demo: Path) -> Look:
         for path, tags in zip(unseen["path"], unseen["tags"], strict=True)
         if colors.keys() & {*tags}
     )
-    own = next(tag for tag in tags if tag in colors)
-    other = next(tag for tag, (_, noun) in colors.items() if noun == colors[own][1] and tag != own)
+    own_tag = next(tag for tag in tags if tag in colors)
+    other_tag = next(tag for tag, (_, noun) in colors.items() if noun == colors[own_tag][1] and tag != own_tag)
 
-    def look(page: Page) -> None:
+    def prepare(page: Page) -> None:
         page.locator("#file").set_input_files(demo / "art.lines" / Path(path).name)
         page.locator("#compare").check()
-        for place, wanted in (("A", own), ("B", other)):
-            page.locator(f"#tags-{place}").fill(", ".join(wanted if tag == own else tag for tag in tags))
-            page.locator(f"#tags-{place}").press("Enter")
-        page.locator("#go").click()
+        for label, color_tag in (("A", own_tag), ("B", other_tag)):
+            page.locator(f"#tags-{label}").fill(", ".join(color_tag if tag == own_tag else tag for tag in tags))
+            page.locator(f"#tags-{label}").press("Enter")
+        page.locator("#color").click()
         page.locator("#results figure >> nth=1").wait_for()
 
-    return look
+    return prepare
 
 
 def shoot(
-    browser: Browser, address: str, name: str, out: Path, look: Look | None = None, *, whole: bool = False
+    browser: Browser, address: str, name: str, out: Path, prepare: PreparePage | None = None, *, full_page: bool = False
 ) -> None:
-    """A page at both sizes, by day and by night; what fits the window, or all of it."""
-    for size, (width, height) in SIZES.items():
+    """Screenshot a page in both window sizes and colour schemes: what the window shows, or the full page."""
+    for size, (width, height) in WINDOW_SIZES.items():
         for scheme in SCHEMES:
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             page.goto(address)
-            if look:
-                look(page)
-            page.screenshot(path=out / f"{name}-{size}-{scheme}.png", full_page=whole)
+            if prepare:
+                prepare(page)
+            page.screenshot(path=out / f"{name}-{size}-{scheme}.png", full_page=full_page)
             page.close()
 
 
-def parts(browser: Browser, address: str, out: Path) -> None:
-    """Two parts of the report, for README: its beginning by day, and recolours by night."""
+def shoot_report_halves(browser: Browser, address: str, out: Path) -> None:
+    """Screenshot two parts of the report for README: its beginning in light, and its recolours in dark."""
     anchors: dict[Scheme, str] = {"light": "", "dark": "#recolours"}
     for scheme, anchor in anchors.items():
-        page = browser.new_page(viewport={"width": HALF[0], "height": HALF[1]}, color_scheme=scheme)
+        page = browser.new_page(viewport={"width": HALF_WINDOW[0], "height": HALF_WINDOW[1]}, color_scheme=scheme)
         page.goto(address + anchor)
-        page.wait_for_timeout(1000)  # pictures are read as they come into view
+        page.wait_for_timeout(1000)  # pictures load as they come into view
         page.screenshot(path=out / f"report-half-{scheme}.png")
         page.close()
 
 
-def joined(out: Path, name: str, size: str, target: Path) -> None:
-    """A page by day on the left and by night on the right: two halves of it, or two pages of half the width."""
+def join_light_and_dark(out: Path, name: str, size: str, target: Path) -> None:
+    """Write a WebP with the light page on the left and the dark one on the right.
+
+    Of `desk` screenshots each side is half of the page; `half` screenshots are pages of half the width.
+    """
     light, dark = (np.asarray(Image.open(out / f"{name}-{size}-{scheme}.png").convert("RGB")) for scheme in SCHEMES)
     if size == "desk":
-        middle, lowest = light.shape[1] // 2, min(len(light), len(dark))
-        light, dark = light[:lowest, :middle], dark[:lowest, middle:]
-    Image.fromarray(np.concatenate([light, dark], axis=1)).save(target / f"{name}.webp", quality=QUALITY)
+        middle, height = light.shape[1] // 2, min(len(light), len(dark))
+        light, dark = light[:height, :middle], dark[:height, middle:]
+    Image.fromarray(np.concatenate([light, dark], axis=1)).save(target / f"{name}.webp", quality=WEBP_QUALITY)
 
 
 @click.command()
 @click.argument("demo", type=click.Path(path_type=Path, exists=True), default="demo")
 @click.argument("out", type=click.Path(path_type=Path), default="build/screenshots")
-@click.option("--readme", type=click.Path(path_type=Path, exists=True), help="Put README's pictures here.")
+@click.option(
+    "--readme", type=click.Path(path_type=Path, exists=True), help="Also write README's pictures to this folder."
+)
 def main(demo: Path, out: Path, readme: Path | None) -> None:
-    """Take pictures of all pages of DEMO into OUT."""
+    """Write screenshots of all pages about DEMO to OUT."""
     from playwright.sync_api import sync_playwright
 
-    chromium = installed()
+    chromium = find_chromium()
     if chromium is None:
         raise click.ClickException("no Chromium on the path: install Debian's package chromium")
     out.mkdir(parents=True, exist_ok=True)
@@ -114,15 +119,15 @@ def main(demo: Path, out: Path, readme: Path | None) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=[NO_NETWORK])
         for name, page in (("report", demo / "report.html"), ("show", demo / "run" / "show.html")):
             shoot(browser, page.resolve().as_uri(), name, out)
-        parts(browser, (demo / "report.html").resolve().as_uri(), out)
+        shoot_report_halves(browser, (demo / "report.html").resolve().as_uri(), out)
         with served("curate", "browse", str(demo / "dataset")) as server:
-            shoot(browser, server.address + FOUND, "browse", out, opened)
+            shoot(browser, server.address + BROWSE_QUERY, "browse", out, open_first_picture)
         with served("train", "serve", str(demo / "run")) as server:
-            shoot(browser, server.address, "serve", out, colored(demo), whole=True)
+            shoot(browser, server.address, "serve", out, color_unseen_drawing(demo), full_page=True)
         browser.close()
     if readme:
         for name, size in (("report", "half"), ("browse", "desk"), ("serve", "desk")):
-            joined(out, name, size, readme)
+            join_light_and_dark(out, name, size, readme)
     click.echo(f"{len(list(out.glob('*.png')))} screenshots in {out}")
 
 

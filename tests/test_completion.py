@@ -1,4 +1,4 @@
-"""A shell completes commands, options and the names that options take, without TensorFlow."""
+"""Shells complete commands, options and the names that options take, without importing TensorFlow."""
 
 import importlib
 import os
@@ -15,16 +15,16 @@ from tests import ROOT
 ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def completed(program: str, typed: str) -> list[str]:
-    """What a shell offers at the end of a line."""
+def completions(program: str, typed: str) -> list[str]:
+    """What a shell offers for the last word of a line."""
     main = importlib.import_module(f"{program}.cli").main
     *words, last = typed.split(" ")
-    offered = BashComplete(main, {}, program, f"_{program.upper()}_COMPLETE").get_completions(words, last)
-    return [item.value for item in offered]
+    items = BashComplete(main, {}, program, f"_{program.upper()}_COMPLETE").get_completions(words, last)
+    return [item.value for item in items]
 
 
 @pytest.mark.parametrize(
-    ("line", "offered"),
+    ("line", "expected"),
     [
         ("curate ru", ["run"]),
         ("curate extract --keep", ["--keep-monochrome"]),
@@ -39,32 +39,34 @@ def completed(program: str, typed: str) -> list[str]:
         ("train ladder s o --rungs unet-l1,wgan-", ["unet-l1,wgan-gp"]),
     ],
 )
-def test_names_are_completed(line: str, offered: list[str]) -> None:
+def test_names_are_completed(line: str, expected: list[str]) -> None:
     program, _, typed = line.partition(" ")
-    assert completed(program, typed) == offered
+    assert completions(program, typed) == expected
 
 
 @pytest.mark.parametrize("program", ["curate", "train"])
-def test_the_shell_is_told_how_by_the_program_itself(program: str) -> None:
+def test_the_program_prints_its_completion_script_and_completes_without_tensorflow(program: str) -> None:
     command, variable = [sys.executable, "-m", program], f"_{program.upper()}_COMPLETE"
     script = subprocess.run(
         command, env={**ENV, variable: "zsh_source"}, capture_output=True, text=True, check=True
     ).stdout
     assert f"compdef _{program}_completion {program}" in script
-    heavy = f"import sys; sys.modules['tensorflow'] = None; from {program}.cli import main; main(prog_name='{program}')"
-    told = subprocess.run(
-        [sys.executable, "-c", heavy],
+    without_tensorflow = (
+        f"import sys; sys.modules['tensorflow'] = None; from {program}.cli import main; main(prog_name='{program}')"
+    )
+    completion = subprocess.run(
+        [sys.executable, "-c", without_tensorflow],
         env={**ENV, variable: "bash_complete", "COMP_WORDS": f"{program} ver", "COMP_CWORD": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.stdout.split() == (["plain,verify"] if program == "curate" else []), told.stderr
+    assert completion.stdout.split() == (["plain,verify"] if program == "curate" else []), completion.stderr
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_bash_completes_with_what_it_was_told(tmp_path: Path) -> None:
-    """In a real bash: the source that the guide names, then its function, as a tab calls it."""
+def test_bash_completes_with_the_script_of_the_guide(tmp_path: Path) -> None:
+    """A real bash evaluates the line of the guide, then calls the completion function as the Tab key does."""
     program = tmp_path / "curate"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m curate "$@"\n')
     program.chmod(0o755)
@@ -76,9 +78,9 @@ def test_bash_completes_with_what_it_was_told(tmp_path: Path) -> None:
     complete -p curate
     """
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-c", script], env={**ENV, "PATH": path}, capture_output=True, text=True, check=False
     )
-    reply, how = done.stdout.splitlines()
+    reply, registration = result.stdout.splitlines()
     assert reply == "xdog"
-    assert "-F _curate_completion curate" in how
+    assert "-F _curate_completion curate" in registration

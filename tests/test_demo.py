@@ -1,4 +1,4 @@
-"""What the demo promises, on all of its art and with its three minutes of training."""
+"""What the demo promises, on all of its art and after three minutes of training."""
 
 import json
 import os
@@ -16,22 +16,26 @@ from tests.bench.families import report
 MINUTES = 3
 
 
-def told(*words: object, cwd: Path = ROOT) -> Any:
+def run_json(*arguments: object, cwd: Path = ROOT) -> Any:
+    """What a command prints with --json."""
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", *map(str, words), "--json"]
+    command = [sys.executable, "-m", *map(str, arguments), "--json"]
     result = subprocess.run(command, capture_output=True, check=True, cwd=cwd, env=env)
     return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's folder after its shards are made; every stage accounts for what went in."""
+    """The demo's folder up to its shards; every stage accounts for every picture."""
     folder: Path = tmp_path_factory.mktemp("demo")
-    places = {"sample.art": "art", "extract.sources": "openmoji=art", "extract.dataset": "dataset"}
-    moved = [
-        word for key, place in {**places, "shard.shards": "shards"}.items() for word in ("--set", f"{key}={place}")
-    ]
-    result = told("curate", "run", ROOT / "manifests" / "openmoji.toml", *moved, cwd=folder)
+    settings = {
+        "sample.art": "art",
+        "extract.sources": "openmoji=art",
+        "extract.dataset": "dataset",
+        "shard.shards": "shards",
+    }
+    options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    result = run_json("curate", "run", ROOT / "manifests" / "openmoji.toml", *options, cwd=folder)
     for stage in result["stages"][1:]:
         assert stage["in"] == stage["kept"] + sum(stage["dropped"].values()) == 4495
     assert result["expected"] == "these"
@@ -39,18 +43,18 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_families_lose_byte_copies_only_and_nearly_all_are_whole(demo: Path) -> None:
-    found = report(pd.read_parquet(demo / "dataset" / "manifest"), None)
+def test_families_lose_only_byte_copies_and_nearly_all_stay_whole(demo: Path) -> None:
+    families = report(pd.read_parquet(demo / "dataset" / "manifest"), None)
     for kind in ("tone", "color"):
-        assert found[kind]["dropped_as_duplicate_but_no_byte_copy"] == 0
-    assert found["tone"]["straddling_splits"] == 0
-    assert found["tone"]["whole"] >= 0.98 * found["tone"]["families"]
+        assert families[kind]["dropped_as_duplicate_but_no_byte_copy"] == 0
+    assert families["tone"]["straddling_splits"] == 0
+    assert families["tone"]["whole"] >= 0.98 * families["tone"]["families"]
 
 
 @pytest.mark.slow
-def test_three_minutes_make_true_tags_better_than_none_and_than_others(demo: Path) -> None:
-    told("train", "fit", demo / "shards", demo / "run", "--preset", "tags", "--minutes", MINUTES)
-    tags = told("train", "evaluate", demo / "run", demo / "shards")["tags"]
+def test_after_three_minutes_true_tags_beat_no_tags_and_shuffled_tags(demo: Path) -> None:
+    run_json("train", "fit", demo / "shards", demo / "run", "--preset", "tags", "--minutes", MINUTES)
+    tags = run_json("train", "evaluate", demo / "run", demo / "shards")["tags"]
     assert tags["none_minus_true"]["low"] > 0
     assert tags["shuffled_minus_true"]["low"] > 0
     assert tags["obedience"]["accuracy"] > 2 * tags["obedience"]["chance"]

@@ -24,7 +24,7 @@ from curate.system.errors import DamagedError, NurieError
 from curate.system.text import escape_unprintable
 from curate.tags.normalize import normalize_tag, split_color
 from tests.bench.browse import grown
-from tests.browser import CANARY, DESKTOP, HOSTILE, PHONE, SONG, Visit, Watch, barriers, overflow
+from tests.browser import CANARY, DESKTOP, HOSTILE, PAYLOAD, PHONE, Visit, Watch, barriers, overflow
 
 OPEN_ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
 
@@ -355,15 +355,13 @@ def test_the_page_requests_nothing_but_itself(chromium: Any, html: Path) -> None
     watch = Watch(chromium.new_page())
     watch.page.goto(html.as_uri())
     assert not watch.faults()
-    assert [one for one in watch.asked if not one.startswith("data:")] == [html.as_uri()]
+    assert [one for one in watch.requested_urls if not one.startswith("data:")] == [html.as_uri()]
     watch.page.close()
 
 
 @pytest.mark.browser
 def test_the_policy_stops_what_escaping_would_miss(chromium: Any, html: Path, tmp_path: Path) -> None:
-    smuggled = (
-        f"<script>{SONG}</script><img src=x onerror={SONG}><img src=https://example.com/x.png><style>p{{}}</style>"
-    )
+    smuggled = f"<script>{PAYLOAD}</script><img src=x onerror={PAYLOAD}><img src=https://example.com/x.png><style>p{{}}</style>"
     (tmp_path / "page.html").write_text(html.read_text("utf-8").replace("</main>", f"{smuggled}</main>"), "utf-8")
     watch = Watch(chromium.new_page())
     watch.page.goto((tmp_path / "page.html").as_uri())
