@@ -101,7 +101,7 @@ function warnOfUnknownTags() {
 function showTagSets() {
   const labels = byId("compare").checked ? ["A", "B"] : ["A"];
   sets = labels.map((label) => sets.find((set) => set.label === label) ?? new TagSet(label, knownTags(), warnOfUnknownTags));
-  byId("sets").classList.toggle("one", sets.length === 1);
+  byId("sets").classList.toggle("single", sets.length === 1);
   const untagged = !knownTags().length;
   for (const name of ["compare", "negative", "seed", "random-colors"]) byId(name).disabled = untagged;
   byId("sets").replaceChildren(...(untagged ? [make("p", {}, "This model was trained without tags: it chooses the colours itself.")] : sets.map((set) => set.element)));
