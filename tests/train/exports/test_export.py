@@ -19,7 +19,7 @@ from train.data.batches import fixed_batch
 from train.data.pairs import Pairs
 from train.errors import RunError
 from train.exports import export as stage
-from train.exports.export import EXPORT_FORMATS, ExportFormat, export
+from train.exports.export import EXPORT_FORMATS, MAX_COLOR_DIFFERENCE, ExportFormat, export
 from train.model import networks
 from train.model.trained import load_trained
 from train.presets import preset_config
@@ -85,7 +85,7 @@ def test_the_code_in_the_card_colours_a_blank_sheet(
     exec(compile(code, "README.md", "exec"), names)
     model = load_trained(trained)
     expected = model.model([np.ones((1, 32, 32, 1)), np.zeros((1, len(model.vocabulary)))], training=False)
-    np.testing.assert_allclose(names["colors"], np.asarray(expected), atol=TOLERANCE, rtol=0)
+    np.testing.assert_allclose(names["colors"], np.asarray(expected), atol=MAX_COLOR_DIFFERENCE, rtol=0)
 
 
 def test_the_card_states_data_licences_settings_figures_and_inputs(
