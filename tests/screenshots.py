@@ -113,7 +113,7 @@ def main(demo: Path, out: Path, readme: Path | None) -> None:
 
     chromium = find_chromium()
     if chromium is None:
-        raise click.ClickException("no Chromium on the path: install Debian's package chromium")
+        raise click.ClickException("no Chromium on the path: apt-get install chromium, or put one there by hand")
     out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=[NO_NETWORK])

@@ -187,7 +187,9 @@ def evaluate(
     _load_tensorflow()
     from train.evaluation import evaluate as stage  # noqa: PLC0415
 
-    return stage.evaluate(Path(run), Path(shards), split, lines=lines, most=most, seed=seed, on_progress=on_progress)
+    return dict(
+        stage.evaluate(Path(run), Path(shards), split, lines=lines, most=most, seed=seed, on_progress=on_progress)
+    )
 
 
 def export(run: Folder, out: Folder, *, format: str = "keras", evaluation: Folder | None = None) -> Figures:  # noqa: A002

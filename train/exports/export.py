@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from curate.system.errors import name_file_in_errors
+from curate.system.errors import MissingExtraError, name_file_in_errors
 from curate.system.files import atomic_write, read_json, sync_folder
 from train.config import read_run_config
 from train.errors import RunError, translate_tensorflow_errors
@@ -51,7 +51,8 @@ def export(run: Path, out: Path, format_name: str = "keras", evaluation: Path | 
     opened and tried before the folder appears: its colours may differ from the run's by MAX_COLOR_DIFFERENCE.
     `evaluation` is a file with the JSON of `train evaluate`, for the card.
 
-    Raises RunError if the run has no finished model, `out` holds files, an extra is missing, or the trial fails.
+    Raises RunError if the run has no finished model, `out` holds files, or the trial fails; MissingExtraError if the
+    format needs the extra `export`.
     """
     trained = load_trained(run)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -133,12 +134,12 @@ def _load_savedmodel(path: Path) -> ExportedModel:
 
 
 def _import_onnx() -> tuple[Any, Any]:
-    """The packages tf2onnx, which writes ONNX, and onnxruntime, which runs it. Raises RunError if one is missing."""
+    """The packages that write and run ONNX, tf2onnx and onnxruntime. Raises MissingExtraError without them."""
     try:
         import onnxruntime  # noqa: PLC0415  # an extra
         import tf2onnx  # noqa: PLC0415
     except ImportError:
-        raise RunError("--format onnx needs an extra: run `pip install 'nurie[export]'`") from None
+        raise MissingExtraError("--format onnx", "export") from None
     return tf2onnx, onnxruntime
 
 

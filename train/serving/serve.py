@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from train.errors import NurieError, RunError
+from curate.system.errors import MissingExtraError
+from train.errors import NurieError
 
 MAX_UPLOAD_BYTES = 32 << 20
 """Bytes of a drawing."""
@@ -22,15 +23,15 @@ def serve(
     """Serve the models of `runs` side by side until Ctrl-C; return the `address` and the names of the `models`.
 
     Port 0 takes a free one. `announce` gets the address once it answers, and a warning if other machines can reach it.
-    Raises RunError if a run has no model or the extra `ui` is missing; NurieError if the port is taken or a run is
-    given twice.
+    Raises RunError if a run has no model; NurieError if the port is taken or a run is given twice; MissingExtraError
+    without the extra `ui`.
     """
     try:
         from curate.web import server  # noqa: PLC0415  # FastAPI and uvicorn are an extra
         from curate.web.guard import RequestLimits  # noqa: PLC0415
         from train.serving import app  # noqa: PLC0415
     except ImportError:
-        raise RunError("train serve needs an extra: run `pip install 'nurie[ui]'`") from None
+        raise MissingExtraError("train serve", "ui") from None
     from train.serving.loaded_models import LoadedModels  # noqa: PLC0415
 
     if len({run.resolve() for run in runs}) < len(runs):
