@@ -27,18 +27,18 @@ def test_no_family_straddles_splits(graph: tuple[int, set[tuple[int, int]]], see
 
 
 @given(graphs, st.integers(0, 5))
-def test_adding_pictures_never_moves_those_before(graph: tuple[int, set[tuple[int, int]]], seed: int) -> None:
+def test_adding_pictures_never_moves_earlier_ones(graph: tuple[int, set[tuple[int, int]]], seed: int) -> None:
     count, edges = graph
     ids, shares = [f"{i:032x}" for i in range(count)], SplitShares(0.5, 0.25, 0.25, seed)
     families, left_out = grow_families(ids, neighbours(count, edges), shares)
     for less in range(1, count):
         before, out_before = grow_families(ids[:less], neighbours(less, {e for e in edges if max(e) < less}), shares)
-        assert out_before == {one for one in left_out if one < less}
-        for one in set(range(less)) - left_out:
-            assert shares.split_of(ids[before.root(one)]) == shares.split_of(ids[families.root(one)])
+        assert out_before == {picture for picture in left_out if picture < less}
+        for picture in set(range(less)) - left_out:
+            assert shares.split_of(ids[before.root(picture)]) == shares.split_of(ids[families.root(picture)])
 
 
-def test_shares_are_kept_within_chance() -> None:
+def test_splits_have_their_shares_of_the_families() -> None:
     counts = Counter(SplitShares(0.8, 0.15, 0.05, seed=1).split_of(f"{i:032x}") for i in range(20_000))
     assert counts["train"] == pytest.approx(16_000, abs=250)
     assert counts["test"] == pytest.approx(1_000, abs=130)

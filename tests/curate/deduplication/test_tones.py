@@ -1,6 +1,6 @@
-"""Every other of OpenMoji's tone families: the same drawing in up to six skin tones, or two people in 25.
+"""Half of OpenMoji's families of skin tones: the same drawing in up to six tones, or two people in up to 25.
 
-Of all of them tests.bench.families prints as much, of the demo's dataset.
+tests.bench.families prints the same figures for all families, from the demo's dataset.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def toned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of their pictures."""
+    """A dataset of every other family."""
     home = tmp_path_factory.mktemp("tones")
     members = samples.tone_family_sizes(drawing.code for drawing in samples._drawings())
     bases = set(sorted(base for base, count in members.items() if count > 1)[::2])
@@ -39,26 +39,26 @@ def toned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(toned: Path) -> dict[str, Any]:
+def figures(toned: Path) -> dict[str, Any]:
     return report(pd.read_parquet(toned / "manifest"), None)
 
 
-def test_no_tone_is_dropped_as_a_duplicate_but_a_byte_copy(found: dict[str, Any]) -> None:
-    assert found["tone"]["families"] > 150
-    assert found["tone"]["dropped"]["duplicate"] > 0
-    assert found["tone"]["dropped_as_duplicate_but_no_byte_copy"] == 0
+def test_only_byte_copies_are_dropped_as_duplicates_of_another_tone(figures: dict[str, Any]) -> None:
+    assert figures["tone"]["families"] > 150
+    assert figures["tone"]["dropped"]["duplicate"] > 0
+    assert figures["tone"]["dropped_as_duplicate_but_no_byte_copy"] == 0
 
 
-def test_no_tone_family_has_pictures_in_two_splits(found: dict[str, Any]) -> None:
-    assert found["tone"]["straddling_splits"] == 0
-    assert found["color"]["straddling_splits"] == 0
+def test_no_tone_family_has_pictures_in_two_splits(figures: dict[str, Any]) -> None:
+    assert figures["tone"]["straddling_splits"] == 0
+    assert figures["color"]["straddling_splits"] == 0
 
 
-def test_few_pictures_are_left_out_between_two_splits(found: dict[str, Any]) -> None:
-    assert found["tone"]["dropped"].get("straddles", 0) < 0.02 * found["tone"]["pictures"]
+def test_few_pictures_are_dropped_because_they_look_like_pictures_of_two_splits(figures: dict[str, Any]) -> None:
+    assert figures["tone"]["dropped"].get("straddles", 0) < 0.02 * figures["tone"]["pictures"]
 
 
-def test_verified_look_alikes_join_every_tone_family(toned: Path) -> None:
+def test_verified_look_alikes_connect_every_tone_family(toned: Path) -> None:
     rows, edges = pd.read_parquet(toned / "manifest"), pd.read_parquet(toned / "edges")
     place = {key: number for number, key in reversed(list(enumerate(rows["id"])))}
     joined = FamilyUnionFind(len(rows))
@@ -69,4 +69,4 @@ def test_verified_look_alikes_join_every_tone_family(toned: Path) -> None:
         for name, members in true_families(rows).items()
         if name.startswith("tone ")
     }
-    assert not [name for name, found_roots in roots.items() if len(found_roots) > 1]
+    assert not [name for name, family_roots in roots.items() if len(family_roots) > 1]
