@@ -73,7 +73,7 @@ class Tables(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: dict[str, list[list[str]]] = {}
+        self.rows_by_caption: dict[str, list[list[str]]] = {}
         self.rows: list[list[str]] = []
         self.images = 0
         self.into: Callable[[str], None] = lambda _: None
@@ -94,7 +94,7 @@ class Tables(HTMLParser):
         if tag in {"th", "td", "caption"}:
             self.into = lambda _: None
         elif tag == "table":
-            self.found[self.caption] = self.rows
+            self.rows_by_caption[self.caption] = self.rows
 
     def handle_data(self, data: str) -> None:
         self.into(data)
@@ -107,7 +107,7 @@ class Tables(HTMLParser):
 
     def counts(self, caption: str) -> list[tuple[str, int]]:
         """(name, count) of a table with bars."""
-        return [(row[0], int(row[1].replace(",", ""))) for row in self.found.get(caption, [[]])[1:]]
+        return [(row[0], int(row[1].replace(",", ""))) for row in self.rows_by_caption.get(caption, [[]])[1:]]
 
 
 def frame(dataset: Path) -> pd.DataFrame:
@@ -148,7 +148,7 @@ def test_the_tables_of_the_page_show_the_counts(folder: Path, html: Path, summar
     sizes = tables.counts("Families by size")
     assert sum(count for _, count in sizes) == kept["family"].nunique()
     assert dict(sizes)["1"] == (kept["family"].value_counts() == 1).sum()
-    splits = {row[0]: (int(row[1]), int(row[2])) for row in tables.found["Kept pictures by split"][1:]}
+    splits = {row[0]: (int(row[1]), int(row[2])) for row in tables.rows_by_caption["Kept pictures by split"][1:]}
     expected = kept.groupby("split")["family"].agg(["size", "nunique"])
     assert splits == {str(name): (row["size"], row["nunique"]) for name, row in expected.iterrows()}
     tags = Counter(tag for one in kept["tags"] for tag in one)
@@ -158,13 +158,13 @@ def test_the_tables_of_the_page_show_the_counts(folder: Path, html: Path, summar
     for caption, column in (("Licences", "license"), ("Artists", "artist"), ("Ratings", "rating")):
         names = Counter(escape_unprintable(html_page.shorten(name, 60)) for name in kept[column].dropna())
         assert dict(tables.counts(caption)) == names
-    sources = {row[0]: [int(one) for one in row[1:]] for row in tables.found["Files by source"][1:]}
+    sources = {row[0]: [int(one) for one in row[1:]] for row in tables.rows_by_caption["Files by source"][1:]}
     assert [sum(column) for column in zip(*sources.values(), strict=True)] == [
         summary["in"], summary["kept"], summary["in"] - summary["kept"],
     ]  # fmt: skip
     hashes = ledger.read_ledger(folder / "d")["hashes"]
     for stage in ("extract", "dedupe"):
-        assert tables.found[f"Options of curate {stage}"][-1] == ["hash of these options", hashes[stage]]
+        assert tables.rows_by_caption[f"Options of curate {stage}"][-1] == ["hash of these options", hashes[stage]]
 
 
 def test_the_page_does_not_depend_on_where_the_dataset_is(folder: Path, html: Path, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_before_dedupe_the_page_says_so_and_shows_everything_else(art: Path, tmp
     tables = Tables((tmp_path / "page.html").read_text("utf-8"))
     assert summary["roles"] == {}
     assert (tmp_path / "page.html").read_text("utf-8").count("run <code>curate dedupe</code>") == 3
-    assert "Families by size" not in tables.found
+    assert "Families by size" not in tables.rows_by_caption
     assert tables.images > 12
 
 

@@ -64,27 +64,27 @@ def ids(client: TestClient) -> dict[str, str]:
 
 
 def decide(client: TestClient, kind: str, *paths: str, tags: list[str] | None = None) -> Row:
-    known = ids(client)
-    pictures = [known.get(path, path) for path in paths]
-    told = client.post("/api/decisions", json={"kind": kind, "pictures": pictures, "tags": tags})
-    assert told.status_code == 201, told.text
-    row: Row = told.json()
+    id_by_path = ids(client)
+    pictures = [id_by_path.get(path, path) for path in paths]
+    answer = client.post("/api/decisions", json={"kind": kind, "pictures": pictures, "tags": tags})
+    assert answer.status_code == 201, answer.text
+    row: Row = answer.json()
     return row
 
 
 def fates(client: TestClient, *paths: str) -> list[str | None]:
-    known = {row["path"]: row["dropped"] for row in get_json(client, "pictures")["rows"]}
-    return [known[path] for path in paths]
+    dropped = {row["path"]: row["dropped"] for row in get_json(client, "pictures")["rows"]}
+    return [dropped[path] for path in paths]
 
 
 def test_every_row_of_the_manifest_is_listed_page_by_page(read_only_client: TestClient, mixed: Path) -> None:
     rows = parquet.read_parts(mixed / "manifest").to_pylist()
     pages = [get_json(read_only_client, "pictures", start=start, count=2) for start in range(0, 10, 2)]
-    told = [row for page in pages for row in page["rows"]]
-    assert [row["path"] for row in told] == [row["path"] for row in rows]
+    listed = [row for page in pages for row in page["rows"]]
+    assert [row["path"] for row in listed] == [row["path"] for row in rows]
     assert {page["total"] for page in pages} == {len(rows)} == {9}
     names = ("id", "role", "group", "dropped", "distance", "error")
-    assert [[row[name] for name in names] for row in told] == [[row[name] for name in names] for row in rows]
+    assert [[row[name] for name in names] for row in listed] == [[row[name] for name in names] for row in rows]
     assert get_json(read_only_client, "pictures", start=10**9)["rows"] == []
     dropped = get_json(read_only_client, "pictures")["dropped"]
     assert sum(dropped.values()) == 9
@@ -92,7 +92,7 @@ def test_every_row_of_the_manifest_is_listed_page_by_page(read_only_client: Test
 
 
 def test_filter_expression_and_order_can_be_combined(read_only_client: TestClient) -> None:
-    told = get_json(
+    answer = get_json(
         read_only_client,
         "pictures",
         filter="-role:duplicate path:1F4*",
@@ -100,7 +100,7 @@ def test_filter_expression_and_order_can_be_combined(read_only_client: TestClien
         order="bytes",
         descending=True,
     )
-    sizes = [get_json(read_only_client, f"pictures/{row['id']}")["columns"]["bytes"] for row in told["rows"]]
+    sizes = [get_json(read_only_client, f"pictures/{row['id']}")["columns"]["bytes"] for row in answer["rows"]]
     assert len(sizes) == 3
     assert sizes == sorted(sizes, reverse=True)
     assert get_json(read_only_client, "pictures", filter="catt")["unknown"]["catt"][0] == "cat"
@@ -110,25 +110,25 @@ def test_filter_expression_and_order_can_be_combined(read_only_client: TestClien
 def test_an_invalid_filter_matches_nothing_and_says_why(read_only_client: TestClient, path: str) -> None:
     wrong = {"filter": ("width>=x", "width holds numbers"), "where": ("__import__('os')", "only compare columns")}
     for name, (text, problem) in wrong.items():
-        told = get_json(read_only_client, path, **{name: text})
-        assert (told["total"], problem in told["problem"]) == (0, True)
+        answer = get_json(read_only_client, path, **{name: text})
+        assert (answer["total"], problem in answer["problem"]) == (0, True)
     assert get_json(read_only_client, path)["problem"] == ""
 
 
 def test_families_are_listed_with_their_survivor_first(read_only_client: TestClient) -> None:
-    told = get_json(read_only_client, "families")
-    assert told["total"] == 3
-    assert {family["members"][0]["role"] for family in told["families"]} == {"survivor"}
+    answer = get_json(read_only_client, "families")
+    assert answer["total"] == 3
+    assert {family["members"][0]["role"] for family in answer["families"]} == {"survivor"}
     [cats] = get_json(read_only_client, "families", filter="cat")["families"]
     assert (cats["size"], {row["path"] for row in cats["members"]}) == (3, {"1F408.png", "cat0.jpg", "cat1.jpg"})
 
 
 def test_a_picture_has_its_look_alikes_tags_and_story(read_only_client: TestClient) -> None:
-    told = get_json(read_only_client, f"pictures/{ids(read_only_client)['1F408.png']}")
-    assert {look["tile"]["path"] for look in told["looks"]} == {"cat0.jpg", "cat1.jpg"}
-    assert "asleep" in told["tags"]
-    assert "asleep" not in told["own_tags"]
-    assert told["story"][0].startswith("extract: 1F408.png of s, png 256x256")
+    answer = get_json(read_only_client, f"pictures/{ids(read_only_client)['1F408.png']}")
+    assert {look["tile"]["path"] for look in answer["looks"]} == {"cat0.jpg", "cat1.jpg"}
+    assert "asleep" in answer["tags"]
+    assert "asleep" not in answer["own_tags"]
+    assert answer["story"][0].startswith("extract: 1F408.png of s, png 256x256")
     apple = get_json(read_only_client, f"pictures/{ids(read_only_client)['1F34E.png']}")
     assert sorted([apple["tile"]["path"], *apple["copies"]]) == ["1F34E.png", "apple again.png"]
 
@@ -136,9 +136,9 @@ def test_a_picture_has_its_look_alikes_tags_and_story(read_only_client: TestClie
 def test_layers_have_the_stored_bytes(read_only_client: TestClient, mixed: Path) -> None:
     for row in parquet.read_parts(mixed / "pairs").to_pylist():
         for layer in ("color", "line_contour", "line_dilate"):
-            told = read_only_client.get(f"/api/pictures/{row['id']}/{layer}")
-            assert (told.status_code, told.headers["content-type"]) == (200, "image/png")
-            assert told.content == row[layer]
+            answer = read_only_client.get(f"/api/pictures/{row['id']}/{layer}")
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+            assert answer.content == row[layer]
 
 
 @pytest.mark.parametrize(
@@ -171,17 +171,17 @@ def test_a_malformed_id_is_refused(read_only_client: TestClient) -> None:
 
 def test_hostile_text_is_returned_unchanged(read_only_client: TestClient) -> None:
     [row] = get_json(read_only_client, "pictures", filter="path:*onmouseover*")["rows"]
-    told = read_only_client.get(f"/api/pictures/{row['id']}")
-    assert told.headers["content-type"] == "application/json"
-    assert told.json()["columns"]["artist"] == HOSTILE[0]
-    assert len(told.json()["own_tags"]) > 10
-    for tag in told.json()["own_tags"]:
+    answer = read_only_client.get(f"/api/pictures/{row['id']}")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["columns"]["artist"] == HOSTILE[0]
+    assert len(answer.json()["own_tags"]) > 10
+    for tag in answer.json()["own_tags"]:
         if not re.search(r'[\s"]', tag):  # which part the words of a filter
             assert row["path"] in {one["path"] for one in get_json(read_only_client, "pictures", filter=tag)["rows"]}
 
 
 @pytest.mark.parametrize(
-    ("query", "status", "told"),
+    ("query", "status", "reason"),
     [
         ({"order": "path"}, 409, "cannot sort by 'path'"),
         ({"filter": "x" * 2001}, 422, "at most 2000"),
@@ -191,18 +191,18 @@ def test_hostile_text_is_returned_unchanged(read_only_client: TestClient) -> Non
     ],
 )
 def test_a_wrong_query_is_answered_with_the_reason(
-    read_only_client: TestClient, query: Row, status: int, told: str
+    read_only_client: TestClient, query: Row, status: int, reason: str
 ) -> None:
     answer = read_only_client.get("/api/pictures", params=query)
     assert answer.status_code == status
-    assert told in answer.text
+    assert reason in answer.text
 
 
 def test_a_decision_is_stored_applied_by_dedupe_and_undone(dataset: Path) -> None:
     page = client(dataset)
     before = pq.read_table(dataset / "manifest")
-    noted = decide(page, "different", "1F408.png", "cat0.jpg")
-    assert (noted["sequence"], noted["paths"], noted["waits"]) == (0, ["1F408.png", "cat0.jpg"], True)
+    row = decide(page, "different", "1F408.png", "cat0.jpg")
+    assert (row["sequence"], row["paths"], row["waits"]) == (0, ["1F408.png", "cat0.jpg"], True)
     assert get_json(page, "dataset")["waiting"] == 1
     decide(page, "different", "cat0.jpg", "cat1.jpg")
     assert fates(page, "1F408.png", "cat0.jpg", "cat1.jpg") == [None, "duplicate", "duplicate"]
@@ -221,13 +221,13 @@ def test_a_decision_is_stored_applied_by_dedupe_and_undone(dataset: Path) -> Non
 def test_decisions_are_stored_as_curate_decide_stores_them(dataset: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(dataset, tmp_path / "other"))
     page = client(dataset)
-    asked = [("keep", "cat1.jpg"), ("drop", "1F34E.png"), ("duplicate", "1F44B-1F3FB.png", "1F44B-1F3FF.png")]
-    for kind, *paths in [*asked, ("alternate", "1F408.png", "1F44B-1F3FB.png")]:
+    choices = [("keep", "cat1.jpg"), ("drop", "1F34E.png"), ("duplicate", "1F44B-1F3FB.png", "1F44B-1F3FF.png")]
+    for kind, *paths in [*choices, ("alternate", "1F408.png", "1F44B-1F3FB.png")]:
         decide(page, kind, *paths)
         decisions.decide(other, kind, paths)
     assert decisions.read(dataset) == decisions.read(other)
-    told = get_json(page, "decisions", start=1, count=2)
-    assert (told["total"], [row["sequence"] for row in told["rows"]]) == (4, [2, 1])
+    answer = get_json(page, "decisions", start=1, count=2)
+    assert (answer["total"], [row["sequence"] for row in answer["rows"]]) == (4, [2, 1])
     assert (dataset / "decisions/part-00000.parquet").read_bytes() == (
         other / "decisions/part-00000.parquet"
     ).read_bytes()
@@ -238,20 +238,20 @@ def test_decisions_are_stored_as_curate_decide_stores_them(dataset: Path, tmp_pa
 def test_given_tags_replace_a_pictures_own_whatever_they_contain(dataset: Path) -> None:
     page = client(dataset)
     tags = [",_,", "Blue Hair", *HOSTILE]
-    noted = decide(page, "retag", "1F34E.png", tags=tags)
-    assert noted["tags"][:2] == [",_,", "blue_hair"]
-    told = get_json(page, f"pictures/{ids(page)['1F34E.png']}")
-    assert told["given_tags"] == noted["tags"]
+    row = decide(page, "retag", "1F34E.png", tags=tags)
+    assert row["tags"][:2] == [",_,", "blue_hair"]
+    answer = get_json(page, f"pictures/{ids(page)['1F34E.png']}")
+    assert answer["given_tags"] == row["tags"]
     assert [row["path"] for row in get_json(page, "pictures", filter="decided:retag")["rows"]] == [
         "1F34E.png",
         "apple again.png",
     ]
     dedupe.dedupe(dataset, dedupe.DedupeOptions())
-    assert set(noted["tags"]) <= set(get_json(page, f"pictures/{ids(page)['1F34E.png']}")["tags"])
+    assert set(row["tags"]) <= set(get_json(page, f"pictures/{ids(page)['1F34E.png']}")["tags"])
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "told"),
+    ("body", "status", "reason"),
     [
         ({"kind": "drop", "pictures": ["1F408.png"]}, 409, "no picture has the id '1F408.png'"),
         ({"kind": "drop", "pictures": ["/etc/passwd"]}, 409, "no picture has the id"),
@@ -268,11 +268,11 @@ def test_given_tags_replace_a_pictures_own_whatever_they_contain(dataset: Path) 
     ],
 )  # fmt: skip
 def test_an_invalid_decision_is_refused_and_nothing_is_written(
-    read_only_client: TestClient, mixed: Path, body: Any, status: int, told: str
+    read_only_client: TestClient, mixed: Path, body: Any, status: int, reason: str
 ) -> None:
     text = json.dumps(body).replace("{cat}", ids(read_only_client)["1F408.png"])
     answer = read_only_client.post("/api/decisions", content=text, headers={"content-type": "application/json"})
-    assert (answer.status_code, told in answer.text) == (status, True), answer.text
+    assert (answer.status_code, reason in answer.text) == (status, True), answer.text
     assert not (mixed / "decisions").exists()
 
 
@@ -291,9 +291,9 @@ def test_while_a_stage_writes_pictures_are_shown_and_decisions_refused(dataset: 
     page = client(dataset)
     with lock.exclusive(dataset):
         assert get_json(page, "pictures")["total"] == 9
-        told = page.post("/api/decisions", json={"kind": "drop", "pictures": [ids(page)["1F408.png"]]})
-    assert told.status_code == 409
-    assert "another run is writing" in told.json()["detail"]
+        answer = page.post("/api/decisions", json={"kind": "drop", "pictures": [ids(page)["1F408.png"]]})
+    assert answer.status_code == 409
+    assert "another run is writing" in answer.json()["detail"]
 
 
 def test_simultaneous_decisions_are_all_stored(dataset: Path) -> None:
@@ -309,7 +309,7 @@ def test_simultaneous_decisions_are_all_stored(dataset: Path) -> None:
     assert [row["sequence"] for row in decisions.read(dataset)] == [*range(8)]
 
 
-def test_newcomers_are_read_only_client_before_dedupe_and_all_decisions_wait(
+def test_added_pictures_are_shown_before_dedupe_and_all_decisions_wait(
     dataset: Path, art: Path, tmp_path: Path
 ) -> None:
     page = client(dataset)
@@ -319,8 +319,8 @@ def test_newcomers_are_read_only_client_before_dedupe_and_all_decisions_wait(
     (tmp_path / "more").mkdir()
     shutil.copy(art / "1F600.png", tmp_path / "more")
     extract.extract([Source("more", tmp_path / "more")], dataset, extract.ExtractOptions(("contour", "dilate")))
-    told = get_json(page, "dataset")
-    assert (told["judged"], told["waiting"]) == (False, 1)
+    answer = get_json(page, "dataset")
+    assert (answer["judged"], answer["waiting"]) == (False, 1)
     assert get_json(page, "families")["total"] == 0
     assert get_json(page, "pictures")["dropped"] == {"none": 9, "unreadable": 1}
     assert page.get(f"/api/pictures/{ids(page)['1F600.png']}/line_dilate").status_code == 200
@@ -332,8 +332,8 @@ def test_an_opted_out_picture_is_a_row_without_pixels(dataset: Path) -> None:
     key = ids(page)["cat0.jpg"]
     assert page.get(f"/api/pictures/{key}/color").status_code == 200
     remove.remove(dataset, ["cat0.jpg"])
-    told = get_json(page, f"pictures/{key}")
-    assert (told["tile"]["stored"], told["tile"]["dropped"], told["tags"]) == (False, "removed", [])
+    answer = get_json(page, f"pictures/{key}")
+    assert (answer["tile"]["stored"], answer["tile"]["dropped"], answer["tags"]) == (False, "removed", [])
     assert page.get(f"/api/pictures/{key}/color").status_code == 404
     refused = page.post("/api/decisions", json={"kind": "keep", "pictures": [key]})
     assert (refused.status_code, "was dropped before dedupe" in refused.json()["detail"]) == (409, True)
@@ -342,8 +342,8 @@ def test_an_opted_out_picture_is_a_row_without_pixels(dataset: Path) -> None:
 def test_a_dataset_that_disappears_is_an_error_until_it_is_back(dataset: Path) -> None:
     page = client(dataset)
     (dataset / "dataset.json").rename(dataset / "gone.json")
-    told = page.get("/api/pictures")
-    assert (told.status_code, "is not a dataset folder" in told.json()["detail"]) == (409, True)
+    answer = page.get("/api/pictures")
+    assert (answer.status_code, "is not a dataset folder" in answer.json()["detail"]) == (409, True)
     write_json(dataset / "dataset.json", {"version": 99, "options": {}, "parts": {}})
     assert "version 99" in page.get("/api/pictures").json()["detail"]
     (dataset / "gone.json").rename(dataset / "dataset.json")
@@ -353,27 +353,27 @@ def test_a_dataset_that_disappears_is_an_error_until_it_is_back(dataset: Path) -
 def test_a_folder_that_cannot_be_written_is_named(dataset: Path) -> None:
     page = client(dataset)
     (dataset / "decisions").write_text("in the way")
-    told = page.post("/api/decisions", json={"kind": "drop", "pictures": [ids(page)["1F408.png"]]})
-    assert (told.status_code, told.json()["detail"].startswith(str(dataset / "decisions"))) == (500, True)
+    answer = page.post("/api/decisions", json={"kind": "drop", "pictures": [ids(page)["1F408.png"]]})
+    assert (answer.status_code, answer.json()["detail"].startswith(str(dataset / "decisions"))) == (500, True)
 
 
 def test_openapi_describes_requests_and_answers(read_only_client: TestClient) -> None:
-    told = get_json(read_only_client, "openapi.json")
-    assert {*told["paths"]} == {
+    answer = get_json(read_only_client, "openapi.json")
+    assert {*answer["paths"]} == {
         "/api/dataset", "/api/pictures", "/api/families", "/api/pictures/{key}", "/api/pictures/{key}/{layer}",
         "/api/tags", "/api/decisions",
     }  # fmt: skip
-    body = told["paths"]["/api/decisions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    described = told["components"]["schemas"][body["$ref"].rpartition("/")[2]]
+    body = answer["paths"]["/api/decisions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    described = answer["components"]["schemas"][body["$ref"].rpartition("/")[2]]
     assert described["properties"]["kind"]["enum"] == list(decisions.DECISION_KINDS)
 
 
 def test_the_page_loads_only_its_own_files(read_only_client: TestClient) -> None:
     assert {"index.html", "style.css", "browse.js"} <= read_page_files("curate.browsing").keys()
     for name, (data, _) in read_page_files("curate.browsing").items():
-        told = read_only_client.get(f"/{name}")
-        assert (told.status_code, told.content) == (200, data)
-        assert told.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
+        answer = read_only_client.get(f"/{name}")
+        assert (answer.status_code, answer.content) == (200, data)
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
         text = data.decode()
         assert not re.search(
             r"https?://(?!www\.w3\.org/2000/svg)|innerHTML|insertAdjacentHTML|document\.write|eval\(", text

@@ -32,10 +32,10 @@ def rows(mixed: Path) -> list[Row]:
 def test_rows_are_sorted_by_a_column_with_nulls_last(
     catalog: Catalog, rows: list[Row], order: str, descending: bool
 ) -> None:
-    told = [rows[place][order] for place in catalog.sorted_rows(catalog.all_rows, order, descending=descending)]
-    known = [value for value in told if value is not None]
+    values = [rows[place][order] for place in catalog.sorted_rows(catalog.all_rows, order, descending=descending)]
+    known = [value for value in values if value is not None]
     assert known == sorted((row[order] for row in rows if row[order] is not None), reverse=descending)
-    assert told[len(known) :] == [None] * (len(rows) - len(known))
+    assert values[len(known) :] == [None] * (len(rows) - len(known))
 
 
 def test_rows_are_in_the_order_added_or_reversed(catalog: Catalog, rows: list[Row]) -> None:
@@ -54,26 +54,30 @@ def test_an_unknown_order_is_refused(catalog: Catalog) -> None:
 @pytest.mark.parametrize("order", FAMILY_SORT_KEYS)
 def test_every_family_is_listed_once_and_complete(catalog: Catalog, rows: list[Row], order: str) -> None:
     sizes = Counter(row["family"] for row in rows if row["family"])
-    told = [
+    families = [
         [rows[place] for place in catalog.family_rows(code)] for code in catalog.family_codes(catalog.all_rows, order)
     ]
-    assert Counter({one[0]["family"]: len(one) for one in told}) == Counter({k: n for k, n in sizes.items() if n > 1})
-    assert len(told) == 3  # cats, apples, hands
+    assert Counter({members[0]["family"]: len(members) for members in families}) == Counter(
+        {k: n for k, n in sizes.items() if n > 1}
+    )
+    assert len(families) == 3  # cats, apples, hands
     keys: dict[str, Callable[[list[Row]], int]] = {
-        "added": lambda one: min(rows.index(row) for row in one),
-        "size": lambda one: -len(one),
-        "duplicates": lambda one: -sum(row["role"] == "duplicate" for row in one),
-        "distance": lambda one: -max([row["distance"] for row in one if row["distance"] is not None], default=-1),
+        "added": lambda members: min(rows.index(row) for row in members),
+        "size": lambda members: -len(members),
+        "duplicates": lambda members: -sum(row["role"] == "duplicate" for row in members),
+        "distance": lambda members: (
+            -max([row["distance"] for row in members if row["distance"] is not None], default=-1)
+        ),
     }
-    assert [keys[order](one) for one in told] == sorted(keys[order](one) for one in told)
+    assert [keys[order](members) for members in families] == sorted(keys[order](members) for members in families)
 
 
 def test_a_family_starts_with_its_survivor_and_copies_follow_their_picture(catalog: Catalog, rows: list[Row]) -> None:
     for code in catalog.family_codes(catalog.all_rows):
-        told = [rows[place] for place in catalog.family_rows(code)]
-        assert told[0]["role"] == "survivor"
-        assert [row["group"] for row in told] == sorted(
-            (row["group"] for row in told), key=[row["group"] for row in told].index
+        members = [rows[place] for place in catalog.family_rows(code)]
+        assert members[0]["role"] == "survivor"
+        assert [row["group"] for row in members] == sorted(
+            (row["group"] for row in members), key=[row["group"] for row in members].index
         )
 
 
@@ -110,34 +114,34 @@ def test_counts_are_of_the_rows_in_the_mask(catalog: Catalog, rows: list[Row]) -
 def test_a_dataset_before_dedupe_has_no_families(mixed: Path, tmp_path: Path) -> None:
     for name in ("manifest", "pairs"):
         shutil.copytree(mixed / ("records" if name == "manifest" else name), tmp_path / name)
-    found = Catalog(tmp_path)
-    assert not found.is_deduped
-    assert len(found.family_codes(found.all_rows)) == 0
-    assert found.look_alikes("0" * 32) == []
+    empty = Catalog(tmp_path)
+    assert not empty.is_deduped
+    assert len(empty.family_codes(empty.all_rows)) == 0
+    assert empty.look_alikes("0" * 32) == []
 
 
 def test_an_empty_dataset_has_an_empty_catalog(tmp_path: Path) -> None:
-    found = Catalog(tmp_path)
-    assert found.find_rows("blue_hair role:alternate", "width > 3", {}).mask.tolist() == []
+    empty = Catalog(tmp_path)
+    assert empty.find_rows("blue_hair role:alternate", "width > 3", {}).mask.tolist() == []
     assert StoredPictures(tmp_path).read_png("0" * 32, "color") is None
 
 
 def test_every_layer_is_returned_as_it_is_stored(mixed: Path) -> None:
-    gallery = StoredPictures(mixed)
-    assert gallery.layers == ["color", "line_contour", "line_dilate"]
+    pictures = StoredPictures(mixed)
+    assert pictures.layers == ["color", "line_contour", "line_dilate"]
     stored = parquet.read_parts(mixed / "pairs").to_pylist()
     assert len(parquet.part_paths(mixed / "pairs")) > 1
     for row in stored:
-        assert gallery.has(row["id"])
-        for layer in gallery.layers:
-            assert gallery.read_png(row["id"], layer) == row[layer]
+        assert pictures.has(row["id"])
+        for layer in pictures.layers:
+            assert pictures.read_png(row["id"], layer) == row[layer]
 
 
 @pytest.mark.parametrize("key", ["", "0" * 32, "g" * 32, "f" * 33, "ü", "../../dataset.json"])
 def test_an_unknown_id_has_no_picture(mixed: Path, key: str) -> None:
-    gallery = StoredPictures(mixed)
-    assert not gallery.has(key)
-    assert gallery.read_png(key, "color") is None
+    pictures = StoredPictures(mixed)
+    assert not pictures.has(key)
+    assert pictures.read_png(key, "color") is None
 
 
 @pytest.mark.parametrize("layer", ["id", "sketch", "content_box", "view", "line_xdog", "", "../color"])
@@ -148,18 +152,18 @@ def test_no_other_column_can_be_read(mixed: Path, layer: str) -> None:
 
 def test_the_cache_of_row_groups_stays_within_its_limit(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.browsing.stored_pictures.CACHE_BYTES", 1)
-    gallery = StoredPictures(mixed)
+    pictures = StoredPictures(mixed)
     for row in parquet.read_parts(mixed / "pairs").to_pylist() * 2:
-        assert gallery.read_png(row["id"], "color") == row["color"]
-        assert len(gallery._cache) == 1
+        assert pictures.read_png(row["id"], "color") == row["color"]
+        assert len(pictures._cache) == 1
 
 
 def test_a_truncated_part_raises_damaged_error(mixed: Path, tmp_path: Path) -> None:
     shutil.copytree(mixed / "pairs", tmp_path / "pairs")
-    gallery = StoredPictures(tmp_path)
+    pictures = StoredPictures(tmp_path)
     ids = parquet.read_table(parquet.part_paths(mixed / "pairs")[0], ["id"])["id"].to_pylist()
     path = parquet.part_paths(tmp_path / "pairs")[0]
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DamagedError, match="part-00000"):
-        gallery.read_png(ids[0], "color")
-    assert np.all([not gallery.has(None), gallery.has(ids[0])])
+        pictures.read_png(ids[0], "color")
+    assert np.all([not pictures.has(None), pictures.has(ids[0])])

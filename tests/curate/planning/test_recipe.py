@@ -38,8 +38,8 @@ def test_every_stage_accepts_the_shipped_recipes(path: Path) -> None:
         context = read.make_context(stage, {})
         for key, value in tomllib.loads(path.read_text("utf-8"))[stage].items():
             name = next(one.name for one in STAGE_COMMANDS[stage].params if f"--{key}" in one.opts or key in one.opts)
-            told = str(context.params[str(name)])
-            assert told in {str(tuple(value) if isinstance(value, list) else value), f"{value}.0"}
+            parsed = str(context.params[str(name)])
+            assert parsed in {str(tuple(value) if isinstance(value, list) else value), f"{value}.0"}
 
 
 MISTAKES = {
@@ -181,10 +181,10 @@ VALUE = st.sampled_from(["1", "'x'", "[\n1, # ]\n2,\n]", "'''\na = 3\n[b]\n'''",
 @given(st.lists(st.tuples(st.lists(NOTE, max_size=2), VALUE), min_size=1, max_size=6), st.data())
 def test_a_key_is_found_at_the_line_where_it_begins(keys: list[tuple[list[str], str]], data: st.DataObject) -> None:
     text, begins = "[a]\n", []
-    for number, (notes, told) in enumerate(keys):
+    for number, (notes, value) in enumerate(keys):
         text += "".join(f"{note}\n" for note in notes)
         begins.append(text.count("\n") + 1)
-        text += f"k{number} = {told}\n"
+        text += f"k{number} = {value}\n"
     tail = text.count("\n") + 1
     text += "[b]\nk0 = 1\n"
     number = data.draw(st.integers(0, len(keys) - 1))

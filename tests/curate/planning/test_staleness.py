@@ -36,8 +36,8 @@ def copy(dataset: Path, tmp_path: Path) -> Path:
 
 
 def of_extract(art: Path, dataset: Path, **options: Any) -> str | None:
-    found = stage_extract.forecast_extract([Source("art", art)], dataset, stage_extract.ExtractOptions(), **options)
-    return staleness.reason_to_extract(found, dataset, fresh=options.get("fresh", False))
+    forecast = stage_extract.forecast_extract([Source("art", art)], dataset, stage_extract.ExtractOptions(), **options)
+    return staleness.reason_to_extract(forecast, dataset, fresh=options.get("fresh", False))
 
 
 def of_dedupe(dataset: Path, other: Path | None = None, **options: Any) -> str | None:
@@ -163,25 +163,25 @@ def test_sample_draws_the_pictures_missing_in_that_size(tmp_path: Path) -> None:
 def test_every_file_stores_the_hash_of_its_options(copy: Path, shard_folder: Path, tmp_path: Path) -> None:
     state = read_json(copy / ledger.LEDGER_FILE)
     assert state["hashes"]["extract"] == options_hash(state["options"])
-    made = {"extract": state["options"]}
+    options = {"extract": state["options"]}
     for path in (*parquet.part_paths(copy / "records"), *parquet.part_paths(copy / "pairs")):
-        assert told(path) == options_hash(made)
-    made["dedupe"] = state["dedupe"]
+        assert stored_options_hash(path) == options_hash(options)
+    options["dedupe"] = state["dedupe"]
     for path in parquet.part_paths(copy / "manifest"):
-        assert told(path) == options_hash(made)
+        assert stored_options_hash(path) == options_hash(options)
     stage_select.select(copy, tmp_path / "out.parquet", include=["heart"])
-    made["select"] = {"include": ["heart"], "exclude": [], "where": None}
-    assert told(tmp_path / "out.parquet") == options_hash(made)
-    looked = {told(path) for path in (copy / "edges").glob("*.parquet")}
-    assert looked == {
+    options["select"] = {"include": ["heart"], "exclude": [], "where": None}
+    assert stored_options_hash(tmp_path / "out.parquet") == options_hash(options)
+    edge_hashes = {stored_options_hash(path) for path in (copy / "edges").glob("*.parquet")}
+    assert edge_hashes == {
         options_hash({"look": COMPARISON_VERSION, "hashes": HASH_RECIPE, "max_distance": 8, "mirror": False})
     }
     index = read_index(shard_folder)
     assert index.options_hash == options_hash(index.options)
-    assert {told(path) for path in shard_folder.glob("*.parquet")} == {index.options_hash}
+    assert {stored_options_hash(path) for path in shard_folder.glob("*.parquet")} == {index.options_hash}
     assert index.options["extract"] == state["options"]
 
 
-def told(path: Path) -> str:
+def stored_options_hash(path: Path) -> str:
     metadata: dict[bytes, bytes] = pq.read_schema(path).metadata
     return metadata[b"nurie.options_hash"].decode()

@@ -92,9 +92,9 @@ def test_webdataset_reads_every_kept_picture_once_in_its_split_with_its_bytes_an
 ) -> None:
     rows, folder = kept_pairs(dataset), shard_folders["webdataset"]
     vocabulary = set(read_vocabulary(folder))
-    found = {split: list(read_webdataset(folder, split)) for split in SPLITS}
-    assert Counter(one["__key__"] for samples in found.values() for one in samples) == Counter(rows.keys())
-    for split, samples in found.items():
+    samples_by_split = {split: list(read_webdataset(folder, split)) for split in SPLITS}
+    assert Counter(one["__key__"] for samples in samples_by_split.values() for one in samples) == Counter(rows.keys())
+    for split, samples in samples_by_split.items():
         for sample in samples:
             row, metadata = rows[sample["__key__"]], json.loads(sample["json"])
             assert row["split"] == split
@@ -132,8 +132,8 @@ def test_datasets_loads_every_kept_picture_once_in_its_split_with_its_pixels_and
             assert set(sample["tags"]) == set(row["tags"]) & vocabulary
             assert all(sample[name] == row[name] for name in ("family", "group", "content_box"))
             for name in PICTURES:
-                found = np.asarray(sample["image" if name == "color" else name])
-                np.testing.assert_array_equal(found, pixels(row[name]))
+                loaded_pixels = np.asarray(sample["image" if name == "color" else name])
+                np.testing.assert_array_equal(loaded_pixels, pixels(row[name]))
 
 
 def test_datasets_loads_the_archives_and_not_the_listings(
@@ -372,7 +372,7 @@ def test_the_code_in_the_docs_reads_every_training_pair_of_both_formats(
     names: dict[str, Any] = {}
     exec(compile(block, "programs.md", "exec"), names)
     ids = sorted(key for key, row in kept_pairs(dataset).items() if row["split"] == "train")
-    found = list(names["pairs"])
-    assert sorted(told["id"] for *_, told in found) == ids
-    assert all(line.shape == color.shape and 0 <= color.min() <= color.max() <= 1 for line, color, _ in found)
+    pairs = list(names["pairs"])
+    assert sorted(metadata["id"] for *_, metadata in pairs) == ids
+    assert all(line.shape == color.shape and 0 <= color.min() <= color.max() <= 1 for line, color, _ in pairs)
     assert sorted(names["train"]["id"]) == ids
