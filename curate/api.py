@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from curate.deduplication.options import DedupeOptions
 from curate.extraction.options import ExtractOptions
 from curate.shards.options import ShardOptions
+from curate.sources import DEFAULT_SAMPLE_SIDE_PX
 from curate.system.errors import NurieError
 from curate.system.hashing import usable_cores
 
@@ -91,7 +92,12 @@ def _path(path: Folder | None) -> Path | None:
 
 
 def sample(
-    art: Folder, *, size: int = 512, limit: int | None = None, dry_run: bool = False, workers: int | None = None
+    art: Folder,
+    *,
+    size: int = DEFAULT_SAMPLE_SIDE_PX,
+    limit: int | None = None,
+    dry_run: bool = False,
+    workers: int | None = None,
 ) -> Counts:
     """Draw real art with tags from the installed extra `demo` into the folder `art`.
 

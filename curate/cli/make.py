@@ -21,6 +21,7 @@ from curate.contract import ENDING_BY_FORMAT
 from curate.deduplication.options import SURVIVOR_RULES, DedupeOptions
 from curate.extraction.options import ExtractOptions
 from curate.shards.options import ShardOptions
+from curate.sources import DEFAULT_SAMPLE_SIDE_PX
 from curate.system.errors import blame_option
 from curate.tags.aliases import TagRules
 from curate.terminal import complete_names
@@ -40,7 +41,13 @@ def _line_methods() -> Iterable[str]:
 @click.command()
 @click.argument("package", type=click.Choice(["openmoji"]))
 @click.argument("art", type=LOCAL_PATH)
-@click.option("--size", type=click.IntRange(16, 4096), default=512, show_default=True, help="Side of the pictures, px.")
+@click.option(
+    "--size",
+    type=click.IntRange(16, 4096),
+    default=DEFAULT_SAMPLE_SIDE_PX,
+    show_default=True,
+    help="Side of the pictures, px.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Draw only the first N pictures.")
 @dry_run_option
 @workers_option

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -30,59 +29,14 @@ from curate import storage, terminal
 from curate.contract import SPLITS, VOCABULARY_FILE, ShardFile
 from curate.dataset import ledger, parquet
 from curate.shards import formats
-from curate.shards.kept_rows import Int64Array, KeptRows
+from curate.shards.kept_rows import Int64Array
+from curate.shards.shard_plan import ShardFormat, ShardPlan
 from curate.stores import worker_folder
 from curate.system.errors import DamagedError, DatasetError, NurieError, name_file_in_errors
 from curate.workers import executor
 
 SPILL_FOLDER = ".spill"
 SPILL_BATCH_BYTES = 1 << 27  # bytes of pairs that one task spills
-MAX_SPILL_FILES = 256  # that one task writes: a spill of a row or two costs more than the rows
-
-
-@dataclass(frozen=True)
-class ShardPlan:
-    """Every shard's split and name, and the shard and position of every kept row."""
-
-    shards: list[tuple[str, str]]
-    """(split, name) of each shard."""
-    rows: KeptRows
-    shard_numbers: npt.NDArray[np.int32]
-    """(rows,) position in `shards`."""
-    positions: npt.NDArray[np.int32]
-    """(rows,) position in the shard."""
-    vocabulary: list[str]
-
-    @cached_property
-    def vocabulary_numbers(self) -> Int64Array:
-        """(tag texts,) number of each in the vocabulary, -1 where the vocabulary lacks it."""
-        numbers = {tag: number for number, tag in enumerate(self.vocabulary)}
-        return np.array([numbers.get(str(text), -1) for text in self.rows.texts["tags"]], np.int64)
-
-    def placements(self, rows: Int64Array) -> pa.Table:
-        """(rows,) where the pairs of kept rows go, and what is stored with them besides their pixels."""
-        targets = {"shard": self.shard_numbers[rows], "position": self.positions[rows]}
-        family, group = self.rows.families_and_groups(rows)
-        tags = self.rows.tag_numbers(rows, self.vocabulary_numbers)
-        return pa.table({**targets, "family": family, "group": group, "tags": tags})
-
-    @property
-    def shards_per_spill(self) -> int:
-        """How many shards share a spill file."""
-        return -(-len(self.shards) // MAX_SPILL_FILES)
-
-
-@dataclass(frozen=True)
-class ShardFormat:
-    """How pairs are written."""
-
-    name: str
-    """A key of formats.SHARD_WRITERS."""
-    encoding: str
-    lines: Sequence[str]
-    """Line-art methods."""
-    options_hash: str
-    """Of everything that decides the bytes; stored in every file's metadata."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ from curate.dataset import ledger, opt_out
 from curate.shards import formats, kept_rows
 from curate.shards.kept_rows import KeptRows
 from curate.shards.options import ShardOptions
-from curate.shards.pack import SPILL_FOLDER, ShardFormat, ShardPlan, pack_shards
+from curate.shards.pack import SPILL_FOLDER, pack_shards
+from curate.shards.shard_plan import ShardFormat, ShardPlan, plan_shards
 from curate.system import lock
 from curate.system.errors import DatasetError, NurieError
 from curate.system.files import atomic_write, options_hash
@@ -74,7 +75,7 @@ def shard(
         if index is None:
             _clear_shard_folder(shards)
             tag_counts = rows.tag_counts()
-            plan = _plan_shards(rows, tag_counts, options)
+            plan = plan_shards(rows, tag_counts, options)
             with _emptied_on_failure(shards):
                 files = {VOCABULARY_FILE: _write_vocabulary(shards, plan.vocabulary)}
                 lines: list[str] = state["options"]["lines"]
@@ -136,24 +137,6 @@ def _emptied_on_failure(shards: Path) -> Iterator[None]:
         with suppress(OSError):  # a worker that was given up as lost may still write there
             _empty(shards)
         raise
-
-
-def _plan_shards(rows: KeptRows, tag_counts: list[dict[str, int]], options: ShardOptions) -> ShardPlan:
-    """Shuffle each split as a whole, then cut it into shards equal to within one pair."""
-    shards: list[tuple[str, str]] = []
-    shard_numbers, positions = np.zeros((2, len(rows)), np.int32)
-    for number, split in enumerate(SPLITS):
-        members = np.flatnonzero(rows.splits == number)
-        order = np.random.default_rng([options.seed, number]).permutation(len(members))
-        total = -(-len(members) // options.shard_size)
-        for shard_number, chunk in enumerate(np.array_split(order, total) if total else []):
-            shard_numbers[members[chunk]] = len(shards)
-            positions[members[chunk]] = np.arange(len(chunk))
-            shards.append((split, formats.format_shard_name(options.format, split, shard_number, total)))
-    # counted on training pairs: a tag that only other splits have could never be learned
-    training_counts = normalize.sort_by_count(tag_counts[0])
-    vocabulary = [tag for tag, count in training_counts.items() if count >= options.min_count]
-    return ShardPlan(shards, rows, shard_numbers, positions, vocabulary)
 
 
 def _write_vocabulary(shards: Path, vocabulary: list[str]) -> ShardFile:

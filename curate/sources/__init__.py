@@ -3,3 +3,5 @@
 In: folders or store addresses. Out: one `SourceFile` per file, with its sidecars and tables, in a fixed order.
 Builds on `tags`, `images` (to draw samples), `workers` and `system`.
 """
+
+DEFAULT_SAMPLE_SIDE_PX = 512  # here, where the command line reads it without loading the drawing of samples

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from curate import terminal
 from curate.images.svg import render_svg_text
+from curate.sources import DEFAULT_SAMPLE_SIDE_PX
 from curate.system.errors import MissingExtraError
 from curate.system.files import atomic_write, canonical_json
 from curate.tags.normalize import COLORS, split_color, unique_tags
@@ -52,7 +53,9 @@ def _check_extra() -> None:
         raise MissingExtraError("curate sample openmoji", "demo")
 
 
-def draw_openmoji(art: Path, size: int = 512, workers: int = 1, limit: int | None = None) -> dict[str, int]:
+def draw_openmoji(
+    art: Path, size: int = DEFAULT_SAMPLE_SIDE_PX, workers: int = 1, limit: int | None = None
+) -> dict[str, int]:
     """Draw OpenMoji as `ART/CODE.png` (`size` px square, on white), each with a `.png.json` sidecar.
 
     The artists' own line drawing of each goes to `ART.lines/CODE.png`. What is there in that size is left alone.

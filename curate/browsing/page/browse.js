@@ -14,7 +14,7 @@ let dataset = null;
 let selected = null;
 let pendingRequest = new AbortController();
 
-const desk = {
+const controller = {
   marked: null,
   select(row) {
     if (!row.id) return say(`${row.path}: ${row.error ?? "it has no id"}`);
@@ -27,8 +27,8 @@ const desk = {
     setTabStop(id, true);
   },
   mark(row) {
-    desk.marked = desk.marked?.id === row.id ? null : row;
-    say(desk.marked ? `Marked ${row.path}: open another picture to compare it with.` : "No picture is marked.");
+    controller.marked = controller.marked?.id === row.id ? null : row;
+    say(controller.marked ? `Marked ${row.path}: open another picture to compare it with.` : "No picture is marked.");
     show();
   },
   // adds a word to the filter, in place of its opposite
@@ -79,7 +79,7 @@ async function store(send) {
 
 async function undoLast() {
   const last = (await get("decisions", { count: 200 })).rows.find((one) => one.holds && one.kind !== "undo");
-  if (last) await desk.undo(last);
+  if (last) await controller.undo(last);
   else say("There is no decision to undo.");
 }
 
@@ -96,14 +96,14 @@ async function list(place, signal) {
   const start = Math.max(0, Number.parseInt(place.start, 10) || 0);
   const query = { filter: place.filter, where: place.where, start, count: ITEMS_PER_PAGE[place.view] };
   const layers = layersToShow(place);
-  if (place.view === "decisions") return [decisions(desk, await get("decisions", { start, count: ITEMS_PER_PAGE.decisions }, signal), start), [], []];
+  if (place.view === "decisions") return [decisions(controller, await get("decisions", { start, count: ITEMS_PER_PAGE.decisions }, signal), start), [], []];
   if (place.view === "families") {
     const page = await get("families", { ...query, order: place.order || "added" }, signal);
-    return [families(desk, page, start, layers), [], page.problem ? [page.problem] : unknownWords(desk, page.unknown)];
+    return [families(controller, page, start, layers), [], page.problem ? [page.problem] : unknownWords(controller, page.unknown)];
   }
   const [order, direction] = place.order.split(".");
   const page = await get("pictures", { ...query, order, descending: direction === "down" }, signal);
-  return [pictures(desk, page, start, layers), beside(desk, page), page.problem ? [page.problem] : unknownWords(desk, page.unknown)];
+  return [pictures(controller, page, start, layers), beside(controller, page), page.problem ? [page.problem] : unknownWords(controller, page.unknown)];
 }
 
 async function show() {
@@ -151,7 +151,7 @@ function open(picture, place) {
   byId("picture").hidden = !picture;
   document.body.classList.toggle("opened", Boolean(picture));
   cover(Boolean(picture));
-  byId("picture").replaceChildren(...(picture ? panel(desk, picture, dataset.layers).filter(Boolean) : []));
+  byId("picture").replaceChildren(...(picture ? panel(controller, picture, dataset.layers).filter(Boolean) : []));
   document.title = [picture?.tile.path, place.view, dataset.name, "nurie"].filter(Boolean).join(" · ");
   if (!picture) return;
   const sameButton = [...byId("picture").querySelectorAll("button")].find((one) => name && one.textContent === name);
@@ -226,14 +226,14 @@ async function currentPicture() {
 async function decideAboutPair(kind) {
   const picture = await currentPicture();
   if (!picture) return;
-  const other = counterpart(picture, desk.marked);
+  const other = counterpart(picture, controller.marked);
   if (!other) say(`${picture.tile.path} has no look-alike: mark another picture with m, then come back to this one.`);
-  else await desk.decide(kind, [picture.tile.id, other.id]);
+  else await controller.decide(kind, [picture.tile.id, other.id]);
 }
 
 async function decideAboutPicture(kind) {
   const picture = await currentPicture();
-  if (picture) await desk.decide(kind, [picture.tile.id]);
+  if (picture) await controller.decide(kind, [picture.tile.id]);
 }
 
 function clickPager(name) {
@@ -248,7 +248,7 @@ const KEY_ACTIONS = {
   r: () => decideAboutPair("alternate"),
   m: async () => {
     const picture = await currentPicture();
-    if (picture) desk.mark(picture.tile);
+    if (picture) controller.mark(picture.tile);
   },
   t: async () => {
     const picture = await currentPicture();
@@ -257,14 +257,14 @@ const KEY_ACTIONS = {
       history.replaceState(null, "", `?${new URLSearchParams({ ...here(), picture: picture.tile.id })}`);
       await show();
     }
-    edit(desk, picture);
+    edit(controller, picture);
   },
   u: undoLast,
   n: () => clickPager("next"),
   p: () => clickPager("previous"),
   "/": () => byId("filter").focus(),
   "?": () => byId("keys").showModal(),
-  Escape: () => here().picture && desk.close(),
+  Escape: () => here().picture && controller.close(),
 };
 
 function handleKey(event) {

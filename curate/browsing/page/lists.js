@@ -20,15 +20,15 @@ function pager(total, start, count, noun) {
   );
 }
 
-function tiled(desk, rows, layers) {
+function tiled(controller, rows, layers) {
   const one = (row) =>
     make(
       "li",
       {},
       tile(row, layers, {
         selected: row.id !== null && row.id === here().picture,
-        marked: row.id !== null && desk.marked?.id === row.id,
-        select: (picture) => desk.select(picture),
+        marked: row.id !== null && controller.marked?.id === row.id,
+        select: (picture) => controller.select(picture),
       }),
     );
   return make("ul", { class: `tiles wide-${layers.length}` }, rows.map(one));
@@ -42,18 +42,18 @@ function emptyList(page) {
   return [make("div", { class: "empty" }, make("p", {}, page.problem ? "This filter is not valid." : "No picture matches."), all)];
 }
 
-export function pictures(desk, page, start, layers) {
+export function pictures(controller, page, start, layers) {
   if (!page.total) return emptyList(page);
-  return [pager(page.total, start, ITEMS_PER_PAGE.pictures, "picture"), tiled(desk, page.rows, layers), page.total > ITEMS_PER_PAGE.pictures ? pager(page.total, start, ITEMS_PER_PAGE.pictures, "picture") : null];
+  return [pager(page.total, start, ITEMS_PER_PAGE.pictures, "picture"), tiled(controller, page.rows, layers), page.total > ITEMS_PER_PAGE.pictures ? pager(page.total, start, ITEMS_PER_PAGE.pictures, "picture") : null];
 }
 
-export function families(desk, page, start, layers) {
+export function families(controller, page, start, layers) {
   const one = (family) =>
     make(
       "section",
       { class: "family", "aria-label": `${counted(family.size, "picture")} like ${family.members[0].path}` },
       make("h2", {}, `${counted(family.size, "picture")} like ${family.members[0].path}`),
-      tiled(desk, family.members, layers),
+      tiled(controller, family.members, layers),
       family.size > family.members.length
         ? button(`All ${number(family.size)}`, () => go({ view: "pictures", filter: `family:${family.id}`, start: "0" }))
         : null,
@@ -62,16 +62,16 @@ export function families(desk, page, start, layers) {
   return [pager(page.total, start, ITEMS_PER_PAGE.families, "set"), page.families.map(one), page.total > ITEMS_PER_PAGE.families ? pager(page.total, start, ITEMS_PER_PAGE.families, "set") : null];
 }
 
-export function decisions(desk, page, start) {
+export function decisions(controller, page, start) {
   if (!page.total) return [make("p", { class: "empty" }, "There are no decisions yet: open a picture to decide about it.")];
   const row = (one) =>
     make(
       "tr",
       { class: one.holds ? "" : "undone" },
       make("td", {}, decisionText(one)),
-      make("td", {}, one.paths.map((path, place) => button(path || "a picture that no longer exists", () => desk.select({ id: place ? one.b : one.a }), { class: "link" }))),
+      make("td", {}, one.paths.map((path, place) => button(path || "a picture that no longer exists", () => controller.select({ id: place ? one.b : one.a }), { class: "link" }))),
       make("td", {}, one.holds ? (one.waits ? "waits for dedupe" : "in force") : "undone"),
-      make("td", {}, one.holds ? button(one.kind === "undo" ? "Redo" : "Undo", () => desk.undo(one), { "aria-label": `Undo ${decisionText(one)}` }) : null),
+      make("td", {}, one.holds ? button(one.kind === "undo" ? "Redo" : "Undo", () => controller.undo(one), { "aria-label": `Undo ${decisionText(one)}` }) : null),
     );
   const head = ["Decision", "Pictures", "State", "Undo"].map((text) => make("th", { scope: "col" }, text));
   return [
@@ -80,7 +80,7 @@ export function decisions(desk, page, start) {
   ];
 }
 
-export function beside(desk, page) {
+export function beside(controller, page) {
   const counts = (title, prefix, values, name) =>
     Object.keys(values).length && make(
       "section",
@@ -90,7 +90,7 @@ export function beside(desk, page) {
         "ul",
         {},
         Object.entries(values).map(([value, count]) =>
-          make("li", {}, button(name(value), () => desk.add(`${prefix}:${value}`), { class: "tag" }), make("span", { class: "count" }, number(count))),
+          make("li", {}, button(name(value), () => controller.add(`${prefix}:${value}`), { class: "tag" }), make("span", { class: "count" }, number(count))),
         ),
       ),
     );
@@ -98,8 +98,8 @@ export function beside(desk, page) {
     make(
       "li",
       {},
-      button(withLineBreaks(tag), () => desk.add(tag), { class: "tag", title: "Only with this tag" }),
-      button("−", () => desk.add(`-${tag}`), { class: "without", "aria-label": `Without ${tag}` }),
+      button(withLineBreaks(tag), () => controller.add(tag), { class: "tag", title: "Only with this tag" }),
+      button("−", () => controller.add(`-${tag}`), { class: "without", "aria-label": `Without ${tag}` }),
       make("span", { class: "count" }, number(count)),
     ),
   );
@@ -110,14 +110,14 @@ export function beside(desk, page) {
   ].filter(Boolean);
 }
 
-export function unknownWords(desk, words) {
+export function unknownWords(controller, words) {
   return Object.entries(words).map(([word, similar]) =>
     make(
       "span",
       {},
       `No picture has ${word}. `,
       similar.length ? "Did you mean " : "",
-      similar.map((tag) => button(tag, () => desk.replace(word, word.startsWith("-") ? `-${tag}` : tag), { class: "link" })),
+      similar.map((tag) => button(tag, () => controller.replace(word, word.startsWith("-") ? `-${tag}` : tag), { class: "link" })),
     ),
   );
 }

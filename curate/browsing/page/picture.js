@@ -26,11 +26,11 @@ function figure(id, layer) {
 }
 
 // a button that is pressed while such a decision is in force; pressing it again undoes the decision
-function decisionButton(desk, kind, decisions, pictures) {
+function decisionButton(controller, kind, decisions, pictures) {
   const inForce = decisions.findLast((one) => one.holds && one.kind === kind && isAbout(one, pictures));
   return button(
     BUTTON_TEXTS[kind],
-    () => (inForce ? desk.undo(inForce) : desk.decide(kind, pictures)),
+    () => (inForce ? controller.undo(inForce) : controller.decide(kind, pictures)),
     { "aria-pressed": inForce ? "true" : "false", "aria-keyshortcuts": KEYS[kind] },
   );
 }
@@ -58,8 +58,8 @@ function measurements(look) {
   return `${KINDS[look.kind] ?? look.kind}, ${counted(look.distance, "bit")}, colours differ by ${look.color_distance.toFixed(1)}, lines by ${lines} %`;
 }
 
-function comparison(desk, picture) {
-  const other = counterpart(picture, desk.marked);
+function comparison(controller, picture) {
+  const other = counterpart(picture, controller.marked);
   if (!other) return null;
   const pair = [picture.tile.id, other.id];
   const look = picture.looks.find((one) => one.tile.id === other.id);
@@ -67,18 +67,18 @@ function comparison(desk, picture) {
   return make(
     "section",
     { "aria-labelledby": "against-title" },
-    make("h3", { id: "against-title" }, desk.marked === other ? "Compared with the marked picture" : "Compared with its nearest look-alike"),
+    make("h3", { id: "against-title" }, controller.marked === other ? "Compared with the marked picture" : "Compared with its nearest look-alike"),
     make("div", { class: "pair" }, pixels(picture.tile), pixels(other)),
     make("p", { class: "path" }, other.path),
     look ? make("p", { class: "measured" }, measurements(look)) : null,
-    make("div", { class: "buttons" }, ["different", "duplicate", "alternate"].map((kind) => decisionButton(desk, kind, picture.decisions, pair))),
+    make("div", { class: "buttons" }, ["different", "duplicate", "alternate"].map((kind) => decisionButton(controller, kind, picture.decisions, pair))),
   );
 }
 
-function tagSection(desk, picture) {
+function tagSection(controller, picture) {
   const shown = picture.given_tags ?? picture.own_tags;
   const merged = picture.tags.filter((tag) => !picture.own_tags.includes(tag) && !shown.includes(tag));
-  const chip = (tag) => make("li", {}, button(withLineBreaks(tag), () => desk.add(tag), { class: "tag", title: "Filter by this tag" }));
+  const chip = (tag) => make("li", {}, button(withLineBreaks(tag), () => controller.add(tag), { class: "tag", title: "Filter by this tag" }));
   const list = (tags) => make("ul", { class: "tags" }, tags.map(chip));
   return make(
     "section",
@@ -86,11 +86,11 @@ function tagSection(desk, picture) {
     make("h3", { id: "tags-title" }, picture.given_tags ? "Tags given by people" : "Tags"),
     shown.length ? list(shown) : make("p", {}, "none"),
     merged.length ? [make("h4", {}, "From its copies"), list(merged)] : null,
-    button("Edit tags", () => edit(desk, picture), { id: "edit-tags", "aria-keyshortcuts": "t" }),
+    button("Edit tags", () => edit(controller, picture), { id: "edit-tags", "aria-keyshortcuts": "t" }),
   );
 }
 
-export function edit(desk, picture) {
+export function edit(controller, picture) {
   const shown = picture.given_tags ?? picture.own_tags;
   const field = make("textarea", { id: "retag", rows: Math.min(16, shown.length + 3), spellcheck: "false" });
   field.value = shown.join("\n");
@@ -100,23 +100,23 @@ export function edit(desk, picture) {
       class: "retag",
       submit: (event) => {
         event.preventDefault();
-        desk.decide("retag", [picture.tile.id], field.value.split("\n").filter((line) => line.trim()));
+        controller.decide("retag", [picture.tile.id], field.value.split("\n").filter((line) => line.trim()));
       },
       keydown: (event) => {
         if (event.key !== "Escape") return;
         event.stopPropagation();
-        desk.reload();
+        controller.reload();
       },
     },
     make("label", { for: "retag" }, "Its own tags, one per line"),
     field,
-    make("div", { class: "buttons" }, make("button", {}, "Save tags"), button("Cancel", () => desk.reload())),
+    make("div", { class: "buttons" }, make("button", {}, "Save tags"), button("Cancel", () => controller.reload())),
   );
   document.querySelector("[aria-labelledby=tags-title]").replaceChildren(make("h3", { id: "tags-title" }, "Tags"), form);
   field.focus();
 }
 
-function lookAlikeSection(desk, picture) {
+function lookAlikeSection(controller, picture) {
   if (!picture.look_alikes) return null;
   const rest = picture.look_alikes - picture.looks.length;
   const entry = (look) =>
@@ -125,7 +125,7 @@ function lookAlikeSection(desk, picture) {
       {},
       button(
         look.tile.stored ? make("img", { src: imageUrl(look.tile.id, "color"), alt: "", loading: "lazy", width: 128, height: 128 }) : "no picture",
-        () => desk.select(look.tile),
+        () => controller.select(look.tile),
         { class: "look", "aria-label": `Open ${look.tile.path}` },
       ),
       make(
@@ -136,7 +136,7 @@ function lookAlikeSection(desk, picture) {
         make(
           "div",
           { class: "buttons" },
-          ["different", "duplicate", "alternate"].map((kind) => decisionButton(desk, kind, picture.decisions, [picture.tile.id, look.tile.id])),
+          ["different", "duplicate", "alternate"].map((kind) => decisionButton(controller, kind, picture.decisions, [picture.tile.id, look.tile.id])),
         ),
       ),
     );
@@ -145,7 +145,7 @@ function lookAlikeSection(desk, picture) {
     { "aria-labelledby": "looks-title" },
     make("h3", { id: "looks-title" }, counted(picture.look_alikes, "look-alike")),
     picture.looks.length > 1
-      ? button(`Not the same as ${picture.look_alikes > picture.looks.length ? "these" : "any of these"}`, () => desk.decideDifferent(picture))
+      ? button(`Not the same as ${picture.look_alikes > picture.looks.length ? "these" : "any of these"}`, () => controller.decideDifferent(picture))
       : null,
     make("ul", { class: "looks" }, picture.looks.map(entry)),
     rest > 0 ? make("p", {}, `and ${number(rest)} more that are less similar`) : null,
@@ -158,7 +158,7 @@ export function decisionText(decision) {
   return `${decision.sequence} · ${name}${tags}`;
 }
 
-function decisionSection(desk, picture) {
+function decisionSection(controller, picture) {
   if (!picture.decisions.length) return null;
   return make(
     "section",
@@ -172,7 +172,7 @@ function decisionSection(desk, picture) {
           "li",
           { class: one.holds ? "" : "undone" },
           `${decisionText(one)} ${one.paths.filter((path) => path !== picture.tile.path).join(" ")}${one.holds ? "" : " (undone)"}`,
-          one.holds ? button("Undo", () => desk.undo(one), { "aria-label": `Undo ${decisionText(one)}` }) : null,
+          one.holds ? button("Undo", () => controller.undo(one), { "aria-label": `Undo ${decisionText(one)}` }) : null,
         ),
       ),
     ),
@@ -191,7 +191,7 @@ function columnSection(picture) {
   );
 }
 
-export function panel(desk, picture, layers) {
+export function panel(controller, picture, layers) {
   const { tile } = picture;
   const lines = picture.story.filter((line) => !/^decision \d/.test(line));
   const shown = tile.stored ? make("div", { class: "layers" }, layers.map((layer) => figure(tile.id, layer))) : make("p", {}, "No picture is stored.");
@@ -201,25 +201,25 @@ export function panel(desk, picture, layers) {
       "div",
       { class: "head" },
       make("h2", { id: "picture-title", tabindex: -1 }, tile.path),
-      button("Close", () => desk.close(), { "aria-keyshortcuts": "Escape" }),
+      button("Close", () => controller.close(), { "aria-keyshortcuts": "Escape" }),
     ),
-    compareFirst ? comparison(desk, picture) : shown,
+    compareFirst ? comparison(controller, picture) : shown,
     make("p", { class: "size" }, `${picture.columns.format ?? "?"}, ${picture.columns.width ?? "?"} × ${picture.columns.height ?? "?"} px: ${fate(tile)}`),
     picture.copies.length ? make("p", {}, `Files with the same bytes: ${picture.copies.join(", ")}`) : null,
     make(
       "div",
       { class: "buttons" },
-      decisionButton(desk, "keep", picture.decisions, [tile.id]),
-      decisionButton(desk, "drop", picture.decisions, [tile.id]),
-      button(desk.marked?.id === tile.id ? "Marked" : "Mark", () => desk.mark(tile), {
-        "aria-pressed": String(desk.marked?.id === tile.id),
+      decisionButton(controller, "keep", picture.decisions, [tile.id]),
+      decisionButton(controller, "drop", picture.decisions, [tile.id]),
+      button(controller.marked?.id === tile.id ? "Marked" : "Mark", () => controller.mark(tile), {
+        "aria-pressed": String(controller.marked?.id === tile.id),
         "aria-keyshortcuts": "m",
       }),
     ),
-    compareFirst ? shown : comparison(desk, picture),
-    tagSection(desk, picture),
-    decisionSection(desk, picture),
-    lookAlikeSection(desk, picture),
+    compareFirst ? shown : comparison(controller, picture),
+    tagSection(controller, picture),
+    decisionSection(controller, picture),
+    lookAlikeSection(controller, picture),
     make("section", { "aria-labelledby": "story-title" }, make("h3", { id: "story-title" }, "What happened to it"), make("ul", { class: "story" }, lines.map((line) => make("li", {}, line)))),
     columnSection(picture),
   ];

@@ -118,7 +118,10 @@ def test_parts_of_another_size_give_the_same_records(
     assert tree(tmp_path / "s") == tree(shard_folder)
 
 
-@pytest.mark.parametrize(("limit", "value"), [("SPILL_BATCH_BYTES", 1), ("MAX_SPILL_FILES", 1), ("MAX_SPILL_FILES", 3)])
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("pack.SPILL_BATCH_BYTES", 1), ("shard_plan.MAX_SPILL_FILES", 1), ("shard_plan.MAX_SPILL_FILES", 3)],
+)
 def test_the_limits_on_spills_change_no_byte(
     dataset: Path,
     shard_folder: Path,
@@ -128,7 +131,7 @@ def test_the_limits_on_spills_change_no_byte(
     limit: str,
     value: int,
 ) -> None:
-    monkeypatch.setattr(pack, limit, value)
+    monkeypatch.setattr(f"curate.shards.{limit}", value)
     shard.shard(dataset, tmp_path / "s", OPTIONS)
     assert tree(tmp_path / "s") == tree(shard_folder)
 
