@@ -185,14 +185,18 @@ def dedupe_cost(workload: Workload, costs: Costs) -> StageCost:
     return StageCost(
         "dedupe",
         (
-            _term(workload, "dedupe", "gathering and judging", n * costs["judge_seconds"], divides=False),
+            _term(workload, "dedupe", "gathering and deciding", n * costs["judge_seconds"], divides=False),
             _term(workload, "dedupe", "searching near hashes", _search_seconds(n, costs), divides=True),
             _term(
-                workload, "dedupe", "sifting pairs", near_pairs(workload, costs) * costs["sift_seconds"], divides=False
+                workload,
+                "dedupe",
+                "filtering pairs",
+                near_pairs(workload, costs) * costs["sift_seconds"],
+                divides=False,
             ),
             _term(workload, "dedupe", "proposing pairs", pairs * costs["propose_seconds"], divides=False),
-            _term(workload, "dedupe", "looking at pairs", pairs * costs["look_seconds"], divides=True),
-            _term(workload, "dedupe", "reading parts to look", reads * costs["part_seconds"], divides=True),
+            _term(workload, "dedupe", "comparing pairs", pairs * costs["look_seconds"], divides=True),
+            _term(workload, "dedupe", "reading parts to compare", reads * costs["part_seconds"], divides=True),
         ),
         {
             "manifest": n * costs["manifest_bytes"] / BYTES_PER_GB,
