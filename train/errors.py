@@ -1,4 +1,12 @@
-"""What can go wrong while training, under `NurieError`."""
+"""The errors of `train`. Each carries a message of one line: what is wrong, where, and what to do.
+
+NurieError
+├── ConfigError
+├── RunError
+│   └── NotFiniteError
+├── TagError
+└── DrawingError
+"""
 
 from __future__ import annotations
 
@@ -20,41 +28,44 @@ __all__ = [
 ]
 
 RESHARD_REMEDY = "run `curate verify` on them, and `curate shard` again"
-"""What to do with shards that hold what they cannot."""
+"""What to do if shards match their index and still hold something invalid."""
 
 
 class ConfigError(NurieError):
-    """A setting that is not one, or does not fit."""
+    """A setting is unknown, has a value out of range, or does not fit the others."""
 
 
 class RunError(NurieError):
-    """A run folder is not in the state a command needs."""
+    """A run folder, or the shards it trains on, is not in the state that a command needs."""
 
 
 class NotFiniteError(RunError):
-    """A number of a training is NaN or infinite."""
+    """A figure or a variable of a training is NaN or infinite at a step."""
 
-    def __init__(self, step: int, what: str) -> None:
-        super().__init__(f"{what} is not a finite number at step {step}")
-        self.step, self.what = step, what
+    def __init__(self, step: int, name: str) -> None:
+        super().__init__(f"{name} is not a finite number at step {step}")
+        self.step, self.name = step, name
 
 
 class TagError(NurieError):
-    """A tag the model never learned."""
+    """A tag is not in the model's vocabulary."""
 
 
 class DrawingError(NurieError):
-    """A line drawing that cannot be read."""
+    """A line drawing cannot be read."""
 
 
 @contextmanager
 def translate_tensorflow_errors() -> Iterator[None]:
-    """Raise an OSError where TensorFlow could not write a file, for a full disk say, which it tells in text alone."""
+    """Raise an OSError in place of TensorFlow's own error if it could not write a file, because the disk is full, say.
+
+    TensorFlow states the system's error only in its text.
+    """
     try:
         yield
     except Exception as error:
-        ours = type(error).__module__.startswith("tensorflow.")
-        for number in OS_ERROR_REMEDIES if ours else ():
+        is_tensorflows = type(error).__module__.startswith("tensorflow.")
+        for number in OS_ERROR_REMEDIES if is_tensorflows else ():
             if os.strerror(number) in str(error):
                 raise OSError(number, os.strerror(number)) from None
         raise

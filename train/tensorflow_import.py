@@ -1,4 +1,4 @@
-"""TensorFlow, loaded without talk."""
+"""Import TensorFlow without its start-up messages."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ LOG_LEVEL_VARIABLE = "TF_CPP_MIN_LOG_LEVEL"
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow and look for a GPU, keeping back what its C++ side says of that unless it fails.
+    """Import TensorFlow and look for GPUs; messages of its C++ side are shown only if that fails.
 
-    Set TF_CPP_MIN_LOG_LEVEL, to 0 say, to hear it.
+    If TF_CPP_MIN_LOG_LEVEL is set (0 shows everything), it decides what is shown.
     """
     if LOG_LEVEL_VARIABLE in os.environ:
         _import_and_find_gpus()
@@ -22,15 +22,15 @@ def load_tensorflow() -> None:
 
 
 def load_tensorflow_quietly() -> None:
-    """As `load_tensorflow`, in a process that has been told already how much to say."""
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
+    """As `load_tensorflow`, in a child process, which inherits TF_CPP_MIN_LOG_LEVEL from its parent."""
+    stderr = os.dup(2)  # C++ writes to the descriptor, past sys.stderr
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             _import_and_find_gpus()
         except Exception:
-            kept.seek(0)
-            os.write(stderr, kept.read())
+            captured.seek(0)
+            os.write(stderr, captured.read())
             raise
         finally:
             os.dup2(stderr, 2)
@@ -41,4 +41,4 @@ def _import_and_find_gpus() -> None:
     import tensorflow as tf  # noqa: PLC0415  # costs seconds
 
     tf.config.list_physical_devices()
-    sys.dont_write_bytecode = True  # AutoGraph's modules are temporary files: it removes them, but not these compiled
+    sys.dont_write_bytecode = True  # AutoGraph deletes the temporary modules it writes, but not their .pyc files

@@ -93,5 +93,5 @@ def trained(pairs32: Path, small: Any, tmp_path_factory: pytest.TempPathFactory)
     run: Path = tmp_path_factory.mktemp("trained") / "run"
     config = replace(small, learning_rate=4e-3, warm_up_steps=5, average_decay=0.9, adversary_from=0.9, log_every=50)
     config = replace(config, jitter=0, half_until=0)  # of so few pairs nothing is to be learnt but what they are
-    fit(pairs32, run, replace(config, snapshot_every=100), TrainingLength(steps=400), tell=lambda *_: None)
+    fit(pairs32, run, replace(config, snapshot_every=100), TrainingLength(steps=400), on_progress=lambda *_: None)
     return run

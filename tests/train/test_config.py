@@ -1,3 +1,5 @@
+"""Configs: presets, `--set`, and what is stored in a run folder."""
+
 import json
 from dataclasses import asdict
 
@@ -10,23 +12,23 @@ from train.presets import PRESETS, preset_config
 
 
 def test_every_preset_is_a_valid_config_and_names_its_source() -> None:
-    for name, one in PRESETS.items():
+    for name, preset in PRESETS.items():
         assert override(preset_config(name), []).preset == name
-        assert one.source
+        assert preset.source
 
 
-def test_tags_means_the_width_for_the_device_found() -> None:
+def test_the_preset_tags_means_tags_gpu_with_a_gpu_and_else_tags_cpu() -> None:
     assert preset_config("tags", gpu=False).preset == "tags-cpu"
     assert preset_config("tags", gpu=True).preset == "tags-gpu"
 
 
-def test_a_config_survives_json() -> None:
+def test_a_config_read_from_json_equals_the_one_written() -> None:
     config = override(preset_config("unet-l1"), ["width=10", "flip=false", "learning_rate=1e-4"])
     assert config_from_json(json.loads(json.dumps(asdict(config)))) == config
     assert (config.width, config.flip, config.learning_rate) == (10, False, 1e-4)
 
 
-def test_a_run_begun_before_batches_came_in_parts_goes_on_with_whole_ones() -> None:
+def test_a_run_older_than_the_setting_parts_resumes_with_one_part() -> None:
     values = asdict(Config())
     del values["parts"]
     assert config_from_json(values) == Config()
@@ -37,7 +39,7 @@ def test_a_run_begun_before_batches_came_in_parts_goes_on_with_whole_ones() -> N
     [
         ("widht=3", "did you mean 'width'"),
         ("width", "no such key"),
-        ("width=wide", "needs a int"),
+        ("width=wide", "write a whole number"),
         ("width=0", "at least 1"),
         ("tag_dropout=2", "0 to 1"),
         ("line_variation=1.5", "0 to 1"),
@@ -56,24 +58,34 @@ def test_a_run_begun_before_batches_came_in_parts_goes_on_with_whole_ones() -> N
         ("precision=float16", "precision is one of float32, bfloat16, not 'float16'"),
     ],
 )
-def test_a_bad_setting_says_what_to_write(setting: str, message: str) -> None:
+def test_an_invalid_setting_is_refused_with_what_to_write(setting: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         override(Config(), [setting])
 
 
-def test_an_unknown_preset_names_the_nearest() -> None:
+def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match="did you mean 'unet-l1'"):
         preset_config("unet-11")
 
 
-def test_every_loss_that_can_be_named_is_there() -> None:
+def test_the_losses_a_config_allows_are_those_that_exist() -> None:
     assert set(ALLOWED_VALUES["adversary"]) == {"none", *ADVERSARIAL_LOSSES}
     assert set(ALLOWED_VALUES["loss"]) == set(PIXEL_LOSSES)
 
 
-def test_rungs_differ_only_where_the_ladder_says() -> None:
-    """Equal terms: widths, batch, augmentation and seed are the same on every rung."""
+def test_presets_for_a_cpu_share_widths_batch_augmentation_and_seed() -> None:
+    """So that a ladder of presets compares methods on equal terms."""
     sizes = ("width", "levels", "discriminator_width", "batch_size")
     same = (*sizes, "flip", "jitter", "lines", "line_variation", "balance", "seed", "average_decay")
-    rungs = [asdict(preset_config(name)) for name in PRESETS if name != "tags-gpu"]
-    assert {tuple(rung[key] for key in same) for rung in rungs} == {tuple(asdict(Config())[key] for key in same)}
+    configs = [asdict(preset_config(name)) for name in PRESETS if name != "tags-gpu"]
+    assert {tuple(config[key] for key in same) for config in configs} == {tuple(asdict(Config())[key] for key in same)}
+
+
+def test_a_config_with_a_key_of_another_version_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"differ in 'colour_space': train again with --fresh"):
+        config_from_json(asdict(Config()) | {"colour_space": "lab"})
+
+
+def test_a_stored_value_of_another_type_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"width in the run's config.json cannot be 'wide'"):
+        config_from_json(asdict(Config()) | {"width": "wide"})

@@ -88,7 +88,7 @@ def fit(
     print_status(f"fit: on {', '.join(training.device_names())}")
     with training_progress() as on_progress:
         length = TrainingLength(steps, minutes)
-        return training.fit(shards, run, config, length, fresh=fresh, tell=on_progress, devices=devices)
+        return training.fit(shards, run, config, length, fresh=fresh, on_progress=on_progress, devices=devices)
 
 
 @click.command()

@@ -1,6 +1,7 @@
-"""Random changes to pictures, as pure functions of a seed: (2,) int64, [seed, step], what stateless draws take.
+"""Random changes to pictures on TensorFlow tensors, as pure functions of a seed.
 
-All work on (b, size, size, c) pixels in [-1, 1], where 1 is paper and white.
+A seed is (2,) int64, [config seed, step], as TensorFlow's stateless random functions take it. Pixels are
+(b, size, size, c) in [-1, 1], where 1 is paper and white.
 """
 
 from __future__ import annotations
@@ -10,27 +11,31 @@ from typing import Any
 
 import tensorflow as tf
 
-MAX_THINNING_PX = 0.6  # of a pixel off a stroke's edges at most: a whole one would leave nothing of strokes 2 px wide
-MAX_INK_LIGHTENING, MIN_FADED_STRENGTH = (
-    30 / 255,
-    0.7,
-)  # ink at its lightest, and what of it the strongest fading leaves
-NOISE = 2 * 5 / 255  # standard deviation, on a scale from -1 to 1
-GAPS, MAX_GAP_SHARE = 4, 1 / 16  # white squares in a picture, and the side of the largest as a share of the picture's
+MAX_THINNING_PX = 0.6  # off each edge of a stroke: a whole pixel would delete strokes that are 2 px wide
+MAX_INK_LIGHTENING = 30 / 255  # of black ink, before fading
+MIN_FADED_STRENGTH = 0.7  # share of the ink that the strongest fading leaves
+NOISE = 2 * 5 / 255  # standard deviation: 5 levels of 255, on a scale from -1 to 1
+GAPS = 4  # white squares in a picture
+MAX_GAP_SHARE = 1 / 16  # side of the largest gap, as a share of the picture's side
+
+RandomDraw = Callable[[Any], Any]
+"""Random numbers for a number of pictures: (count) -> tensor (count, ...)."""
+RowSelector = Callable[[RandomDraw], Any]
+"""Random numbers for the pictures at hand: their rows of what a RandomDraw gives for the whole batch."""
 
 
 def derive_seed(seed: Any, number: int) -> Any:
-    """A step's seed for another of its random choices."""
+    """The seed of a step's random choice number `number`, so that its choices are independent."""
     return seed + tf.constant([number, 0], tf.int64)
 
 
 def uniform_per_picture(
     seed: Any, rows: int, count: Any, least: Any = 0.0, bound: Any = 1.0, dtype: Any = tf.float32
 ) -> Any:
-    """(rows, count) draws in [least, bound), a column a picture.
+    """Uniform numbers (rows, count) in [least, bound), one column for each picture.
 
-    They are made for the whole of a batch, of which a device takes those of its own pictures: what a picture meets does
-    not depend on how many devices there are.
+    They are drawn for the whole batch, and a device takes the columns of its own pictures. So the number of devices
+    changes nothing for a picture.
     """
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
@@ -41,32 +46,29 @@ def uniform_per_picture(
 
 
 def translate_and_cutout(pixels: Any, seed: Any, share: float) -> Any:
-    """Move each picture by at most `share` of its side either way, then whiten a square of that side somewhere in it.
+    """Shift each picture by up to `share` of its side and whiten one square of that side. Gradients pass.
 
-    Colours stay as they are: they are what is to be learnt. Gradients pass. Source: Zhao et al., "Differentiable
+    Colours stay as they are, since colours are what the generator learns. Source: Zhao et al., "Differentiable
     augmentation" (2020), arXiv:2006.10738, translation and cutout.
     """
     count, size = tf.shape(pixels)[0], pixels.shape[1]
     reach = int(share * size)
-    moves = uniform_per_picture(seed, 2, count, -reach, reach + 1, tf.int32)
+    shifts = uniform_per_picture(seed, 2, count, -reach, reach + 1, tf.int32)
     corners = uniform_per_picture(derive_seed(seed, 1), 2, count, 0, size - reach + 1, tf.int32)
-    ink = pixels - 1  # 0 where it is white: what is moved in from outside
-    # a product with a shifted identity is a move, and its gradient one too; gathering is slow backwards
-    ink = tf.einsum("bij,bjwc->biwc", _shift_matrices(moves[0], size), ink)
-    ink = tf.einsum("bij,bhjc->bhic", _shift_matrices(moves[1], size), ink)
-    rows, columns = (_within(corner, reach, size) for corner in tf.unstack(corners))
+    ink = pixels - 1  # white is 0, which the products below bring in from outside
+    # a product with a shifted identity shifts, and so does its gradient; the gradient of tf.gather is slow
+    ink = tf.einsum("bij,bjwc->biwc", _shift_matrices(shifts[0], size), ink)
+    ink = tf.einsum("bij,bhjc->bhic", _shift_matrices(shifts[1], size), ink)
+    rows, columns = (_span_mask(corner, reach, size) for corner in tf.unstack(corners))
     return 1 + ink * (1 - rows[:, :, None, None] * columns[:, None, :, None])
 
 
-RandomDraw = Callable[[Any], Any]
+def vary_lines(lines: Any, seed: Any, share: float, own: RowSelector | None = None) -> Any:
+    """Lines (b, size, size, 1) as other pens and scanners would draw them, in about `share` of the pictures.
 
-
-def vary_lines(lines: Any, seed: Any, share: float, own: Callable[[RandomDraw], Any] | None = None) -> Any:
-    """Line art (b, size, size, 1) as other pens and scanners would have it, in about `share` of the pictures.
-
-    Those have their strokes made thicker or thinner (half of them), gaps cut into these, ink of 0 to 30 in 255 faded to
-    between 1 and 0.7 of itself, and noise of a standard deviation of 5 in 255 laid over all. The others stay as they
-    are, bit for bit. Where the lines are part of a larger batch, `own` takes their rows of what is drawn for all of it.
+    Half of these get thicker or thinner strokes. All of them get gaps, ink lightened by 0 to 30 levels of 255 and faded
+    to between 1 and 0.7 of its strength, and noise with a standard deviation of 5 levels. The other pictures stay
+    bit-equal. `own` selects the rows of these pictures if they are part of a larger batch.
     """
     own = own or (lambda draw: draw(tf.shape(lines)[0]))
     draws = tf.unstack(own(lambda rows: tf.random.stateless_uniform((rows, 4, 1, 1, 1), seed)), axis=1)
@@ -78,33 +80,33 @@ def vary_lines(lines: Any, seed: Any, share: float, own: Callable[[RandomDraw], 
 
 
 def _change_strokes(lines: Any, draws: Any) -> Any:
-    """Draws below 1/4 thicken by up to 1 px on each side, above 3/4 thin by up to SHRINK; between, nothing changes."""
+    """Lines with thicker strokes for draws below 1/4 (by up to 1 px an edge), thinner ones above 3/4."""
     thicker, thinner = tf.nn.relu(1 - 4 * draws), MAX_THINNING_PX * tf.nn.relu(4 * draws - 3)
     dark = -tf.nn.max_pool2d(-lines, 3, 1, "SAME")
     light = tf.nn.max_pool2d(lines, 3, 1, "SAME")
     return lines + thicker * (dark - lines) + thinner * (light - lines)
 
 
-def _cut_gaps(lines: Any, seed: Any, own: Callable[[RandomDraw], Any]) -> Any:
-    """White squares, GAPS a picture, of 1 px to WIDEST of the side."""
+def _cut_gaps(lines: Any, seed: Any, own: RowSelector) -> Any:
+    """Lines with GAPS white squares in each picture, with sides from 1 px to MAX_GAP_SHARE of the picture's."""
     size = lines.shape[1]
     widest = max(1, int(MAX_GAP_SHARE * size))
     sides = own(lambda rows: tf.random.stateless_uniform((rows, GAPS), seed, 1, widest + 1, tf.int32))
     corners = own(lambda rows: tf.random.stateless_uniform((rows, GAPS, 2), derive_seed(seed, 10), 0, size, tf.int32))
     for gap in range(GAPS):
         side, row, column = sides[:, gap], corners[:, gap, 0], corners[:, gap, 1]
-        white = _within(row, side, size)[:, :, None, None] * _within(column, side, size)[:, None, :, None]
+        white = _span_mask(row, side, size)[:, :, None, None] * _span_mask(column, side, size)[:, None, :, None]
         lines = lines + white * (1 - lines)
     return lines
 
 
-def _shift_matrices(moves: Any, size: int) -> Any:
-    """(b,) moves in px -> (b, size, size): row i has its 1 at column i - move, or nowhere."""
-    places = tf.range(size)
-    return tf.cast(places[None, :, None] - moves[:, None, None] == places[None, None, :], tf.float32)
+def _shift_matrices(shifts: Any, size: int) -> Any:
+    """Shifts (b,) in px -> (b, size, size): row i has its 1 in column i - shift, or nowhere if that is outside."""
+    positions = tf.range(size)
+    return tf.cast(positions[None, :, None] - shifts[:, None, None] == positions[None, None, :], tf.float32)
 
 
-def _within(corner: Any, reach: Any, size: int) -> Any:
-    """(b,) -> (b, size): 1 from `corner` on, for `reach` px: a number, or (b,) of them."""
-    places, corner = tf.range(size)[None], corner[:, None]
-    return tf.cast((places >= corner) & (places < corner + tf.reshape(reach, (-1, 1))), tf.float32)
+def _span_mask(first: Any, length: Any, size: int) -> Any:
+    """Spans (b,) -> (b, size): 1 from position `first` on, for `length` px, which is one number or (b,)."""
+    positions, first = tf.range(size)[None], first[:, None]
+    return tf.cast((positions >= first) & (positions < first + tf.reshape(length, (-1, 1))), tf.float32)

@@ -104,7 +104,7 @@ def _measure_rung(
 def _train_and_evaluate(
     shards: Path, folder: Path, config: Config, steps: int, *, on_progress: ProgressCallback
 ) -> RungResult:
-    last = fit.fit(shards, folder, config, TrainingLength(steps=steps), tell=on_progress)
+    last = fit.fit(shards, folder, config, TrainingLength(steps=steps), on_progress=on_progress)
     return {"steps": steps, "last": last, **evaluate(folder, shards)}
 
 

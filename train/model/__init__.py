@@ -1,5 +1,6 @@
-"""The generator and the discriminator: layers, losses, one update, devices, saved weights.
+"""The generator and the discriminator: layers, losses, the updates of one step, devices, and weights on disk.
 
-In: batches and a configuration. Out: updated weights, and a trained generator loaded again.
-Builds on `data` and `config`.
+In: batches and a configuration. Out: updated weights; and a trained generator loaded again.
+Builds on `data` and `config`. `gan` is the centre: `networks` and `losses` say what is trained, `optimizers` how,
+`devices` where; `snapshots` and `trained` read and write a run folder.
 """

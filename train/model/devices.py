@@ -1,4 +1,4 @@
-"""Where a training runs: this machine's one device, several of them, or several machines that TF_CONFIG names."""
+"""Where a training runs: on one device of this machine, on several, or on the machines that TF_CONFIG names."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ from curate.system.hashing import usable_cores
 from train.errors import RunError
 
 TF_CONFIG_VARIABLE = "TF_CONFIG"
-"""The variable in which TensorFlow looks for the other machines, and for which of them this is."""
+"""Environment variable that tells TensorFlow the addresses of all machines, and which of them this one is."""
 
 
 @dataclass(frozen=True)
 class TrainingDevices:
-    """The devices of a training, and this process's place among its workers."""
+    """The devices of a training, and the number of this process among its workers."""
 
     strategy: tf.distribute.Strategy
     worker: int = 0
+    """Number of this process, from 0: the chief."""
     workers: int = 1
+    """Number of processes, one on each machine."""
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes the run folder."""
+        """Whether this process is the one that writes the run folder."""
         return self.worker == 0
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """Variables made in the block are on every device, with the same values."""
-        with self.strategy.scope(), tf.variable_creator_scope(_alike):
+        """Create the variables made in the block on every device, with equal values."""
+        with self.strategy.scope(), tf.variable_creator_scope(_first_device_assigns):
             yield
 
     @contextmanager
     def output_folder(self, run: Path) -> Iterator[Path]:
-        """The folder that this process writes to: the run's, or of other workers than the chief one thrown away."""
+        """The folder this process writes to: the run folder for the chief, a temporary one for other workers."""
         if self.is_chief:
             yield run
             return
@@ -48,16 +50,16 @@ class TrainingDevices:
             yield Path(folder)
 
     def barrier(self) -> None:
-        """Wait until every worker is here."""
+        """Wait until every worker has called this."""
         if self.workers > 1:
-            one = tf.function(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.ones(())))
-            self.strategy.run(one)
+            count_devices = tf.function(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.ones(())))
+            self.strategy.run(count_devices)
 
 
 def assign_cores_to_parts(parts: int) -> None:
-    """Have each of so many parts of a batch keep to cores of its own, as long as TensorFlow has not begun.
+    """Give each part of a batch its own CPU cores; no effect once TensorFlow has started.
 
-    Else every operation is shared by all cores, which then wait for one another: slower, and else the same.
+    By default all cores share every operation and wait for one another, which is slower and gives the same results.
     """
     if parts > 1:
         with suppress(RuntimeError):
@@ -66,14 +68,14 @@ def assign_cores_to_parts(parts: int) -> None:
 
 
 def open_devices(count: int = 1) -> TrainingDevices:
-    """`count` devices of this machine; or all of all machines, where TF_CONFIG names some.
+    """`count` devices of this machine, or every device of all machines if TF_CONFIG is set.
 
-    To be called before TensorFlow does anything. Raises RunError for more devices than there are, or a TF_CONFIG that
-    cannot be read.
+    Call it before TensorFlow does anything else. Raises RunError if there are fewer devices, or if TF_CONFIG cannot be
+    read.
     """
     if os.environ.get(TF_CONFIG_VARIABLE):
         if count > 1:
-            raise RunError(f"with {TF_CONFIG_VARIABLE} every GPU of each machine is used: leave out --devices")
+            raise RunError(f"{TF_CONFIG_VARIABLE} is set, so every GPU of each machine is used: leave out --devices")
         return _workers()
     if count == 1:
         return TrainingDevices(tf.distribute.get_strategy())
@@ -84,16 +86,16 @@ def _workers() -> TrainingDevices:
     try:
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         cluster = resolver.cluster_spec().as_dict()
-        kinds = {kind: len(cluster.get(kind, [])) for kind in ("chief", "worker")}
-        worker = resolver.task_id + (kinds["chief"] if resolver.task_type == "worker" else 0)
-        if resolver.task_type not in kinds or not worker < sum(kinds.values()):
-            raise ValueError(f"no {resolver.task_type} {resolver.task_id}")  # told below
+        counts = {role: len(cluster.get(role, [])) for role in ("chief", "worker")}
+        worker = resolver.task_id + (counts["chief"] if resolver.task_type == "worker" else 0)
+        if resolver.task_type not in counts or not worker < sum(counts.values()):
+            raise ValueError(f"no {resolver.task_type} {resolver.task_id}")  # reported below
     except (ValueError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{TF_CONFIG_VARIABLE} is not what TensorFlow reads ({error}): see .github/docs/training.md"
-        ) from None
+        message = f"{TF_CONFIG_VARIABLE} cannot be read ({error})"
+        form = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}'
+        raise RunError(f"{message}: write it as {form}, see .github/docs/training.md") from None
     strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    return TrainingDevices(strategy, worker, sum(kinds.values()))
+    return TrainingDevices(strategy, worker, sum(counts.values()))
 
 
 def _devices(count: int) -> list[str]:
@@ -101,18 +103,18 @@ def _devices(count: int) -> list[str]:
     if len(gpus) >= count:
         return [f"GPU:{number}" for number in range(count)]
     if gpus:
-        raise RunError(f"there are {len(gpus)} GPUs: give --devices {len(gpus)} or less")
-    try:  # the CPU in parts: nothing is gained, but that the road of several devices can be tried anywhere
-        parts = [tf.config.LogicalDeviceConfiguration()] * count
-        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+        raise RunError(f"this machine has {len(gpus)} GPUs: give --devices {len(gpus)} or less")
+    try:  # divide the CPU: no faster, but training on several devices can be tried on any machine
+        devices = [tf.config.LogicalDeviceConfiguration()] * count
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
     except RuntimeError:
         if len(tf.config.list_logical_devices("CPU")) < count:
-            raise RunError(f"TensorFlow has begun with fewer than {count} devices: start anew") from None
+            raise RunError(f"TensorFlow has started with fewer than {count} devices: start a new process") from None
     return [f"CPU:{number}" for number in range(count)]
 
 
-def _alike(make: Callable[..., Any], **given: Any) -> Any:
-    """Where a layer assigns a variable of its own in a step, as spectral norm does, the first device's value holds."""
-    if given.get("aggregation") in {None, tf.VariableAggregation.NONE}:
-        given["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
-    return make(**given)
+def _first_device_assigns(create: Callable[..., Any], **options: Any) -> Any:
+    """Create a variable; if layers assign it in a step, as spectral norm does, the first device's value counts."""
+    if options.get("aggregation") in {None, tf.VariableAggregation.NONE}:
+        options["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return create(**options)

@@ -1,10 +1,13 @@
-"""Losses as pure functions of logits or pixels; a preset names one of each table.
+"""Losses as pure functions; a config names a pixel loss and an adversarial loss.
 
-`reals` and `fakes` are logits, before any sigmoid, of any shape; D = sigmoid(logit). All give a scalar mean.
+Pixel losses take pictures (b, h, w, c) in [-1, 1] and give the loss of each pixel and channel. All others give a
+scalar. Adversarial losses take `reals` and `fakes` as logits of any shape; D = sigmoid(logit) is the probability that
+the discriminator gives for real.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,35 +15,37 @@ from typing import Any
 from keras import ops
 
 Tensor = Any
-_LEAST = 1e-6  # of a probability: log(0) is infinite
+MIN_PROBABILITY = 1e-6  # log(0) is infinite
+LOG_2 = math.log(2)
 
 
 def l1(fakes: Tensor, reals: Tensor) -> Tensor:
-    """Absolute error of pixels in [-1, 1]."""
+    """|fake - real|."""
     return ops.abs(fakes - reals)
 
 
 def mse(fakes: Tensor, reals: Tensor) -> Tensor:
-    """Squared error of pixels in [-1, 1]."""
+    """(fake - real)²."""
     return ops.square(fakes - reals)
 
 
 def pixel_cross_entropy(fakes: Tensor, reals: Tensor) -> Tensor:
-    """Binary cross-entropy, with pixels in [-1, 1] taken for probabilities: p = (pixel + 1) / 2.
+    """-q·log p - (1 - q)·log(1 - p) with pixels read as probabilities: p = (fake + 1) / 2, q = (real + 1) / 2.
 
     Source: Vincent et al., "Stacked denoising autoencoders", JMLR 11 (2010), section 2.2.
     """
-    made, wanted = ops.clip((fakes + 1) / 2, _LEAST, 1 - _LEAST), (reals + 1) / 2
-    return -wanted * ops.log(made) - (1 - wanted) * ops.log(1 - made)
+    p, q = ops.clip((fakes + 1) / 2, MIN_PROBABILITY, 1 - MIN_PROBABILITY), (reals + 1) / 2
+    return -q * ops.log(p) - (1 - q) * ops.log(1 - p)
 
 
 PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "mse": mse, "log": pixel_cross_entropy}
 
 
 def masked_mean(errors: Tensor, mask: Tensor) -> Tensor:
-    """Mean over pictures of the mean over each one's pixels: errors (b, h, w, c) where mask (b, h, w, 1) is 1.
+    """Mean over pictures of each picture's mean error (b, h, w, c) where its mask (b, h, w, 1) is 1.
 
-    Each picture weighs the same however much of its square is padding, so the parts of a batch may be averaged.
+    Each picture counts equally, however much of its square is padding; so the means of equal parts of a batch average
+    to the mean of the batch.
     """
     inside = ops.maximum(ops.sum(mask, axis=(1, 2, 3)), 1)
     return ops.mean(ops.sum(errors * mask, axis=(1, 2, 3)) / (inside * errors.shape[-1]))
@@ -52,25 +57,22 @@ def hinge_discriminator(reals: Tensor, fakes: Tensor) -> Tensor:
 
 
 def cross_entropy_discriminator(reals: Tensor, fakes: Tensor) -> Tensor:
-    """-log D(real) - log(1 - D(fake)); 2·log 2 where it cannot tell. Source: Goodfellow et al. (2014), eq. 1."""
+    """-log D(real) - log(1 - D(fake)). Source: Goodfellow et al. (2014), arXiv:1406.2661, eq. 1."""
     return ops.mean(ops.softplus(-reals)) + ops.mean(ops.softplus(fakes))
 
 
 def wasserstein_critic(reals: Tensor, fakes: Tensor) -> Tensor:
-    """Fake - real. Source: Arjovsky et al., "Wasserstein GAN" (2017), arXiv:1701.07875, algorithm 1."""
+    """Mean of fakes less mean of reals. Source: Arjovsky et al. (2017), arXiv:1701.07875, algorithm 1."""
     return ops.mean(fakes) - ops.mean(reals)
 
 
 def relativistic_discriminator(reals: Tensor, fakes: Tensor) -> Tensor:
-    """-log sigmoid(real - fake), pair by pair; log 2 where it cannot tell.
-
-    Source: Jolicoeur-Martineau (2018), arXiv:1807.00734, eq. 10.
-    """
+    """-log sigmoid(real - fake), pair by pair. Source: Jolicoeur-Martineau (2018), arXiv:1807.00734, eq. 10."""
     return ops.mean(ops.softplus(fakes - reals))
 
 
 def minimax_generator(_: Tensor, fakes: Tensor) -> Tensor:
-    """log(1 - D(fake)), whose slope dies where fakes are seen through. Source: Goodfellow et al. (2014), eq. 1."""
+    """log(1 - D(fake)); its gradient vanishes where D is certain of fakes. Source: Goodfellow et al. (2014), eq. 1."""
     return -ops.mean(ops.softplus(fakes))
 
 
@@ -80,60 +82,63 @@ def nonsaturating_generator(_: Tensor, fakes: Tensor) -> Tensor:
 
 
 def negative_logit(_: Tensor, fakes: Tensor) -> Tensor:
-    """-fake: the generator's side of the hinge (Lim and Ye, eq. 19), of Wasserstein (algorithm 1), and of KL.
+    """-fake: the generator's loss of the hinge (Lim and Ye, eq. 19), of Wasserstein (algorithm 1) and of KL.
 
-    -log(D / (1 - D)) is exactly minus the logit, and unbounded. Source: Sønderby et al. (2016), arXiv:1610.04490.
+    For KL, since -log(D / (1 - D)) is exactly minus the logit; it has no bound. Source: Sønderby et al. (2016),
+    arXiv:1610.04490.
     """
     return -ops.mean(fakes)
 
 
 def relativistic_generator(reals: Tensor, fakes: Tensor) -> Tensor:
-    """-log sigmoid(fake - real), pair by pair. Source: as the relativistic discriminator, eq. 11."""
+    """-log sigmoid(fake - real), pair by pair. Source: Jolicoeur-Martineau (2018), eq. 11."""
     return ops.mean(ops.softplus(reals - fakes))
 
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """Both sides of a game; each sees the logits of reals and of fakes."""
+    """The losses of both networks, each of the logits of reals and of fakes: (reals, fakes) -> scalar."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]
     loss_at_tie: float | None = None
-    """The discriminator's loss where it cannot tell, if the game has such a number."""
+    """The discriminator's loss if all logits are 0, so that it cannot tell reals from fakes; None if it has no tie."""
 
 
 ADVERSARIAL_LOSSES: dict[str, AdversarialLoss] = {
-    "minimax": AdversarialLoss(cross_entropy_discriminator, minimax_generator, 2 * 0.6931471805599453),
-    "nonsaturating": AdversarialLoss(cross_entropy_discriminator, nonsaturating_generator, 2 * 0.6931471805599453),
-    "kl": AdversarialLoss(cross_entropy_discriminator, negative_logit, 2 * 0.6931471805599453),
+    "minimax": AdversarialLoss(cross_entropy_discriminator, minimax_generator, 2 * LOG_2),
+    "nonsaturating": AdversarialLoss(cross_entropy_discriminator, nonsaturating_generator, 2 * LOG_2),
+    "kl": AdversarialLoss(cross_entropy_discriminator, negative_logit, 2 * LOG_2),
     "wasserstein": AdversarialLoss(wasserstein_critic, negative_logit),
     "hinge": AdversarialLoss(hinge_discriminator, negative_logit, 2.0),
-    "relativistic": AdversarialLoss(relativistic_discriminator, relativistic_generator, 0.6931471805599453),
+    "relativistic": AdversarialLoss(relativistic_discriminator, relativistic_generator, LOG_2),
 }
 
 
-def tag_loss(logits: Tensor, tags: Tensor, told: Tensor, total: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy of tag logits (b, n) against multi-hot tags, where told (b, n) is 1.
+def tag_loss(logits: Tensor, tags: Tensor, known: Tensor, total: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of tag logits (b, n) against multi-hot tags (b, n), where `known` (b, n) is 1.
 
-    Of a part of a batch, `total` is its share of the sum of told over the whole one.
-    What a picture's tags leave open is no "no": told is 0 there. Source: Odena et al., "Auxiliary Classifier GANs"
-    (2017), arXiv:1610.09585, eq. 3, with one sigmoid a tag.
+    A missing tag does not say that the picture lacks it: `known` is 0 where a picture's tags leave a tag open.
+    For a part of a batch, `total` is its share of the sum of `known` over the whole batch. Source: Odena et al.,
+    "Auxiliary Classifier GANs" (2017), arXiv:1610.09585, eq. 3, with one sigmoid for each tag.
     """
-    each = ops.softplus(logits) - logits * tags
-    return ops.sum(each * told) / (ops.maximum(ops.sum(told), 1) if total is None else total)
+    cross_entropy = ops.softplus(logits) - logits * tags
+    return ops.sum(cross_entropy * known) / (ops.maximum(ops.sum(known), 1) if total is None else total)
 
 
 def wgan_gp_penalty(slopes: Tensor) -> Tensor:
-    """Mean of (|slope| - 1)², slopes (b, h, w, c) of the logits; the norm is over height, width and channels together.
+    """Mean of (|slope| - 1)² for gradients `slopes` (b, h, w, c) of the logits by a picture.
+
+    The norm is over height, width and channels together.
 
     Source: Gulrajani et al. (2017), arXiv:1704.00028, eq. 3.
     """
-    norms = ops.sqrt(ops.sum(ops.square(slopes), axis=(1, 2, 3)) + 1e-12)  # the slope of a root at 0 is infinite
+    norms = ops.sqrt(ops.sum(ops.square(slopes), axis=(1, 2, 3)) + 1e-12)  # the gradient of sqrt at 0 is infinite
     return ops.mean(ops.square(norms - 1))
 
 
 def r1_penalty(slopes: Tensor) -> Tensor:
-    """Mean of |slope|² / 2 at the reals (R1), slopes (b, h, w, c).
+    """Mean of |slope|² / 2 for gradients `slopes` (b, h, w, c) of the logits at real pictures (R1).
 
     Source: Mescheder et al. (2018), arXiv:1801.04406, eq. 9.
     """

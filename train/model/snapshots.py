@@ -31,7 +31,7 @@ class TrainingClock:
     """Steps at which a figure was no number, and the training was taken back to a snapshot, at half the rates."""
 
 
-def save(run: Path, clock: TrainingClock, state: Mapping[str, Any], also: Collection[int] = ()) -> Path:
+def save(run: Path, clock: TrainingClock, state: Mapping[str, Any], keep_steps: Collection[int] = ()) -> Path:
     """Write RUN/snapshots/STEP.npz atomically, and remove all but the last three and those of the steps `also`.
 
     Raises NotFiniteError, and writes nothing, if a number of the state is none.
@@ -43,7 +43,7 @@ def save(run: Path, clock: TrainingClock, state: Mapping[str, Any], also: Collec
     path.parent.mkdir(exist_ok=True)
     with atomic_write(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
-    delete_old_snapshots(run, also)
+    delete_old_snapshots(run, keep_steps)
     return path
 
 
@@ -65,10 +65,10 @@ def list_snapshots(run: Path) -> list[Path]:
     return sorted(path for path in (run / "snapshots").glob("*.npz") if path.stem.isdecimal())
 
 
-def delete_old_snapshots(run: Path, also: Collection[int] = ()) -> None:
+def delete_old_snapshots(run: Path, keep_steps: Collection[int] = ()) -> None:
     """Remove all snapshots but the last three and those of the steps `also`."""
     for old in list_snapshots(run)[:-LATEST_SNAPSHOTS_KEPT]:
-        if int(old.stem) not in also:
+        if int(old.stem) not in keep_steps:
             old.unlink()
 
 

@@ -41,12 +41,12 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def check_shards(shards: Path, tell: Callable[[int], None] | None = None) -> None:
+def check_shards(shards: Path, on_bytes: Callable[[int], None] | None = None) -> None:
     """Compare every byte with the index, before an hour is spent on damaged data; `tell` hears of bytes done.
 
     Raises NurieError.
     """
-    faults = find_file_faults(shards, open_index(shards), tell)
+    faults = find_file_faults(shards, open_index(shards), on_bytes)
     if faults:
         raise RunError(
             f"{faults[0]}{f' and {len(faults) - 1} more faults' if faults[1:] else ''}: run `curate shard` again"
@@ -95,7 +95,7 @@ def fit(
     length: TrainingLength,
     *,
     fresh: bool = False,
-    tell: Callable[..., None],
+    on_progress: Callable[..., None],
     devices: int = 1,
 ) -> dict[str, Any]:
     """Train until `length`, going on from the last snapshot; returns the last figures and a verdict.
@@ -120,7 +120,7 @@ def fit(
             if not crew.is_chief:
                 prepare_run_folder(shards, folder, config, fresh=False)
             delete_partial_files(folder)
-            result = _train(crew, shards, run, folder, config, length, tell)
+            result = _train(crew, shards, run, folder, config, length, on_progress)
             crew.barrier()  # a worker that left while the chief still writes would be taken for one that crashed
     return result
 

@@ -32,7 +32,7 @@ class TrainingLoop:
     pairs: Pairs
     options: BatchOptions
     monitor: TrainingMonitor
-    tell: Callable[..., None]
+    on_progress: Callable[..., None]
 
     def run_to_end(self, clock: TrainingClock) -> TrainingClock:
         """From a clock to the end. Raises NotFiniteError where a figure or a weight is no number."""
@@ -54,7 +54,7 @@ class TrainingLoop:
             if clock.step % config.snapshot_every == 0:
                 kept = self.save_snapshot(clock, share)
             elif clock.step % config.log_every == 0:
-                self.tell(self.length.progress(clock), clock, self.monitor.end_interval(clock, share, None))
+                self.on_progress(self.length.progress(clock), clock, self.monitor.end_interval(clock, share, None))
         if kept != clock.step:
             self.save_snapshot(clock, share)
         return clock
@@ -65,7 +65,7 @@ class TrainingLoop:
         What a kill leaves unfinished is done again from the snapshot before, so the snapshot is written last.
         """
         state = snapshots.check_finite(clock.step, self.gan.state())
-        self.tell(
+        self.on_progress(
             self.length.progress(clock), clock, self.monitor.end_interval(clock, share, self.gan.averaged_generator)
         )
         self.monitor.draw_samples(clock, self.gan)

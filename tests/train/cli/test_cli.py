@@ -93,7 +93,7 @@ def test_an_unknown_line_style_is_refused_before_the_run_folder_is_made(
 ) -> None:
     result = call("fit", pairs32, tmp_path / "run", *length, "--set", "lines=xdog,xdgo", "--quiet")
     assert result.exit_code == 1
-    assert result.stderr == "Error: the shards have no lines by xdgo: choose of contour, dilate, xdog\n"
+    assert result.stderr == "Error: the shards have no lines by xdgo: choose from contour, dilate, xdog\n"
     assert not (tmp_path / "run").exists()
 
 

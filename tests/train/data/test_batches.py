@@ -66,7 +66,7 @@ def _among(line: Any, known: Any) -> bool:
 
 def test_a_line_style_that_is_not_stored_is_one_line_that_names_those_that_are(pairs32: Path) -> None:
     pairs = Pairs(pairs32, "train")
-    with pytest.raises(RunError, match=r"no lines by xdgo: choose of .*xdog.*$"):
+    with pytest.raises(RunError, match=r"no lines by xdgo: choose from .*xdog.*$"):
         training_batches(pairs, 4, BatchOptions(0, lines=("xdog", "xdgo")))
     assert line_style_indices(pairs.index, ()) == [0, 1, 2]
 

@@ -1,4 +1,4 @@
-"""Pixels out of shards: those that were stored, whatever PNG they are stored as."""
+"""Pixels decoded from shards equal the pixels stored, whatever kind of PNG they are stored as."""
 
 import io
 
@@ -19,34 +19,36 @@ PICTURES = st.sampled_from([1, 3]).flatmap(lambda channels: arrays.arrays(np.uin
 
 
 @given(PICTURES, st.booleans())
-def test_pngs_of_ours_and_opencvs_and_raw_bytes_are_the_pixels_stored(
+def test_decoding_a_png_from_curate_or_opencv_or_raw_bytes_gives_the_pixels_stored(
     pixels: npt.NDArray[np.uint8], flat: bool
 ) -> None:
     pixels = np.where(pixels < 250, 0, pixels) if flat else pixels
     channels = pixels.shape[2]
-    ours = encode_png(pixels if channels == 3 else pixels[..., 0])
-    opencvs = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
-    for data in (ours, opencvs):
+    from_curate = encode_png(pixels if channels == 3 else pixels[..., 0])
+    from_opencv = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    for data in (from_curate, from_opencv):
         np.testing.assert_array_equal(decode_png(data, 9, channels), pixels)
     np.testing.assert_array_equal(decode_raw_pixels(pixels.tobytes(), 9, channels), pixels)
 
 
 @given(PICTURES, st.booleans())
-def test_a_png_with_other_filters_is_read_alike(pixels: npt.NDArray[np.uint8], small: bool) -> None:
+def test_decoding_a_png_from_pillow_with_any_row_filters_gives_the_pixels_stored(
+    pixels: npt.NDArray[np.uint8], optimize: bool
+) -> None:
     file = io.BytesIO()
-    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(file, "png", optimize=small)
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(file, "png", optimize=optimize)
     np.testing.assert_array_equal(decode_png(file.getvalue(), 9, pixels.shape[2]), pixels)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_png_of_one_bit_is_black_and_white(channels: int) -> None:
+def test_a_png_of_one_bit_a_pixel_is_read_as_black_and_white(channels: int) -> None:
     pixels = np.where(np.random.default_rng(0).random((9, 9, 1)) < 0.5, 0, 255).astype(np.uint8)
     data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_BILEVEL, 1])[1].tobytes()
     np.testing.assert_array_equal(decode_png(data, 9, channels), np.repeat(pixels, channels, axis=2))
 
 
-def test_a_damaged_png_or_one_of_another_size_is_one_line() -> None:
-    whole = encode_png(np.full((9, 9), 7, np.uint8))
-    for data, size in ((whole, 8), (whole[:50], 9)):
+def test_a_truncated_png_or_one_of_another_size_is_an_error_that_names_the_remedy() -> None:
+    data = encode_png(np.full((9, 9), 7, np.uint8))
+    for damaged, size in ((data, 8), (data[:50], 9)):
         with pytest.raises(RunError, match="curate shard"):
-            decode_png(data, size, 1)
+            decode_png(damaged, size, 1)

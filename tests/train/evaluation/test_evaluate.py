@@ -99,7 +99,7 @@ def test_padding_does_not_count(trained: Path, pairs32: Path, monkeypatch: pytes
 def test_a_model_that_draws_lines_has_no_chroma_ratio(pairs32: Path, small: Any, tmp_path: Path, eagerly: Any) -> None:
     with eagerly():
         config = replace(small, target="lines", tags=False, adversary="none")
-        fit(pairs32, tmp_path / "run", config, TrainingLength(steps=2), tell=lambda *_: None)
+        fit(pairs32, tmp_path / "run", config, TrainingLength(steps=2), on_progress=lambda *_: None)
     figures = evaluate(tmp_path / "run", pairs32)
     assert (figures["chroma_ratio"], figures["tags"]) == (None, None)
     assert 0 < figures["l1"] < 1

@@ -50,10 +50,10 @@ def test_a_killed_rung_goes_on_as_if_it_had_not_been(name: str, pairs32: Path, t
     config = tiny(name, "log_every=2", "snapshot_every=2", "half_until=0", "adversary_from=0", "critic_steps=2")
     whole = tmp_path / "whole"
     with eagerly():
-        fit(pairs32, whole, config, TrainingLength(steps=4), tell=lambda *_: None)
+        fit(pairs32, whole, config, TrainingLength(steps=4), on_progress=lambda *_: None)
         broken = Path(copytree(whole, tmp_path / "broken"))
         snapshots.list_snapshots(broken)[-1].unlink()
-        fit(pairs32, broken, config, TrainingLength(steps=4), tell=lambda *_: None)
+        fit(pairs32, broken, config, TrainingLength(steps=4), on_progress=lambda *_: None)
     with np.load(snapshots.list_snapshots(whole)[-1]) as one, np.load(snapshots.list_snapshots(broken)[-1]) as other:
         names = set(one.files) - {"clock/elapsed"}
         assert all(np.array_equal(one[name], other[name]) for name in names)
@@ -82,7 +82,10 @@ def test_each_update_changes_its_own_network_alone(name: str, pairs32: Path, bat
 def test_a_rung_trains_compiled_by_xla(name: str, pairs32: Path, tmp_path: Path) -> None:
     config = tiny(name, "jit=true", "width=4", "discriminator_width=4", "half_until=0.3", "adversary_from=0.6")
     config = replace(config, critic_steps=1, log_every=3, snapshot_every=3)
-    assert fit(pairs32, tmp_path / "run", config, TrainingLength(steps=3), tell=lambda *_: None)["images_seen"] == 12
+    assert (
+        fit(pairs32, tmp_path / "run", config, TrainingLength(steps=3), on_progress=lambda *_: None)["images_seen"]
+        == 12
+    )
 
 
 def test_a_half_step_is_a_plain_step_on_pairs_of_half_the_size(pairs32: Path, batch: Batch) -> None:

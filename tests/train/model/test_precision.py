@@ -86,10 +86,10 @@ def test_an_accumulating_run_goes_on_after_a_kill_as_if_there_had_been_none(pair
     settings = ("accumulate=2", "log_every=2", "snapshot_every=4", "half_until=0", "adversary_from=0", "levels=2")
     config = tiny("tags", *settings, "discriminator_norm=none")
     whole = tmp_path / "whole"
-    assert fit(pairs32, whole, config, TrainingLength(steps=7), tell=lambda *_: None)["step"] == 8
+    assert fit(pairs32, whole, config, TrainingLength(steps=7), on_progress=lambda *_: None)["step"] == 8
     broken = Path(copytree(whole, tmp_path / "broken"))
     snapshots.list_snapshots(broken)[-1].unlink()
-    fit(pairs32, broken, config, TrainingLength(steps=7), tell=lambda *_: None)
+    fit(pairs32, broken, config, TrainingLength(steps=7), on_progress=lambda *_: None)
     with np.load(snapshots.list_snapshots(whole)[-1]) as one, np.load(snapshots.list_snapshots(broken)[-1]) as other:
         assert all(np.array_equal(one[name], other[name]) for name in set(one.files) - {"clock/elapsed"})
     assert list(_rows(whole)) == list(_rows(broken))
@@ -129,7 +129,7 @@ def test_in_bfloat16_only_the_generator_s_inner_numbers_are_short(pairs32: Path)
 
 def test_a_model_trained_in_bfloat16_is_saved_in_float32(pairs32: Path, tmp_path: Path) -> None:
     config = tiny("tags", "precision=bfloat16", "log_every=1", "snapshot_every=1", "adversary=none", "levels=2")
-    fit(pairs32, tmp_path / "run", config, TrainingLength(steps=1), tell=lambda *_: None)
+    fit(pairs32, tmp_path / "run", config, TrainingLength(steps=1), on_progress=lambda *_: None)
     trained = load_trained(tmp_path / "run")
     assert {layer.compute_dtype for layer in trained.model.layers} == {"float32"}
     assert trained.config.precision == "bfloat16"

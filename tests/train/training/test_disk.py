@@ -43,16 +43,16 @@ def test_a_training_whose_disk_is_full_goes_on_to_the_same_tensors_once_there_is
     run, whole = disk.folder / "run", tmp_path / "whole"
     told: list[str] = []
     with eagerly():
-        fit(pairs32, whole, small, TrainingLength(steps=4), tell=silent)
+        fit(pairs32, whole, small, TrainingLength(steps=4), on_progress=silent)
         size = snapshots.snapshot_path(whole, 4).stat().st_size
         for free in (0, size // 2, 3 * size // 2):  # nothing, no snapshot, one
             disk.leave(free)
             with pytest.raises(NurieError) as error, explain_system_errors("fit"), translate_tensorflow_errors():
-                fit(pairs32, run, small, TrainingLength(steps=4), tell=silent)
+                fit(pairs32, run, small, TrainingLength(steps=4), on_progress=silent)
             told.append(str(error.value))
             assert list(run.rglob(".*.tmp")) == []
         disk.relieve()
-        fit(pairs32, run, small, TrainingLength(steps=4), tell=silent)
+        fit(pairs32, run, small, TrainingLength(steps=4), on_progress=silent)
     assert all("No space left on device: make room there" in line for line in told)
     (_, wanted), (_, found) = (snapshots.read_snapshot(snapshots.snapshot_path(folder, 4)) for folder in (whole, run))
     assert wanted.keys() == found.keys()

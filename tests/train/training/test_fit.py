@@ -63,7 +63,7 @@ def config(small: Config) -> Config:
 @pytest.fixture(scope="module")
 def unbroken(pairs32: Path, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run: Path = tmp_path_factory.mktemp("unbroken") / "run"
-    fit(pairs32, run, config, TrainingLength(steps=STEPS), tell=silent)
+    fit(pairs32, run, config, TrainingLength(steps=STEPS), on_progress=silent)
     return run
 
 
@@ -111,7 +111,7 @@ def test_a_killed_run_gone_on_with_equals_an_unbroken_one_tensor_for_tensor(
     assert [path.stem for path in snapshots.list_snapshots(run)] == ["000000002", "000000004", "000000006"]
     with (run / "stats.jsonl").open("ab") as file:
         file.write(b'{"step": 8, "l1"')  # a line cut short
-    fit(pairs32, run, config, TrainingLength(steps=STEPS), tell=silent)
+    fit(pairs32, run, config, TrainingLength(steps=STEPS), on_progress=silent)
     assert equal(tensors(run), tensors(unbroken))
     assert rows(run) == rows(unbroken)
     for folder in ("snapshots", "samples"):
@@ -127,7 +127,7 @@ def test_the_comparison_would_see_a_resume_that_began_the_data_anew(
     run = killed()
     anew = lambda pairs, size, choices, _: training_batches(pairs, size, choices, 0)  # noqa: E731  # used once
     monkeypatch.setattr(training_loop, "training_batches", anew)
-    fit(pairs32, run, config, TrainingLength(steps=STEPS), tell=silent)
+    fit(pairs32, run, config, TrainingLength(steps=STEPS), on_progress=silent)
     assert not equal(tensors(run), tensors(unbroken))
 
 
@@ -140,20 +140,20 @@ def test_the_comparison_would_see_a_snapshot_with_other_numbers_in(
     with np.load(last) as file:
         arrays = {name: file[name] * (0.5 if name.startswith(part) else 1) for name in file.files}
     np.savez(last, **arrays)
-    fit(pairs32, run, config, TrainingLength(steps=STEPS), tell=silent)
+    fit(pairs32, run, config, TrainingLength(steps=STEPS), on_progress=silent)
     assert not equal(tensors(run), tensors(unbroken))
 
 
 def test_a_finished_run_trains_no_further(pairs32: Path, config: Config, unbroken: Path) -> None:
     before = tensors(unbroken)
-    result = fit(pairs32, unbroken, config, TrainingLength(steps=STEPS), tell=silent)
+    result = fit(pairs32, unbroken, config, TrainingLength(steps=STEPS), on_progress=silent)
     assert result["step"] == STEPS
     assert equal(tensors(unbroken), before)
 
 
 def test_training_lowers_the_error(pairs32: Path, small: Config, tmp_path: Path) -> None:
     config = replace(small, adversary="none", warm_up_steps=5, log_every=5, snapshot_every=60)
-    fit(pairs32, tmp_path / "run", config, TrainingLength(steps=60), tell=silent)
+    fit(pairs32, tmp_path / "run", config, TrainingLength(steps=60), on_progress=silent)
     errors = [row["l1"] for row in rows(tmp_path / "run")]
     assert np.mean(errors[-3:]) < 0.7 * errors[0]
 
@@ -194,7 +194,7 @@ def test_tensorboard_can_read_the_scalars_and_pictures(unbroken: Path) -> None:
 
 def test_other_settings_are_refused_by_name(pairs32: Path, config: Config, unbroken: Path) -> None:
     with pytest.raises(RunError, match=r"begun with loss_weight=100.0"):
-        fit(pairs32, unbroken, replace(config, loss_weight=1.0), TrainingLength(steps=STEPS), tell=silent)
+        fit(pairs32, unbroken, replace(config, loss_weight=1.0), TrainingLength(steps=STEPS), on_progress=silent)
 
 
 def test_settings_that_there_were_not_yet_are_refused_by_what_they_stood_for(
@@ -204,21 +204,21 @@ def test_settings_that_there_were_not_yet_are_refused_by_what_they_stood_for(
     del described["config"]["parts"]
     write_sealed(tmp_path / "config.json", described)
     with pytest.raises(RunError, match=r"begun with parts=1: use the same settings"):
-        fit(pairs32, tmp_path, config, TrainingLength(steps=STEPS), tell=silent)
+        fit(pairs32, tmp_path, config, TrainingLength(steps=STEPS), on_progress=silent)
 
 
 def test_other_shards_are_refused(pairs32: Path, config: Config, unbroken: Path, tmp_path: Path) -> None:
     described = json.loads((unbroken / "config.json").read_text("utf-8"))
     write_sealed(tmp_path / "config.json", described | {"shards": "others"})
     with pytest.raises(RunError, match="other shards"):
-        fit(pairs32, tmp_path, config, TrainingLength(steps=STEPS), tell=silent)
+        fit(pairs32, tmp_path, config, TrainingLength(steps=STEPS), on_progress=silent)
 
 
 def test_a_folder_of_other_files_is_left_alone(pairs32: Path, config: Config, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine", "utf-8")
     for fresh in (False, True):
         with pytest.raises(RunError, match="other files"):
-            fit(pairs32, tmp_path, config, TrainingLength(steps=1), fresh=fresh, tell=silent)
+            fit(pairs32, tmp_path, config, TrainingLength(steps=1), fresh=fresh, on_progress=silent)
     assert (tmp_path / "thesis.txt").read_text("utf-8") == "mine"
 
 
@@ -264,7 +264,7 @@ def test_a_torn_snapshot_is_named(pairs32: Path, config: Config, killed: Callabl
     last = snapshots.list_snapshots(run)[-1]
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(RunError, match=last.name):
-        fit(pairs32, run, config, TrainingLength(steps=STEPS), tell=silent)
+        fit(pairs32, run, config, TrainingLength(steps=STEPS), on_progress=silent)
 
 
 def test_a_snapshot_of_another_model_is_refused(small: Config, pairs32: Path, tmp_path: Path) -> None:

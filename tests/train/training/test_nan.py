@@ -52,7 +52,7 @@ def spoilt(bound: float, taken: list[int], *, kill: int = 0) -> Step:
 
 
 def train(pairs: Path, run: Path, config: Config) -> dict[str, Any]:
-    return fit(pairs, run, config, TrainingLength(steps=STEPS), tell=lambda *_: None)
+    return fit(pairs, run, config, TrainingLength(steps=STEPS), on_progress=lambda *_: None)
 
 
 def rows(run: Path) -> list[dict[str, Any]]:
