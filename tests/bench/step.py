@@ -1,8 +1,8 @@
-"""Seconds of a training step, of each kind that `train fit` takes, and of the same step in PyTorch.
+"""Seconds of each kind of training step of `train fit`, and of the same step in PyTorch.
 
-With --peers, a folder of packages that tests/twin.py says how to fill, PyTorch takes turns with us in one process:
-eager and compiled, channels first and last, each from our weights. Before that the steps' figures are compared. The
-batches are made beforehand, so nothing is timed but the step.
+With --peers, a folder of packages that tests/twin.py explains how to fill, PyTorch and our code take turns in one
+process: PyTorch eager and compiled, channels first and last, each from our weights. The figures of the steps are
+compared first. Batches are made beforehand, so that only the step is timed.
 
 Run: python -m tests.bench.step [SHARDS] [--preset tags-cpu] [--set KEY=VALUE]... [--peers FOLDER] [--rounds N] [--json]
 """
@@ -28,29 +28,29 @@ from train.config import override
 from train.data.batches import Batch, BatchOptions, training_batches
 from train.data.pairs import Pairs
 from train.model.devices import assign_cores_to_parts
-from train.model.gan import Gan, StepSettings
+from train.model.gan import Gan, StepKind, StepSettings
 from train.presets import preset_config as named
 from train.training import fit as training
 from train.training.schedule import step_settings
 
-KINDS = ("half", "plain", "both")
+KINDS: tuple[StepKind, ...] = ("half", "plain", "both")
 BATCHES = 4
-PAUSE = 0.1  # s: a contender's threads look out for more work for a while, and would take a core from the next
-RATE = 0.01  # of the peak rates: weights stay about where they are
-CLOSE = {"pixels": 1e-3, "figures": 1e-4}  # largest difference; PyTorch's group norm is coarser channels-last
-Step = Callable[[Batch, StepSettings, str], dict[str, float]]
+PAUSE = 0.1  # s: the threads of the contender before spin for a while, and would take a core from the next one
+RATE = 0.01  # of the peak rates, so that weights hardly change
+TOLERANCE = {"pixels": 1e-3, "figures": 1e-4}  # largest difference; PyTorch's group norm is coarser channels-last
+Step = Callable[[Batch, StepSettings, StepKind], dict[str, float]]
 Seconds = dict[str, float]
 
 
 def ours(gan: Gan) -> Step:
-    def step(batch: Batch, now: StepSettings, kind: str) -> dict[str, float]:
-        return {name: float(value) for name, value in gan.step(batch, now, RATE, kind).items()}
+    def step(batch: Batch, settings: StepSettings, kind: StepKind) -> dict[str, float]:
+        return {name: float(value) for name, value in gan.step(batch, settings, RATE, kind).items()}
 
     return step
 
 
-def stir(gan: Gan) -> None:
-    """Small random numbers for weights that begin at zero, FiLM's among them, or it would not be compared."""
+def randomize_zeros(gan: Gan) -> None:
+    """Give weights that start at zero small random values, so that FiLM is compared too."""
     random = np.random.default_rng(0)
     for weight in (*gan.generator.trainable_variables, *gan.discriminator.trainable_variables):
         if not np.any(weight):
@@ -58,9 +58,9 @@ def stir(gan: Gan) -> None:
 
 
 def twins(gan: Gan, peers: Path, *, compiled: bool) -> dict[str, Any]:
-    """A twin by what is done to make it fast: nothing, the memory order, the compiler, both."""
+    """Twins by how they are made fast: not at all, by the memory order, by the compiler, by both."""
     sys.path.append(str(peers))
-    sys.modules["triton"] = None  # type: ignore[assignment]  # of GPUs, and cannot be loaded beside TensorFlow
+    sys.modules["triton"] = None  # type: ignore[assignment]  # for GPUs only, and cannot be loaded beside TensorFlow
     import torch
 
     from tests.twin import Twin
@@ -74,14 +74,15 @@ def twins(gan: Gan, peers: Path, *, compiled: bool) -> dict[str, Any]:
     }
 
 
-def theirs(twin: Any) -> Step:
+def twin_step(twin: Any) -> Step:
     from tests.twin import batch_of
 
-    seen: dict[int, Any] = {}
+    converted: dict[int, Any] = {}
 
-    def step(batch: Batch, now: StepSettings, kind: str) -> dict[str, float]:
-        mine = seen.get(id(batch)) or seen.setdefault(id(batch), batch_of(batch, twin.memory, twin.device))
-        return {name: float(value) for name, value in twin.step(mine, now, RATE, kind).items()}
+    def step(batch: Batch, settings: StepSettings, kind: StepKind) -> dict[str, float]:
+        if id(batch) not in converted:
+            converted[id(batch)] = batch_of(batch, twin.memory, twin.device)
+        return {name: float(value) for name, value in twin.step(converted[id(batch)], settings, RATE, kind).items()}
 
     return step
 
@@ -91,55 +92,55 @@ def difference(gan: Gan, twin: Any, batch: Batch) -> float:
     return float(np.abs(np.asarray(gan.generator([batch.lines, batch.tags])) - twin.colored(batch)).max())
 
 
-def timed(step: Step, batch: Batch, now: StepSettings, kind: str) -> tuple[Seconds, dict[str, float]]:
+def timed(step: Step, batch: Batch, settings: StepSettings, kind: StepKind) -> tuple[Seconds, dict[str, float]]:
     wall, cpu = time.perf_counter(), time.process_time()
-    figures = step(batch, now, kind)
+    figures = step(batch, settings, kind)
     return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}, figures
 
 
 def race(
-    steps: dict[str, Step], batches: list[Batch], now: StepSettings, kind: str, rounds: int
+    steps: dict[str, Step], batches: list[Batch], settings: StepSettings, kind: StepKind, rounds: int
 ) -> dict[str, dict[str, float]]:
-    """Least and median seconds of each contender's steps; they take turns, two steps at a time, and a pause between."""
+    """Least and median seconds of each contender's steps. They take turns of two steps, with a pause between turns."""
     took: dict[str, list[Seconds]] = {name: [] for name in steps}
     for turn in range(rounds):
         for name, step in steps.items():
             time.sleep(PAUSE)
-            took[name] += [timed(step, batches[(turn + n) % BATCHES], now, kind)[0] for n in range(2)]
+            took[name] += [timed(step, batches[(turn + n) % BATCHES], settings, kind)[0] for n in range(2)]
     return {
         name: {
-            f"{clock}_{what}": of([one[clock] for one in found])
+            f"{clock}_{statistic}": compute([seconds[clock] for seconds in measured])
             for clock in ("wall", "cpu")
-            for what, of in (("min", min), ("median", statistics.median))
+            for statistic, compute in (("min", min), ("median", statistics.median))
         }
-        for name, found in took.items()
+        for name, measured in took.items()
     }
 
 
 def compare(
-    gan: Gan, batches: list[Batch], now: StepSettings, peers: Path | None, rounds: int, *, compiled: bool
+    gan: Gan, batches: list[Batch], settings: StepSettings, peers: Path | None, rounds: int, *, compiled: bool
 ) -> dict[str, Any]:
-    """First calls, differences and seconds, by kind and contender."""
-    stir(gan)
-    others = twins(gan, peers, compiled=compiled) if peers else {}
-    steps = {"ours": ours(gan)} | {name: theirs(twin) for name, twin in others.items()}
-    result: dict[str, Any] = {"difference": dict.fromkeys(CLOSE, 0.0), "first_call": {}, "seconds": {}, "ratio": {}}
-    apart = result["difference"]
-    apart["pixels"] = max([difference(gan, twin, batches[0]) for twin in others.values()], default=0.0)
+    """Seconds of first calls, differences, and seconds of steps, by kind and contender."""
+    randomize_zeros(gan)
+    peer_twins = twins(gan, peers, compiled=compiled) if peers else {}
+    steps = {"ours": ours(gan)} | {name: twin_step(twin) for name, twin in peer_twins.items()}
+    result: dict[str, Any] = {"difference": dict.fromkeys(TOLERANCE, 0.0), "first_call": {}, "seconds": {}, "ratio": {}}
+    differences = result["difference"]
+    differences["pixels"] = max([difference(gan, twin, batches[0]) for twin in peer_twins.values()], default=0.0)
     for kind in KINDS:
-        firsts = {name: timed(step, batches[0], now, kind) for name, step in steps.items()}
+        firsts = {name: timed(step, batches[0], settings, kind) for name, step in steps.items()}
         result["first_call"][kind] = {name: took["wall"] for name, (took, _) in firsts.items()}
-        mine = firsts["ours"][1]
-        for name in others:
-            found = [abs(mine[figure] - value) for figure, value in firsts[name][1].items()]
-            apart["figures"] = max(apart["figures"], *found)
+        figures = firsts["ours"][1]
+        for name in peer_twins:
+            errors = [abs(figures[figure] - value) for figure, value in firsts[name][1].items()]
+            differences["figures"] = max(differences["figures"], *errors)
         click.echo(f"{kind}: compiled", err=True)
-    if any(apart[what] > most for what, most in CLOSE.items()):
-        raise SystemExit(f"the twin does not do the same: differences of {apart}")
+    if any(differences[name] > limit for name, limit in TOLERANCE.items()):
+        raise SystemExit(f"the twin computes something else: differences of {differences}")
     for kind in KINDS:
-        result["seconds"][kind] = race(steps, batches, now, kind, rounds)
-        for clock in ("wall_median", "wall_min", "cpu_median") if others else ():
-            took = {name: found[clock] for name, found in result["seconds"][kind].items()}
+        result["seconds"][kind] = race(steps, batches, settings, kind, rounds)
+        for clock in ("wall_median", "wall_min", "cpu_median") if peer_twins else ():
+            took = {name: seconds[clock] for name, seconds in result["seconds"][kind].items()}
             result["ratio"][f"{kind} {clock} over PyTorch's best"] = took.pop("ours") / min(took.values())
     return result
 
@@ -155,17 +156,19 @@ def report(result: dict[str, Any]) -> None:
         click.echo(f"{name}: {ratio:.2f}")
     if result["ratio"]:
         click.echo(
-            "largest difference: " + ", ".join(f"{what} {most:.1g}" for what, most in result["difference"].items())
+            "largest difference: " + ", ".join(f"{name} {value:.1g}" for name, value in result["difference"].items())
         )
 
 
 @click.command()
 @click.argument("shards", type=click.Path(path_type=Path, exists=True), default="demo/shards")
 @click.option("--preset", default="tags-cpu", show_default=True)
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="As of train fit.")
-@click.option("--peers", type=click.Path(path_type=Path, exists=True), help="Compare with PyTorch, installed here.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="As for train fit.")
 @click.option(
-    "--compile/--no-compile", "compiled", default=True, help="Leave out PyTorch's compiler, which takes minutes."
+    "--peers", type=click.Path(path_type=Path, exists=True), help="Compare with PyTorch, installed in this folder."
+)
+@click.option(
+    "--compile/--no-compile", "compiled", default=True, help="Also time PyTorch's compiler, which takes minutes."
 )
 @click.option("--rounds", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
@@ -183,7 +186,7 @@ def main(
         )
     )
     with tempfile.TemporaryDirectory() as empty:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty  # what was compiled in another run would be found again
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty  # so that first calls find nothing compiled earlier
         result = compare(gan, batches, step_settings(config, 10, 0.5), peers, rounds, compiled=compiled)
     if as_json:
         click.echo(json.dumps(result))

@@ -1,4 +1,4 @@
-"""Tiny real training: 32 px pairs of a few OpenMoji families, one small model trained once for all tests."""
+"""Fixtures: 32 px pairs of a few OpenMoji families, and a small model trained on them once for all tests."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ SMALL = (
 
 @pytest.fixture(scope="session")
 def pairs32(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shard folder of 32 px pairs with all three splits, made by curate."""
+    """A shard folder of 32 px pairs in all three splits, made by curate."""
     folder: Path = tmp_path_factory.mktemp("pairs")
     art = folder / "art"
-    drawings = [one for one in samples._drawings() if samples.without_skin_tones(one.code) in CODES]
+    drawings = [drawing for drawing in samples._drawings() if samples.without_skin_tones(drawing.code) in CODES]
     for path in (art, samples.line_art_folder(art)):
         path.mkdir()
     samples._draw_all((drawings, art, 64))
@@ -44,12 +44,12 @@ def pairs32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shards"
 
 
-SEED = 5  # of the splits: hearts and two hands are trained on, the other splits have tone families whole
+SEED = 5  # splits: hearts and two hands for training; the other splits hold whole families of skin tones
 
 
 @pytest.fixture(scope="session")
 def eagerly() -> Any:
-    """A context in which steps are not compiled: a few are done sooner than they are."""
+    """A context in which training steps are not compiled: a few eager steps take less time than compiling."""
 
     import tensorflow as tf
 
@@ -57,10 +57,10 @@ def eagerly() -> Any:
 
     compiled = Gan.step
 
-    def step(*given: Any) -> Any:
+    def step(*args: Any) -> Any:
         tf.config.run_functions_eagerly(True)
         try:
-            return compiled(*given)
+            return compiled(*args)
         finally:
             tf.config.run_functions_eagerly(False)
 
@@ -84,7 +84,7 @@ def small() -> Any:
 
 @pytest.fixture(scope="session")
 def trained(pairs32: Path, small: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder trained until it knows its few pairs by heart, at last with the adversary. Not to be changed."""
+    """A run folder trained until it knows its few pairs by heart, with the adversary at the end. Do not change it."""
     from dataclasses import replace
 
     from train.training.fit import fit
@@ -92,6 +92,6 @@ def trained(pairs32: Path, small: Any, tmp_path_factory: pytest.TempPathFactory)
 
     run: Path = tmp_path_factory.mktemp("trained") / "run"
     config = replace(small, learning_rate=4e-3, warm_up_steps=5, average_decay=0.9, adversary_from=0.9, log_every=50)
-    config = replace(config, jitter=0, half_until=0)  # of so few pairs nothing is to be learnt but what they are
+    config = replace(config, jitter=0, half_until=0)  # it is meant to memorise its pairs
     fit(pairs32, run, replace(config, snapshot_every=100), TrainingLength(steps=400), on_progress=lambda *_: None)
     return run

@@ -1,5 +1,7 @@
-"""`train fit`: one training from first step to finished run folder, resumable at any moment.
+"""`train fit`: one training from its first step to a finished run folder, resumable at any moment.
 
-In: shards, a configuration, a length. Out: a run folder with snapshots, figures, samples and models.
-Builds on `coloring` (grids), `model`, `data` and `config`.
+In: a shard folder, a configuration and a length. Out: a run folder with snapshots, figures, sample grids and models.
+`fit` prepares and finishes a training, `training_loop` runs it, `schedule` says what each step does, and `monitor`
+gathers what a training leaves to look at: figures, alarms, samples, TensorBoard.
+Builds on `coloring` (grids of pictures), `model`, `data` and `config`.
 """

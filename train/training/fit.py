@@ -1,4 +1,4 @@
-"""Config -> data -> model -> fit -> run folder."""
+"""Train: prepare the run folder, build or restore the networks, run the loop, save the models."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from train.data.batches import BatchOptions
 from train.data.pairs import Pairs, line_style_indices, open_index
 from train.errors import NotFiniteError, RunError
 from train.model import networks, snapshots, trained
-from train.model.devices import TF_CONFIG_VARIABLE, TrainingDevices, assign_cores_to_parts
-from train.model.devices import open_devices as devices_of
+from train.model.devices import TF_CONFIG_VARIABLE, TrainingDevices, assign_cores_to_parts, open_devices
 from train.model.gan import ColorTags, Gan
 from train.model.snapshots import TrainingClock
 from train.training.monitor import TrainingMonitor
@@ -31,7 +30,7 @@ from train.training.training_loop import TrainingLoop
 
 
 def device_names() -> list[str]:
-    """GPUs by name, or the CPU."""
+    """Names of the GPUs, or `CPU`."""
     gpus = tf.config.list_physical_devices("GPU")
     return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus] or ["CPU"]
 
@@ -42,49 +41,49 @@ def has_gpu() -> bool:
 
 
 def check_shards(shards: Path, on_bytes: Callable[[int], None] | None = None) -> None:
-    """Compare every byte with the index, before an hour is spent on damaged data; `tell` hears of bytes done.
+    """Compare all bytes of a shard folder with its index, so that no hour is spent on damaged data.
 
-    Raises NurieError.
+    `on_bytes` is called with the number of bytes read. Raises RunError if anything differs.
     """
     faults = find_file_faults(shards, open_index(shards), on_bytes)
     if faults:
-        raise RunError(
-            f"{faults[0]}{f' and {len(faults) - 1} more faults' if faults[1:] else ''}: run `curate shard` again"
-        )
+        more = f" and {len(faults) - 1} more faults" if faults[1:] else ""
+        raise RunError(f"{faults[0]}{more}: run `curate shard` again")
 
 
 def build_gan(config: Config, shards: Path) -> Gan:
-    """Both networks and their optimizers, initialised by the config's seed."""
+    """Both networks and their optimizers, initialised from the config's seed."""
     keras.utils.set_random_seed(config.seed)
-    size, vocabulary = open_index(shards).size, len(read_vocabulary(shards))
-    _check_pair_size(config, size)
-    line_style_indices(open_index(shards), config.line_styles)
-    colors = color_tags(open_index(shards).colors, read_vocabulary(shards))
-    generator = networks.generator(config, size, vocabulary)
-    judges = config.adversary != "none"
-    judge = networks.discriminator(config, size, vocabulary, len(colors.indices)) if judges else None
-    return Gan(config, generator, judge, colors)
+    index, vocabulary = open_index(shards), read_vocabulary(shards)
+    _check_pair_size(config, index.size)
+    line_style_indices(index, config.line_styles)
+    colors = color_tags(index.colors, vocabulary)
+    generator = networks.generator(config, index.size, len(vocabulary))
+    discriminator = None
+    if config.adversary != "none":
+        discriminator = networks.discriminator(config, index.size, len(vocabulary), len(colors.indices))
+    return Gan(config, generator, discriminator, colors)
 
 
 def color_tags(colors: Mapping[str, Sequence[str]], vocabulary: Sequence[str]) -> ColorTags:
-    """Where a vocabulary's colour tags are, and which of them are of one noun."""
-    places = [place for place, tag in enumerate(vocabulary) if tag in colors]
-    nouns = np.array([colors[vocabulary[place]][1] for place in places])
-    return ColorTags(np.array(places, np.int32), (nouns[:, None] == nouns[None]).astype(np.float32))
+    """The colour tags of a vocabulary, from each one's (colour, noun)."""
+    indices = [index for index, tag in enumerate(vocabulary) if tag in colors]
+    nouns = np.array([colors[vocabulary[index]][1] for index in indices])
+    return ColorTags(np.array(indices, np.int32), (nouns[:, None] == nouns[None]).astype(np.float32))
 
 
 def describe(config: Config, shards: Path) -> dict[str, Any]:
-    """What a training would be: devices, resolved config, parameters, pairs."""
+    """What a training would be: its devices, config, numbers of parameters and of pairs."""
     gan, index = build_gan(config, shards), open_index(shards)
-    judge = gan.discriminator.count_params() if gan.discriminator is not None else 0
-    parameters = {"generator": gan.generator.count_params(), "discriminator": judge}
+    discriminator_size = gan.discriminator.count_params() if gan.discriminator is not None else 0
+    parameters = {"generator": gan.generator.count_params(), "discriminator": discriminator_size}
     return {"devices": device_names(), "config": asdict(config), "parameters": parameters, "pairs": dict(index.pairs)}
 
 
 def enable_determinism() -> None:
-    """Have TensorFlow do the same twice alike, from now on."""
+    """Make TensorFlow compute equal results from equal inputs, for the rest of the process."""
     tf.config.experimental.enable_op_determinism()
-    # it joins the gradients of a tensor used in several places to one sum, whose order was seen to vary from run to run
+    # it merges the gradients of a tensor used in several places into one sum, in an order that varied between runs
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
 
@@ -98,30 +97,35 @@ def fit(
     on_progress: Callable[..., None],
     devices: int = 1,
 ) -> dict[str, Any]:
-    """Train until `length`, going on from the last snapshot; returns the last figures and a verdict.
+    """Train until `length`, resuming from the last snapshot in `run`. Returns the last figures and a verdict.
 
-    With `accumulate` it goes on until the weights move next. Several devices, here or on the machines of TF_CONFIG,
-    share every batch; how many there are is no setting of the run, which may go on with others.
+    `fresh` deletes an earlier run there. `on_progress(progress, clock, figures)` is called once an interval.
 
-    `tell(progress, clock, figures)` is called once an interval. Where a figure or a weight is no number, the training
-    is taken back to the last snapshot and goes on at half the rates, three times. Raises RunError if that is not
-    enough, if the run folder is of another config, or of other shards, and for a batch or length that the devices
-    cannot share; DamagedError for a pair that is not what was written, NurieError if another run is writing the folder.
+    With `accumulate`, training ends at the next update of the weights. Several devices, on this machine or on those
+    that TF_CONFIG names, share every batch. Their number is not a setting of the run and may change when it resumes.
+
+    If a figure or a weight is NaN or infinite, the training returns to the last snapshot and continues at half the
+    learning rates, up to three times.
+
+    Raises RunError if three times are not enough, if the run folder belongs to another config or other shards, or if
+    the devices cannot share the batch or the length; DamagedError if a pair is damaged; NurieError if another process
+    is writing the run folder.
     """
     enable_determinism()
     assign_cores_to_parts(config.effective_parts if devices == 1 and TF_CONFIG_VARIABLE not in os.environ else 1)
-    crew = devices_of(devices)
-    _check_devices(crew, config, length, open_index(shards))  # raises before the run folder holds the config
-    with _locked(run) if crew.is_chief else nullcontext():
-        if crew.is_chief:
+    training_devices = open_devices(devices)
+    is_chief = training_devices.is_chief
+    _check_devices(training_devices, config, length, open_index(shards))  # before the run folder holds the config
+    with _locked(run) if is_chief else nullcontext():
+        if is_chief:
             prepare_run_folder(shards, run, config, fresh=fresh)
-        crew.barrier()
-        with crew.output_folder(run) as folder:
-            if not crew.is_chief:
+        training_devices.barrier()
+        with training_devices.output_folder(run) as folder:
+            if not is_chief:
                 prepare_run_folder(shards, folder, config, fresh=False)
             delete_partial_files(folder)
-            result = _train(crew, shards, run, folder, config, length, on_progress)
-            crew.barrier()  # a worker that left while the chief still writes would be taken for one that crashed
+            result = _train(training_devices, shards, run, folder, config, length, on_progress)
+            training_devices.barrier()  # a worker that ends while the chief still writes would count as crashed
     return result
 
 
@@ -133,46 +137,52 @@ def _locked(run: Path) -> Iterator[None]:
 
 
 def _train(
-    crew: TrainingDevices,
+    devices: TrainingDevices,
     shards: Path,
     run: Path,
     folder: Path,
     config: Config,
     length: TrainingLength,
-    tell: Callable[..., None],
+    on_progress: Callable[..., None],
 ) -> dict[str, Any]:
-    """Train from the last snapshot of `run`, writing to `folder`."""
-    with crew.scope():
+    """Train from the last snapshot of `run`, and write to `folder`."""
+    with devices.scope():
         gan = build_gan(config, shards)
     with closing(Pairs(shards, "train")) as pairs:
         clock = _resume(run, folder, gan)
-        watch = TrainingMonitor(folder, clock, config, Pairs(shards, "validation") or pairs)
-        choices = BatchOptions.from_config(config, crew.worker, crew.workers)
-        sitting = TrainingLoop(folder, config, length, gan, pairs, choices, watch, tell)
-        snapshots.delete_old_snapshots(folder, sitting.kept_steps(clock))  # a kill may have come before it
-        while True:
-            try:
-                clock = sitting.run_to_end(clock)
-                break
-            except NotFiniteError as fault:
-                clock = sitting.roll_back(fault)
-            except tf.errors.OpError:
-                if pairs.read_error:  # met by a thread of TensorFlow's
-                    raise pairs.read_error from None
-                raise
+        monitor = TrainingMonitor(folder, clock, config, Pairs(shards, "validation") or pairs)
+        options = BatchOptions.from_config(config, devices.worker, devices.workers)
+        loop = TrainingLoop(folder, config, length, gan, pairs, options, monitor, on_progress)
+        snapshots.delete_old_snapshots(folder, loop.kept_steps(clock))  # an earlier process may have died before it did
+        clock = _run_with_rollbacks(loop, clock)
     trained.save_model(folder, gan.averaged_generator)
-    result = watch.result(clock)
-    if crew.is_chief:
-        _save_best(folder, gan, result["best_step"])
+    result = monitor.result(clock)
+    if devices.is_chief:
+        _save_best_model(folder, gan, result["best_step"])
     return {**result, "step": clock.step, "images_seen": clock.images_seen, "elapsed": round(clock.elapsed, 1)}
 
 
-def _check_devices(crew: TrainingDevices, config: Config, length: TrainingLength, index: ShardIndex) -> None:
-    count = crew.strategy.num_replicas_in_sync
+def _run_with_rollbacks(loop: TrainingLoop, clock: TrainingClock) -> TrainingClock:
+    """Run the loop to its end, going back to the last snapshot after every NotFiniteError."""
+    while True:
+        try:
+            return loop.run_to_end(clock)
+        except NotFiniteError as error:
+            clock = loop.roll_back(error)
+        except tf.errors.OpError:
+            if loop.pairs.read_error:  # raised inside TensorFlow's input pipeline, which hides its type
+                raise loop.pairs.read_error from None
+            raise
+
+
+def _check_devices(devices: TrainingDevices, config: Config, length: TrainingLength, index: ShardIndex) -> None:
+    count = devices.strategy.num_replicas_in_sync
     if config.batch_size % count:
-        raise RunError(f"a batch of {config.batch_size} is not shared by {count} devices alike: --set batch_size=N")
-    if crew.workers > 1 and length.steps is None:
-        raise RunError("the clocks of several machines differ: give --steps N in place of --minutes")
+        raise RunError(
+            f"a batch of {config.batch_size} cannot be shared equally by {count} devices: --set batch_size=N"
+        )
+    if devices.workers > 1 and length.steps is None:
+        raise RunError("the clocks of several machines differ: give --steps N instead of --minutes")
     line_style_indices(index, config.line_styles)
     _check_pair_size(config, index.size)
 
@@ -184,23 +194,23 @@ def _check_pair_size(config: Config, size: int) -> None:
 
 
 def _resume(run: Path, folder: Path, gan: Gan) -> TrainingClock:
-    """The last snapshot of `run`, loaded; at first one of the initial weights is written, to be gone back to.
+    """Restore the last snapshot of `run`; without one, write a first snapshot, to have one to return to.
 
-    A worker that writes to a folder of its own keeps there what it began with.
+    A worker that writes to a folder of its own also writes there the snapshot it starts from.
     """
-    found = snapshots.list_snapshots(run)
-    clock = snapshots.restore(found[-1], gan.state()) if found else TrainingClock()
-    if not found or folder != run:
+    paths = snapshots.list_snapshots(run)
+    clock = snapshots.restore(paths[-1], gan.state()) if paths else TrainingClock()
+    if not paths or folder != run:
         snapshots.save(folder, clock, gan.state())
     return clock
 
 
-def _save_best(run: Path, gan: Gan, step: int | None) -> None:
-    """RUN/best.keras, the average as the best snapshot has it."""
+def _save_best_model(run: Path, gan: Gan, step: int | None) -> None:
+    """Write RUN/best.keras, the averaged generator of the best snapshot; nothing if there is none."""
     if step is None:
         return
-    best = keras.models.clone_model(gan.averaged_generator)
+    model = keras.models.clone_model(gan.averaged_generator)
     _, arrays = snapshots.read_snapshot(snapshots.snapshot_path(run, step))
-    for place, weight in enumerate(best.weights):
-        weight.assign(arrays[f"average/{place:03d}"])
-    trained.save_model(run, best, trained.BEST_MODEL_FILE)
+    for number, weight in enumerate(model.weights):
+        weight.assign(arrays[f"average/{number:03d}"])
+    trained.save_model(run, model, trained.BEST_MODEL_FILE)

@@ -1,11 +1,11 @@
-"""RUN/stats.jsonl: a training's figures, an interval a line."""
+"""RUN/stats.jsonl: the figures of a training, one line for each interval of `log_every` steps."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, cast
 
 from curate.system.files import atomic_write, canonical_json, check_not_special_file
 from train.errors import RunError
@@ -13,62 +13,106 @@ from train.errors import RunError
 STATS_FILE = "stats.jsonl"
 
 
+class StatsRow(TypedDict, total=False):
+    """A line of stats.jsonl: an interval's end, and the mean of each figure over the steps that had it.
+
+    The first four keys and `alarms` are always written; reading checks `step` only. Which figures there are depends
+    on the config and the kind of step. The validation figures come with each snapshot.
+    """
+
+    step: Required[int]
+    images_seen: int
+    elapsed: float
+    """Seconds of training."""
+    rate: float
+    """Share of their peak at which the learning rates were."""
+    alarms: list[str]
+    """Names of train.training.alarms that are raised."""
+    l1: float
+    mse: float
+    log: float
+    """Pixel losses, of which a config has one."""
+    generator: float
+    """Adversarial loss of the generator."""
+    discriminator: float
+    """Adversarial loss of the discriminator."""
+    real_logits: float
+    """Mean logit of reals."""
+    fake_logits: float
+    """Mean logit of fakes."""
+    accuracy: float
+    """Share of logits with the right sign, 0 to 1."""
+    penalty: float
+    """Gradient penalty, before its weight."""
+    named: float
+    """Auxiliary loss of the colour tags, before its weight."""
+    validation_l1: float
+    """Absolute error on the fixed pairs, 0 to 1."""
+    validation_ciede2000: float
+    """Mean colour difference on the fixed pairs."""
+    validation_chroma: float
+    """Chroma of the fixed pairs as a share of the truths'."""
+    validation_diversity: float
+    """Spread of hues among the fixed pairs as a share of the truths'."""
+
+
 class StatsLog:
-    """RUN/stats.jsonl: one line an interval, with the mean of each figure over the steps that had it."""
+    """Writes RUN/stats.jsonl."""
 
     def __init__(self, run: Path, step: int) -> None:
-        """Go on after `step`: see `take_back`."""
+        """Continue after `step`: see `discard_after`."""
         self.path = run / STATS_FILE
         self.path.touch()
         self.discard_after(step)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Its lines, as `read`."""
+    def rows(self) -> Iterator[StatsRow]:
+        """The rows written so far, see `read_stats`."""
         return read_stats(self.path)
 
     def discard_after(self, step: int) -> None:
-        """Forget what came after `step`: a sitting that was killed, or steps that shall be done again."""
+        """Delete rows after `step`, left by a killed process or by steps that will be repeated."""
         self.pending_figures: list[Mapping[str, Any]] = []
         with atomic_write(self.path) as file:
             file.writelines(canonical_json(row) + b"\n" for row in self.rows() if row["step"] <= step)
 
     def add(self, figures: Mapping[str, Any]) -> None:
-        """Count one step's figures in; they are not waited for, so that a GPU need not stop after each step."""
+        """Add one step's figures to the interval, without waiting for their values, so that a GPU need not stop."""
         self.pending_figures.append(figures)
 
     def take_means(self) -> dict[str, float]:
-        """Means of the steps since the last line, each over the steps that had the figure; the next interval begins."""
-        found: dict[str, list[float]] = {}
+        """Mean of each figure over the interval's steps that had it; the next interval starts."""
+        values_by_name: dict[str, list[float]] = {}
         for figures in self.pending_figures:
             for name, value in figures.items():
-                found.setdefault(name, []).append(float(value))
+                values_by_name.setdefault(name, []).append(float(value))
         self.pending_figures = []
-        return {name: sum(values) / len(values) for name, values in found.items()}
+        return {name: sum(values) / len(values) for name, values in values_by_name.items()}
 
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Append a line."""
+    def write(self, row: StatsRow) -> None:
+        """Append a row."""
         with self.path.open("ab") as file:
             file.write(canonical_json(row) + b"\n")
 
 
-def read_stats(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a stats.jsonl, but for one that a kill cut short; one by one, as a week's are half a million.
+def read_stats(path: Path) -> Iterator[StatsRow]:
+    """Rows of a stats.jsonl, one at a time, since a week of training writes half a million.
 
-    Raises RunError for a whole line that is none, DamagedError if it is no file.
+    A last line that a kill cut short is skipped. Raises RunError for any other line that is not a row, DamagedError if
+    `path` is not a regular file.
     """
     check_not_special_file(path)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if row := _row(line):
+            if row := _parse_row(line):
                 yield row
             elif line.endswith(b"\n"):
                 raise RunError(f"{path}, line {number}, is damaged: delete the line to go on")
 
 
-def _row(line: bytes) -> dict[str, Any] | None:
-    """A line of stats.jsonl; None for what is none, as after a kill."""
+def _parse_row(line: bytes) -> StatsRow | None:
+    """The row of a line, None if it is not one."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+    return cast("StatsRow", row) if isinstance(row, dict) and isinstance(row.get("step"), int) else None

@@ -1,3 +1,5 @@
+"""Losses equal numbers worked by hand and the formulas of their papers."""
+
 import math
 
 import numpy as np
@@ -8,21 +10,21 @@ from train.model import losses
 REALS, FAKES = np.array([2.0, 0.0], np.float32), np.array([-2.0, 1.0], np.float32)
 
 
-def square(*values: float) -> np.ndarray:
-    """(1, 1, n, 1): one picture of n pixels in a row."""
+def picture(*values: float) -> np.ndarray:
+    """(1, 1, n, 1): one picture, a row of n pixels."""
     return np.array(values, np.float32).reshape(1, 1, -1, 1)
 
 
-def test_losses_of_pixels_against_numbers_worked_by_hand() -> None:
-    fakes, reals = square(0.5, -1.0), square(1.0, 0.0)
+def test_pixel_losses_equal_numbers_worked_by_hand() -> None:
+    fakes, reals = picture(0.5, -1.0), picture(1.0, 0.0)
     np.testing.assert_allclose(losses.l1(fakes, reals).numpy().ravel(), [0.5, 1.0])
     np.testing.assert_allclose(losses.mse(fakes, reals).numpy().ravel(), [0.25, 1.0])
     # probabilities 0.75 of 1: -log 0.75 = 0.287682; 0.25 of 0.5: -(log 0.25 + log 0.75) / 2 = 0.836988
-    made = losses.pixel_cross_entropy(square(0.5, -0.5), square(1.0, 0.0)).numpy().ravel()
-    np.testing.assert_allclose(made, [0.287682, 0.836988], atol=1e-6)
+    cross_entropy = losses.pixel_cross_entropy(picture(0.5, -0.5), picture(1.0, 0.0)).numpy().ravel()
+    np.testing.assert_allclose(cross_entropy, [0.287682, 0.836988], atol=1e-6)
 
 
-def test_a_mean_counts_what_the_mask_leaves_and_every_picture_alike() -> None:
+def test_the_masked_mean_counts_pixels_inside_the_mask_and_each_picture_equally() -> None:
     errors, mask = np.zeros((2, 2, 2, 3), np.float32), np.zeros((2, 2, 2, 1), np.float32)
     errors[0], mask[0] = 1, 1  # four pixels of error 1
     errors[1, 0, 0], errors[1, 1] = (3, 3, 3), 100
@@ -32,30 +34,30 @@ def test_a_mean_counts_what_the_mask_leaves_and_every_picture_alike() -> None:
     assert np.mean(halves) == pytest.approx(2)
 
 
-def test_hinge_against_numbers_worked_by_hand() -> None:
+def test_hinge_losses_equal_numbers_worked_by_hand() -> None:
     # reals: max(0, 1-2) = 0 and max(0, 1-0) = 1, mean 0.5; fakes: max(0, 1-2) = 0 and max(0, 1+1) = 2, mean 1
     assert float(losses.hinge_discriminator(REALS, FAKES)) == pytest.approx(1.5)
     assert float(losses.negative_logit(REALS, FAKES)) == pytest.approx(0.5)  # -(-2 + 1) / 2
 
 
-def test_wasserstein_against_numbers_worked_by_hand() -> None:
+def test_the_wasserstein_loss_equals_a_number_worked_by_hand() -> None:
     assert float(losses.wasserstein_critic(REALS, FAKES)) == pytest.approx(-0.5 - 1.0)  # mean of fakes, of reals
 
 
-def test_relativistic_against_numbers_worked_by_hand() -> None:
+def test_relativistic_losses_equal_numbers_worked_by_hand() -> None:
     # real - fake: 4 and -1; log(1 + e^-4) = 0.018150, log(1 + e) = 1.313262
     assert float(losses.relativistic_discriminator(REALS, FAKES)) == pytest.approx(0.665706, abs=1e-5)
     # fake - real: -4 and 1; log(1 + e^4) = 4.018150, log(1 + e^-1) = 0.313262
     assert float(losses.relativistic_generator(REALS, FAKES)) == pytest.approx(2.165706, abs=1e-5)
 
 
-def test_minimax_and_kl_against_the_formulas_as_the_papers_write_them() -> None:
+def test_minimax_and_kl_losses_equal_the_formulas_of_their_papers() -> None:
     d = 1 / (1 + np.exp(-FAKES))
     assert float(losses.minimax_generator(REALS, FAKES)) == pytest.approx(np.log(1 - d).mean(), abs=1e-6)
     assert float(losses.negative_logit(REALS, FAKES)) == pytest.approx(-np.log(d / (1 - d)).mean(), abs=1e-6)
 
 
-def test_cross_entropy_against_numbers_worked_by_hand() -> None:
+def test_cross_entropy_losses_equal_numbers_worked_by_hand() -> None:
     # log(1 + e^-2) = 0.126928, log(1 + e^0) = 0.693147, mean 0.410038
     # fakes: 0.126928 and log(1 + e) = 1.313262, mean 0.720095
     assert float(losses.cross_entropy_discriminator(REALS, FAKES)) == pytest.approx(0.410038 + 0.720095, abs=1e-5)
@@ -64,31 +66,31 @@ def test_cross_entropy_against_numbers_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, game in losses.ADVERSARIAL_LOSSES.items() if game.loss_at_tie is not None]
+    "name", [name for name, loss in losses.ADVERSARIAL_LOSSES.items() if loss.loss_at_tie is not None]
 )
-def test_a_discriminator_that_cannot_tell_has_the_loss_of_a_tie(name: str) -> None:
-    nothing, game = np.zeros(5, np.float32), losses.ADVERSARIAL_LOSSES[name]
-    assert float(game.discriminator(nothing, nothing)) == pytest.approx(game.loss_at_tie)
+def test_a_discriminator_whose_logits_are_zero_has_the_loss_of_a_tie(name: str) -> None:
+    zeros, loss = np.zeros(5, np.float32), losses.ADVERSARIAL_LOSSES[name]
+    assert float(loss.discriminator(zeros, zeros)) == pytest.approx(loss.loss_at_tie)
     if name in {"minimax", "nonsaturating", "kl"}:
-        assert game.loss_at_tie == pytest.approx(2 * math.log(2))
+        assert loss.loss_at_tie == pytest.approx(2 * math.log(2))
 
 
 @pytest.mark.parametrize("name", sorted(losses.ADVERSARIAL_LOSSES))
-def test_each_side_gains_where_the_other_loses(name: str) -> None:
-    game = losses.ADVERSARIAL_LOSSES[name]
-    assert float(game.discriminator(REALS, FAKES)) < float(game.discriminator(FAKES, REALS))
-    assert float(game.generator(FAKES, REALS)) < float(game.generator(REALS, FAKES))
+def test_each_networks_loss_falls_where_the_others_rises(name: str) -> None:
+    loss = losses.ADVERSARIAL_LOSSES[name]
+    assert float(loss.discriminator(REALS, FAKES)) < float(loss.discriminator(FAKES, REALS))
+    assert float(loss.generator(FAKES, REALS)) < float(loss.generator(REALS, FAKES))
 
 
-def test_tags_that_nobody_told_cost_nothing() -> None:
+def test_unknown_tags_add_nothing_to_the_tag_loss() -> None:
     logits, tags = np.array([[0.0, 2.0, 9.0]], np.float32), np.array([[1.0, 0.0, 0.0]], np.float32)
-    # log(1 + e^0) - 0 = 0.693147; log(1 + e^2) = 2.126928; the third is not told
-    told = np.array([[1.0, 1.0, 0.0]], np.float32)
-    assert float(losses.tag_loss(logits, tags, told)) == pytest.approx((0.693147 + 2.126928) / 2, abs=1e-6)
-    assert float(losses.tag_loss(logits, tags, np.zeros_like(told))) == 0
+    # log(1 + e^0) - 0 = 0.693147; log(1 + e^2) = 2.126928; the third is unknown
+    known = np.array([[1.0, 1.0, 0.0]], np.float32)
+    assert float(losses.tag_loss(logits, tags, known)) == pytest.approx((0.693147 + 2.126928) / 2, abs=1e-6)
+    assert float(losses.tag_loss(logits, tags, np.zeros_like(known))) == 0
 
 
-def test_the_unit_penalty_takes_the_norm_over_the_whole_picture() -> None:
+def test_gradient_penalties_take_the_norm_over_the_whole_picture() -> None:
     slopes = np.zeros((2, 2, 2, 3), np.float32)
     slopes[0, 0, 0, 0], slopes[0, 1, 1, 2] = 3, 4  # norm 5, over pixels and channels
     slopes[1, 0, 1, 1] = 1  # norm 1

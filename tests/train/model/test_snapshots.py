@@ -1,4 +1,4 @@
-"""Which snapshots are kept: the last three, the best, and one an interval, within a bound."""
+"""Snapshots: which are kept, what is refused, and what is read back."""
 
 import os
 import shutil
@@ -23,23 +23,23 @@ STATE = {"weight": np.zeros(2, np.float32)}
 
 
 @pytest.mark.parametrize(("keep", "every"), [(10, 5), (10, 4), (3, 5), (1, 1)])
-def test_a_training_of_any_length_keeps_a_bounded_number_over_all_of_it(keep: int, every: int) -> None:
+def test_a_training_of_any_length_keeps_a_bounded_number_of_snapshots_spread_over_it(keep: int, every: int) -> None:
     before: set[int] = set()
     for step in range(every, 1000 * every, every):
         kept = history_steps(step, keep, every)
         assert len(kept) <= MAX_HISTORY_SNAPSHOTS
-        assert kept <= before | {step}  # what is wanted is there still
-        assert all(one % every == 0 for one in kept)
+        assert kept <= before | {step}  # a deleted snapshot is never needed again
+        assert all(kept_step % every == 0 for kept_step in kept)
         before = kept
     assert len(before) >= MAX_HISTORY_SNAPSHOTS / 2
     assert max(np.diff([0, *sorted(before)])) <= 2.2 * min(np.diff([0, *sorted(before)]))
 
 
-def test_no_interval_keeps_none() -> None:
+def test_keep_every_zero_keeps_no_history() -> None:
     assert history_steps(10_000, 0, 100) == set()
 
 
-def test_the_last_three_and_those_that_are_wanted_stay(tmp_path: Path) -> None:
+def test_the_latest_three_snapshots_and_those_asked_for_are_kept(tmp_path: Path) -> None:
     for step in range(2, 30, 2):
         snapshots.save(tmp_path, TrainingClock(step), STATE, {4, *history_steps(step, 10, 2)})
     assert [int(path.stem) for path in snapshots.list_snapshots(tmp_path)] == [4, 10, 20, 24, 26, 28]
@@ -47,39 +47,41 @@ def test_the_last_three_and_those_that_are_wanted_stay(tmp_path: Path) -> None:
     assert len(snapshots.list_snapshots(tmp_path)) == LATEST_SNAPSHOTS_KEPT
 
 
-def test_a_snapshot_never_holds_nan(tmp_path: Path) -> None:
+def test_a_state_with_nan_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(NotFiniteError, match=r"weight is not a finite number at step 7"):
         snapshots.save(tmp_path, TrainingClock(7), {"weight": np.array([0, np.nan])})
     assert snapshots.list_snapshots(tmp_path) == []
 
 
-def test_a_clock_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_clock_read_back_equals_the_one_saved(tmp_path: Path) -> None:
     for clock in (TrainingClock(), TrainingClock(3, 24, 1.5, (2, 3))):
         assert snapshots.read_snapshot(snapshots.save(tmp_path, clock, STATE))[0] == clock
 
 
-def test_a_snapshot_opens_as_the_model_that_a_training_ends_with(trained: Path, tmp_path: Path) -> None:
+def test_the_last_snapshot_loads_as_the_model_that_the_training_ended_with(trained: Path, tmp_path: Path) -> None:
     model, last = load_trained(trained), load_trained(snapshots.list_snapshots(trained)[-1])
     assert (last.vocabulary, last.size, last.config) == (model.vocabulary, model.size, model.config)
-    for one, other in zip(last.model.weights, model.model.weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for left, right in zip(last.model.weights, model.model.weights, strict=True):
+        np.testing.assert_array_equal(left, right)
     for name in ("config.json", "vocabulary.txt"):
         shutil.copy(trained / name, tmp_path)
-    with pytest.raises(RunError, match="is no snapshot of this run"):
+    with pytest.raises(RunError, match="is not a snapshot of this run"):
         load_trained(snapshots.save(tmp_path, TrainingClock(7), {"average/000": np.zeros(2, np.float32)}))
 
 
-def hashed(path: Path) -> None:
-    [(_, found)] = sha256_files([path])
-    if isinstance(found, OSError):
-        raise found
+def hash_file(path: Path) -> None:
+    [(_, digest)] = sha256_files([path])
+    if isinstance(digest, OSError):
+        raise digest
 
 
-@pytest.mark.parametrize("read", [snapshots.read_snapshot, stats.read_stats, read_json, hashed])
-def test_a_pipe_in_a_files_place_is_told_and_not_waited_for(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+@pytest.mark.parametrize("read", [snapshots.read_snapshot, stats.read_stats, read_json, hash_file])
+def test_a_pipe_instead_of_a_file_is_an_error_and_is_not_waited_for(
+    tmp_path: Path, read: Callable[[Path], Any]
+) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    writer = Thread(target=lambda: os.close(os.open(path, os.O_WRONLY)))  # whoever opens it reads an end at once
+    writer = Thread(target=lambda: os.close(os.open(path, os.O_WRONLY)))  # a reader meets the end at once
     writer.start()
     with pytest.raises((NurieError, OSError), match=r"is no file|not a regular file"):
         list(read(path))

@@ -1,29 +1,34 @@
-"""An alarm is a sign that lasts; the verdict says which, and since when."""
+"""An alarm is a sign that has lasted; the verdict names the alarms and since when they are raised."""
 
 import math
-from typing import Any
+from typing import cast
 
 import pytest
 
 from train.model.losses import ADVERSARIAL_LOSSES
 from train.training.alarms import ALARM_NAMES, PATIENCE, AlarmState, row_alarms, signs, verdict
+from train.training.stats import StatsRow
 
 FAIR = {"accuracy": 0.8, "real_logits": 0.4, "fake_logits": -0.4}
 GOOD = {"validation_l1": 0.05, "validation_chroma": 0.9, "validation_diversity": 0.8}
 
 
-def rows(count: int, **figures: float) -> list[dict[str, Any]]:
-    return [{"step": 20 * number, **figures} for number in range(1, count + 1)]
+def row_at(step: int, **figures: float) -> StatsRow:
+    return cast("StatsRow", {"step": step, **figures})
 
 
-def watched(found: list[dict[str, Any]], adversary: str = "hinge") -> AlarmState:
+def rows(count: int, **figures: float) -> list[StatsRow]:
+    return [row_at(20 * number, **figures) for number in range(1, count + 1)]
+
+
+def state_after(rows: list[StatsRow], adversary: str = "hinge") -> AlarmState:
     state = AlarmState()
-    for row in found:
+    for row in rows:
         state = state.after_row(row, adversary)
     return state
 
 
-@pytest.mark.parametrize("adversary", [name for name, game in ADVERSARIAL_LOSSES.items() if game.loss_at_tie])
+@pytest.mark.parametrize("adversary", [name for name, loss in ADVERSARIAL_LOSSES.items() if loss.loss_at_tie])
 @pytest.mark.parametrize(
     ("share", "figures", "name"),
     [
@@ -34,24 +39,25 @@ def watched(found: list[dict[str, Any]], adversary: str = "hinge") -> AlarmState
         (0.5, {"real_logits": 2000.0}, "discriminator_strong"),
     ],
 )
-def test_a_loss_far_below_the_tie_is_a_judge_too_strong_and_one_at_it_too_weak(
+def test_a_discriminator_is_strong_with_a_loss_far_below_the_tie_and_weak_with_one_at_it(
     adversary: str, share: float, figures: dict[str, float], name: str | None
 ) -> None:
-    row = {"discriminator": share * (ADVERSARIAL_LOSSES[adversary].loss_at_tie or math.nan), **FAIR, **figures}
-    assert [one for one, seen in signs(row, adversary).items() if seen] == ([name] if name else [])
+    loss = share * (ADVERSARIAL_LOSSES[adversary].loss_at_tie or math.nan)
+    row = row_at(20, **{"discriminator": loss, **FAIR, **figures})
+    assert [sign for sign, shown in signs(row, adversary).items() if shown] == ([name] if name else [])
 
 
 @pytest.mark.parametrize(("accuracy", "name"), [(1.0, "discriminator_strong"), (0.5, "discriminator_weak")])
-def test_verdicts_count_where_a_logit_of_zero_parts_real_from_fake(accuracy: float, name: str) -> None:
-    row = {"discriminator": 0.5, **FAIR, "accuracy": accuracy}
-    assert signs(row, "hinge")[name]
-    assert not any(signs(row, "relativistic").values())
-    assert not signs({**row, "discriminator": -0.5}, "wasserstein")[name]
+def test_accuracy_counts_only_where_a_logit_of_zero_separates_reals_from_fakes(accuracy: float, name: str) -> None:
+    figures = {**FAIR, "accuracy": accuracy}
+    assert signs(row_at(20, discriminator=0.5, **figures), "hinge")[name]
+    assert not any(signs(row_at(20, discriminator=0.5, **figures), "relativistic").values())
+    assert not signs(row_at(20, discriminator=-0.5, **figures), "wasserstein")[name]
 
 
-def test_a_critic_is_weak_while_it_rates_fakes_no_lower_than_reals() -> None:
-    assert signs({"discriminator": 0.1, **FAIR}, "wasserstein")["discriminator_weak"]
-    assert not signs({"discriminator": -0.1, **FAIR}, "wasserstein")["discriminator_weak"]
+def test_a_wasserstein_critic_is_weak_while_it_rates_fakes_no_lower_than_reals() -> None:
+    assert signs(row_at(20, discriminator=0.1, **FAIR), "wasserstein")["discriminator_weak"]
+    assert not signs(row_at(20, discriminator=-0.1, **FAIR), "wasserstein")["discriminator_weak"]
 
 
 @pytest.mark.parametrize(
@@ -62,24 +68,27 @@ def test_a_critic_is_weak_while_it_rates_fakes_no_lower_than_reals() -> None:
         ("sepia", {**GOOD, "validation_chroma": 0.3}),
     ],
 )
-def test_a_sign_is_an_alarm_once_it_has_lasted_and_until_it_is_gone(name: str, figures: dict[str, float]) -> None:
-    bad, well = rows(PATIENCE[name], **figures), {"discriminator": 1.0, **FAIR, **GOOD}
-    assert watched(bad[:-1]).raised() == []
-    assert watched(bad).raised() == [name]
-    assert watched([*bad, {"step": 900, "l1": 0.1}]).raised() == [name]  # a row without the figure says nothing
-    assert watched([*bad, {"step": 900, **well}]).raised() == []
-    assert watched([*bad[:-1], {"step": 900, **well}, bad[-1]]).raised() == []
+def test_a_sign_becomes_an_alarm_after_lasting_and_stays_one_until_it_is_gone(
+    name: str, figures: dict[str, float]
+) -> None:
+    bad = rows(PATIENCE[name], **figures)
+    healthy = row_at(900, discriminator=1.0, **FAIR, **GOOD)
+    assert state_after(bad[:-1]).raised() == []
+    assert state_after(bad).raised() == [name]
+    assert state_after([*bad, row_at(900, l1=0.1)]).raised() == [name]  # a row without the figure changes nothing
+    assert state_after([*bad, healthy]).raised() == []
+    assert state_after([*bad[:-1], healthy, bad[-1]]).raised() == []
 
 
-def test_the_verdict_tells_what_is_wrong_since_when() -> None:
+def test_the_verdict_names_what_is_wrong_and_since_which_step() -> None:
     sepia = rows(4, **{**GOOD, "validation_chroma": 0.3})
-    assert verdict(watched([{"step": 10, **GOOD}, *sepia]), ()) == "sepia since step 20"
-    assert verdict(watched(sepia), (30, 50)).endswith("; NaN at step 30, 50: gone on at a rate of 1/4")
-    assert verdict(watched(rows(3, **GOOD)), ()) == "healthy"
-    assert "too short" in verdict(watched(rows(2, **GOOD)), ())
+    assert verdict(state_after([row_at(10, **GOOD), *sepia]), ()) == "sepia since step 20"
+    assert verdict(state_after(sepia), (30, 50)).endswith("; NaN at step 30, 50: continued at a rate of 1/4")
+    assert verdict(state_after(rows(3, **GOOD)), ()) == "healthy"
+    assert "too short" in verdict(state_after(rows(2, **GOOD)), ())
 
 
-def test_steps_done_again_after_nan_are_marked() -> None:
+def test_rows_of_steps_repeated_after_nan_carry_the_alarm_nan() -> None:
     assert [row_alarms(AlarmState(), step, (40, 60)) for step in (50, 60, 70)] == [["nan"], ["nan"], []]
     assert row_alarms(AlarmState(), 1, ()) == []
     assert set(PATIENCE) | {"nan"} == set(ALARM_NAMES)
