@@ -1,12 +1,12 @@
-"""A `tags` preset trained on a GPU through Keras' JAX backend: whether its recipe learns there, and in which precision.
+"""Train a `tags` preset on a GPU through Keras' JAX backend, to see whether it learns there and in which precision.
 
-TensorFlow need not be where the GPU is, so there are three commands: the first and last want it, the second JAX.
+The machine with the GPU needs no TensorFlow: only the first and last of three commands use it, the second uses JAX.
 
     python -m tests.jaxfit pack SHARDS train.npz
     python -m tests.jaxfit train train.npz weights.npz --minutes 4 [--set precision=bfloat16]
-    python -m tests.jaxfit run SHARDS weights.npz RUN     # a run that `train evaluate` reads
+    python -m tests.jaxfit run SHARDS weights.npz RUN     # a run folder that `train evaluate` reads
 
-Pairs are drawn, dropped, mirrored and moved by the rules of train.data, with JAX's own random numbers.
+Pairs are sampled and varied by the rules of train.data, with random numbers of JAX.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from train.config import Config, check_config, override
 from train.data.order import pair_numbers_at_step
 from train.presets import preset_config as named
 
-AHEAD = 100  # steps between looks at the clock: a GPU works behind Python's back
+STEPS_PER_CHECK = 100  # between looks at the clock, since a GPU works asynchronously
 KINDS = ("half", "plain", "both")
 
 
 @click.group()
 def main() -> None:
-    """Train a preset where there is JAX and no TensorFlow."""
+    """Train a preset on a machine with JAX and without TensorFlow."""
 
 
 @main.command()
 @click.argument("shards", type=click.Path(path_type=Path, exists=True))
 @click.argument("packed", type=click.Path(path_type=Path))
 def pack(shards: Path, packed: Path) -> None:
-    """The training pairs of SHARDS in one file of arrays."""
+    """Write the training pairs of SHARDS to one file of arrays, PACKED."""
     from train.data.batches import content_mask
     from train.data.pairs import Pairs
     from train.data.unpack import unpack_pair
@@ -65,22 +65,22 @@ def pack(shards: Path, packed: Path) -> None:
 @click.argument("packed", type=click.Path(path_type=Path, exists=True))
 @click.argument("weights", type=click.Path(path_type=Path))
 @click.option("--preset", default="tags-gpu", show_default=True)
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="As of train fit.")
-@click.option("--peers", type=click.Path(path_type=Path, exists=True), help="JAX is installed here.")
-@click.option("--minutes", type=float, required=True, help="Of training; compiling comes before.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="As for train fit.")
+@click.option("--peers", type=click.Path(path_type=Path, exists=True), help="Folder in which JAX is installed.")
+@click.option("--minutes", type=float, required=True, help="Minutes of training, after compiling.")
 def train(
     packed: Path, weights: Path, preset: str, settings: tuple[str, ...], peers: Path | None, minutes: float
 ) -> None:
-    """Train PRESET on the pairs of PACKED; its average's weights go to WEIGHTS."""
+    """Train PRESET on the pairs of PACKED, and write the averaged weights to WEIGHTS."""
     sys.path.extend([str(peers)] if peers else [])
     os.environ["KERAS_BACKEND"] = "jax"
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # Keras would load it where it is
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # else Keras imports it if it is installed
     config = override(named(preset), settings)
-    found = np.load(packed, allow_pickle=False)
-    state, told = trained(config, {name: found[name] for name in found.files}, 60 * minutes)
-    arrays: dict[str, Any] = {f"{place:03d}": np.asarray(one, np.float16) for place, one in enumerate(state["average"])}
-    np.savez_compressed(weights, told=json.dumps({"config": asdict(config), **told}), **arrays)
-    click.echo(json.dumps(told))
+    archive = np.load(packed, allow_pickle=False)
+    state, report = train_for(config, {name: archive[name] for name in archive.files}, 60 * minutes)
+    arrays: dict[str, Any] = {f"{n:03d}": np.asarray(weight, np.float16) for n, weight in enumerate(state["average"])}
+    np.savez_compressed(weights, report=json.dumps({"config": asdict(config), **report}), **arrays)
+    click.echo(json.dumps(report))
 
 
 @main.command()
@@ -88,52 +88,59 @@ def train(
 @click.argument("weights", type=click.Path(path_type=Path, exists=True))
 @click.argument("run", type=click.Path(path_type=Path))
 def run(shards: Path, weights: Path, run: Path) -> None:
-    """A run folder RUN of the model in WEIGHTS, rounded to 16 bits for the road."""
+    """Make a run folder RUN of the model in WEIGHTS, which were rounded to 16 bits to be copied."""
     from train.model.trained import save_model
     from train.training.fit import build_gan
     from train.training.run_folder import prepare_run_folder
 
-    found = np.load(weights, allow_pickle=False)
-    config = check_config(Config(**json.loads(str(found["told"]))["config"]))
+    archive = np.load(weights, allow_pickle=False)
+    config = check_config(Config(**json.loads(str(archive["report"]))["config"]))
     gan = build_gan(config, shards)
-    for place, weight in enumerate(gan.averaged_generator.trainable_variables):
-        weight.assign(found[f"{place:03d}"].astype(np.float32))
+    for number, weight in enumerate(gan.averaged_generator.trainable_variables):
+        weight.assign(archive[f"{number:03d}"].astype(np.float32))
     prepare_run_folder(shards, run, config, fresh=True)
     save_model(run, gan.averaged_generator)
 
 
-def trained(config: Config, data: dict[str, Any], seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Train for so many seconds by the schedule of train.training.schedule, which wants TensorFlow."""
+def train_for(config: Config, data: dict[str, Any], seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train for some seconds and return the state and a report.
+
+    The schedule repeats train.training.schedule, which imports TensorFlow.
+    """
     import jax
 
     from tests.bench.gpu import SIZE, Ours
 
     ours = Ours(config, data["tags"].shape[1])
-    assert data["colors"].shape[1] == SIZE  # the benchmark's size is the presets'
+    assert data["colors"].shape[1] == SIZE  # the networks of tests.bench.gpu are built for it
     data = jax.device_put(data)
     step = jax.jit(ours.step, static_argnames="kind", donate_argnames="state")
-    drawn = jax.jit(batch, static_argnames="config")
+    make_batch = jax.jit(batch, static_argnames="config")
     state = jax.tree.map(jax.numpy.array, ours.begin())
     count = len(data["colors"])
     for kind in KINDS:
-        step(jax.tree.map(jax.numpy.array, state), drawn(data, np.zeros(config.batch_size, np.int64), 0, config), kind)
+        step(
+            jax.tree.map(jax.numpy.array, state),
+            make_batch(data, np.zeros(config.batch_size, np.int64), 0, config),
+            kind,
+        )
 
-    began, done, steps, curve, figures = time.monotonic(), 0.0, 0, [], dict[str, Any]()
-    while done < 1:
-        kind = KINDS[(done >= config.half_until) + (done >= config.adversary_from)]
-        for _ in range(AHEAD):
+    start, progress, steps, curve, figures = time.monotonic(), 0.0, 0, [], dict[str, Any]()
+    while progress < 1:
+        kind = KINDS[(progress >= config.half_until) + (progress >= config.adversary_from)]
+        for _ in range(STEPS_PER_CHECK):
             numbers = pair_numbers_at_step(config.seed, steps, config.batch_size, count)
-            share = min(1.0, (steps + 1) / config.warm_up_steps) * (1 + math.cos(math.pi * done)) / 2
-            state, figures = step(ours.paced(state, share, steps), drawn(data, numbers, steps, config), kind)
+            rate = min(1.0, (steps + 1) / config.warm_up_steps) * (1 + math.cos(math.pi * progress)) / 2
+            state, figures = step(ours.at_step(state, rate, steps), make_batch(data, numbers, steps, config), kind)
             steps += 1
         curve.append((steps * config.batch_size, float(figures["l1"])))
-        done = (time.monotonic() - began) / seconds
-    spread = curve[:: max(1, len(curve) // 10)]
-    return state, {"pairs_seen": steps * config.batch_size, "seconds": time.monotonic() - began, "l1": spread}
+        progress = (time.monotonic() - start) / seconds
+    sampled_curve = curve[:: max(1, len(curve) // 10)]
+    return state, {"pairs_seen": steps * config.batch_size, "seconds": time.monotonic() - start, "l1": sampled_curve}
 
 
 def batch(data: dict[str, Any], numbers: Any, step: Any, config: Config) -> Any:
-    """The pairs `numbers` (b,) in random styles, mirrored, moved and with tags left out, as train.data does."""
+    """The pairs `numbers` (b,) in random line styles, jittered, mirrored and with dropped tags, as train.data does."""
     import jax
     from jax import numpy as jnp
 
@@ -151,14 +158,14 @@ def batch(data: dict[str, Any], numbers: Any, step: Any, config: Config) -> Any:
     pixels = jnp.concatenate([data["lines"][styles, numbers], data["colors"][numbers]], axis=-1)
     ink = jnp.concatenate([pixels.astype(jnp.float32) / 127.5 - 2, mask], axis=-1)
     draws = jax.random.uniform(keys[4], (count, 5), minval=-config.jitter, maxval=config.jitter)
-    moved = jax.vmap(_moved)(ink, maps(draws, size))
+    moved = jax.vmap(_warped)(ink, affine_maps(draws, size))
     moved = jnp.where(mirrored[:, None, None, None], moved[:, :, ::-1], moved)
     mask = (moved[..., 4:] > 0.5).astype(jnp.float32)
     return Pairs(1 + moved[..., :1] * mask, 1 + moved[..., 1:4] * mask, mask, tags)
 
 
-def maps(draws: Any, size: int) -> Any:
-    """As train.data.jitter.maps: (b, 5) -> (b, 6)."""
+def affine_maps(draws: Any, size: int) -> Any:
+    """train.data.jitter.affine_maps in JAX: (b, 5) -> (b, 6)."""
     from jax import numpy as jnp
 
     turn, growth, stretch, right, down = draws.T
@@ -170,14 +177,15 @@ def maps(draws: Any, size: int) -> Any:
     return jnp.stack([a, b, x, c, d, y], axis=1)
 
 
-def _moved(ink: Any, by: Any) -> Any:
-    """(size, size, c), each pixel from where the map (6,) says, bilinear; 0 from beyond."""
+def _warped(ink: Any, affine_map: Any) -> Any:
+    """Ink (size, size, c) moved by a map (6,), interpolated bilinearly, with 0 beyond the edges."""
     import jax
     from jax import numpy as jnp
 
     down, across = jnp.mgrid[: ink.shape[0], : ink.shape[1]].astype(jnp.float32)
-    places = [by[3] * across + by[4] * down + by[5], by[0] * across + by[1] * down + by[2]]
-    return jax.vmap(lambda one: jax.scipy.ndimage.map_coordinates(one, places, 1), -1, -1)(ink)
+    a, b, x, c, d, y = affine_map
+    sources = [c * across + d * down + y, a * across + b * down + x]
+    return jax.vmap(lambda plane: jax.scipy.ndimage.map_coordinates(plane, sources, 1), -1, -1)(ink)
 
 
 if __name__ == "__main__":

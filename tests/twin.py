@@ -1,9 +1,9 @@
-"""The networks and training steps of the `tags` presets, in PyTorch: what tests.bench.step and gpu compare with.
+"""The networks and training steps of the `tags` presets in PyTorch, to compare with in tests.bench.step and gpu.
 
-PyTorch pads a strided convolution before its first pixel, Keras behind its last. So the twin sees everything turned by
-180 degrees: pictures, and with them kernels. Its pixels are (b, c, h, w), in the memory order of the pictures given.
+PyTorch pads a strided convolution before the first pixel, Keras after the last. So the twin works on pictures and
+kernels rotated by 180 degrees. Its pixels are (b, c, h, w), in the memory order of the pictures given.
 
-To be imported where PyTorch is: pip install --target PEERS torch==2.13.0
+It needs PyTorch: pip install --target PEERS torch==2.13.0
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Compile = Callable[..., Any]
 
 
 class TwinBatch(NamedTuple):
-    """As train.data.batches.Batch, turned and with channels first."""
+    """train.data.batches.Batch, rotated and with channels first."""
 
     lines: Tensor
     colors: Tensor
@@ -39,18 +39,18 @@ class TwinBatch(NamedTuple):
 
 
 def batch_of(batch: Any, memory: torch.memory_format, device: str = "cpu") -> TwinBatch:
-    """A batch of ours, for the twin."""
-    pixels = [np.asarray(one)[:, ::-1, ::-1].transpose(0, 3, 1, 2).copy() for one in batch[:3]]
-    lines, colors, mask = (torch.from_numpy(one).to(device, memory_format=memory) for one in pixels)
+    """Our Batch, converted for the twin."""
+    arrays = [np.asarray(tensor)[:, ::-1, ::-1].transpose(0, 3, 1, 2).copy() for tensor in batch[:3]]
+    lines, colors, mask = (torch.from_numpy(array).to(device, memory_format=memory) for array in arrays)
     return TwinBatch(lines, colors, mask, torch.from_numpy(np.array(batch.tags)).to(device))
 
 
-class Normed(nn.Module):
-    """3x3 convolution, group norm, FiLM where there is a condition, SiLU."""
+class ConvBlock(nn.Module):
+    """3x3 convolution, group norm, FiLM if there is a condition, SiLU."""
 
-    def __init__(self, given: int, channels: int, *, stride: int = 1, condition: int = 0) -> None:
+    def __init__(self, inputs: int, channels: int, *, stride: int = 1, condition: int = 0) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(given, channels, 3, stride, 1, bias=False)
+        self.conv = nn.Conv2d(inputs, channels, 3, stride, 1, bias=False)
         self.norm = nn.GroupNorm(
             next(n for n in range(MAX_NORM_GROUPS, 0, -1) if channels % n == 0), channels, eps=1e-3
         )
@@ -61,24 +61,24 @@ class Normed(nn.Module):
         return functional.silu(x if self.film is None else modulate(x, self.film(condition)))
 
 
-def modulate(x: Tensor, told: Tensor) -> Tensor:
-    scale, shift = told[:, :, None, None].chunk(2, dim=1)
+def modulate(x: Tensor, scale_shift: Tensor) -> Tensor:
+    scale, shift = scale_shift[:, :, None, None].chunk(2, dim=1)
     return x * (1 + scale) + shift
 
 
-class Enlarge(nn.Module):
+class Upsample(nn.Module):
     """Convolution without bias, then twice the resolution."""
 
-    def __init__(self, given: int, channels: int) -> None:
+    def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(given, channels, 3, 1, 1, bias=False)
+        self.conv = nn.Conv2d(inputs, channels, 3, 1, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.interpolate(self.conv(x), scale_factor=2.0, mode="nearest")
 
 
 class Generator(nn.Module):
-    """As train.model.networks.generator."""
+    """train.model.networks.generator in PyTorch."""
 
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
@@ -86,45 +86,46 @@ class Generator(nn.Module):
         deepest, thin, n = widths[-1], config.width // 2 or 1, config.tag_width
         self.tag_vectors, self.tag_mix = nn.Linear(vocabulary, n, bias=False), nn.Linear(n, n)
         pairs = zip([1, *widths], widths, strict=False)
-        self.down = nn.ModuleList(nn.ModuleList([Normed(a, b, stride=2), Normed(b, b)]) for a, b in pairs)
+        self.down = nn.ModuleList(nn.ModuleList([ConvBlock(a, b, stride=2), ConvBlock(b, b)]) for a, b in pairs)
         self.first, self.second = (nn.Conv2d(deepest, deepest, 3, 1, 1, bias=False) for _ in range(2))
         self.whole, self.film = nn.Linear(deepest, deepest), nn.Linear(n, 2 * deepest)
         steps = list(zip(widths[::-1], widths[-2::-1], strict=False))
-        self.enlarge = nn.ModuleList([*(Enlarge(a, b) for a, b in steps), Enlarge(widths[0], thin)])
-        self.up = nn.ModuleList(Normed(2 * b, b, condition=n) for _, b in steps)
+        self.upsample = nn.ModuleList([*(Upsample(a, b) for a, b in steps), Upsample(widths[0], thin)])
+        self.up = nn.ModuleList(ConvBlock(2 * b, b, condition=n) for _, b in steps)
         self.thin, self.colors = nn.Conv2d(thin + 1, thin, 3, 1, 1), nn.Conv2d(thin, 3, 3, 1, 1)
 
     def forward(self, lines: Tensor, tags: Tensor) -> Tensor:
         condition = functional.silu(self.tag_mix(functional.silu(self.tag_vectors(tags))))
         skips, x = [], lines
-        for one, other in self.down:
-            x = other(one(x))
+        for first, second in self.down:
+            x = second(first(x))
             skips.append(x)
         y = functional.silu(self.first(x))
         y = self.second(y) + self.whole(y.mean(dim=(2, 3)))[:, :, None, None]
         x = functional.silu(x + modulate(y, self.film(condition)))
-        for enlarge, up, skip in zip(self.enlarge, self.up, skips[-2::-1], strict=False):
-            x = up(torch.cat([enlarge(x), skip], dim=1), condition)
-        x = torch.cat([self.enlarge[-1](x), lines], dim=1)
+        for upsample, up, skip in zip(self.upsample, self.up, skips[-2::-1], strict=False):
+            x = up(torch.cat([upsample(x), skip], dim=1), condition)
+        x = torch.cat([self.upsample[-1](x), lines], dim=1)
         return torch.tanh(self.colors(functional.silu(self.thin(x))).float())
 
     def load(self, model: Any) -> None:
-        """Take the weights of ours."""
+        """Copy the weights of our Keras model."""
         kinds = (keras.layers.Conv2D, GroupNorm, FiLM)
-        convs, norms, films = ([one for one in model.layers if isinstance(one, kind)] for kind in kinds)
-        (whole,) = (one for one in model.layers if isinstance(one, keras.layers.Dense) and "tag" not in one.name)
-        down, up = [one for pair in self.down for one in pair], list(zip(self.enlarge, self.up, strict=False))
-        mine = [*(one.conv for one in down), self.first, self.second]
-        mine += [part.conv for pair in up for part in pair] + [self.enlarge[-1].conv, self.thin, self.colors]
-        fill(mine, [one.weights for one in convs])
-        fill([*(one.norm for one in down), *(one.norm for one in self.up)], [one.weights for one in norms])
-        fill([self.film, *(one.film for one in self.up)], [one.weights for one in films])
-        names = [model.get_layer("tag_vectors"), model.get_layer("tag_mix"), whole]
-        fill([self.tag_vectors, self.tag_mix, self.whole], [one.weights for one in names])
+        convs, norms, films = ([layer for layer in model.layers if isinstance(layer, kind)] for kind in kinds)
+        dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+        (whole,) = (layer for layer in dense if "tag" not in layer.name)
+        down, up = [block for pair in self.down for block in pair], list(zip(self.upsample, self.up, strict=False))
+        twin_convs = [*(block.conv for block in down), self.first, self.second]
+        twin_convs += [block.conv for pair in up for block in pair] + [self.upsample[-1].conv, self.thin, self.colors]
+        copy_weights(twin_convs, convs)
+        copy_weights([*(block.norm for block in down), *(block.norm for block in self.up)], norms)
+        copy_weights([self.film, *(block.film for block in self.up)], films)
+        dense = [model.get_layer("tag_vectors"), model.get_layer("tag_mix"), whole]
+        copy_weights([self.tag_vectors, self.tag_mix, self.whole], dense)
 
 
 class Discriminator(nn.Module):
-    """As train.model.networks.discriminator with patches and spectral norm; no second output."""
+    """train.model.networks.discriminator in PyTorch, with patches and spectral norm, and without a second output."""
 
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
@@ -132,12 +133,12 @@ class Discriminator(nn.Module):
         sizes = zip([4, *widths], widths, (2, 2, 2, 1), strict=False)
         convs = [nn.Conv2d(a, b, 3, stride, 1) for a, b, stride in sizes]
         self.convs, self.logits = nn.ModuleList(convs), nn.Conv2d(widths[-1], 1, 1)
-        self.wanted = nn.Linear(vocabulary, widths[-1], bias=False)
+        self.tag_vectors = nn.Linear(vocabulary, widths[-1], bias=False)
         self.u = [torch.zeros(len(kernel)) for kernel in self.kernels()]
 
     def bounded(self) -> list[Any]:
-        """The layers under spectral norm: all."""
-        return [*self.convs, self.logits, self.wanted]
+        """The layers with spectral norm: all of them."""
+        return [*self.convs, self.logits, self.tag_vectors]
 
     def kernels(self) -> list[Tensor]:
         return [layer.weight for layer in self.bounded()]
@@ -146,46 +147,46 @@ class Discriminator(nn.Module):
         return [layer.bias for layer in self.bounded()[:-1]]
 
     def forward(self, seen: Tensor, tags: Tensor, kernels: list[Tensor], biases: list[Tensor]) -> Tensor:
-        """Logits of pictures beside their lines, by these weights."""
-        *convs, last, wanted = kernels
+        """Logits of pictures with their lines, by these weights."""
+        *convs, last, tag_vectors = kernels
         x = seen
         for layer, kernel, bias in zip(self.convs, convs, biases, strict=False):
             x = functional.leaky_relu(functional.conv2d(x, kernel, bias, layer.stride, 1), 0.2)
-        agreement = (x * functional.linear(tags, wanted)[:, :, None, None]).sum(dim=1, keepdim=True)
+        agreement = (x * functional.linear(tags, tag_vectors)[:, :, None, None]).sum(dim=1, keepdim=True)
         return functional.conv2d(x, last, biases[-1]) + agreement / x.shape[1] ** 0.5
 
     def load(self, model: Any) -> None:
-        """Take the weights of ours."""
-        wraps = [one for one in model.layers if isinstance(one, keras.layers.SpectralNormalization)]
-        convs = [one for one in wraps if isinstance(one.layer, keras.layers.Conv2D)]
-        (wanted,) = (one for one in wraps if one not in convs)
-        fill(self.bounded(), [one.layer.weights for one in (*convs, wanted)])
-        self.u = [torch.from_numpy(np.array(one.vector_u)[0]) for one in (*convs, wanted)]
+        """Copy the weights of our Keras model."""
+        wrappers = [layer for layer in model.layers if isinstance(layer, keras.layers.SpectralNormalization)]
+        convs = [wrapper for wrapper in wrappers if isinstance(wrapper.layer, keras.layers.Conv2D)]
+        (tag_vectors,) = (wrapper for wrapper in wrappers if wrapper not in convs)
+        copy_weights(self.bounded(), [wrapper.layer for wrapper in (*convs, tag_vectors)])
+        self.u = [torch.from_numpy(np.array(wrapper.vector_u)[0]) for wrapper in (*convs, tag_vectors)]
 
 
 @torch.no_grad()
 def bound(kernels: list[Tensor], vectors: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Kernels over their largest singular values, as one more power iteration has them; and its vectors."""
+    """Kernels divided by their largest singular values, after one more power iteration; and its new vectors."""
     flat = [kernel.flatten(1) for kernel in kernels]
-    right = [functional.normalize(one.T @ u, dim=0) for one, u in zip(flat, vectors, strict=True)]
-    left = [functional.normalize(one @ v, dim=0) for one, v in zip(flat, right, strict=True)]
-    values = [u @ (one @ v) for one, u, v in zip(flat, left, right, strict=True)]
+    right = [functional.normalize(matrix.T @ u, dim=0) for matrix, u in zip(flat, vectors, strict=True)]
+    left = [functional.normalize(matrix @ v, dim=0) for matrix, v in zip(flat, right, strict=True)]
+    values = [u @ (matrix @ v) for matrix, u, v in zip(flat, left, right, strict=True)]
     return [kernel / value for kernel, value in zip(kernels, values, strict=True)], left
 
 
 @torch.no_grad()
-def fill(modules: list[Any], weights: list[Any]) -> None:
-    """Give layers of PyTorch the weights of layers of Keras: kernels turned, outputs first."""
-    for module, found in zip(modules, weights, strict=True):
-        for mine, ours in zip(module.parameters(), found, strict=True):
-            value = np.array(ours)
+def copy_weights(modules: list[Any], layers: list[Any]) -> None:
+    """Copy the weights of Keras layers to PyTorch modules: kernels rotated, output channels first."""
+    for module, layer in zip(modules, layers, strict=True):
+        for parameter, weight in zip(module.parameters(), layer.weights, strict=True):
+            value = np.array(weight)
             if value.ndim == 4:
                 value = value[::-1, ::-1].transpose(3, 2, 0, 1)
-            mine.copy_(torch.from_numpy((value.T if value.ndim == 2 else value).copy()))
+            parameter.copy_(torch.from_numpy((value.T if value.ndim == 2 else value).copy()))
 
 
 class Twin:
-    """Networks, moving average, optimizers and steps of a `tags` preset, from the weights of ours."""
+    """Networks, moving average, optimizers and steps of a `tags` preset, starting from our weights."""
 
     def __init__(self, gan: Gan, memory: torch.memory_format, compiled: Compile | None, device: str = "cpu") -> None:
         config, vocabulary = gan.config, gan.generator.inputs[1].shape[1]
@@ -195,7 +196,7 @@ class Twin:
         self.discriminator.load(gan.discriminator)
         for model in (self.generator, self.discriminator):
             model.to(device, memory_format=memory)
-        self.discriminator.u = [one.to(device) for one in self.discriminator.u]
+        self.discriminator.u = [vector.to(device) for vector in self.discriminator.u]
         self.average = copy.deepcopy(self.generator)
         betas = (config.beta_1, config.beta_2)
         self.g_optimizer, self.d_optimizer = (
@@ -205,37 +206,38 @@ class Twin:
             )
         )  # fmt: skip
         wrap = compiled or (lambda function: function)
-        self.pixels, self.judged, self.fooled = wrap(self._pixels), wrap(self._judged), wrap(self._fooled)
+        self.pixels, self.discriminate = wrap(self._pixels), wrap(self._discriminate)
+        self.generator_loss = wrap(self._generator_loss)
 
-    def step(self, batch: TwinBatch, pace: StepSettings, rate: float, kind: str) -> Figures:
+    def step(self, batch: TwinBatch, settings: StepSettings, rate: float, kind: str) -> Figures:
         """One training step, `half`, `plain` or `both`."""
         self.g_optimizer.param_groups[0]["lr"] = rate * self.config.learning_rate
         self.d_optimizer.param_groups[0]["lr"] = rate * self.config.discriminator_rate
         steps = {"half": self.half_step, "plain": self.plain_step, "both": self.adversarial_step}
-        return {name: value.detach() for name, value in steps[kind](batch, pace).items()}
+        return {name: value.detach() for name, value in steps[kind](batch, settings).items()}
 
     @torch.no_grad()
     def colored(self, batch: Any) -> Any:
-        """The generator's output for a batch of ours, as ours would be."""
-        made = self.generator(*batch_of(batch, self.memory, self.device)[::3])
-        return made.cpu().numpy().transpose(0, 2, 3, 1)[:, ::-1, ::-1]
+        """The generator's output for our Batch, in the layout of our generator's."""
+        colors = self.generator(*batch_of(batch, self.memory, self.device)[::3])
+        return colors.cpu().numpy().transpose(0, 2, 3, 1)[:, ::-1, ::-1]
 
-    def half_step(self, batch: TwinBatch, pace: StepSettings) -> Figures:
-        lines, colors, mask = (functional.avg_pool2d(one, 2) for one in batch[:3])
-        return self.plain_step(TwinBatch(lines, colors, mask, batch.tags), pace)
+    def half_step(self, batch: TwinBatch, settings: StepSettings) -> Figures:
+        lines, colors, mask = (functional.avg_pool2d(pixels, 2) for pixels in batch[:3])
+        return self.plain_step(TwinBatch(lines, colors, mask, batch.tags), settings)
 
-    def plain_step(self, batch: TwinBatch, pace: StepSettings) -> Figures:
+    def plain_step(self, batch: TwinBatch, settings: StepSettings) -> Figures:
         _, error = self.pixels(*batch, whiten=False)
-        self._move_generator(float(pace.loss_weight) * error, float(pace.average_decay))
+        self._update_generator(float(settings.loss_weight) * error, float(settings.average_decay))
         return {"l1": error}
 
-    def adversarial_step(self, batch: TwinBatch, pace: StepSettings) -> Figures:
+    def adversarial_step(self, batch: TwinBatch, settings: StepSettings) -> Figures:
         fakes, error = self.pixels(*batch, whiten=True)
-        loss, figures, kernels, vectors = self.judged(batch, fakes.detach())
-        self._move_discriminator(loss, kernels, vectors)
-        adversarial = self.fooled(batch, fakes)
-        loss = float(pace.loss_weight) * error + self.config.adversarial_weight * adversarial
-        self._move_generator(loss, float(pace.average_decay))
+        loss, figures, kernels, vectors = self.discriminate(batch, fakes.detach())
+        self._update_discriminator(loss, kernels, vectors)
+        adversarial = self.generator_loss(batch, fakes)
+        loss = float(settings.loss_weight) * error + self.config.adversarial_weight * adversarial
+        self._update_generator(loss, float(settings.average_decay))
         return {"l1": error, "generator": adversarial, **figures}
 
     def _pixels(
@@ -246,37 +248,40 @@ class Twin:
         fakes = fakes * mask + (1 - mask) if whiten else fakes
         return fakes, masked_mean((fakes - colors).abs(), mask)
 
-    def _judged(self, batch: TwinBatch, fakes: Tensor) -> tuple[Tensor, Figures, list[Tensor], list[Tensor]]:
-        """The discriminator's loss, and the kernels and vectors that two calls in training leave.
+    def _discriminate(self, batch: TwinBatch, fakes: Tensor) -> tuple[Tensor, Figures, list[Tensor], list[Tensor]]:
+        """The discriminator's loss, and the kernels and vectors after two calls in training mode.
 
-        Keras' spectral norm writes the kernel back, so no gradient passes through the singular value.
+        Keras' spectral norm writes the kernel back, so that no gradient passes through the singular value.
         """
         weights, biases, vectors = self.discriminator.kernels(), self.discriminator.biases(), self.discriminator.u
         kernels, logits = weights, []
         for colors in (batch.colors, fakes):
             kernels, vectors = bound(kernels, vectors)
-            through = [weight + (kernel - weight).detach() for weight, kernel in zip(weights, kernels, strict=True)]
-            logits.append(self.discriminator(torch.cat([batch.lines, colors], dim=1), batch.tags, through, biases))
-        reals, judged = logits
-        loss = functional.relu(1 - reals).mean() + functional.relu(1 + judged).mean()
-        figures = {"discriminator": loss, "real_logits": reals.mean(), "fake_logits": judged.mean()}
-        figures["accuracy"] = ((reals > 0).float().mean() + (judged < 0).float().mean()) / 2
+            straight_through = [
+                weight + (kernel - weight).detach() for weight, kernel in zip(weights, kernels, strict=True)
+            ]
+            logits.append(
+                self.discriminator(torch.cat([batch.lines, colors], dim=1), batch.tags, straight_through, biases)
+            )
+        reals, fake_logits = logits
+        loss = functional.relu(1 - reals).mean() + functional.relu(1 + fake_logits).mean()
+        figures = {"discriminator": loss, "real_logits": reals.mean(), "fake_logits": fake_logits.mean()}
+        figures["accuracy"] = ((reals > 0).float().mean() + (fake_logits < 0).float().mean()) / 2
         return loss, figures, kernels, vectors
 
-    def _fooled(self, batch: TwinBatch, fakes: Tensor) -> Tensor:
-        still = (
-            [one.detach() for one in found] for found in (self.discriminator.kernels(), self.discriminator.biases())
-        )
-        return -self.discriminator(torch.cat([batch.lines, fakes], dim=1), batch.tags, *still).mean()
+    def _generator_loss(self, batch: TwinBatch, fakes: Tensor) -> Tensor:
+        weights = (self.discriminator.kernels(), self.discriminator.biases())
+        constants = ([weight.detach() for weight in group] for group in weights)
+        return -self.discriminator(torch.cat([batch.lines, fakes], dim=1), batch.tags, *constants).mean()
 
-    def _move_generator(self, loss: Tensor, decay: float) -> None:
+    def _update_generator(self, loss: Tensor, decay: float) -> None:
         self.g_optimizer.zero_grad()
         loss.backward()
         self.g_optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - decay)
 
-    def _move_discriminator(self, loss: Tensor, kernels: list[Tensor], vectors: list[Tensor]) -> None:
+    def _update_discriminator(self, loss: Tensor, kernels: list[Tensor], vectors: list[Tensor]) -> None:
         self.d_optimizer.zero_grad()
         loss.backward()
         with torch.no_grad():
@@ -286,6 +291,6 @@ class Twin:
 
 
 def masked_mean(errors: Tensor, mask: Tensor) -> Tensor:
-    """As train.model.losses.masked_mean, channels first."""
+    """train.model.losses.masked_mean with channels first."""
     inside = mask.sum(dim=(1, 2, 3)).clamp_min(1)
     return ((errors * mask).sum(dim=(1, 2, 3)) / (inside * errors.shape[1])).mean()

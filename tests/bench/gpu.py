@@ -1,9 +1,9 @@
-"""Pairs a second of the default GPU preset through Keras' JAX backend, and of the same steps in PyTorch.
+"""Pairs per second of the default GPU preset through Keras' JAX backend, and of the same steps in PyTorch.
 
-Both compute the generator in bfloat16 and all else in float32, on the GPU if there is one, from the same weights, in
-one process; PyTorch channels-last, eager and compiled. Pairs are drawn at random: no step's time depends on what they
-show. Both are held against the roofline of tests.roof, measured on the same device.
-Neither JAX nor PyTorch is in the lock: without --peers, a folder with both, there is nothing to time. For a GPU:
+Both compute the generator in bfloat16 and the rest in float32, on the GPU if there is one, from the same weights and in
+one process; PyTorch channels-last, eager and compiled. Pairs are random, since a step's time does not depend on what
+they show. Both are compared with the roofline of tests.roof, measured on the same device.
+Neither JAX nor PyTorch is in the lock file: without --peers, a folder with both, nothing is timed. For a GPU:
 pip install --target PEERS torch==2.13.0 'jax[cuda13]'
 
 Run: python -m tests.bench.gpu --peers FOLDER [--preset tags-gpu] [--set KEY=VALUE]... [--rounds N] [--json]
@@ -33,12 +33,12 @@ from train.presets import preset_config as named
 SIZE, VOCABULARY = 128, 500
 KINDS = ("half", "plain", "both")
 RATE, DECAY = 0.01, 0.995
-STEPS = 10  # in a row, before the clock is read: a GPU works behind Python's back
+STEPS = 10  # between looks at the clock, since a GPU works asynchronously
 Step = Callable[[str], dict[str, Any]]
 
 
 class Pairs(NamedTuple):
-    """A batch, as train.data.batches.Batch, which cannot be had without TensorFlow."""
+    """A batch like train.data.batches.Batch, which cannot be imported without TensorFlow."""
 
     lines: Any
     colors: Any
@@ -46,7 +46,7 @@ class Pairs(NamedTuple):
     tags: Any
 
 
-def drawn(config: Config) -> Pairs:
+def random_pairs(config: Config) -> Pairs:
     random, count = np.random.default_rng(0), config.batch_size
     lines, colors = (random.uniform(-1, 1, (count, SIZE, SIZE, n)).astype(np.float32) for n in (1, 3))
     tags = (random.random((count, VOCABULARY)) < 0.02).astype(np.float32)
@@ -54,7 +54,7 @@ def drawn(config: Config) -> Pairs:
 
 
 class Ours:
-    """Networks and steps of a `tags` preset in keras.ops, whatever the backend, compiled by JAX."""
+    """Networks and steps of a `tags` preset in keras.ops, compiled by JAX."""
 
     def __init__(self, config: Config, vocabulary: int = VOCABULARY) -> None:
         import keras
@@ -74,7 +74,7 @@ class Ours:
         self.names = [[one.name for one in optimizer.variables] for optimizer in self.optimizers]
 
     def begin(self) -> dict[str, Any]:
-        """All that a step changes."""
+        """Everything that a step changes."""
         weights = [[one.value for one in model.trainable_variables] for model in self.models]
         fixed = [[one.value for one in model.non_trainable_variables] for model in self.models]
         moments = [[one.value for one in optimizer.variables] for optimizer in self.optimizers]
@@ -82,28 +82,31 @@ class Ours:
             "weights": weights, "fixed": fixed, "moments": moments, "average": list(weights[0]), "decay": DECAY
         }  # fmt: skip
 
-    def paced(self, state: dict[str, Any], share: float, step: int) -> dict[str, Any]:
-        """The optimizers at a share of their peak rates, and the average's memory as train.training.schedule has it."""
-        rates = [share * peak for peak in (self.config.learning_rate, self.config.discriminator_rate)]
+    def at_step(self, state: dict[str, Any], rate: float, step: int) -> dict[str, Any]:
+        """The state with learning rates at a share `rate` of their peak, and the average's decay at a step."""
+        rates = [rate * peak for peak in (self.config.learning_rate, self.config.discriminator_rate)]
         moments = [
-            [np.float32(rate) if name == "learning_rate" else one for name, one in zip(names, held, strict=True)]
-            for rate, names, held in zip(rates, self.names, state["moments"], strict=True)
+            [
+                np.float32(value) if name == "learning_rate" else moment
+                for name, moment in zip(names, group, strict=True)
+            ]
+            for value, names, group in zip(rates, self.names, state["moments"], strict=True)
         ]
         decay = np.float32(min(self.config.average_decay, (1 + step) / (10 + step)))
         return state | {"moments": moments, "decay": decay}
 
     def called(self, place: int, weights: Any, fixed: Any, inputs: Any, *, training: bool) -> tuple[Any, Any, Any]:
-        """Outputs of a network by these weights, and the weights that the call leaves."""
+        """Outputs of the generator (`place` 0) or discriminator (1) with these weights, and its weights afterwards."""
         import keras
 
         model = self.models[place]
-        called = model if place else self.sized[inputs[0].shape[1]]
-        held = [*model.trainable_variables, *model.non_trainable_variables]
-        with keras.StatelessScope(list(zip(held, [*weights, *fixed], strict=True))) as scope:
-            outputs = called(inputs, training=training)
-        left = [scope.get_current_value(one) for one in held]
-        left = [one.value if new is None else new for one, new in zip(held, left, strict=True)]
-        return outputs, left[: len(weights)], left[len(weights) :]
+        network = model if place else self.sized[inputs[0].shape[1]]
+        variables = [*model.trainable_variables, *model.non_trainable_variables]
+        with keras.StatelessScope(list(zip(variables, [*weights, *fixed], strict=True))) as scope:
+            outputs = network(inputs, training=training)
+        values = [scope.get_current_value(variable) for variable in variables]
+        values = [old.value if new is None else new for old, new in zip(variables, values, strict=True)]
+        return outputs, values[: len(weights)], values[len(weights) :]
 
     def step(self, state: dict[str, Any], pairs: Pairs, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """One training step: (state, pairs) -> (state, figures)."""
@@ -111,25 +114,27 @@ class Ours:
 
         from train.model.losses import ADVERSARIAL_LOSSES
 
-        game, figures = ADVERSARIAL_LOSSES[self.config.adversary], dict[str, Any]()
+        adversarial_loss, figures = ADVERSARIAL_LOSSES[self.config.adversary], dict[str, Any]()
         if kind == "half":
             pairs = Pairs(halved(pairs.lines), halved(pairs.colors), halved(pairs.mask), pairs.tags)
         if kind == "both":
-            state, figures = self.judge(state, pairs, game)
+            state, figures = self.update_discriminator(state, pairs, adversarial_loss)
 
         def loss(weights: Any) -> tuple[Any, dict[str, Any]]:
             fakes, error = self.error(weights, state, pairs)
             if kind != "both":
                 return self.config.loss_weight * error, {"l1": error}
-            adversarial = game.generator(None, self.logits(state["weights"][1], state, pairs, fakes))
+            adversarial = adversarial_loss.generator(None, self.logits(state["weights"][1], state, pairs, fakes))
             whole = self.config.loss_weight * error + self.config.adversarial_weight * adversarial
             return whole, {"l1": error, "generator": adversarial}
 
-        (_, mine), gradients = jax.value_and_grad(loss, has_aux=True)(state["weights"][0])
-        state = self.moved(state, 0, gradients)
-        slow = zip(state["average"], state["weights"][0], strict=True)
+        (_, generator_figures), gradients = jax.value_and_grad(loss, has_aux=True)(state["weights"][0])
+        state = self.apply_gradients(state, 0, gradients)
+        averages = zip(state["average"], state["weights"][0], strict=True)
         decay = state["decay"]
-        return state | {"average": [decay * one + (1 - decay) * other for one, other in slow]}, mine | figures
+        return state | {
+            "average": [decay * average + (1 - decay) * weight for average, weight in averages]
+        }, generator_figures | figures
 
     def error(self, weights: Any, state: dict[str, Any], pairs: Pairs) -> tuple[Any, Any]:
         from train.model.losses import l1, masked_mean
@@ -142,59 +147,60 @@ class Ours:
         inputs = [pairs.lines, colors, pairs.tags]
         return self.called(1, weights, state["fixed"][1], inputs, training=False)[0]
 
-    def judge(self, state: dict[str, Any], pairs: Pairs, game: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The discriminator's update. Each of its two calls leaves kernels divided anew, and is sloped by those."""
+    def update_discriminator(
+        self, state: dict[str, Any], pairs: Pairs, adversarial_loss: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The discriminator's update. Each of its two calls normalises its kernels again, and uses their gradient."""
         import jax
 
-        fakes, _ = self.error(state["weights"][0], state, pairs)  # XLA sees that it is the generator's own pass
+        fakes, _ = self.error(state["weights"][0], state, pairs)  # XLA merges this with the generator's own pass
         inputs = [pairs.lines, pairs.colors, pairs.tags]
         _, first, fixed = self.called(1, state["weights"][1], state["fixed"][1], inputs, training=True)
         _, second, fixed = self.called(1, first, fixed, inputs, training=True)
 
-        def loss(one: Any, other: Any) -> Any:
-            reals, judged = (self.logits(*given) for given in (
-                (one, state, pairs, pairs.colors), (other, state, pairs, fakes)
-            ))  # fmt: skip
-            return game.discriminator(reals, judged)
+        def loss(real_weights: Any, fake_weights: Any) -> Any:
+            real_logits = self.logits(real_weights, state, pairs, pairs.colors)
+            fake_logits = self.logits(fake_weights, state, pairs, fakes)
+            return adversarial_loss.discriminator(real_logits, fake_logits)
 
-        value, (one, other) = jax.value_and_grad(loss, (0, 1))(first, second)
+        value, slopes = jax.value_and_grad(loss, (0, 1))(first, second)
         state = state | {"weights": [state["weights"][0], second], "fixed": [state["fixed"][0], fixed]}
-        gradients = [a + b for a, b in zip(one, other, strict=True)]
-        return self.moved(state, 1, gradients), {"discriminator": value}
+        gradients = [real + fake for real, fake in zip(*slopes, strict=True)]
+        return self.apply_gradients(state, 1, gradients), {"discriminator": value}
 
-    def moved(self, state: dict[str, Any], place: int, gradients: Any) -> dict[str, Any]:
+    def apply_gradients(self, state: dict[str, Any], place: int, gradients: Any) -> dict[str, Any]:
         weights, moments = self.optimizers[place].stateless_apply(
             state["moments"][place], gradients, state["weights"][place]
         )
-        both = {"weights": weights, "moments": moments}
+        updated = {"weights": weights, "moments": moments}
         return state | {
-            name: [new if one == place else state[name][one] for one in range(2)] for name, new in both.items()
+            name: [new if model == place else state[name][model] for model in range(2)] for name, new in updated.items()
         }
 
 
-def asked(ours: Ours, pairs: Pairs, kind: str) -> list[roof.Work]:
-    """The work of a step's convolutions and products. XLA computes once what both updates ask of the generator."""
+def step_work(ours: Ours, pairs: Pairs, kind: str) -> list[roof.Work]:
+    """Convolutions and products in a step. XLA runs the generator once for both updates, so it counts once."""
     import jax
 
     state = ours.begin()
-    found = list(roof.works(jax.make_jaxpr(partial(ours.step, kind=kind))(state, pairs).jaxpr))
+    work = list(roof.works(jax.make_jaxpr(partial(ours.step, kind=kind))(state, pairs).jaxpr))
     if kind != "both":
-        return found
-    again = jax.make_jaxpr(lambda state, pairs: ours.error(state["weights"][0], state, pairs))(state, pairs)
-    return list((Counter(found) - Counter(roof.works(again.jaxpr))).elements())
+        return work
+    repeated = jax.make_jaxpr(lambda state, pairs: ours.error(state["weights"][0], state, pairs))(state, pairs)
+    return list((Counter(work) - Counter(roof.works(repeated.jaxpr))).elements())
 
 
 def under_the_roof(ours: Ours, pairs: Pairs, rates: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """What the device can do, the least seconds of each step, and the share of that speed which each reaches."""
-    work = {kind: asked(ours, pairs, kind) for kind in KINDS}
-    reach = roof.ceilings({one.dtype for found in work.values() for one in found})
-    floors = {kind: roof.least(found, reach) for kind, found in work.items()}
+    """The device's limits, the least seconds that each step can take, and the share of that speed that each reaches."""
+    work = {kind: step_work(ours, pairs, kind) for kind in KINDS}
+    ceilings = roof.ceilings({item.dtype for items in work.values() for item in items})
+    floors = {kind: roof.least(items, ceilings) for kind, items in work.items()}
     share = {
         kind: {name: rate * floors[kind] / ours.config.batch_size for name, rate in rates[kind].items()}
         for kind in KINDS
     }
-    flops = {kind: sum(one.flops for one in found) for kind, found in work.items()}
-    return {"ceilings": reach, "flops": flops, "least_seconds": floors, "share": share}
+    flops = {kind: sum(item.flops for item in items) for kind, items in work.items()}
+    return {"ceilings": ceilings, "flops": flops, "least_seconds": floors, "share": share}
 
 
 def halved(pixels: Any) -> Any:
@@ -206,14 +212,15 @@ def by_jax(ours: Ours, pairs: Pairs) -> Step:
     import jax
 
     step = jax.jit(ours.step, static_argnames="kind", donate_argnames="state")
-    held = [jax.tree.map(jax.numpy.array, ours.begin())]
-    given = jax.device_put(pairs)
+    state = jax.tree.map(jax.numpy.array, ours.begin())
+    device_pairs = jax.device_put(pairs)
 
-    def one(kind: str) -> dict[str, Any]:
-        held[0], figures = step(held[0], given, kind=kind)
+    def next_step(kind: str) -> dict[str, Any]:
+        nonlocal state
+        state, figures = step(state, device_pairs, kind=kind)
         return dict(figures)
 
-    return one
+    return next_step
 
 
 def by_torch(ours: Ours, pairs: Pairs) -> dict[str, Step]:
@@ -223,33 +230,33 @@ def by_torch(ours: Ours, pairs: Pairs) -> dict[str, Step]:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     gan: Any = SimpleNamespace(config=ours.config, generator=ours.generator, discriminator=ours.discriminator)
-    now: Any = SimpleNamespace(loss_weight=ours.config.loss_weight, decay=DECAY)
+    settings: Any = SimpleNamespace(loss_weight=ours.config.loss_weight, average_decay=DECAY)
     compilers = {"PyTorch": None, "PyTorch compiled": partial(torch.compile, dynamic=False)}
     twins = {name: Twin(gan, torch.channels_last, compiler, device) for name, compiler in compilers.items()}
-    given = batch_of(pairs, torch.channels_last, device)
-    return {name: partial(twin.step, given, now, RATE) for name, twin in twins.items()}
+    batch = batch_of(pairs, torch.channels_last, device)
+    return {name: partial(twin.step, batch, settings, RATE) for name, twin in twins.items()}
 
 
 def seconds(step: Step, kind: str, count: int) -> tuple[float, dict[str, float]]:
-    """Of a step, on average; reading the last one's figures waits for the device."""
-    figures, began = dict[str, Any](), time.perf_counter()
+    """Mean seconds of a step, and the last one's figures; reading them waits for the device."""
+    figures, start = dict[str, Any](), time.perf_counter()
     for _ in range(count):
         figures = step(kind)
-    told = {name: float(value) for name, value in figures.items()}
-    return (time.perf_counter() - began) / count, told
+    values = {name: float(value) for name, value in figures.items()}
+    return (time.perf_counter() - start) / count, values
 
 
 def compare(ours: Ours, rounds: int) -> dict[str, Any]:
-    """First calls and pairs a second, by kind and contender; and how far the first steps' figures are apart."""
-    pairs = drawn(ours.config)
+    """Seconds of first calls and pairs per second, by kind and contender; and how far first figures differ."""
+    pairs = random_pairs(ours.config)
     steps = {"ours": by_jax(ours, pairs)} | by_torch(ours, pairs)
     result: dict[str, Any] = {"first_call": {}, "pairs_per_second": {}, "ratio": {}, "difference": 0.0}
     for kind in KINDS:
         firsts = {name: seconds(step, kind, 1) for name, step in steps.items()}
         result["first_call"][kind] = {name: took for name, (took, _) in firsts.items()}
-        told = firsts["ours"][1]
-        apart = [abs(theirs[name] - told[name]) for _, theirs in firsts.values() for name in told]
-        result["difference"] = max(result["difference"], *apart)
+        ours_figures = firsts["ours"][1]
+        errors = [abs(values[name] - ours_figures[name]) for _, values in firsts.values() for name in ours_figures]
+        result["difference"] = max(result["difference"], *errors)
     for kind in KINDS:
         turns = [{name: seconds(step, kind, STEPS)[0] for name, step in steps.items()} for _ in range(rounds)]
         rates = {name: ours.config.batch_size / statistics.median(turn[name] for turn in turns) for name in steps}
@@ -258,10 +265,10 @@ def compare(ours: Ours, rounds: int) -> dict[str, Any]:
             rates[name] for name in rates if name != "ours"
         )
     result["roof"] = under_the_roof(ours, pairs, result["pairs_per_second"])
-    return result | {"device": described()}
+    return result | {"device": describe_device()}
 
 
-def described() -> dict[str, str]:
+def describe_device() -> dict[str, str]:
     import jax
     import torch
 
@@ -271,8 +278,10 @@ def described() -> dict[str, str]:
 
 @click.command()
 @click.option("--preset", default="tags-gpu", show_default=True)
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="As of train fit.")
-@click.option("--peers", type=click.Path(path_type=Path, exists=True), help="JAX and PyTorch are installed here.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="As for train fit.")
+@click.option(
+    "--peers", type=click.Path(path_type=Path, exists=True), help="Folder in which JAX and PyTorch are installed."
+)
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def main(preset: str, settings: tuple[str, ...], peers: Path | None, rounds: int, as_json: bool) -> None:
@@ -281,8 +290,8 @@ def main(preset: str, settings: tuple[str, ...], peers: Path | None, rounds: int
     if peers:
         sys.path.append(str(peers))
         os.environ["KERAS_BACKEND"] = "jax"
-        sys.modules["tensorflow"] = None  # type: ignore[assignment]  # Keras would load it, and it fails beside Triton
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # or PyTorch would find the memory taken
+        sys.modules["tensorflow"] = None  # type: ignore[assignment]  # else Keras imports it, and it fails beside Triton
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # so that memory is left for PyTorch
         result = compare(Ours(override(named(preset), ("precision=bfloat16", *settings))), rounds)
     click.echo(json.dumps(result) if as_json else json.dumps(result, indent=1))
 

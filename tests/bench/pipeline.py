@@ -1,4 +1,4 @@
-"""Training pairs a CPU second: ours against a plain tf.data pipeline, on PNG and raw shards, and against a step.
+"""CPU time of reading training pairs: our pipeline against a plain tf.data one, on PNG and raw shards; and of steps.
 
 Run, after `make demo`: python -m tests.bench.pipeline [demo/dataset] [--json]
 """
@@ -17,7 +17,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # its start-up notes would hide the figures
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # its start-up messages would hide the figures
 
 import click
 import numpy as np
@@ -29,17 +29,18 @@ from train.data import batches as batching
 from train.data.batches import BatchOptions, training_batches, white_outside
 from train.data.pairs import Pairs
 from train.model.devices import assign_cores_to_parts
+from train.model.gan import StepKind
 from train.presets import preset_config
 from train.training.fit import build_gan, enable_determinism
 from train.training.schedule import step_settings
 
 BATCH = 8  # of tags-cpu
-CORES, ASKED = 16, 5000  # the issue's machine, and the pairs a second that it shall be fed
+CORES, TARGET = 16, 5000  # a machine with a GPU, and the pairs per second to feed it
 ROUNDS, STEPS = 15, 50
 
 
 def naive(folder: Path, index: ShardIndex) -> Iterator[Any]:
-    """What the documentation of tf.data shows: shuffle, parse and decode one by one, batch, prefetch."""
+    """The pipeline of tf.data's documentation: shuffle, parse and decode one by one, batch, prefetch."""
     width, line = len(read_vocabulary(folder)), f"line_{index.lines[0]}"
     features: dict[str, Any] = {name: tf.io.FixedLenFeature((), tf.string) for name in ("color", line)}
     features["content_box"] = tf.io.FixedLenFeature((4,), tf.int64)
@@ -66,68 +67,69 @@ def naive(folder: Path, index: ShardIndex) -> Iterator[Any]:
 
 
 def pipelines(folder: Path) -> dict[str, Iterator[Any]]:
-    """The naive one; ours without variation, as the preset varies pairs, and with varied lines as well."""
+    """The naive pipeline; and ours without variation, with the preset's, and with varied lines too."""
     pairs, varied = Pairs(folder, "train"), BatchOptions.from_config(preset_config("tags-cpu"))
     ours = {"plain": BatchOptions(0), "varied": varied, "lines_too": replace(varied, line_variation=0.5)}
     return {"naive": naive(folder, pairs.index)} | {
-        name: iter(training_batches(pairs, BATCH, choices)) for name, choices in ours.items()
+        name: iter(training_batches(pairs, BATCH, options)) for name, options in ours.items()
     }
 
 
 def microseconds(batches: Mapping[str, Iterator[Any]]) -> list[dict[str, float]]:
-    """CPU time of all threads for a pair, in each of ROUNDS in which the pipelines take turns."""
+    """CPU microseconds per pair of all threads, in each of ROUNDS in which the pipelines take turns."""
     rounds: list[dict[str, float]] = []
     for _ in range(ROUNDS + 1):
         rounds.append({})
-        for name, found in batches.items():
+        for name, iterator in batches.items():
             started = time.process_time()
             for _ in range(STEPS):
-                next(found)
+                next(iterator)
             rounds[-1][name] = (time.process_time() - started) / STEPS / BATCH * 1e6
-    return rounds[1:]  # the first builds graphs and fills what is fetched ahead
+    return rounds[1:]  # the first builds graphs and fills the prefetch buffers
 
 
-def told(rounds: list[dict[str, float]], found: Mapping[str, float]) -> dict[str, Any]:
-    """Ratio to the naive pipeline within a round, and what follows for many cores if none waits for another."""
+def report(rounds: list[dict[str, float]], medians: Mapping[str, float]) -> dict[str, Any]:
+    """Ratio to the naive pipeline within a round, and rates on many cores if none waits for another."""
     return {
-        "pairs_per_cpu_second_against_naive": round(median(one["naive"] / one["plain"] for one in rounds), 2),
-        "microseconds_a_pair": {name: round(one) for name, one in found.items()},
-        f"pairs_a_second_on_{CORES}_cores": {name: round(CORES * 1e6 / one) for name, one in found.items()},
-        f"cores_for_{ASKED}_pairs_a_second": {name: round(ASKED * one / 1e6, 1) for name, one in found.items()},
+        "pairs_per_cpu_second_against_naive": round(median(times["naive"] / times["plain"] for times in rounds), 2),
+        "microseconds_a_pair": {name: round(took) for name, took in medians.items()},
+        f"pairs_a_second_on_{CORES}_cores": {name: round(CORES * 1e6 / took) for name, took in medians.items()},
+        f"cores_for_{TARGET}_pairs_a_second": {name: round(TARGET * took / 1e6, 1) for name, took in medians.items()},
     }
 
 
-def steps(folder: Path) -> dict[str, float]:
-    """CPU microseconds of a compiled step of `tags-cpu` for each pair, by its kind."""
+def step_microseconds(folder: Path) -> dict[str, float]:
+    """CPU microseconds per pair of a compiled step of `tags-cpu`, by kind and in a whole training."""
     config, pairs = preset_config("tags-cpu"), Pairs(folder, "train")
     gan, batch = build_gan(config, folder), next(iter(training_batches(pairs, BATCH, BatchOptions(0))))
-    found = {}
-    for name in ("half", "plain", "both"):
-        taken = []
+    by_kind: dict[str, float] = {}
+    kinds: tuple[StepKind, ...] = ("half", "plain", "both")
+    for kind in kinds:
+        times = []
         for turn in range(6):
             started = time.process_time()
-            figures = gan.step(batch, step_settings(config, turn, 0.9), 1.0, name)
-            float(figures["l1"])  # waits for it
-            taken.append((time.process_time() - started) / BATCH * 1e6)
-        found[name] = median(taken[1:])  # the first compiles
+            figures = gan.step(batch, step_settings(config, turn, 0.9), 1.0, kind)
+            float(figures["l1"])  # waits for the step
+            times.append((time.process_time() - started) / BATCH * 1e6)
+        by_kind[kind] = median(times[1:])  # the first compiles
     shares = {"half": config.half_until, "plain": config.adversary_from - config.half_until}
     shares["both"] = 1 - config.adversary_from
-    return found | {"mean_of_a_training": sum(share * found[name] for name, share in shares.items())}
+    return by_kind | {"mean_of_a_training": sum(share * by_kind[kind] for kind, share in shares.items())}
 
 
 def scaling(folder: Path) -> float:
-    """Wall speed of two threads against one, on batches of 64 as the preset varies them."""
-    pairs, choices = Pairs(folder, "train"), BatchOptions.from_config(preset_config("tags-cpu"))
+    """Speed of two threads over one, in wall time, on batches of 64 with the preset's variation."""
+    pairs, options = Pairs(folder, "train"), BatchOptions.from_config(preset_config("tags-cpu"))
     records = [pairs.read_record(number) for number in range(min(64, len(pairs)))]
-    drawn = batching.RandomDraws(
-        *map(np.asarray, batching._draw_random(tf.constant(0, tf.int64), len(records), [0], pairs, choices))
+    draws = batching.RandomDraws(
+        *map(np.asarray, batching._draw_random(tf.constant(0, tf.int64), len(records), [0], pairs, options))
     )
     best: dict[int, float] = {}
     for threads in (1, 2, 1, 2, 1, 2):
         with ThreadPoolExecutor(threads) as pool:
             started = time.perf_counter()
             for _ in range(5):
-                batching._assemble_batch(records, drawn, pairs, choices, pool)
+                batching._assemble_batch(records, draws, pairs, options, pool)
             best[threads] = min(best.get(threads, math.inf), time.perf_counter() - started)
     return round(best[1] / best[2], 2)
 
@@ -136,10 +138,10 @@ def scaling(folder: Path) -> float:
 @click.argument("dataset", type=click.Path(path_type=Path, exists=True), default="demo/dataset")
 @click.option("--json", "as_json", is_flag=True)
 def main(dataset: Path, as_json: bool) -> None:
-    """Shard DATASET as PNG and raw, and time reading both; then steps of training.
+    """Shard DATASET as PNG and raw, and time reading both; then training steps.
 
-    Pairs a second on many cores are arithmetic: that many times what one core does, as if threads never waited. They
-    do, for each other's Python between OpenCV's calls: `two_threads_against_one` is what two gave here.
+    Pairs per second on many cores are computed from one core, as if threads never waited for one another. They do wait
+    for the interpreter between calls of OpenCV: `two_threads_against_one` is measured on this machine.
     """
     enable_determinism()  # as in training
     assign_cores_to_parts(preset_config("tags-cpu").effective_parts)
@@ -149,13 +151,13 @@ def main(dataset: Path, as_json: bool) -> None:
             folder = Path(scratch) / encoding
             shard.shard(dataset, folder, shard.ShardOptions(encoding=encoding))
             rounds = microseconds(pipelines(folder))
-            found = {name: median(one[name] for one in rounds) for name in rounds[0]}
-            result[encoding] = told(rounds, found)
+            medians = {name: median(times[name] for times in rounds) for name in rounds[0]}
+            result[encoding] = report(rounds, medians)
             if encoding == "png":
-                step = steps(folder)
-                result["step_microseconds_a_pair"] = {name: round(one) for name, one in step.items()}
+                steps = step_microseconds(folder)
+                result["step_microseconds_a_pair"] = {kind: round(took) for kind, took in steps.items()}
                 result["input_share_of_a_step"] = {
-                    name: round(found["varied"] / (found["varied"] + one), 4) for name, one in step.items()
+                    kind: round(medians["varied"] / (medians["varied"] + took), 4) for kind, took in steps.items()
                 }
                 result["two_threads_against_one"] = scaling(folder)
     click.echo(json.dumps(result, indent=None if as_json else 1))

@@ -34,7 +34,7 @@ from train.training import fit
 
 settings = config.config_from_json(json.loads(sys.argv[3]))
 length = fit.TrainingLength(steps=int(sys.argv[4]))
-fit.fit(Path(sys.argv[1]), Path(sys.argv[2]), settings, length, tell=lambda *_: None, devices=int(sys.argv[5]))
+fit.fit(Path(sys.argv[1]), Path(sys.argv[2]), settings, length, on_progress=lambda *_: None, devices=int(sys.argv[5]))
 """
 
 

@@ -47,7 +47,7 @@ def step(self, *given):
     return plain(self, *given)
 gan.Gan.step = step
 config = config_from_json(json.loads(sys.argv[3]))
-fit.fit(Path(sys.argv[1]), Path(sys.argv[2]), config, fit.TrainingLength(steps={steps}), tell=lambda *_: None)
+fit.fit(Path(sys.argv[1]), Path(sys.argv[2]), config, fit.TrainingLength(steps={steps}), on_progress=lambda *_: None)
 """
 
 
