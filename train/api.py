@@ -93,7 +93,7 @@ def fit(
     if dry_run:
         return stage.describe(config, source)
     length = TrainingLength(steps, minutes)
-    return stage.fit(source, target, config, length, fresh=fresh, tell=on_progress, devices=devices)
+    return stage.fit(source, target, config, length, fresh=fresh, on_progress=on_progress, devices=devices)
 
 
 def colorize(
