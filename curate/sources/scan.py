@@ -1,4 +1,4 @@
-"""Source folders -> files, their sidecars and tables, in an order that depends on names alone."""
+"""Find the files of source folders with their sidecars and tables, in an order that depends on names alone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from curate.tags import metadata_tables
 
 SIDECAR_SUFFIXES = (".json", ".txt")
 
-_ScannedFile = tuple[Path, tuple[Path, ...], tuple[Path, ...], int | None]
-"""A file, its sidecars, its tables, its size where listing told it."""
-
 
 @dataclass(frozen=True)
 class Source:
-    """A folder to read, under the name its records carry; see curate.system.storage."""
+    """A folder of pictures, local or in a store (`curate.storage`), and its name in records."""
 
     name: str
     root: Path
@@ -28,27 +25,28 @@ class Source:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that becomes a record. `file`, `sidecars` and `tables` are real paths; `path` is NFC and POSIX.
-
-    Two names may be one in NFC; `path_raw` then tells the files apart. `tables` may speak of it: those of its folder
-    and of the folders above, up to the source's root, the nearest first. `size`, in bytes, where listing told it.
-    """
+    """A file that becomes a record."""
 
     source: str
+    """Name of the source."""
     path: str
+    """Path below the source, with `/`, normalised to NFC. Two files may have the same; `path_raw` tells them apart."""
     path_raw: bytes | None
+    """The bytes of the path on disk, if they differ from `path`."""
     real_path: Path
     sidecars: tuple[Path, ...]
     tables: tuple[Path, ...] = ()
+    """Tables that may describe the file: in its folder and those above, up to the source's root, nearest first."""
     size: int | None = None
+    """In bytes, if the listing of the folder says it."""
 
 
 def parse_sources(arguments: Sequence[str]) -> list[Source]:
-    """Read `[NAME=]FOLDER` arguments; the name defaults to the folder's own. An address, s3://bucket/art, is one too.
+    """Parse `[NAME=]FOLDER` arguments, where FOLDER may be an address (s3://bucket/art); NAME defaults to the folder's.
 
     Raises SourceError if a folder does not exist or two names are equal, NurieError if a store does not answer.
     """
-    sources = [_parse(argument) for argument in arguments]
+    sources = [_parse_source(argument) for argument in arguments]
     names = [source.name for source in sources]
     for source in sources:
         if not storage.is_folder(source.root):
@@ -58,7 +56,7 @@ def parse_sources(arguments: Sequence[str]) -> list[Source]:
     return sources
 
 
-def _parse(argument: str) -> Source:
+def _parse_source(argument: str) -> Source:
     name, equals, folder = argument.partition("=")
     if not equals or "://" in name or Path(argument).is_dir():
         name, folder = storage.parse_address(argument).resolve().name, argument
@@ -68,35 +66,44 @@ def _parse(argument: str) -> Source:
 
 
 def scan_sources(sources: Sequence[Source]) -> Iterator[SourceFile]:
-    """Every file below each source but sidecars and tables: sources as given, folder by folder, by the names' bytes."""
+    """All files of the sources but sidecars and tables: sources in the given order, names sorted by their bytes."""
     for source in sources:
-        for file, sidecars, above, size in _walk(source.root, ()):
-            raw = os.fsencode(file.relative_to(source.root).as_posix())
-            path = nfc_text(raw)
-            yield SourceFile(source.name, path, None if path.encode() == raw else raw, file, sidecars, above, size)
+        yield from _walk(source, source.root, ())
 
 
-def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[_ScannedFile]:
-    """Links to folders are not followed: they may loop, and what they lead to can be named as a source itself."""
-    ordered = storage.list_folder(folder)
-    files = {entry.name for entry in ordered if not entry.is_folder}
-    described = [
-        entry.name for entry in ordered if entry.name in files and metadata_tables.table_kind(folder / entry.name)
+def _walk(source: Source, folder: Path, tables_above: tuple[Path, ...]) -> Iterator[SourceFile]:
+    """Links to folders are not followed: they may loop, and a user can name their target as a source."""
+    entries = storage.list_folder(folder)
+    files = {entry.name for entry in entries if not entry.is_folder}
+    table_names = [
+        entry.name for entry in entries if entry.name in files and metadata_tables.table_kind(folder / entry.name)
     ]
-    sidecars = {name: _sidecars(name, files) for name in files.difference(described)}
-    taken = {sidecar for found in sidecars.values() for sidecar in found}
-    found = tuple(folder / name for name in described if name not in taken)
-    above, taken = (*found, *above), taken.union(described)
-    for entry in ordered:
+    sidecars = {name: _sidecar_names(name, files) for name in files.difference(table_names)}
+    all_sidecars = {sidecar for names in sidecars.values() for sidecar in names}
+    tables = (*(folder / name for name in table_names if name not in all_sidecars), *tables_above)
+    skipped = all_sidecars.union(table_names)
+    for entry in entries:
         if entry.is_folder and not entry.is_link:
-            yield from _walk(folder / entry.name, above)
-        elif entry.name in files and entry.name not in taken:
-            beside = tuple(folder / name for name in sidecars[entry.name])
-            yield folder / entry.name, beside, above, entry.size
+            yield from _walk(source, folder / entry.name, tables)
+        elif entry.name in files and entry.name not in skipped:
+            paths = tuple(folder / name for name in (entry.name, *sidecars[entry.name]))
+            yield _source_file(source, paths[0], paths[1:], tables, entry.size)
 
 
-def _sidecars(name: str, files: set[str]) -> list[str]:
-    """`NAME.EXT.json` before `NAME.json` before the `.txt` of each; a lone `.json` or `.txt` is a file like others."""
+def _source_file(
+    source: Source, real_path: Path, sidecars: tuple[Path, ...], tables: tuple[Path, ...], size: int | None
+) -> SourceFile:
+    raw = os.fsencode(real_path.relative_to(source.root).as_posix())
+    path = nfc_text(raw)
+    path_raw = None if path.encode() == raw else raw
+    return SourceFile(source.name, path, path_raw, real_path, sidecars, tables, size)
+
+
+def _sidecar_names(name: str, files: set[str]) -> list[str]:
+    """Sidecars of a file: `NAME.EXT.json`, `NAME.json`, `NAME.EXT.txt`, `NAME.txt`, as far as they exist.
+
+    A `.json` or `.txt` file has none itself; without a picture beside it, it is a file like any other.
+    """
     if name.lower().endswith(SIDECAR_SUFFIXES):
         return []
     stem = name.rpartition(".")[0] or name

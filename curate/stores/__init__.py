@@ -1,5 +1,6 @@
-"""Datasets and shards that lie in a store such as S3: listed, copied, worked on locally, sent back.
+"""Datasets and shards in a store such as S3: copied, worked on in local copies, and sent back.
 
-In: a folder here and an address there. Out: the same files at the other end, checked by digest.
-Builds on `dataset`, `workers` and `system`.
+In: a local folder and an address such as `s3://bucket/dataset`. Out: the same files at the other end, checked by
+digest (`transfer`), or a local working copy that a command uses in place of the address (`working_copy`).
+Builds on `contract`, `dataset`, `workers` and `storage`.
 """

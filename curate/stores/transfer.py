@@ -1,8 +1,8 @@
-"""A dataset or shard folder -> the same in another place, a folder or a store that fsspec reaches; and back.
+"""Copy a dataset or shard folder to another folder, to a store such as S3, or back.
 
-Files go first, each by its SHA-256, and what lists them last: until that is there, nobody takes the place for whole.
-Before it is begun, what the place holds already is noted in a file beside it, so that a copy of more copies what is
-new, and one that was killed goes on.
+Files are copied first, each checked by its SHA-256, and the listing last: until it is there, nothing takes the copy for
+complete. A journal in the target notes which files are complete, so that a killed copy goes on where it was, and a copy
+over an older one transfers only what is new.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from curate import storage, terminal
 from curate.contract import INDEX_FILE
@@ -27,58 +26,73 @@ from curate.system.errors import DamagedError, NurieError
 from curate.system.files import atomic_write, canonical_json
 from curate.system.hashing import READ_BUFFER_BYTES, sha256_file
 
-OWN_LEFTOVERS = {lock.LOCK_FILE, f".{COPY_JOURNAL}.tmp", storage.STAGING_FOLDER}  # what a run that was killed leaves
-TRANSFER_THREADS = 8  # files on their way at once: a store answers each in tens of milliseconds
-JOURNAL_INTERVAL_S = 10.0  # s of work that a kill may cost
-JOURNAL_COST_FACTOR = 20  # times longer than to note takes, if that is more: a million files' take 100 MB
+LEFTOVERS = {lock.LOCK_FILE, f".{COPY_JOURNAL}.tmp", storage.STAGING_FOLDER}  # what a killed run may leave
+TRANSFER_THREADS = 8  # a store takes tens of milliseconds to answer a request
+JOURNAL_INTERVAL_S = 10.0  # work that a kill may lose
+JOURNAL_COST_FACTOR = 20  # the interval is this many times the time to write the journal (100 MB for a million files)
+
+ThreadMap = Callable[[Callable[..., str], Iterable[tuple[str, ...]]], Iterator[str]]
+CheckRunning = Callable[[int], None]
+"""Takes a number of bytes, which it ignores, so that it can be the callback of a transfer."""
 
 
-def copy_folder(source: Path, target: Path, *, replace: bool = False) -> dict[str, Any]:
-    """Copy a whole dataset or shard folder; either may lie in a store (`places.parse`), one of them has to be here.
+def copy_folder(source: Path, target: Path, *, replace: bool = False) -> dict[str, int]:
+    """Copy a finished dataset or shard folder. One of the two paths may be in a store (`storage.parse_address`).
 
-    What `target` has already is left. Where it is, or was to be, the copy of something else, that is brought up to this
-    one by `replace`: what only that had is deleted. Returns counts. Raises NurieError if `source` is neither, `target`
-    holds anything else, another run is writing one of them, or a store does not answer; DamagedError, with the copy not
-    whole, for a file that is not what the listing says.
+    Files that the target already has are not copied again. With `replace`, the target may hold something else or an
+    older copy: it becomes a copy of `source`, and files that `source` does not have are deleted. Returns the number of
+    `files`, and how many were `copied` now, with their `bytes`.
+
+    Raises NurieError if `source` is not a finished folder, `target` holds other files, another run is writing one of
+    them, or a store does not answer; DamagedError, leaving an incomplete copy, if a file differs from the listing.
     """
-    if storage.is_remote(source) and storage.is_remote(target):
-        raise NurieError(f"{source} and {target} are both addresses: copy to a folder of this host first")
-    if not storage.is_remote(source):
-        lock.check_free(source)
-        _check_not_nested(source, target)
-    listing = read_listing(source)
-    if listing is None and storage.exists(source / COPY_JOURNAL):
-        raise NurieError(f"{source} is a copy that was broken off: copy to it again first")
-    if listing is None:
-        raise unrecognized_folder_error(source)
+    listing = _source_listing(source, target)
     sizes = storage.file_sizes(source, listing.digests)
-    if lost := [name for name in listing.digests if name not in sizes]:
-        raise DamagedError(f"{source / lost[0]} is missing: see `curate verify`")
+    if missing := [name for name in listing.digests if name not in sizes]:
+        raise DamagedError(f"{source / missing[0]} is missing: see `curate verify`")
     with _target_locked(target):
-        found = read_listing(target)
-        held = _files_copied_before(target, found, listing, replace=replace)
-        there = storage.file_sizes(target, held)
-        whole = {name for name in held.keys() & there.keys() & sizes.keys() if there[name] == sizes[name]}
-        due = {name: one for name, one in listing.digests.items() if name not in whole or held[name] != one}
-        if due or found != listing:
-            _transfer(source, target, listing, due, sizes, [name for name in held if name not in listing.digests])
+        target_listing = read_listing(target)
+        copied_before = _files_copied_before(target, target_listing, listing, replace=replace)
+        target_sizes = storage.file_sizes(target, copied_before)
+        due = {
+            name: digest
+            for name, digest in listing.digests.items()
+            if copied_before.get(name) != digest or target_sizes.get(name) != sizes[name]
+        }
+        if due or target_listing != listing:
+            stale = [name for name in copied_before if name not in listing.digests]
+            _transfer(source, target, listing, {name: sizes[name] for name in due}, stale)
         else:
-            storage.delete_file(target / COPY_JOURNAL)  # of a run that was killed once it had listed all
+            storage.delete_file(target / COPY_JOURNAL)  # left by a run that was killed after it wrote the listing
     return {"files": len(listing.digests), "copied": len(due), "bytes": sum(sizes[name] for name in due)}
 
 
+def _source_listing(source: Path, target: Path) -> Listing:
+    """The listing of a folder that can be copied to `target`."""
+    if storage.is_remote(source) and storage.is_remote(target):
+        raise NurieError(f"{source} and {target} are both addresses: copy to a local folder first")
+    if not storage.is_remote(source):
+        lock.check_free(source)
+        _check_not_nested(source, target)
+    if listing := read_listing(source):
+        return listing
+    if storage.exists(source / COPY_JOURNAL):
+        raise NurieError(f"{source} is an unfinished copy: copy to it again first")
+    raise unrecognized_folder_error(source)
+
+
 def _check_not_nested(source: Path, target: Path) -> None:
-    """A folder inside another would be a stranger there, which `verify` and some stages do not suffer."""
+    """`verify` and some stages refuse a dataset with a foreign folder inside."""
     if storage.is_remote(target):
         return
-    here, there = source.resolve(), target.resolve()
-    if here != there and (here.is_relative_to(there) or there.is_relative_to(here)):
-        raise NurieError(f"of {source} and {target} one lies inside the other: give a folder elsewhere")
+    inner, outer = source.resolve(), target.resolve()
+    if inner != outer and (inner.is_relative_to(outer) or outer.is_relative_to(inner)):
+        raise NurieError(f"{source} and {target} overlap, one inside the other: give a folder elsewhere")
 
 
 @contextmanager
 def _target_locked(target: Path) -> Iterator[None]:
-    """A folder of this host is held against other runs; a store has no such locks."""
+    """Lock a local target against other runs; stores have no locks."""
     if storage.is_remote(target):
         yield
         return
@@ -87,93 +101,101 @@ def _target_locked(target: Path) -> Iterator[None]:
         yield
 
 
-def _files_copied_before(target: Path, found: Listing | None, listing: Listing, *, replace: bool) -> Mapping[str, str]:
-    """What an earlier copy left in a place, by what it lists or noted: digests by path, empty for what is to go."""
-    if found is not None:  # a journal beside it is of a run killed before or after its work
-        wanted, files = found.digest, found.digests
+def _files_copied_before(
+    target: Path, target_listing: Listing | None, listing: Listing, *, replace: bool
+) -> Mapping[str, str]:
+    """Digests by path of what earlier copies left in the target; empty digests for incomplete files.
+
+    Raises NurieError if the target holds something else and may not be replaced.
+    """
+    if target_listing is not None:  # a journal beside a listing says nothing: its run had not begun, or had finished
+        digest, files = target_listing.digest, target_listing.digests
     elif storage.exists(target / COPY_JOURNAL):
-        wanted, files = read_journal(target)
+        digest, files = read_journal(target)
     else:
-        there = storage.list_folder(target) if storage.exists(target) else []
-        if strangers := [one.name for one in there if one.name not in OWN_LEFTOVERS]:
+        entries = storage.list_folder(target) if storage.exists(target) else []
+        if strangers := [entry.name for entry in entries if entry.name not in LEFTOVERS]:
             raise NurieError(f"{target} holds other files ({strangers[0]}): give a new or empty place")
         return {}
-    if wanted != listing.digest and not replace:
+    if digest != listing.digest and not replace:
         raise NurieError(f"{target} holds something else, or an older copy: give another place, or --replace it")
     return files
 
 
-def _transfer(
-    source: Path, target: Path, listing: Listing, due: Mapping[str, str], sizes: Mapping[str, int], stale: Sequence[str]
-) -> None:
-    """Note what stays, take away what lists it, copy what is due, delete what is no more, and list it again."""
-    done = {name: digest for name, digest in listing.digests.items() if name not in due}
-    unknown = dict.fromkeys([*stale, *due], "")
+class _Journal:
+    """The journal of a running copy: which files of the target are complete.
 
-    def note() -> None:
-        # what has no digest may be there, and no run takes it for copied: one of something else deletes it
-        files = {**unknown, **done}
-        storage.write_bytes(target / COPY_JOURNAL, canonical_json({"listing": listing.digest, "files": files}))
+    All other files that may be there have an empty digest: no run takes them for copied, and `replace` deletes them.
+    """
 
-    every = max(JOURNAL_INTERVAL_S, JOURNAL_COST_FACTOR * _seconds_taken(note))
+    def __init__(self, target: Path, listing: Listing, incomplete: Iterable[str]) -> None:
+        self._path, self._listing = target / COPY_JOURNAL, listing
+        self._files = {**listing.digests, **dict.fromkeys(incomplete, "")}
+        self.write()
+
+    def write(self) -> None:
+        started = time.monotonic()
+        storage.write_bytes(self._path, canonical_json({"listing": self._listing.digest, "files": self._files}))
+        self._written = time.monotonic()
+        self._interval = max(JOURNAL_INTERVAL_S, JOURNAL_COST_FACTOR * (self._written - started))
+
+    def add(self, name: str) -> None:
+        """Note a complete file; written to disk from time to time."""
+        self._files[name] = self._listing.digests[name]
+        if time.monotonic() - self._written > self._interval:
+            self.write()
+
+
+def _transfer(source: Path, target: Path, listing: Listing, due: Mapping[str, int], stale: Iterable[str]) -> None:
+    """Copy the files `due` (sizes by path), delete the `stale` ones, and write the listing."""
+    stale = list(stale)
+    journal = _Journal(target, listing, [*stale, *due])
     for name in (ledger.LEDGER_FILE, INDEX_FILE):
         storage.delete_file(target / name)
-    send = partial(_upload if storage.is_remote(target) else _download, source, target)
-    began = time.monotonic()
-    with terminal.ByteProgressBar("copy", sum(sizes[name] for name in due)) as bar, _thread_map() as (each, going):
-        for name in each(partial(send, going), due.items()):
-            done[name] = due[name]
-            bar.advance_bytes(sizes[name])
-            if time.monotonic() - began > every:
-                every = max(JOURNAL_INTERVAL_S, JOURNAL_COST_FACTOR * _seconds_taken(note))
-                began = time.monotonic()
-        for _ in each(partial(_delete, target), ((name,) for name in stale)):
+    copy_file = partial(_upload if storage.is_remote(target) else _download, source, target)
+    tasks = ((name, listing.digests[name]) for name in due)
+    with terminal.ByteProgressBar("copy", sum(due.values())) as bar, _thread_map() as (thread_map, check_running):
+        for name in thread_map(partial(copy_file, check_running), tasks):
+            journal.add(name)
+            bar.advance_bytes(due[name])
+        for _ in thread_map(partial(_delete, target), ((name,) for name in stale)):
             pass
     if not storage.is_remote(target):
-        _delete_empty(target, stale)
+        _delete_empty_folders(target, stale)
     storage.write_bytes(target / listing.file_name, listing.content)
     storage.delete_file(target / COPY_JOURNAL)
 
 
-def _seconds_taken(call: Callable[[], None]) -> float:
-    started = time.monotonic()
-    call()
-    return time.monotonic() - started
-
-
-ThreadMap = Callable[[Callable[..., str], Iterable[tuple[str, ...]]], Iterator[str]]
-CheckRunning = Callable[[int], None]
-
-
 class _StoppedError(Exception):
-    """Another thread failed, or the command was stopped."""
+    """Raised in a thread after another one failed or the command was stopped."""
 
 
 @contextmanager
 def _thread_map() -> Iterator[tuple[ThreadMap, CheckRunning]]:
-    """What calls a function in threads, and what raises in them once the block has failed: nobody waits for them then.
+    """A `map` that calls a function in threads, and a check that raises in them once the block has failed.
 
-    Results come as they are done. Of a million calls only a few are handed over at a time, as each takes memory.
+    Results come as calls finish. Only a few calls are submitted at a time, since a million would take much memory. If
+    the block fails, it does not wait for running calls, which end at their next check.
     """
     failed = threading.Event()
 
-    def each(call: Callable[..., str], given: Iterable[tuple[str, ...]]) -> Iterator[str]:
-        left, waiting = iter(given), set[Future[str]]()
+    def thread_map(call: Callable[..., str], arguments: Iterable[tuple[str, ...]]) -> Iterator[str]:
+        remaining, waiting = iter(arguments), set[Future[str]]()
         while True:
-            waiting |= {pool.submit(call, *one) for one in islice(left, 4 * TRANSFER_THREADS - len(waiting))}
+            waiting |= {pool.submit(call, *given) for given in islice(remaining, 4 * TRANSFER_THREADS - len(waiting))}
             if not waiting:
                 return
-            ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for one in sorted(ended, key=lambda one: one.exception() is not None):  # first what has come to something
-                yield one.result()
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=lambda future: future.exception() is not None):  # successes first
+                yield future.result()
 
-    def going(_bytes: int) -> None:
+    def check_running(_bytes: int) -> None:
         if failed.is_set():
             raise _StoppedError
 
     with ThreadPoolExecutor(TRANSFER_THREADS) as pool:
         try:
-            yield each, going
+            yield thread_map, check_running
         except BaseException:
             failed.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -185,38 +207,38 @@ def _delete(target: Path, name: str) -> str:
     return name
 
 
-def _delete_empty(target: Path, names: Iterable[str]) -> None:
-    """Delete the folders that deleted files have left empty: in shards they would be strangers."""
+def _delete_empty_folders(target: Path, names: Iterable[str]) -> None:
+    """Delete the folders that deleted files left empty: `verify` would report them in shards."""
     folders = {folder for name in names for folder in PurePosixPath(name).parents if folder.parts}
     for folder in sorted(folders, reverse=True):
         with suppress(OSError):
             (target / folder).rmdir()
 
 
-def _download(source: Path, target: Path, going: CheckRunning, name: str, digest: str) -> str:
-    """Bring a file here, under its name only once it is whole and what it should be."""
-    found = hashlib.sha256()
+def _download(source: Path, target: Path, check_running: CheckRunning, name: str, digest: str) -> str:
+    """Copy a file to this host; it gets its name only when it is complete and its digest is right."""
+    sha256 = hashlib.sha256()
     (target / name).parent.mkdir(parents=True, exist_ok=True)
     with storage.open_file(source / name) as data, atomic_write(target / name) as file:
-        while piece := data.read(READ_BUFFER_BYTES):
-            going(len(piece))
-            found.update(piece)
-            file.write(piece)
-        if found.hexdigest() != digest:
+        while chunk := data.read(READ_BUFFER_BYTES):
+            check_running(len(chunk))
+            sha256.update(chunk)
+            file.write(chunk)
+        if sha256.hexdigest() != digest:
             raise _wrong_bytes_error(source / name)
     return name
 
 
-def _upload(source: Path, target: Path, going: CheckRunning, name: str, digest: str) -> str:
-    """Send a file, which is read twice: to see that it is what it should be, and to be sent."""
+def _upload(source: Path, target: Path, check_running: CheckRunning, name: str, digest: str) -> str:
+    """Copy a file to a store. It is read twice: to check its digest, and to send it."""
     path = source / name
     before = path.stat()
-    if sha256_file(path, going) != digest:
+    if sha256_file(path, check_running) != digest:
         raise _wrong_bytes_error(path)
-    storage.upload(path, target / name, going)
+    storage.upload(path, target / name, check_running)
     after = path.stat()
-    if any(getattr(before, one) != getattr(after, one) for one in ("st_dev", "st_ino", "st_size", "st_mtime_ns")):
-        raise DamagedError(f"{path} was changed while it was sent: run this command again once nothing writes it")
+    if any(getattr(before, field) != getattr(after, field) for field in ("st_dev", "st_ino", "st_size", "st_mtime_ns")):
+        raise DamagedError(f"{path} changed while it was sent: run this command again when nothing writes to it")
     return name
 
 

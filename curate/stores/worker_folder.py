@@ -1,8 +1,8 @@
-"""Where workers find what a stage works on, and leave what they make: its folder, or a store where they share none.
+"""Where the workers of a stage read a dataset and write their results: its folder, or the store behind it.
 
-A folder of this host may stand for a place in a store, as a working copy does. Local processes see the folder. Workers
-on other hosts then see the store instead: whole files of a dataset where they lie there, and a place below, empty at
-first and last, for what passes between them and this host.
+A local folder may be the working copy of a dataset in a store. Local processes use the folder. Dask workers on other
+hosts cannot see it, so they use the store: they read the parts that are there unchanged, and exchange other files with
+this host through a staging folder in the store, which is empty before and after the stage.
 """
 
 from __future__ import annotations
@@ -19,61 +19,61 @@ from curate.stores.listing import read_listing
 from curate.system.errors import NurieError
 from curate.workers.executor import Workers
 
-STORE_BY_FOLDER: ContextVar[Mapping[Path, Path]] = ContextVar("stores", default={})  # noqa: B039  # never written to
-"""Places in stores by the folder of this host that stands for each."""
+STORE_BY_FOLDER: ContextVar[Mapping[Path, Path]] = ContextVar("stores", default={})  # noqa: B039  # never mutated
+"""The path in a store by the local folder that is its working copy."""
 
 
 def store_of(folder: Path) -> Path | None:
-    """The place in a store that a folder of this host stands for."""
+    """The path in a store whose working copy a local folder is; None if it is not one."""
     return STORE_BY_FOLDER.get().get(folder.absolute())
 
 
 def folder_for_workers(folder: Path, workers: Workers) -> Path:
-    """A dataset's or shards' folder as workers see it; absolute, as they may start elsewhere."""
-    place = None if isinstance(workers, int) else store_of(folder)
-    return place or folder.absolute()
+    """The path under which workers see a dataset or shard folder; absolute, as they may start in another folder."""
+    store = None if isinstance(workers, int) else store_of(folder)
+    return store or folder.absolute()
 
 
 def pair_parts_for_workers(dataset: Path, workers: Workers, scratch: Path) -> dict[Path, Path]:
-    """Where workers see each part of a dataset's pairs, by where it lies here.
+    """Where workers see each part of a dataset's pairs, by its local path.
 
-    What their store does not hold as it is here, as it was changed since or never sent, is put below `scratch`.
+    A part that the store does not have in the same version is uploaded to the folder `scratch`.
     """
-    here, there = parquet.part_paths(dataset / "pairs"), folder_for_workers(dataset, workers)
-    if not storage.is_remote(there):
-        return {path: path.absolute() for path in here}
-    told, known = read_listing(there), ledger.peek_ledger(dataset)["parts"]
-    held = told.digests if told else {}
-    found: dict[Path, Path] = {}
-    for path in here:
+    parts, worker_folder = parquet.part_paths(dataset / "pairs"), folder_for_workers(dataset, workers)
+    if not storage.is_remote(worker_folder):
+        return {path: path.absolute() for path in parts}
+    listing, local_digests = read_listing(worker_folder), ledger.peek_ledger(dataset)["parts"]
+    store_digests = listing.digests if listing else {}
+    seen: dict[Path, Path] = {}
+    for path in parts:
         name = path.relative_to(dataset).as_posix()
-        if name in known and held.get(name) == known[name]:
-            found[path] = there.joinpath(*name.split("/"))
+        if name in local_digests and store_digests.get(name) == local_digests[name]:
+            seen[path] = worker_folder.joinpath(*name.split("/"))
         else:
-            found[path] = scratch / f"{uuid4().hex}.parquet"
-            storage.write_bytes(found[path], path.read_bytes())
-    return found
+            seen[path] = scratch / f"{uuid4().hex}.parquet"
+            storage.write_bytes(seen[path], path.read_bytes())
+    return seen
 
 
 @contextmanager
 def staging_folder(folder: Path, workers: Workers) -> Iterator[Path]:
-    """Where workers leave files of a folder: there, or in a place of its store that is the block's own."""
-    there = folder_for_workers(folder, workers)
-    if not storage.is_remote(there):
-        yield there
+    """Where workers leave files for `folder`: itself, or a folder in its store that exists only for the block."""
+    worker_folder = folder_for_workers(folder, workers)
+    if not storage.is_remote(worker_folder):
+        yield worker_folder
         return
-    storage.delete_folder(there / storage.STAGING_FOLDER)  # of runs that were killed
-    place = there / storage.STAGING_FOLDER / uuid4().hex  # of its own: what outlived those writes elsewhere
+    storage.delete_folder(worker_folder / storage.STAGING_FOLDER)  # left by killed runs
+    staging = worker_folder / storage.STAGING_FOLDER / uuid4().hex  # workers of a killed run still write to another one
     try:
-        yield place
+        yield staging
     finally:
-        with suppress(NurieError):  # what ended the block is told
-            storage.delete_folder(place)
+        with suppress(NurieError):  # do not hide the block's own error
+            storage.delete_folder(staging)
 
 
-def collect_file(made: Path, path: Path) -> None:
-    """Take a file that a worker left to its path in a folder of this host, unless it lies there."""
-    if storage.is_remote(made):
+def collect_file(staged: Path, path: Path) -> None:
+    """Move a file that a worker staged in a store to its local path; a local file is left where it is."""
+    if storage.is_remote(staged):
         path.parent.mkdir(parents=True, exist_ok=True)
-        storage.download(made, path)
-        storage.delete_file(made)
+        storage.download(staged, path)
+        storage.delete_file(staged)

@@ -27,7 +27,7 @@ def test_a_sidecar_is_a_danbooru_post_with_licence_and_artist(art: Path) -> None
     assert "artist:openmoji" in sidecar(art, "1F44B-1F3FD").tags
 
 
-def test_every_member_of_a_tone_family_has_its_own_tone_and_else_the_same_tags(art: Path) -> None:
+def test_members_of_a_tone_family_differ_only_in_the_tag_of_their_tone(art: Path) -> None:
     codes = ["1F44B", *(f"1F44B-{tone}" for tone in samples.SKIN_TONES)]
     tags = {code: set(sidecar(art, code).tags) for code in codes}
     shared = set.intersection(*tags.values())
@@ -40,17 +40,17 @@ def test_every_member_of_a_tone_family_has_its_own_tone_and_else_the_same_tags(a
 @pytest.mark.parametrize(
     ("code", "color", "noun"), [("1F499", "blue", "heart"), ("1F49B", "yellow", "heart"), ("1F4D7", "green", "book")]
 )
-def test_a_colour_in_the_name_is_a_tag_of_its_own(art: Path, code: str, color: str, noun: str) -> None:
+def test_a_colour_in_the_name_is_also_a_separate_tag(art: Path, code: str, color: str, noun: str) -> None:
     assert {color, noun, f"{color}_{noun}"} <= set(sidecar(art, code).tags)
 
 
-def test_colours_that_only_a_keyword_gives_are_not_believed(art: Path) -> None:
+def test_a_colour_that_is_only_a_keyword_is_not_a_tag(art: Path) -> None:
     """em-keyboard still calls the red heart black, by its old name in Unicode."""
     assert "black" not in sidecar(art, "2764").tags
     assert {"red", "heart"} <= set(sidecar(art, "2764").tags)
 
 
-def test_line_drawings_are_the_pictures_own_lines(art: Path) -> None:
+def test_line_drawings_match_the_ink_of_their_pictures(art: Path) -> None:
     for path in sorted(art.glob("*.png")):
         lines = opencv_gray(decode((samples.line_art_folder(art) / path.name).read_bytes()).rgb)
         picture = opencv_gray(decode(path.read_bytes()).rgb)
@@ -59,15 +59,13 @@ def test_line_drawings_are_the_pictures_own_lines(art: Path) -> None:
         assert np.mean(picture[lines < 64] < 128) > 0.95  # where the artist drew ink, the picture is dark
 
 
-def test_tones_of_a_family_share_their_line_drawing(art: Path) -> None:
+def test_all_tones_of_a_family_have_the_same_line_drawing(art: Path) -> None:
     drawings = [path.read_bytes() for path in sorted(samples.line_art_folder(art).glob("1F44B-*.png"))]
     assert len(drawings) == 5
     assert len(set(drawings)) == 1
 
 
-def test_pictures_are_the_same_for_any_number_of_workers_and_left_alone_the_second_time(
-    tmp_path: Path, tree: Tree
-) -> None:
+def test_pictures_do_not_depend_on_the_number_of_workers_and_are_not_drawn_twice(tmp_path: Path, tree: Tree) -> None:
     counts = [samples.draw_openmoji(tmp_path / str(workers), 32, workers, limit=70) for workers in (1, 2)]
     assert counts[0] == counts[1]
     assert counts[0]["pictures"] == 70
@@ -78,7 +76,7 @@ def test_pictures_are_the_same_for_any_number_of_workers_and_left_alone_the_seco
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == stamps
 
 
-def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "resvg_py" else find(name, *rest)
@@ -88,5 +86,5 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-def test_families_are_counted_by_their_code_without_tones() -> None:
+def test_tone_families_are_counted_by_code_without_tones() -> None:
     assert samples.tone_family_sizes(["1F44B", "1F44B-1F3FD", "1F408"]) == {"1F44B": 2, "1F408": 1}

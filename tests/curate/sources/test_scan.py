@@ -14,7 +14,7 @@ def touch(root: Path, *names: str) -> None:
         path.touch()
 
 
-def test_every_file_is_found_once_but_sidecars_in_the_order_of_names(tmp_path: Path) -> None:
+def test_every_file_but_sidecars_is_found_once_in_the_order_of_names(tmp_path: Path) -> None:
     touch(
         tmp_path, "b.png", "a/z.jpg", "a/z.jpg.json", "a/z.txt", "a.png", "notes.txt", "lone.json", "c.png.txt", "c.png"
     )
@@ -30,7 +30,7 @@ def test_names_that_are_not_utf_8_keep_their_bytes(tmp_path: Path) -> None:
     assert found == {"\\xff.png": b"\xff.png", "\u00e9.png": "e\u0301.png".encode()}
 
 
-def test_names_that_are_one_in_nfc_are_two_files(tmp_path: Path) -> None:
+def test_names_that_are_equal_in_nfc_are_two_files(tmp_path: Path) -> None:
     (tmp_path / "e\u0301.png").touch()
     (tmp_path / "\u00e9.png").touch()
     found = [(file.path, file.path_raw) for file in scan_sources([Source("s", tmp_path)])]
@@ -44,7 +44,7 @@ def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
     assert [file.path for file in scan_sources([Source("s", tmp_path)])] == ["a/b.png", "link.png"]
 
 
-def test_sources_are_named_and_names_are_unique(tmp_path: Path) -> None:
+def test_sources_have_unique_names(tmp_path: Path) -> None:
     for name in ("one", "two/one", "a=b"):
         (tmp_path / name).mkdir(parents=True)
     assert [s.name for s in parse_sources([f"{tmp_path}/one", f"x={tmp_path}/two"])] == ["one", "x"]

@@ -36,21 +36,21 @@ def whole(request: pytest.FixtureRequest) -> Path:
     return found
 
 
-def test_a_copy_to_a_store_and_back_is_the_folder_to_the_byte_and_a_second_one_copies_nothing(
+def test_a_copy_to_a_store_and_back_has_the_same_bytes_and_a_second_copy_transfers_nothing(
     whole: Path, store: object, tmp_path: Path, tree: Tree, run: Callable[..., Any]
 ) -> None:
-    files = len(tree(whole)) - 1  # but for the one that lists them
+    files = len(tree(whole)) - 1  # without the listing
     for source, target in ((whole, "s3://bucket/a/b"), ("s3://bucket/a/b/", tmp_path / "back")):
         for copied in (files, 0):
-            told = run("copy", source, target)
-            assert (told["files"], told["copied"]) == (files, copied)
-            assert bool(told["bytes"]) == bool(copied)
+            counts = run("copy", source, target)
+            assert (counts["files"], counts["copied"]) == (files, copied)
+            assert bool(counts["bytes"]) == bool(copied)
     assert tree(tmp_path / "back") == tree(whole)
     assert verify(tmp_path / "back") == []
     assert len(cast("Any", storage.parse_address("s3://bucket/a/b")).fs.find("bucket/a/b")) == files + 1
 
 
-def test_a_copy_that_is_broken_off_anywhere_is_none_and_the_next_goes_on(
+def test_a_copy_interrupted_anywhere_is_not_a_copy_and_the_next_run_goes_on(
     whole: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "JOURNAL_INTERVAL_S", 0)
@@ -59,19 +59,19 @@ def test_a_copy_that_is_broken_off_anywhere_is_none_and_the_next_goes_on(
     fetch, total = transfer._download, len(tree(whole)) - 1
     copied: list[str] = []
 
-    def short(*given: Any) -> str:
-        if len(copied) == 2 * (sitting + 1):  # and so are all that come after it
+    def stopping(*given: Any) -> str:
+        if len(copied) == 2 * (run + 1):  # for this call and all later ones
             raise KeyboardInterrupt
         copied.append(given[-2])
         return fetch(*given)
 
-    monkeypatch.setattr(transfer, "_download", short)
-    for sitting in range(total):
+    monkeypatch.setattr(transfer, "_download", stopping)
+    for run in range(total):
         try:
             transfer.copy_folder(whole, tmp_path / "copy")
         except KeyboardInterrupt:
-            assert len(copied) == 2 * (sitting + 1)
-            with pytest.raises(NurieError, match="is a copy that was broken off: copy to it again first"):
+            assert len(copied) == 2 * (run + 1)
+            with pytest.raises(NurieError, match="is an unfinished copy: copy to it again first"):
                 transfer.copy_folder(tmp_path / "copy", tmp_path / "other")
         else:
             break
@@ -79,7 +79,7 @@ def test_a_copy_that_is_broken_off_anywhere_is_none_and_the_next_goes_on(
     assert tree(tmp_path / "copy") == tree(whole)
 
 
-def test_a_copy_of_something_else_takes_its_place_whole_once_that_is_asked_for(
+def test_replace_puts_a_copy_in_the_place_of_something_else(
     dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
 ) -> None:
     transfer.copy_folder(dataset, tmp_path / "copy")
@@ -92,19 +92,17 @@ def test_a_copy_of_something_else_takes_its_place_whole_once_that_is_asked_for(
     assert verify(tmp_path / "copy") == []
 
 
-def test_a_copy_brought_up_to_date_holds_nothing_of_what_opted_out(
-    dataset: Path, store: object, tmp_path: Path, tree: Tree
-) -> None:
+def test_an_updated_copy_holds_nothing_that_opted_out(dataset: Path, store: object, tmp_path: Path, tree: Tree) -> None:
     own, there = Path(shutil.copytree(dataset, tmp_path / "own")), storage.parse_address("s3://bucket/copy")
     transfer.copy_folder(own, there)
     remove.remove(own, ["1F408.png"])
-    told = transfer.copy_folder(own, there, replace=True)
-    assert 0 < told["copied"] < told["files"]
+    counts = transfer.copy_folder(own, there, replace=True)
+    assert 0 < counts["copied"] < counts["files"]
     transfer.copy_folder(there, tmp_path / "back")
     assert tree(tmp_path / "back") == tree(own)
 
 
-def test_what_a_kill_left_to_be_deleted_is_deleted_by_the_next_run(
+def test_files_that_a_killed_run_should_have_deleted_are_deleted_by_the_next(
     dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transfer.copy_folder(dataset, tmp_path / "copy")
@@ -121,7 +119,7 @@ def test_what_a_kill_left_to_be_deleted_is_deleted_by_the_next_run(
     assert tree(tmp_path / "copy") == tree(shard_folder)
 
 
-def test_a_copy_that_takes_the_place_of_a_broken_one_leaves_nothing_of_what_that_had_not_noted(
+def test_replacing_an_unfinished_copy_deletes_files_missing_from_its_journal(
     dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch, files = transfer._download, iter(range(4))
@@ -140,7 +138,7 @@ def test_a_copy_that_takes_the_place_of_a_broken_one_leaves_nothing_of_what_that
     assert tree(tmp_path / "copy") == tree(shard_folder)
 
 
-def test_a_journal_beside_a_listing_is_taken_for_nothing(
+def test_a_journal_beside_a_listing_is_ignored(
     dataset: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delete = storage.delete_file
@@ -166,7 +164,7 @@ def test_a_journal_beside_a_listing_is_taken_for_nothing(
     assert tree(changed) == before
 
 
-def test_folders_that_are_links_to_another_disk_are_copied_and_copied_to(
+def test_folders_that_are_links_to_another_disk_can_be_source_and_target(
     dataset: Path, tmp_path: Path, tree: Tree
 ) -> None:
     linked = Path(shutil.copytree(dataset, tmp_path / "linked"))
@@ -177,7 +175,7 @@ def test_folders_that_are_links_to_another_disk_are_copied_and_copied_to(
     assert transfer.copy_folder(dataset, linked)["copied"] == 0
 
 
-def test_a_copy_that_is_stopped_waits_for_no_file_to_end(
+def test_a_stopped_copy_does_not_wait_for_files_to_finish(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = threading.Event()
@@ -204,7 +202,7 @@ def test_a_copy_that_is_stopped_waits_for_no_file_to_end(
     assert {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()} == {COPY_JOURNAL}
 
 
-def test_a_copy_that_was_killed_in_its_first_note_goes_on(
+def test_a_copy_killed_while_it_first_writes_its_journal_goes_on(
     dataset: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
@@ -218,7 +216,7 @@ def test_a_copy_that_was_killed_in_its_first_note_goes_on(
 
 
 @pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes()[::-1]), Path.unlink])
-def test_a_file_that_is_not_what_the_listing_says_is_named_and_no_copy_passes_for_whole(
+def test_a_file_that_differs_from_the_listing_is_named_and_the_copy_stays_unfinished(
     whole: Path, store: object, tmp_path: Path, change: Callable[[Path], object]
 ) -> None:
     torn = Path(shutil.copytree(whole, tmp_path / "torn"))
@@ -227,11 +225,11 @@ def test_a_file_that_is_not_what_the_listing_says_is_named_and_no_copy_passes_fo
     for target in (tmp_path / "copy", storage.parse_address("s3://bucket/copy")):
         with pytest.raises(DamagedError, match=path.name):
             transfer.copy_folder(torn, target)
-        with pytest.raises(NurieError, match=r"is neither|was broken off"):
+        with pytest.raises(NurieError, match=r"is neither|is an unfinished copy"):
             transfer.copy_folder(target, tmp_path / "other")
 
 
-def test_a_file_that_changes_while_it_is_sent_makes_no_copy_that_passes_for_whole(
+def test_a_file_that_changes_while_it_is_sent_leaves_an_unfinished_copy(
     shard_folder: Path, store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changing, there = (
@@ -247,13 +245,13 @@ def test_a_file_that_changes_while_it_is_sent_makes_no_copy_that_passes_for_whol
         put(source, path, tell)
 
     monkeypatch.setattr(storage, "upload", late)
-    with pytest.raises(DamagedError, match=r"tags\.txt was changed while it was sent: run this command again"):
+    with pytest.raises(DamagedError, match=r"tags\.txt changed while it was sent: run this command again"):
         transfer.copy_folder(changing, there)
-    with pytest.raises(NurieError, match=r"is neither|was broken off"):
+    with pytest.raises(NurieError, match=r"is neither|is an unfinished copy"):
         transfer.copy_folder(there, tmp_path / "back")
 
 
-def test_a_file_that_rots_in_a_store_is_told_with_what_mends_it(
+def test_the_error_for_a_file_damaged_in_a_store_says_how_to_repair_it(
     shard_folder: Path, store: object, tmp_path: Path, tree: Tree
 ) -> None:
     there = storage.parse_address("s3://bucket/copy")
@@ -267,20 +265,18 @@ def test_a_file_that_rots_in_a_store_is_told_with_what_mends_it(
     assert tree(tmp_path / "back") == tree(shard_folder)
 
 
-def test_a_web_server_whose_listing_tells_no_sizes_is_copied_from(
-    shard_folder: Path, tmp_path: Path, tree: Tree
-) -> None:
+def test_a_web_server_that_lists_no_sizes_can_be_copied_from(shard_folder: Path, tmp_path: Path, tree: Tree) -> None:
     serving = partial(http.server.SimpleHTTPRequestHandler, directory=str(shard_folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serving) as server:
         threading.Thread(target=server.serve_forever).start()
         address = storage.parse_address(f"http://127.0.0.1:{server.server_port}/")
-        told = [transfer.copy_folder(address, tmp_path / "copy") for _ in range(2)]
+        counts = [transfer.copy_folder(address, tmp_path / "copy") for _ in range(2)]
         server.shutdown()
-    assert [one["copied"] for one in told] == [len(tree(shard_folder)) - 1, 0]
+    assert [count["copied"] for count in counts] == [len(tree(shard_folder)) - 1, 0]
     assert tree(tmp_path / "copy") == tree(shard_folder)
 
 
-def test_a_file_in_the_place_of_the_folder_is_told_with_what_to_do(dataset: Path, tmp_path: Path) -> None:
+def test_the_error_for_a_file_in_place_of_the_target_folder_says_what_to_do(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for target, told in ((tmp_path / "file", "move this file"), (tmp_path / "file" / "x", "in its path elsewhere")):
         result = CliRunner().invoke(main, ["copy", str(dataset), str(target)])
@@ -288,7 +284,7 @@ def test_a_file_in_the_place_of_the_folder_is_told_with_what_to_do(dataset: Path
         assert re.fullmatch(rf"Error: {target}: .*: give another name .*{told}.*, then run .*\n", result.stderr)
 
 
-def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
+def test_impossible_copies_are_refused_in_one_line(
     dataset: Path, store: subprocess.Popen[bytes], tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -297,17 +293,17 @@ def test_what_cannot_be_copied_or_copied_to_is_told_in_a_line(
     (link := tmp_path / "link").symlink_to(dataset)
     bucket, none = storage.parse_address("s3://bucket/x"), storage.parse_address("s3://no-such-bucket/x")
     cases = [
-        (bucket, storage.parse_address("s3://bucket/y"), "are both addresses: copy to a folder of this host first"),
+        (bucket, storage.parse_address("s3://bucket/y"), "are both addresses: copy to a local folder first"),
         (tmp_path / "mine", tmp_path / "x", "is neither a dataset nor a shard folder"),
         (tmp_path / "nowhere", tmp_path / "x", "is neither a dataset nor a shard folder"),
         (dataset, tmp_path / "mine", r"holds other files \(diary.txt\): give a new or empty place"),
-        (dataset, dataset / "removed", "one lies inside the other: give a folder elsewhere"),
-        (dataset, link / "copy", "one lies inside the other: give a folder elsewhere"),
-        (dataset, dataset.parent, "one lies inside the other: give a folder elsewhere"),
+        (dataset, dataset / "removed", "one inside the other: give a folder elsewhere"),
+        (dataset, link / "copy", "one inside the other: give a folder elsewhere"),
+        (dataset, dataset.parent, "one inside the other: give a folder elsewhere"),
         (dataset, none, "cannot be written now"),
     ]
-    for source, target, told in cases:
-        with pytest.raises(NurieError, match=told):
+    for source, target, message in cases:
+        with pytest.raises(NurieError, match=message):
             transfer.copy_folder(source, target)
     end(store)
     with pytest.raises(NurieError, match=r"s3://bucket/x.* now .*: check that its store answers"):

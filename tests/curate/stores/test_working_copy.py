@@ -1,4 +1,4 @@
-"""Datasets and shards in a bucket of a real S3 server on this host, which stages are given by their addresses."""
+"""Commands that work on datasets and shards in a bucket of a real S3 server on this host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from curate import storage
 from curate.audit.verify import verify
 from curate.cli import main
-from curate.dataset import ledger, parquet, remove, tag_table
+from curate.dataset import deletion, ledger, parquet, remove, tag_table
 from curate.deduplication import dedupe, lookalike_search
 from curate.deduplication.split import SplitShares
 from curate.extraction import extract
@@ -34,7 +34,7 @@ DATASET, SHARDS = "s3://bucket/made/dataset", "s3://bucket/made/shards"
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: object) -> Path:
-    """Where this host has its copies."""
+    """The folder of this host's working copies."""
     monkeypatch.setenv(working_copy.WORK_FOLDER_VARIABLE, str(tmp_path / "work"))
     return tmp_path / "work"
 
@@ -54,21 +54,21 @@ def grow(folder: Path, picture: Path) -> None:
     shutil.copy(f"{picture}.json", folder)
 
 
-def lying(address: str) -> dict[str, bytes]:
-    """What the store holds there."""
+def stored_files(address: str) -> dict[str, bytes]:
+    """Contents of all files below an address, by path."""
     place = cast("Any", storage.parse_address(address))
     return {
         str(name).partition(place.path)[2].lstrip("/"): place.fs.cat_file(name) for name in place.fs.find(place.path)
     }
 
 
-def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """As another host would."""
+def switch_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Use another folder for working copies, as another host would."""
     monkeypatch.setenv(working_copy.WORK_FOLDER_VARIABLE, str(tmp_path / "other"))
     return tmp_path / "other"
 
 
-def seen(folder: dict[str, bytes]) -> dict[str, bytes]:
+def without_lock(folder: dict[str, bytes]) -> dict[str, bytes]:
     return {name: data for name, data in folder.items() if name != ".lock"}
 
 
@@ -76,12 +76,12 @@ def interrupted(*_given: object, **_options: object) -> str:
     raise KeyboardInterrupt
 
 
-def stopped(*command: object) -> None:
+def run_stopped(*command: object) -> None:
     result = CliRunner().invoke(main, [*map(str, command), *(["--workers", "1"] if command[0] != "tags" else [])])
     assert (result.exit_code, result.output.splitlines()[-1]) == (1, "Aborted!")
 
 
-def test_stages_leave_in_a_store_the_bytes_of_a_folder(
+def test_stages_store_the_same_bytes_as_in_a_local_folder(
     few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree
 ) -> None:
     for dataset, folder in ((DATASET, SHARDS), (tmp_path / "dataset", tmp_path / "shards")):
@@ -90,8 +90,8 @@ def test_stages_leave_in_a_store_the_bytes_of_a_folder(
         run("dedupe", dataset, "--split", "0.5,0.25,0.25", "--workers", 1)
         run("shard", dataset, folder, "--min-count", 1, "--workers", 1)
         assert run("verify", folder)["faults"] == []
-    assert lying(DATASET) == seen(tree(tmp_path / "dataset"))
-    assert lying(SHARDS) == seen(tree(tmp_path / "shards"))
+    assert stored_files(DATASET) == without_lock(tree(tmp_path / "dataset"))
+    assert stored_files(SHARDS) == without_lock(tree(tmp_path / "shards"))
 
 
 def hiding(folder: Path) -> list[str]:
@@ -102,7 +102,7 @@ def hiding(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["tfrecord", pytest.param("webdataset", marks=pytest.mark.slow)])
-def test_workers_that_share_no_folder_leave_in_a_store_the_bytes_of_one(
+def test_workers_without_a_shared_folder_store_the_same_bytes_as_one_process(
     few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)  # so that workers look at some
@@ -119,11 +119,11 @@ def test_workers_that_share_no_folder_leave_in_a_store_the_bytes_of_one(
     run("extract", art, tmp_path / "dataset", "--workers", 1)
     run("dedupe", tmp_path / "dataset", *split, "--workers", 1)
     run("shard", tmp_path / "dataset", tmp_path / "shards", *how, "--workers", 1)
-    assert lying(DATASET) == seen(tree(tmp_path / "dataset"))
-    assert lying(SHARDS) == seen(tree(tmp_path / "shards"))
+    assert stored_files(DATASET) == without_lock(tree(tmp_path / "dataset"))
+    assert stored_files(SHARDS) == without_lock(tree(tmp_path / "shards"))
 
 
-def test_workers_killed_midway_cost_a_store_no_byte(
+def test_workers_killed_midway_change_no_stored_byte(
     few: Path, work: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)
@@ -147,13 +147,11 @@ def test_workers_killed_midway_cost_a_store_no_byte(
         with dying(one.workers[1]):
             shard.shard(dataset, folder, packed, workers=found)
         here.send_back()
-    assert lying(DATASET) == seen(tree(tmp_path / "dataset"))
-    assert lying(SHARDS) == seen(tree(tmp_path / "shards"))
+    assert stored_files(DATASET) == without_lock(tree(tmp_path / "dataset"))
+    assert stored_files(SHARDS) == without_lock(tree(tmp_path / "shards"))
 
 
-def test_pictures_in_folders_are_not_left_in_a_store_by_a_cluster(
-    few: Path, work: Path, tmp_path: Path, run: Run
-) -> None:
+def test_a_cluster_cannot_write_an_imagefolder_to_a_store(few: Path, work: Path, tmp_path: Path, run: Run) -> None:
     run("extract", few, DATASET, "--workers", 1)
     run("dedupe", DATASET, "--workers", 1)
     with hosts(tmp_path / "hosts", 1) as one:
@@ -161,38 +159,38 @@ def test_pictures_in_folders_are_not_left_in_a_store_by_a_cluster(
         result = CliRunner().invoke(main, command)
     assert result.exit_code == 1
     assert "imagefolder is made of renamed folders, and a store has none: leave --scheduler out" in result.output
-    assert not lying("s3://bucket/made/shards")
+    assert not stored_files("s3://bucket/made/shards")
 
 
-def test_another_host_goes_on_with_what_the_store_holds(
+def test_another_host_goes_on_from_the_store(
     few: Path, art: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
     run("extract", few, tmp_path / "local", "--workers", 1)
     grow(few, max(art.glob("*.png")))
-    elsewhere(monkeypatch, tmp_path)
+    switch_host(monkeypatch, tmp_path)
     assert run("extract", few, DATASET, "--workers", 1)["new"] == 1
     run("extract", few, tmp_path / "local", "--workers", 1)
-    assert lying(DATASET) == seen(tree(tmp_path / "local"))
+    assert stored_files(DATASET) == without_lock(tree(tmp_path / "local"))
     monkeypatch.setenv(working_copy.WORK_FOLDER_VARIABLE, str(work))
     assert run("tags", DATASET)["pictures"] == 9
 
 
-def test_a_command_that_fails_or_is_stopped_sends_nothing_and_is_gone_on_with(
+def test_a_stopped_command_uploads_nothing_and_can_be_continued(
     few: Path, work: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
-    before = lying(DATASET)
+    before = stored_files(DATASET)
     with monkeypatch.context() as patched:
         patched.setattr(ledger, "write_ledger", interrupted)
-        stopped("dedupe", DATASET)
-    assert lying(DATASET) == before
+        run_stopped("dedupe", DATASET)
+    assert stored_files(DATASET) == before
     run("dedupe", DATASET, "--workers", 1)
-    assert {name.partition("/")[0] for name in lying(DATASET)} > {name.partition("/")[0] for name in before}
+    assert {name.partition("/")[0] for name in stored_files(DATASET)} > {name.partition("/")[0] for name in before}
 
 
 @pytest.mark.parametrize("after", [0, 3])
-def test_what_was_on_its_way_when_killed_arrives_with_the_next_command(
+def test_an_interrupted_upload_is_finished_by_the_next_command(
     few: Path, work: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     put, sent = transfer._upload, list[str]()
@@ -206,30 +204,30 @@ def test_what_was_on_its_way_when_killed_arrives_with_the_next_command(
     with monkeypatch.context() as patched:
         patched.setattr(transfer, "TRANSFER_THREADS", 1)
         patched.setattr(transfer, "_upload", short)
-        stopped("extract", few, DATASET)
-    assert ledger.LEDGER_FILE not in lying(DATASET)
+        run_stopped("extract", few, DATASET)
+    assert ledger.LEDGER_FILE not in stored_files(DATASET)
     with monkeypatch.context() as patched:
-        elsewhere(patched, tmp_path)
-        with pytest.raises(NurieError, match="broken off, or is under way: wait for what sends it, or run that again"):
+        switch_host(patched, tmp_path)
+        with pytest.raises(NurieError, match="is under way or was interrupted: wait for it, or run its command again"):
             WorkingCopies().folder_for(DATASET)
     assert run("extract", few, DATASET, "--workers", 1)["new"] == 0
     transfer.copy_folder(storage.parse_address(DATASET), tmp_path / "back")
     assert verify(tmp_path / "back") == []
 
 
-def test_what_was_brought_in_part_when_killed_is_brought_whole_by_the_next_command(
+def test_an_interrupted_download_is_finished_by_the_next_command(
     few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
-    there = elsewhere(monkeypatch, tmp_path)
+    there = switch_host(monkeypatch, tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(transfer, "_download", interrupted)
-        stopped("tags", DATASET)
+        run_stopped("tags", DATASET)
     assert not list(there.rglob(ledger.LEDGER_FILE))
-    assert seen(tree(WorkingCopies().folder_for(DATASET))) == lying(DATASET)
+    assert without_lock(tree(WorkingCopies().folder_for(DATASET))) == stored_files(DATASET)
 
 
-def test_changes_on_two_hosts_are_told_and_none_is_overwritten(
+def test_changes_on_two_hosts_are_reported_and_neither_is_overwritten(
     few: Path, art: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
@@ -239,26 +237,26 @@ def test_changes_on_two_hosts_are_told_and_none_is_overwritten(
     extract.extract([Source("few", few)], folder, extract.ExtractOptions())
     mine = tree(folder)
     with monkeypatch.context() as patched:
-        elsewhere(patched, tmp_path)
+        switch_host(patched, tmp_path)
         grow(few, one[1])
         run("extract", few, DATASET, "--workers", 1)
-    theirs = lying(DATASET)
+    theirs = stored_files(DATASET)
     for attempt in (here.send_back, lambda: WorkingCopies().folder_for(DATASET)):
-        with pytest.raises(NurieError, match=r"has changed since .* was the same, which has changed, too"):
+        with pytest.raises(NurieError, match=r"both .* and its working copy .* have changed: delete the copy"):
             attempt()
-    assert (tree(folder), lying(DATASET)) == (mine, theirs)
+    assert (tree(folder), stored_files(DATASET)) == (mine, theirs)
     shutil.rmtree(folder)
-    assert seen(tree(WorkingCopies().folder_for(DATASET))) == theirs
+    assert without_lock(tree(WorkingCopies().folder_for(DATASET))) == theirs
 
 
-def test_a_store_that_was_emptied_deletes_nothing_here_and_is_begun_anew_once_that_is_gone(
+def test_an_emptied_store_keeps_the_working_copy_and_starts_over_once_that_is_deleted(
     few: Path, work: Path, run: Run, tree: Tree
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
     folder, place = WorkingCopies().folder_for(DATASET), cast("Any", storage.parse_address(DATASET))
     before = tree(folder)
     place.fs.rm(place.path, recursive=True)
-    with pytest.raises(NurieError, match=r"is empty, and .* is what it held: `curate copy` that back, or delete"):
+    with pytest.raises(NurieError, match=r"was emptied, and .* holds what was there: `curate copy` it back, or delete"):
         WorkingCopies().folder_for(DATASET)
     assert tree(folder) == before
     shutil.rmtree(folder.parent)
@@ -268,19 +266,19 @@ def test_a_store_that_was_emptied_deletes_nothing_here_and_is_begun_anew_once_th
 @pytest.mark.parametrize(
     ("module", "name", "command"),
     [
-        (ledger, "clear_torn", ("extract", "--fresh")),
+        (deletion, "delete_leftovers", ("extract", "--fresh")),
         (tag_table, "write", ("remove", "1F34E.png")),
         (parquet, "replace_manifest", ("dedupe", "--seed", "1")),
         (parquet, "replace_manifest", ("extract",)),
     ],
 )
-def test_what_a_killed_command_left_is_sent_by_none_but_one_that_finishes_it(
+def test_unfinished_work_is_uploaded_only_by_the_command_that_finishes_it(
     module: Any, name: str, command: tuple[str, ...], few: Path, art: Path, work: Path, run: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     run("extract", few, DATASET, "--workers", 1)
     run("dedupe", DATASET, "--workers", 1)
-    before = lying(DATASET)
+    before = stored_files(DATASET)
     grow(few, max(art.glob("*.png")))
     what, *rest = command
     given = [what, *([few] if what == "extract" else []), DATASET, *rest]
@@ -289,31 +287,31 @@ def test_what_a_killed_command_left_is_sent_by_none_but_one_that_finishes_it(
         result = CliRunner().invoke(main, [*map(str, given), *([] if what == "remove" else ["--workers", "1"])])
     assert result.exit_code == 1
     CliRunner().invoke(main, ["tags", DATASET])
-    assert lying(DATASET) == before
+    assert stored_files(DATASET) == before
     run(*given, *([] if what == "remove" else ["--workers", 1]))
-    assert lying(DATASET) != before
+    assert stored_files(DATASET) != before
     assert run("verify", DATASET)["faults"] == []
 
 
-def test_what_another_host_is_sending_is_waited_for(
+def test_an_upload_from_another_host_is_waited_for(
     few: Path, work: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
     run("dedupe", DATASET, "--workers", 1)
     with monkeypatch.context() as patched:
-        elsewhere(patched, tmp_path)
+        switch_host(patched, tmp_path)
         run("tags", DATASET)
     with monkeypatch.context() as patched:
         patched.setattr(transfer, "_upload", interrupted)
-        stopped("dedupe", DATASET, "--seed", "1")
-    broken = lying(DATASET)
-    elsewhere(monkeypatch, tmp_path)
+        run_stopped("dedupe", DATASET, "--seed", "1")
+    broken = stored_files(DATASET)
+    switch_host(monkeypatch, tmp_path)
     result = CliRunner().invoke(main, ["tags", DATASET])
-    assert "is a copy that was broken off, or is under way: wait for what sends it" in result.output
-    assert lying(DATASET) == broken
+    assert "is under way or was interrupted: wait for it" in result.output
+    assert stored_files(DATASET) == broken
 
 
-def test_damage_to_a_copy_is_told_with_what_brings_it_anew(
+def test_the_error_for_a_damaged_working_copy_says_how_to_download_it_again(
     few: Path, work: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
@@ -323,35 +321,35 @@ def test_damage_to_a_copy_is_told_with_what_brings_it_anew(
     path.write_bytes(path.read_bytes()[::-1])
     with pytest.raises(SystemExit, match="1"):
         main(["shard", DATASET, SHARDS, "--workers", "1"])
-    assert f"or delete {folder}, and it is brought anew from {DATASET}" in capsys.readouterr().err
+    assert f"or delete {folder}, and it is downloaded again from {DATASET}" in capsys.readouterr().err
     shutil.rmtree(folder)
     assert run("verify", DATASET)["faults"] == []
 
 
 @pytest.mark.parametrize("command", [("dedupe",), ("tags",), ("shard",), ("verify",)])
-def test_where_nothing_lies_it_is_the_address_that_is_told(command: tuple[str], work: Path) -> None:
+def test_errors_about_an_empty_place_name_its_address(command: tuple[str], work: Path) -> None:
     result = CliRunner().invoke(main, [*command, DATASET, *([SHARDS] if command == ("shard",) else [])])
     assert result.exit_code == 1
     assert f"Error: {DATASET} is n" in result.output
 
 
-def test_what_a_copy_holds_is_told_of_the_copy(work: Path) -> None:
+def test_errors_about_files_in_a_working_copy_name_its_folder(work: Path) -> None:
     folder = WorkingCopies().folder_for(SHARDS)
     (folder / "begun").mkdir(parents=True)
     result = CliRunner().invoke(main, ["verify", SHARDS])
     assert f"Error: {folder} is neither" in result.output
 
 
-def test_a_dry_run_sends_nothing(few: Path, work: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_uploads_nothing(few: Path, work: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run("extract", few, DATASET, "--workers", 1)
-    before = lying(DATASET)
+    before = stored_files(DATASET)
     with monkeypatch.context() as patched:
         patched.setattr(working_copy, "_send_to_store", interrupted)
-        stopped("dedupe", DATASET)
+        run_stopped("dedupe", DATASET)
     assert run("dedupe", DATASET, "--dry-run")["due"] is None
-    assert lying(DATASET) == before
+    assert stored_files(DATASET) == before
     run("dedupe", DATASET, "--workers", 1)
-    assert lying(DATASET) != before
+    assert stored_files(DATASET) != before
 
 
 def test_a_dataset_among_the_pictures_of_a_store_is_refused(
@@ -364,7 +362,7 @@ def test_a_dataset_among_the_pictures_of_a_store_is_refused(
     assert "s3://bucket/art/dataset lies inside the source" in capsys.readouterr().err
 
 
-def test_pairs_that_changed_since_they_were_sent_are_compared_as_they_are_here(
+def test_pairs_changed_since_the_upload_are_compared_in_their_local_version(
     few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)
@@ -375,19 +373,19 @@ def test_pairs_that_changed_since_they_were_sent_are_compared_as_they_are_here(
         for dataset, workers in ((here, found), (tmp_path / "dataset", 1)):
             remove.remove(dataset, [min(few.glob("*.png")).name])
             dedupe.dedupe(dataset, dedupe.DedupeOptions(), workers=workers)
-    assert seen(tree(here)) == seen(tree(tmp_path / "dataset"))
+    assert without_lock(tree(here)) == without_lock(tree(tmp_path / "dataset"))
 
 
-def test_a_place_of_other_files_is_left_alone(few: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_place_with_other_files_is_left_alone(few: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = cast("Any", storage.parse_address("s3://bucket/notes"))
     place.fs.pipe_file(f"{place.path}/a.txt", b"mine")
     with pytest.raises(SystemExit, match="1"):
         main(["extract", str(few), "s3://bucket/notes"])
     assert "holds other files (a.txt): give a new or empty place" in capsys.readouterr().err
-    assert lying("s3://bucket/notes") == {"a.txt": b"mine"}
+    assert stored_files("s3://bucket/notes") == {"a.txt": b"mine"}
 
 
-def test_a_store_that_does_not_answer_is_told_in_a_line(
+def test_a_store_that_does_not_answer_gives_a_one_line_error(
     work: Path, store: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -399,7 +397,7 @@ def test_a_store_that_does_not_answer_is_told_in_a_line(
     assert "Traceback" not in told
 
 
-def test_a_recipe_is_followed_to_a_store_and_is_up_to_date_there(
+def test_a_recipe_fills_a_store_and_is_then_up_to_date(
     few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree
 ) -> None:
     text = """
@@ -425,5 +423,5 @@ in = 8
         assert (told["dataset"], told["shards"], told["expected"]) == (*there, "these")
         again = run("run", recipe, "--workers", 1)
         assert {one["state"] for one in again["stages"]} == {"up to date"}
-    assert lying(DATASET) == seen(tree(tmp_path / "dataset"))
-    assert lying(SHARDS) == seen(tree(tmp_path / "shards"))
+    assert stored_files(DATASET) == without_lock(tree(tmp_path / "dataset"))
+    assert stored_files(SHARDS) == without_lock(tree(tmp_path / "shards"))
