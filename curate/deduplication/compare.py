@@ -16,10 +16,12 @@ import pyarrow as pa
 
 from curate.dataset import parquet
 from curate.deduplication.thumbnails import PairLocation, Thumbnails
-from curate.images.decode import Rgb
-from curate.signatures import alignment, likeness, phash
+from curate.images.arrays import Rgb
+from curate.signatures import alignment, likeness
+from curate.signatures.color_grid import color_grid
 from curate.signatures.orientations import ORIENTATIONS
 from curate.signatures.strokes import line_difference
+from curate.signatures.trimming import trim_white_borders
 
 COMPARISON_VERSION = 6  # edges of another version were proposed or verified in another way, and are computed again
 
@@ -157,7 +159,7 @@ def _kind_as_stored(candidate: Candidate, lines: float, thumbnails: Thumbnails) 
 def _compare_reoriented(candidate: Candidate, thumbnails: Thumbnails) -> Edge | None:
     """The edge of a copy that is slanted, mirrored or turned; None for strangers."""
     view_a, view_b = _views_in_one_orientation(candidate, thumbnails)
-    grids = [phash.color_grid(phash.trim_white_borders(view))[None] for view in (view_a, view_b)]
+    grids = [color_grid(trim_white_borders(view))[None] for view in (view_a, view_b)]
     color = float(likeness.color_distance(*grids)[0])
     if color > likeness.MAX_COPY_SIGNATURE_DISTANCE:
         return None
@@ -175,8 +177,8 @@ def _views_in_one_orientation(candidate: Candidate, thumbnails: Thumbnails) -> t
     reorient = ORIENTATIONS[abs(candidate.orientation) - 1]
     view_a, view_b = thumbnails.view(candidate.place_a), thumbnails.view(candidate.place_b)
     if candidate.orientation < 0:
-        return phash.trim_white_borders(reorient(view_a)), view_b
-    return view_a, phash.trim_white_borders(reorient(view_b))
+        return trim_white_borders(reorient(view_a)), view_b
+    return view_a, trim_white_borders(reorient(view_b))
 
 
 def _line_difference(candidate: Candidate, thumbnails: Thumbnails) -> float:

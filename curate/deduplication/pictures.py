@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from curate.deduplication.options import SURVIVOR_RULES, PictureRow
 from curate.search import hamming
+from curate.signatures.color_grid import COLOR_GRID_SIDE
 from curate.signatures.orientations import SLANTS, Orientation
-from curate.signatures.phash import COLOR_GRID_SIDE
 from curate.tags.normalize import unique_tags
 
 MAX_EMPTINESS = 0.995  # the hashes of an emptier picture say nothing

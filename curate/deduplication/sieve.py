@@ -22,8 +22,8 @@ from curate.search import hamming
 from curate.search.bucket_join import popcount
 from curate.search.hamming import Mask, RowPairs
 from curate.signatures import likeness
+from curate.signatures.color_grid import COLOR_GRID_SIDE
 from curate.signatures.orientations import SLANTS
-from curate.signatures.phash import COLOR_GRID_SIDE
 
 STEP_SCALE_CIELAB = 3.0  # smaller steps between cells hardly count
 UNIT_LENGTH = 4096  # length of a row of steps, so that products of rows are integers

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.dataset import parquet
-from curate.images.decode import Rgb
-from curate.images.lineart import Gray
+from curate.images.arrays import Gray, Rgb
 from curate.signatures import strokes
 from curate.system.errors import DamagedError
 

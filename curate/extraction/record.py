@@ -15,11 +15,15 @@ from curate.dataset.opt_out import OptOut
 from curate.dataset.rows import PairRow, RecordRow
 from curate.extraction.options import ExtractOptions
 from curate.images import hed, lineart, monochrome, resample
-from curate.images.decode import PictureHeader, Rgb, TooLargeError, decode
+from curate.images.arrays import Gray, Rgb
+from curate.images.decode import PictureHeader, TooLargeError, decode
 from curate.images.lanczos import resize_lanczos
 from curate.images.png import encode_png
 from curate.images.square import content_box, letterbox
 from curate.signatures import alignment, phash
+from curate.signatures.color_grid import EMPTY_TOLERANCE, color_grid, emptiness
+from curate.signatures.strokes import ink_mask, normalized_luma
+from curate.signatures.trimming import drawn_slices
 from curate.sources.scan import SourceFile
 from curate.system.errors import DecodeError, NurieError, SidecarError
 from curate.system.files import canonical_json
@@ -115,7 +119,7 @@ def _with_pixels(row: RecordRow, picture_id: str, rgb: Rgb, options: ExtractOpti
     limited = lineart.limit_size(rgb)
     lines = {method: letterbox(lineart.LINE_METHODS[method](limited), options.size, box) for method in options.lines}
     signatures, sketch, view = _signatures(rgb)
-    row |= signatures | {"emptiness": phash.emptiness(content)} | _line_quality(lines[options.lines[0]])
+    row |= signatures | {"emptiness": emptiness(content)} | _line_quality(lines[options.lines[0]])
     return row, PairRow(
         id=picture_id,
         color=encode_png(color),
@@ -175,31 +179,31 @@ def _metadata_columns(file: SourceFile, options: ExtractOptions, table_sidecar: 
     }
 
 
-def _signatures(rgb: Rgb) -> tuple[RecordRow, lineart.Gray, Rgb]:
+def _signatures(rgb: Rgb) -> tuple[RecordRow, Gray, Rgb]:
     """The columns that dedupe searches, and the two small pictures that it compares: sketch and view."""
     luma = resample.pillow_luma(rgb)
-    trimmed = phash.drawn_slices(luma)
+    trimmed = drawn_slices(luma)
     height, width = luma[trimmed].shape
-    plan, view = phash.normalized_luma(luma[trimmed]), alignment.thumbnail(rgb[trimmed])
+    plan, view = normalized_luma(luma[trimmed]), alignment.thumbnail(rgb[trimmed])
     in_plan, in_view = (content_box(height, width, side) for side in (len(plan), len(view)))
-    sketch = phash.ink_mask(plan)
+    sketch = ink_mask(plan)
     columns: RecordRow = {
         "phash": phash.phash_from_luma32(resize_lanczos(luma)),
         "search_hashes": phash.search_hashes(plan[in_plan.rows, in_plan.columns], view),
         "line_hash": phash.robust_phash(sketch),
         "outline_hash": phash.outline_hash(plan, in_plan),
         "edge_hash": phash.edge_hash(view),
-        "color_grid": phash.color_grid(view[in_view.rows, in_view.columns]),
+        "color_grid": color_grid(view[in_view.rows, in_view.columns]),
     }
     return columns, sketch, view
 
 
-def _line_quality(line: lineart.Gray) -> RecordRow:
+def _line_quality(line: Gray) -> RecordRow:
     """Share of ink; faint share of the ink; share of ink pixels with at most one inked neighbour: stroke ends, specks.
 
     `line` is (size, size) uint8, 255 = paper.
     """
-    inked = line < 255 - phash.EMPTY_TOLERANCE
+    inked = line < 255 - EMPTY_TOLERANCE
     ink = inked.astype(np.uint8)
     neighbours = cv2.filter2D(ink, cv2.CV_8U, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT) - ink
     total, faint, ends = (

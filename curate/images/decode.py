@@ -1,4 +1,4 @@
-"""Bytes -> an upright RGB picture on white."""
+"""Decode the bytes of a file into an upright RGB picture on white."""
 
 from __future__ import annotations
 
@@ -11,30 +11,27 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from curate.images import svg
+from curate.images.arrays import Rgb
 from curate.system.errors import DecodeError
 
-Rgb = npt.NDArray[np.uint8]
-"""(height, width, 3) uint8 RGB."""
-
-# Pillow knows more, and hands some of them (EPS) to other programs; JPEG covers the MPO of stereo cameras
+# Pillow reads more formats but hands some of them (EPS) to other programs; JPEG includes the MPO of stereo cameras
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 ICC_COLOR_SPACES = {"L": "GRAY", "RGB": "RGB ", "CMYK": "CMYK"}
-"""Modes that an ICC profile can belong to, with the profile's name for their colour space."""
+"""Pillow mode -> the colour space that an ICC profile for it declares."""
 
-MAX_READS = 2_000_000  # most pieces that a file is read in: some ten seconds of Pillow's time, or 250 MB of a GIF
-MAX_TIFF_READS = (
-    5_000 * 22
-)  # most pieces of a TIFF's pages, 22 each: Pillow counts them in a time that grows with their square
-JPEG_SCAN_MARKER = b"\xff\xda"  # where a scan of a JPEG begins; its pixels never hold it
-MAX_JPEG_SCAN_PIXELS = 5e9  # most pixels that all scans of a JPEG together may go over: some ten seconds
-MAX_HEADER_VALUE = 2**31 - 1  # most px, and frames, that the manifest can hold
+# reads of a file while it is decoded: about ten seconds of Pillow's time, or 250 MB of a GIF
+MAX_READS = 2_000_000
+# reads while the pages of a TIFF are counted, 22 a page: Pillow's time grows with the square of the pages
+MAX_TIFF_READS = 5_000 * 22
+JPEG_SCAN_MARKER = b"\xff\xda"  # begins a scan of a JPEG, and never occurs in its pixels
+MAX_JPEG_SCAN_PIXELS = 5e9  # pixels times scans of a JPEG: about ten seconds
+MAX_HEADER_VALUE = 2**31 - 1  # px and frames that the manifest can hold
 
-# Pillow's plugins let these through on damaged files; anything else is a bug and may be seen
+# Pillow's plugins raise these on damaged files; any other exception is a bug and passes through
 PILLOW_ERRORS = (
     OSError,
     SyntaxError,
@@ -46,7 +43,7 @@ PILLOW_ERRORS = (
     OverflowError,
     RuntimeError,
     MemoryError,
-    AssertionError,  # Pillow's, of what a second header says
+    AssertionError,  # Pillow's, if a second header contradicts the first
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -55,7 +52,7 @@ PILLOW_ERRORS = (
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """What a file says of itself before its pixels are decoded. Size in px as stored, before EXIF rotation."""
+    """What the header of a file says. Width and height in px as stored, before EXIF rotation."""
 
     width: int
     height: int
@@ -73,11 +70,11 @@ class Picture:
 
 
 class DecodeMemoryError(DecodeError, MemoryError):
-    """There is not as much memory as the picture takes; in another process there may be."""
+    """The picture takes more memory than this process can get; another process may get it."""
 
 
 class TooLargeError(DecodeError):
-    """The header promises more pixels than allowed; nothing was decoded."""
+    """The header declares more pixels than allowed; nothing was decoded."""
 
     def __init__(self, header: PictureHeader, max_pixels: int) -> None:
         self.header = header
@@ -88,15 +85,16 @@ class TooLargeError(DecodeError):
 def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
     """Decode a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or SVG, whatever its name; the first frame of an animation.
 
-    EXIF orientation is applied, transparency laid on white, an ICC profile brought to sRGB, deep gray to 8 bits. CMYK
-    without a profile is converted as Pillow does: R = (255 - C)(255 - K) / 255.
+    EXIF orientation is applied, transparency is laid on white, colours with an ICC profile are converted to sRGB, and
+    gray of more than 8 bits is reduced to 8. CMYK without a profile is converted by Pillow's formula,
+    R = (255 - C)(255 - K) / 255.
 
-    Raises TooLargeError, before decoding, if the header promises more than `max_pixels`, MemoryShortError if memory
-    runs out, and DecodeError if the bytes are no picture or a damaged one.
+    Raises TooLargeError, before decoding, if the header declares more than `max_pixels`; DecodeMemoryError if memory
+    runs out; DecodeError if the bytes are no picture or a damaged one.
     """
     try:
         drawn = svg.render_svg(data) if svg.is_svg(data) else data
-        with warnings.catch_warnings(action="ignore"), _open(drawn) as image:  # of flaws in files that can be read
+        with warnings.catch_warnings(action="ignore"), _open(drawn) as image:  # about flaws in readable files
             header = _header(image)
             header = header if drawn is data else replace(header, format="svg")
             if header.width * header.height > max_pixels:
@@ -108,12 +106,12 @@ def decode(data: bytes, max_pixels: int = 200_000_000) -> Picture:
     except UnidentifiedImageError:
         raise DecodeError("not a known picture format" if data else "the file is empty") from None
     except PILLOW_ERRORS as error:
-        short = isinstance(error, MemoryError) or str(error).startswith("out of memory")  # as Pillow's decoders tell it
+        short = isinstance(error, MemoryError) or str(error).startswith("out of memory")  # Pillow's decoders
         raise (DecodeMemoryError if short else DecodeError)(_one_line(error)) from None
 
 
 class _Bytes(io.BytesIO):
-    """A file that is read in so many pieces at most: what a parser does for ever, it does piece by piece."""
+    """A file with a limit on the number of reads, which stops a parser that would loop for ever."""
 
     left = MAX_READS
 
@@ -127,7 +125,7 @@ class _Bytes(io.BytesIO):
 
 
 def _open(data: bytes) -> Image.Image:
-    # decode() has a limit of its own, which the caller can raise; Pillow's would refuse honest large scans
+    # decode() has its own limit, which the caller can raise; Pillow's would refuse honest large scans
     Image.MAX_IMAGE_PIXELS = None
     return Image.open(_Bytes(data), formats=PILLOW_FORMATS)
 
@@ -146,8 +144,8 @@ def _header(image: Image.Image) -> PictureHeader:
 
 
 def _check_scans(data: bytes, header: PictureHeader) -> None:
-    """A scan may be thirty bytes, and goes over all pixels."""
-    scans = data.count(JPEG_SCAN_MARKER[1:])  # or more: one byte is counted in a third of the time
+    """Raise DecodeError for too many scans: one may be thirty bytes long and still go over all pixels."""
+    scans = data.count(JPEG_SCAN_MARKER[1:])  # an upper bound: one byte is counted in a third of the time
     if scans * header.width * header.height > MAX_JPEG_SCAN_PIXELS:
         scans = data.count(JPEG_SCAN_MARKER)
     if scans * header.width * header.height > MAX_JPEG_SCAN_PIXELS and scans > 1:
@@ -155,9 +153,9 @@ def _check_scans(data: bytes, header: PictureHeader) -> None:
 
 
 def _plain_jpeg(data: bytes, image: Image.Image) -> Rgb | None:
-    """Pixels of a sound JPEG that is to be neither turned nor brought to sRGB, as nearly all are; None for others.
+    """Pixels of a sound JPEG that needs neither rotation nor conversion to sRGB, as nearly all; None for others.
 
-    Pillow's pixels, at half its cost: it would decode to four bytes a pixel, and copy them to three.
+    They equal Pillow's at half the cost: Pillow decodes to four bytes a pixel and copies them to three.
     """
     if image.format != "JPEG" or image.mode not in {"RGB", "L"} or _is_rotated(image):
         return None
@@ -166,7 +164,7 @@ def _plain_jpeg(data: bytes, image: Image.Image) -> Rgb | None:
         return None
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True), np.uint8)
-    except ValueError:  # damaged, or only odd: Pillow decides
+    except ValueError:  # damaged or only unusual: Pillow decides
         return None
 
 
@@ -175,29 +173,29 @@ def _is_rotated(image: Image.Image) -> bool:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image) if _is_rotated(image) else image  # which would copy it
+    return ImageOps.exif_transpose(image) if _is_rotated(image) else image  # exif_transpose would copy it
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Composite rather than `convert("RGB")`, which would show the colours hidden under transparent pixels."""
+    """RGB on white. Composited, as `convert("RGB")` would show the colours hidden under transparent pixels."""
     image = _eight_bits(image)
     if image.has_transparency_data:
         image = _srgb(image.convert("RGBA"))
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     image = _srgb(image if image.mode in ICC_COLOR_SPACES else image.convert("RGB"))
-    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
+    return image if image.mode == "RGB" else image.convert("RGB")  # convert would copy it
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """The deep gray modes, which `convert` would clip at 255, and the keys of transparency that Pillow leaves deep."""
+    """Reduce gray of more than 8 bits, which `convert` would clip at 255, and transparent colours of 16 bits."""
     key = image.info.get("transparency")
-    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:  # of a 16-bit PNG, whose pixels are cut to 8
+    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:  # a 16-bit PNG; its pixels are cut to 8 bits
         image.info["transparency"] = tuple(value >> 8 for value in key)
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
     values = np.asarray(image)
     peak = float(values.max()) if image.mode in {"I", "F"} else 65535.0
-    scale = 255.0 if peak <= 1 else 1.0 if peak <= 255 else 1 / 256  # floats run to 1, or to 255 as bytes do
+    scale = 255.0 if peak <= 1 else 1.0 if peak <= 255 else 1 / 256  # floats run to 1 or to 255
     gray = Image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8))
     if isinstance(key, int):
         gray.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
@@ -206,7 +204,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _srgb(image: Image.Image) -> Image.Image:
-    """Colours brought to sRGB by the embedded ICC profile, if it fits the mode; a broken profile is left aside."""
+    """Convert to sRGB by the embedded ICC profile if it fits the mode; ignore a broken profile."""
     profile = image.info.get("icc_profile")
     bands = image.mode.removesuffix("A")
     transform = _transform(profile, bands) if profile else None
@@ -221,7 +219,7 @@ def _srgb(image: Image.Image) -> Image.Image:
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From an ICC profile to sRGB; None if it is sRGB, of other bands, or broken. Building one costs milliseconds."""
+    """From an ICC profile to sRGB; None if it is sRGB, of another mode, or broken. Building one takes milliseconds."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if ICC_COLOR_SPACES.get(mode) != source.profile.xcolor_space or "sRGB" in ImageCms.getProfileDescription(
@@ -234,6 +232,6 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _one_line(error: BaseException) -> str:
-    """Class and message without line breaks and addresses, which differ from run to run."""
+    """Class and message, without line breaks and without addresses, which differ from run to run."""
     message = re.sub(r"\s+", " ", re.sub(r"<[^>]* at 0x[0-9a-fA-F]+>", "the file", str(error)))
     return f"{type(error).__name__}: {message}"[:300]

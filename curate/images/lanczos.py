@@ -1,4 +1,4 @@
-"""Luma -> 32 px a side by Lanczos, bit for bit as Pillow does it, compiled: the perceptual hash begins with it."""
+"""A compiled version of Pillow's Lanczos resize, equal bit for bit: the first step of the perceptual hash."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from curate.images.resample import WEIGHT_BITS, Pixels, Weights
+from curate.images.arrays import Gray
+from curate.images.resample import WEIGHT_BITS, Weights
 from curate.jit import compiled
 
 LOBES = 3
-WEIGHTS_MULTIPLE = (
-    32  # weights are filled up to a multiple with zeros: what is left of a vector would be done one by one
-)
+WEIGHTS_MULTIPLE = 32  # weights are padded with zeros to a multiple, as a partly filled vector is slow
 
 
-def resize_lanczos(luma: Pixels, side: int = 32) -> Pixels:
-    """(h, w) uint8 -> (side, side), bit for bit as Pillow's `resize((side, side), LANCZOS)`.
+def resize_lanczos(luma: Gray, side: int = 32) -> Gray:
+    """Resize (h, w) to (side, side), equal to Pillow's `resize((side, side), LANCZOS)` bit for bit.
 
-    Source: Pillow's Resample.c: weights of 22 bits, first along rows, then along columns, each rounded to 8 bits. What
-    Pillow 13 shrinks in height more than twice as far as in width it takes by columns first: that is left to it.
+    Source: Pillow's Resample.c: weights of 22 bits, along rows and then along columns, rounded to 8 bits after each.
+    Pillow 13 resizes columns first if it shrinks the height more than twice as far as the width; it does those itself.
     """
     flat = np.ascontiguousarray(luma)
     high, wide = flat.shape
@@ -36,12 +35,12 @@ def resize_lanczos(luma: Pixels, side: int = 32) -> Pixels:
 @lru_cache(maxsize=256)
 def _weights(size: int, count: int) -> tuple[Weights, Weights]:
     spans, weights = _lobes(size, count)
-    return spans, weights  # small sizes come back with every picture
+    return spans, weights  # the same small sizes recur with every picture
 
 
 @compiled
 def _lobe(x: float) -> float:
-    """Lanczos's windowed sinc of three lobes."""
+    """Lanczos's windowed sinc with three lobes."""
     if x == 0:
         return 1.0
     if not -LOBES <= x < LOBES:
@@ -51,7 +50,7 @@ def _lobe(x: float) -> float:
 
 @compiled
 def _lobes(size: int, count: int) -> Any:
-    """For each of `count` pixels along a side of `size`: first and number of those that it weighs; the weights."""
+    """For each of `count` px along a side of `size` px: (count, 2) the first px it weighs and how many; the weights."""
     scale = size / count
     wide = max(scale, 1.0)
     reach = LOBES * wide
@@ -59,25 +58,25 @@ def _lobes(size: int, count: int) -> Any:
     weights = np.zeros(
         (count, (2 * ceil(reach) + 1 + WEIGHTS_MULTIPLE - 1) // WEIGHTS_MULTIPLE * WEIGHTS_MULTIPLE), np.int32
     )
-    found = np.empty(weights.shape[1])
+    lobes = np.empty(weights.shape[1])
     for number in range(count):
         center = (number + 0.5) * scale
         first, last = max(0, int(center - reach + 0.5)), min(size, int(center + reach + 0.5))
         total = 0.0
         for place in range(last - first):
-            found[place] = _lobe((place + first - center + 0.5) * (1 / wide))
-            total += found[place]
+            lobes[place] = _lobe((place + first - center + 0.5) * (1 / wide))
+            total += lobes[place]
         spans[number] = first, last - first
         for place in range(last - first):
-            value = found[place] / total * (1 << WEIGHT_BITS)
+            value = lobes[place] / total * (1 << WEIGHT_BITS)
             weights[number, place] = int(value - 0.5) if value < 0 else int(value + 0.5)
     return spans, weights
 
 
 @compiled
 def _weighed_rows(flat: Any, spans: Any, weights: Any) -> Any:
-    """(h, w) -> (h, count): every row weighed, rounded and cut to 8 bits."""
-    found = np.empty((len(flat), len(spans)), np.uint8)
+    """Resize rows, (h, w) -> (h, count), rounded and clipped to 8 bits."""
+    resized = np.empty((len(flat), len(spans)), np.uint8)
     wide = np.zeros(flat.shape[1] + weights.shape[1], np.int32)
     for row in range(len(flat)):
         for x in range(flat.shape[1]):
@@ -87,14 +86,14 @@ def _weighed_rows(flat: Any, spans: Any, weights: Any) -> Any:
             total = np.int32(0)
             for place in range(len(by)):
                 total = np.int32(total + np.int32(under[place] * by[place]))
-            found[row, number] = _round_to_byte(total)
-    return found
+            resized[row, number] = _round_to_byte(total)
+    return resized
 
 
 @compiled
 def _weighed_columns(flat: Any, spans: Any, weights: Any) -> Any:
-    """(h, w) -> (count, w): every column, all at once."""
-    found, totals = np.empty((len(spans), flat.shape[1]), np.uint8), np.empty(flat.shape[1], np.int32)
+    """Resize columns, (h, w) -> (count, w), all of them at once."""
+    resized, totals = np.empty((len(spans), flat.shape[1]), np.uint8), np.empty(flat.shape[1], np.int32)
     for number in range(len(spans)):
         first, count = spans[number]
         totals[:] = 0
@@ -103,8 +102,8 @@ def _weighed_columns(flat: Any, spans: Any, weights: Any) -> Any:
             for x in range(len(totals)):
                 totals[x] += np.int32(line[x] * by)
         for x in range(len(totals)):
-            found[number, x] = _round_to_byte(totals[x])
-    return found
+            resized[number, x] = _round_to_byte(totals[x])
+    return resized
 
 
 @compiled

@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from curate.images.arrays import Gray
 from curate.jit import compiled
-
-Gray = npt.NDArray[np.uint8]
 
 
 def maximum_filter(gray: Gray, radius: int, out: Gray | None = None) -> Gray:

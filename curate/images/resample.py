@@ -1,6 +1,7 @@
-"""Pictures -> much smaller ones, by pixel area as OpenCV shrinks them, and luma as Pillow takes it; compiled.
+"""Compiled versions of OpenCV's INTER_AREA and of Pillow's luma.
 
-Each is as dear as decoding the picture in those libraries. All is done in integers, so that every machine rounds alike.
+In those libraries each takes as long as decoding the picture. All arithmetic is in integers, so that every machine
+rounds alike.
 """
 
 from __future__ import annotations
@@ -13,55 +14,40 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from curate.images.arrays import Gray, Pixels, Rgb
 from curate.jit import compiled
 
-Pixels = npt.NDArray[np.uint8]
 Weights = npt.NDArray[np.int32]
 
-WEIGHT_BITS = 22  # bits of a weight: 255 times as much still fits 32
-MIN_COVERAGE = 1e-3  # OpenCV leaves smaller parts of a pixel out
-HALF_TOLERANCE = 1 << (2 * WEIGHT_BITS - 16)  # how far the rounding of weights takes a half, at the most
+WEIGHT_BITS = 22  # bits of a weight: 255 times a weight still fits 32 bits
+MIN_COVERAGE = 1e-3  # OpenCV ignores smaller parts of a pixel
+HALF_TOLERANCE = 1 << (2 * WEIGHT_BITS - 16)  # how far the rounded weights can move a half
 
 
 def resize_by_area(pixels: Pixels, width: int, height: int) -> Pixels:
-    """(h, w[, 3]) uint8 -> (height, width[, 3]), each pixel the mean of what it covers: cv2.resize's INTER_AREA.
+    """Resize (h, w[, 3]) to (height, width[, 3]) by area, as cv2.resize with INTER_AREA does, in a fifth of its time.
 
-    Of real art fewer than one byte in 10,000 is rounded otherwise, by one level; it takes a fifth of the time. OpenCV
-    itself is asked where it is quick (whole factors), and where a side is to grow.
+    On real art fewer than one byte in 10,000 differs from OpenCV's, by one level. OpenCV itself resizes by whole
+    factors, at which it is fast, and enlarges.
     """
     high, wide = pixels.shape[:2]
     whole = wide % width == 0 and high % height == 0
     if whole or width > wide or height > high:
         return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     channels = pixels.shape[2] if pixels.ndim > 2 else 1
-    flat = pixels.reshape(high, wide * channels)  # of a trimmed picture, too, without a copy
-    found = _resize_by_area(
-        flat, channels, *_cached_area_weights(high, height), *_column_weights(wide, width, channels)
-    )
-    return np.asarray(found.reshape(height, width, *pixels.shape[2:]), np.uint8)
+    flat = pixels.reshape(high, wide * channels)  # no copy, even of a trimmed picture
+    weights = (*_cached_area_weights(high, height), *_column_weights(wide, width, channels))
+    return np.asarray(_resize_by_area(flat, channels, *weights).reshape(height, width, *pixels.shape[2:]), np.uint8)
 
 
-def pillow_luma(rgb: Pixels) -> Pixels:
-    """(h, w, 3) uint8 RGB -> (h, w), as Pillow's `convert("L")`; OpenCV's differs in a colour of a thousand.
+def pillow_luma(rgb: Rgb) -> Gray:
+    """Luma as Pillow's `convert("L")` computes it; OpenCV's differs in one colour of a thousand.
 
     Source: Pillow's Convert.c, after ITU-R BT.601.
     """
-    found = np.empty(rgb.shape[:2], np.uint8)
-    _pillow_luma(np.ascontiguousarray(rgb).reshape(-1), found.reshape(-1))
-    return found
-
-
-def opencv_gray(rgb: Pixels) -> Pixels:
-    """The same as OpenCV's `cvtColor` has it, in half its time. Source: OpenCV's color.simd_helpers.hpp."""
-    found = np.empty(rgb.shape[:2], np.uint8)
-    _opencv_gray(np.ascontiguousarray(rgb).reshape(-1), found.reshape(-1))
-    return found
-
-
-def bounds_darker_than(gray: Pixels, limit: int) -> tuple[int, int, int, int]:
-    """Top, left, bottom, right of the box of what is darker in (h, w), the last two exclusive; top = bottom: none."""
-    top, left, bottom, right = _bounds_darker_than(np.ascontiguousarray(gray), limit)
-    return int(top), int(left), int(bottom), int(right)
+    luma = np.empty(rgb.shape[:2], np.uint8)
+    _pillow_luma(np.ascontiguousarray(rgb).reshape(-1), luma.reshape(-1))
+    return luma
 
 
 @lru_cache(maxsize=1024)
@@ -72,7 +58,11 @@ def _cached_area_weights(size: int, count: int) -> tuple[Weights, Weights]:
 
 @lru_cache(maxsize=256)
 def _column_weights(size: int, count: int, channels: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    """`_cover` of the values of a row: where each whole part begins and ends, the values beside it; the weights."""
+    """`_area_weights` for the values of a row with interleaved channels.
+
+    Returns (4, values) places: where the whole part begins and ends, and the values before and after it; and the
+    (3, values) weights.
+    """
     spans, weights = _cached_area_weights(size, count)
     first, stop = spans[:, 0], spans[:, 0] + spans[:, 1]
     places = np.stack([first, stop, np.maximum(first - 1, 0), np.minimum(stop, size - 1)])
@@ -82,9 +72,10 @@ def _column_weights(size: int, count: int, channels: int) -> tuple[npt.NDArray[n
 
 @compiled
 def _area_weights(size: int, count: int) -> Any:
-    """For each of `count` pixels along a side of `size`: the first it covers whole, and how many; the three weights.
+    """For each of `count` pixels along a side of `size` px, what it covers of the side.
 
-    Of the pixel before those, of each of those, of the pixel after. Source: OpenCV's resize.cpp, computeResizeAreaTab.
+    Returns (count, 2): the first px covered whole, and how many are; and (count, 3): the weight of the px before
+    those, of each of those, and of the px after. Source: OpenCV's resize.cpp, computeResizeAreaTab.
     """
     scale = size / count
     spans, weights = np.zeros((count, 2), np.int32), np.zeros((count, 3), np.int32)
@@ -103,14 +94,14 @@ def _area_weights(size: int, count: int) -> Any:
 
 @compiled
 def _resize_by_area(flat: Any, channels: int, rows: Any, row_weights: Any, places: Any, weights: Any) -> Any:
-    """Rows are summed first, all columns at once, so that nearly all of the work is adding bytes."""
+    """Sum rows first, all columns at once, so that nearly all of the work is adding bytes."""
     width, count = flat.shape[1], places.shape[1]
-    found = np.empty((len(rows), count), np.uint8)
+    resized = np.empty((len(rows), count), np.uint8)
     sums, running, totals = np.empty(width, np.int32), np.zeros(width + channels, np.int64), np.empty(count, np.int64)
-    some = np.empty(width, np.uint16)
+    block_sums = np.empty(width, np.uint16)
     start, stop, left, right = places
     for row in range(len(rows)):
-        _sum_rows(flat, rows[row], row_weights[row], sums, some)
+        _sum_rows(flat, rows[row], row_weights[row], sums, block_sums)
         if channels == 3:
             _prefix_sums_rgb(sums, running)
         else:
@@ -119,24 +110,24 @@ def _resize_by_area(flat: Any, channels: int, rows: Any, row_weights: Any, place
             whole = (running[stop[place]] - running[start[place]]) * weights[1, place]
             beside = sums[left[place]] * weights[0, place] + sums[right[place]] * weights[2, place]
             totals[place] = whole + beside
-        _round(totals, found[row])
-    return found
+        _round(totals, resized[row])
+    return resized
 
 
 @compiled
-def _sum_rows(flat: Any, span: Any, weights: Any, sums: Any, some: Any) -> None:
-    """In 16 bits as long as they hold the sums: twice as many at once."""
+def _sum_rows(flat: Any, span: Any, weights: Any, sums: Any, block_sums: Any) -> None:
+    """Weighted sum of a span of rows. 256 rows of bytes fit sums of 16 bits, which are twice as fast to add."""
     first, count = span
     before, whole, after = weights
     sums[:] = 0
     for block in range(first, first + count, 256):
-        some[:] = 0
+        block_sums[:] = 0
         for place in range(block, min(block + 256, first + count)):
             line = flat[place]
-            for x in range(len(some)):
-                some[x] += line[x]
+            for x in range(len(block_sums)):
+                block_sums[x] += line[x]
         for x in range(len(sums)):
-            sums[x] += np.int32(some[x])
+            sums[x] += np.int32(block_sums[x])
     above, below = flat[max(first - 1, 0)], flat[min(first + count, len(flat) - 1)]
     for x in range(len(sums)):
         sums[x] = np.int32(sums[x] * whole) + np.int32(above[x] * before) + np.int32(below[x] * after)
@@ -162,58 +153,21 @@ def _prefix_sums(sums: Any, running: Any, channels: int) -> None:
 
 
 @compiled
-def _round(totals: Any, found: Any) -> None:
-    """To the nearest, halves to the even one, as floating point does; flat art is full of halves."""
+def _round(totals: Any, rounded: Any) -> None:
+    """Round to the nearest level, halves to even as floating point does; flat art is full of halves."""
     half = 1 << (2 * WEIGHT_BITS - 1)
-    for place in range(len(found)):
+    for place in range(len(rounded)):
         below = totals[place] >> (2 * WEIGHT_BITS)
         beyond = totals[place] - (below << (2 * WEIGHT_BITS)) - half
         up = np.int64(beyond >= HALF_TOLERANCE) | (
-            np.int64(beyond > -HALF_TOLERANCE) & below & 1
-        )  # of a half, from an odd one alone
-        found[place] = np.uint8(below + up)
+            np.int64(beyond > -HALF_TOLERANCE) & below & 1  # a half goes up from an odd level only
+        )
+        rounded[place] = np.uint8(below + up)
 
 
 @compiled
-def _pillow_luma(flat: Any, found: Any) -> None:
-    """(3 n,) -> (n,), by reference. The weights are written out: compiled so, they are whole vectors of 32 bits."""
-    for place in range(len(found)):
+def _pillow_luma(flat: Any, luma: Any) -> None:
+    """Write the luma of (3 n,) values into (n,). Weights are literals: only so is the loop vectorised at 32 bits."""
+    for place in range(len(luma)):
         red, green, blue = np.int32(flat[3 * place]), np.int32(flat[3 * place + 1]), np.int32(flat[3 * place + 2])
-        found[place] = np.uint8(np.int32(red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16)
-
-
-@compiled
-def _opencv_gray(flat: Any, found: Any) -> None:
-    for place in range(len(found)):
-        red, green, blue = np.int32(flat[3 * place]), np.int32(flat[3 * place + 1]), np.int32(flat[3 * place + 2])
-        found[place] = np.uint8(np.int32(red * 9798 + green * 19235 + blue * 3735 + 0x4000) >> 15)
-
-
-@compiled
-def _bounds_darker_than(gray: Any, limit: int) -> Any:
-    """Columns are read only as far as they can widen the box."""
-    height, width = gray.shape
-    top, bottom = 0, height
-    while top < height and not _any_darker(gray[top], limit):
-        top += 1
-    while bottom > top and not _any_darker(gray[bottom - 1], limit):
-        bottom -= 1
-    left, right = width, 0
-    for row in range(top, bottom):
-        line = gray[row]
-        first, last = 0, width
-        while first < left and line[first] >= limit:
-            first += 1
-        while last > right and line[last - 1] >= limit:
-            last -= 1
-        left, right = first, last
-    return (top, left, bottom, right) if top < bottom else (0, 0, 0, 0)
-
-
-@compiled
-def _any_darker(line: Any, limit: int) -> Any:
-    """Whole vectors at once, as no value ends the search."""
-    least = np.uint8(255)
-    for x in range(len(line)):
-        least = min(least, line[x])
-    return least < limit
+        luma[place] = np.uint8(np.int32(red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16)

@@ -1,5 +1,6 @@
 """What makes two pictures comparable: perceptual hashes, colour signatures, strokes and alignment.
 
 In: RGB and line-art arrays. Out: 64-bit hashes, small signatures, and distances between two pictures.
-Builds on `images` and `tags`. Pure functions.
+`trimming` first cuts white borders off; `phash`, `color_grid` and `strokes` make signatures; `alignment` and
+`likeness` compare two pictures. Builds on `images` and `tags`. Pure functions.
 """

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.images.decode import Rgb
+from curate.images.arrays import Rgb
 from curate.images.square import WHITE
 from curate.signatures.alignment import AlignedDifference
 from curate.tags.normalize import split_color

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from curate.images.decode import Rgb
+from curate.images.arrays import Rgb
 
 Orientation = Callable[[Rgb], Rgb]  # of any number of channels
 

@@ -1,43 +1,55 @@
-"""Small pictures -> where their strokes lie, and how unlike those are. Pure functions."""
+"""Where the strokes of a small picture lie, as masks, and how far two masks differ."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from curate.images.decode import Rgb
-from curate.images.lineart import Gray
+from curate.images.arrays import Gray, Rgb
+from curate.images.lineart import xdog_of_luma
+from curate.images.square import letterbox
 
-MIN_EDGE_STEP = 30  # a step of a channel within 3x3 px, the least that counts
+INK_MASK_SIDE_PX = 128
+MIN_EDGE_STEP = 30  # levels within 3x3 px that make an edge, in any channel
 _NEAR = np.ones((3, 3), np.uint8)
 _THICK = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
 _RING = np.ones((5, 5), np.uint8)
 
 
+def normalized_luma(trimmed: Gray) -> Gray:
+    """The plan of a picture: the luma of the trimmed picture in a square of 256 px, whatever the picture's size."""
+    return letterbox(trimmed, 2 * INK_MASK_SIDE_PX)
+
+
+def ink_mask(plan: Gray) -> Gray:
+    """The ink of a plan in a square of 128 px, 0 for ink and 255 for paper. A recolour leaves it as it is."""
+    small = cv2.resize(xdog_of_luma(plan), (INK_MASK_SIDE_PX, INK_MASK_SIDE_PX), interpolation=cv2.INTER_AREA)
+    return np.where(small < 140, 0, 255).astype(np.uint8)
+
+
 def edge_mask(view: Rgb, step: int = MIN_EDGE_STEP) -> Gray:
-    """0 where a small view changes by more than `step` in any channel, else 255: another hue moves no edge."""
+    """0 where a thumbnail changes by more than `step` levels in any channel, else 255; another hue moves no edge."""
     red, green, blue = cv2.split(cv2.morphologyEx(view, cv2.MORPH_GRADIENT, _NEAR))
     return np.asarray(cv2.threshold(cv2.max(cv2.max(red, green), blue), step, 255, cv2.THRESH_BINARY_INV)[1], np.uint8)
 
 
-def line_difference(one: Gray, other: Gray, few: int = 0) -> float:
-    """How unlike two ink masks (height, width; 0 = ink) are: 0 for the same strokes.
+def line_difference(one: Gray, other: Gray, min_ink: int = 0) -> float:
+    """How far two ink masks (height, width; 0 = ink) differ: 0 for the same strokes.
 
-    What differs is told as a share of the lesser drawing's ink, or of `few` pixels if that is less; infinite if there
-    are none. Strokes may lie 1 px off. A solid fill that the other drawing only outlines (black hair beside blond hair)
-    is no difference: a thick region counts only where its rim is not drawn in the other.
+    The pixels that differ, as a share of the ink of the drawing with less ink, which counts as at least `min_ink` px;
+    infinite if it has none. Strokes may lie 1 px off. A solid fill that the other drawing only outlines (black hair
+    and blond hair) is no difference: a thick region counts only if its rim is not drawn in the other.
     """
     a, b = (one == 0).astype(np.uint8), (other == 0).astype(np.uint8)
-    least = max(few, min(int(a.sum()), int(b.sum())))
+    least = max(min_ink, min(int(a.sum()), int(b.sum())))
     if least == 0:
         return float("inf")
     return (_count_unmatched_ink(a, cv2.dilate(b, _NEAR)) + _count_unmatched_ink(b, cv2.dilate(a, _NEAR))) / least
 
 
-def _count_unmatched_ink(ink: npt.NDArray[np.uint8], other: npt.ArrayLike) -> int:
-    """Ink pixels that have no counterpart in `other` (already widened), fills that it outlines left out."""
-    near = np.asarray(other, np.uint8)
+def _count_unmatched_ink(ink: Gray, other_widened: cv2.typing.MatLike) -> int:
+    """Number of ink pixels without a counterpart in the other mask, except fills that it outlines."""
+    near = np.asarray(other_widened, np.uint8)
     extra = ink & (1 - near)
     thick = cv2.morphologyEx(extra, cv2.MORPH_OPEN, _THICK)
     if not thick.any():

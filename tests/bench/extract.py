@@ -28,8 +28,11 @@ from curate.dataset import ledger
 from curate.extraction.extract import ExtractOptions
 from curate.extraction.part import PartTask, extract_part
 from curate.images import lineart
-from curate.images.decode import Rgb, decode
+from curate.images.arrays import Rgb
+from curate.images.decode import decode
+from curate.images.lanczos import resize_lanczos
 from curate.images.png import encode_png
+from curate.images.resample import pillow_luma
 from curate.images.square import letterbox
 from curate.images.svg import render_svg_text
 from curate.signatures import phash
@@ -117,7 +120,13 @@ def bare(encode: Callable[[Rgb], bytes]) -> Callable[[list[Path], Path], None]:
             for name, one in (("color", rgb), ("line", lineart.dilate(rgb))):
                 (out / f"{path.stem}.{name}.png").write_bytes(encode(letterbox(one, 128)))
             digest = hashlib.sha256(data).hexdigest()
-            rows.append({"path": path.name, "sha256": digest, "phash": phash.phash(rgb)})
+            rows.append(
+                {
+                    "path": path.name,
+                    "sha256": digest,
+                    "phash": phash.phash_from_luma32(resize_lanczos(pillow_luma(rgb))),
+                }
+            )
         pd.DataFrame(rows).to_parquet(out / "rows.parquet")
 
     return run

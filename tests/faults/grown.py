@@ -9,7 +9,7 @@ import numpy as np
 
 from curate.dataset import ledger, parquet, tag_table
 from curate.dataset.schema import DECIDED_COLUMNS, MANIFEST_SCHEMA
-from curate.signatures.phash import COLOR_GRID_SIDE
+from curate.signatures.color_grid import COLOR_GRID_SIDE
 from tests.bench.shard import shrunk
 
 PART = 512  # rows a part, as extract has them

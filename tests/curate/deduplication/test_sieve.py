@@ -14,8 +14,8 @@ from curate.deduplication.sieve import Sieve
 from curate.search import hamming, multi_index, value_rows
 from curate.search.hamming import near_pairs
 from curate.signatures import likeness
+from curate.signatures.color_grid import color_grid
 from curate.signatures.orientations import MIRROR_AND_QUARTER_TURNS, SLANTS
-from curate.signatures.phash import color_grid
 
 
 def pictures(dataset: Path) -> Pictures:

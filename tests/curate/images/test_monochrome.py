@@ -12,7 +12,8 @@ from hypothesis.extra.numpy import arrays
 from curate.audit.explain import why
 from curate.dataset.parquet import read_parts
 from curate.extraction import extract
-from curate.images.decode import Rgb, decode
+from curate.images.arrays import Rgb
+from curate.images.decode import decode
 from curate.images.monochrome import _paper_level, classify
 from curate.images.square import letterbox
 from curate.sources.samples import line_art_folder

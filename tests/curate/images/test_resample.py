@@ -12,7 +12,7 @@ from PIL import Image
 from curate.images.decode import decode
 from curate.images.lanczos import resize_lanczos
 from curate.images.max_filter import maximum_filter, minimum_filter
-from curate.images.resample import bounds_darker_than, opencv_gray, pillow_luma, resize_by_area
+from curate.images.resample import pillow_luma, resize_by_area
 
 sides = st.integers(1, 90)
 grays = arrays(np.uint8, st.tuples(sides, sides))
@@ -27,18 +27,18 @@ def by_opencv(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 @given(st.one_of(grays, colors), sides, sides)
 @example(np.full((3001, 7, 3), 255, np.uint8), 3, 2)  # more rows at once than 16 bits hold the sum of
 @example(np.random.default_rng(0).integers(0, 256, (3001, 7), dtype=np.uint8), 3, 2)
-def test_means_by_area_are_those_of_opencv_within_a_level(pixels: np.ndarray, width: int, height: int) -> None:
+def test_resizing_by_area_is_within_one_level_of_opencvs(pixels: np.ndarray, width: int, height: int) -> None:
     found, expected = resize_by_area(pixels, width, height), by_opencv(pixels, width, height)
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected).max() <= 1
 
 
-def test_of_real_art_fewer_than_one_byte_in_ten_thousand_is_rounded_otherwise(art: Path) -> None:
+def test_resizing_real_art_by_area_differs_from_opencvs_in_fewer_than_one_byte_in_ten_thousand(art: Path) -> None:
     unlike = total = 0
     for path in sorted(art.glob("*.png")):
         rgb = decode(path.read_bytes()).rgb
         for width, height in ((128, 113), (90, 96), (50, 128), (101, 77)):
-            for pixels in (rgb, pillow_luma(rgb), rgb[7:, 5:]):  # the last is no whole block of memory
+            for pixels in (rgb, pillow_luma(rgb), rgb[7:, 5:]):  # the last is not contiguous in memory
                 found = resize_by_area(pixels, width, height)
                 unlike, total = unlike + int((found != by_opencv(pixels, width, height)).sum()), total + found.size
     assert total > 1_000_000
@@ -56,12 +56,12 @@ def test_a_flat_picture_stays_as_it_is(value: int) -> None:
 @example(np.random.default_rng(0).integers(0, 256, (600, 400), dtype=np.uint8))
 @example(np.random.default_rng(0).integers(0, 256, (900, 300), dtype=np.uint8))
 @example(np.random.default_rng(0).integers(0, 2, (32, 999), dtype=np.uint8) * np.uint8(255))
-def test_lanczos_is_pillows_bit_for_bit(gray: np.ndarray) -> None:
+def test_lanczos_equals_pillows_bit_for_bit(gray: np.ndarray) -> None:
     expected = Image.fromarray(gray).resize((32, 32), Image.Resampling.LANCZOS)
     assert resize_lanczos(gray).tolist() == np.asarray(expected).tolist()
 
 
-def test_lanczos_is_pillows_at_every_small_size_and_where_pillow_takes_columns_first() -> None:
+def test_lanczos_equals_pillows_at_every_small_size_and_where_pillow_resizes_columns_first() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1300, 600), dtype=np.uint8)
     limits = [(2 * wide - 32 + more, wide) for wide in (64, 100, 333, 600) for more in (-1, 0, 1, 2)]
     for high, wide in [*product(range(1, 65), range(1, 49)), *limits]:
@@ -69,24 +69,16 @@ def test_lanczos_is_pillows_at_every_small_size_and_where_pillow_takes_columns_f
         assert np.array_equal(resize_lanczos(noise[:high, :wide]), expected), (high, wide)
 
 
-def test_luma_is_pillows_and_gray_opencvs_in_every_colour() -> None:
+def test_luma_equals_pillows_for_every_colour() -> None:
     red, green = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
     for blue in range(256):
         rgb = np.stack([red, green, np.full_like(red, blue)], axis=-1)
         assert np.array_equal(pillow_luma(rgb), np.asarray(Image.fromarray(rgb).convert("L")))
-        assert np.array_equal(opencv_gray(rgb), cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
-
-
-@given(grays, st.integers(0, 256))
-def test_the_box_of_what_is_darker_is_the_least(gray: np.ndarray, limit: int) -> None:
-    rows, columns = np.nonzero(gray < limit)
-    least = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1) if rows.size else (0, 0, 0, 0)
-    assert bounds_darker_than(gray, limit) == least
 
 
 @given(grays, st.integers(0, 50))
-@example(np.random.default_rng(0).integers(0, 256, (90, 70), dtype=np.uint8)[5:, 7:], 9)  # no whole block of memory
-def test_the_brightest_and_darkest_around_are_those_of_opencvs_filters(gray: np.ndarray, radius: int) -> None:
+@example(np.random.default_rng(0).integers(0, 256, (90, 70), dtype=np.uint8)[5:, 7:], 9)  # not contiguous in memory
+def test_maximum_and_minimum_filters_equal_opencvs(gray: np.ndarray, radius: int) -> None:
     window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     assert np.array_equal(maximum_filter(gray, radius), cv2.dilate(gray, window))
     assert np.array_equal(minimum_filter(gray, radius), cv2.erode(gray, window))

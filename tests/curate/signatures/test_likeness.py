@@ -11,8 +11,9 @@ from PIL import Image
 from curate.images.decode import decode
 from curate.images.resample import pillow_luma
 from curate.images.square import letterbox
-from curate.signatures import alignment, likeness, phash
-from curate.signatures.strokes import edge_mask, line_difference
+from curate.signatures import alignment, likeness
+from curate.signatures.strokes import edge_mask, ink_mask, line_difference, normalized_luma
+from curate.signatures.trimming import trim_white_borders
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def pictures(art: Path) -> dict[str, np.ndarray]:
 
 
 def sketch(rgb: np.ndarray) -> np.ndarray:
-    return phash.ink_mask(phash.normalized_luma(pillow_luma(phash.trim_white_borders(rgb))))
+    return ink_mask(normalized_luma(pillow_luma(trim_white_borders(rgb))))
 
 
 def test_a_recolour_has_the_same_lines(pictures: dict[str, np.ndarray]) -> None:
@@ -68,7 +69,7 @@ def test_a_copy_has_the_same_detail_and_a_recolour_has_not(
     image = Image.fromarray(rgb)
     image.resize((int(image.width * scale),) * 2, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=quality)
     views = {
-        name: alignment.thumbnail(phash.trim_white_borders(one))
+        name: alignment.thumbnail(trim_white_borders(one))
         for name, one in {"it": rgb, "copy": decode(buffer.getvalue()).rgb, "other": pictures["1F44B-1F3FE"]}.items()
     }
     assert likeness.has_copy_colors(alignment.aligned_difference(views["it"], views["copy"]))
@@ -78,13 +79,13 @@ def test_a_copy_has_the_same_detail_and_a_recolour_has_not(
 
 
 def test_the_difference_of_two_views_is_symmetric_and_zero_for_itself(pictures: dict[str, np.ndarray]) -> None:
-    one, other = (alignment.thumbnail(phash.trim_white_borders(pictures[name])) for name in ("1F44B", "1F44B-1F3FD"))
+    one, other = (alignment.thumbnail(trim_white_borders(pictures[name])) for name in ("1F44B", "1F44B-1F3FD"))
     assert alignment.aligned_difference(one, other) == alignment.aligned_difference(other, one)
     assert alignment.aligned_difference(one, one) == alignment.AlignedDifference(0, 0, 0, 0)
 
 
 def test_a_brighter_copy_differs_by_its_exposure_alone(pictures: dict[str, np.ndarray]) -> None:
-    one = alignment.thumbnail(phash.trim_white_borders(pictures["1F44B-1F3FD"]))
+    one = alignment.thumbnail(trim_white_borders(pictures["1F44B-1F3FD"]))
     brighter = np.asarray(cv2.convertScaleAbs(one, alpha=1.1, beta=10), np.uint8)
     found = alignment.aligned_difference(one, brighter)
     assert found.exposure_matched_distance < 3 < found.region_distance
@@ -126,7 +127,7 @@ def test_a_picture_shrunk_twice_is_rounded_not_edited(pictures: dict[str, np.nda
 
 
 def test_a_small_detail_drawn_otherwise_is_no_copy(pictures: dict[str, np.ndarray]) -> None:
-    one = phash.trim_white_borders(pictures["1F600"])
+    one = trim_white_borders(pictures["1F600"])
     other = one.copy()
     height, width = one.shape[:2]
     cell = width / alignment.COLOR_CELLS_PER_SIDE
@@ -138,7 +139,7 @@ def test_a_small_detail_drawn_otherwise_is_no_copy(pictures: dict[str, np.ndarra
 
 def test_exposure_is_found_where_it_clips(pictures: dict[str, np.ndarray]) -> None:
     for name in ("1F600", "1F34E", "1F408"):
-        one = phash.trim_white_borders(pictures[name])
+        one = trim_white_borders(pictures[name])
         bright = np.asarray(cv2.convertScaleAbs(one, alpha=1.1, beta=10), np.uint8)
         found = alignment.aligned_difference(alignment.thumbnail(one), alignment.thumbnail(bright))
         assert likeness.has_copy_colors(found)
@@ -160,7 +161,7 @@ def _panel(columns: int) -> np.ndarray:
 
 
 def _strokes(one: np.ndarray, other: np.ndarray) -> tuple[float, alignment.AlignedDifference]:
-    views = [alignment.thumbnail(phash.trim_white_borders(rgb)) for rgb in (one, other)]
+    views = [alignment.thumbnail(trim_white_borders(rgb)) for rgb in (one, other)]
     return line_difference(edge_mask(views[0]), edge_mask(views[1])), alignment.aligned_difference(*views)
 
 
