@@ -6,30 +6,24 @@ dataset, and shows the same pictures each time.
 
 from __future__ import annotations
 
-import base64
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
-import cv2
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.audit.census import Census, SmallestKeys, family_hash
+from curate.audit.thumbnail_urls import read_thumbnail_urls
 from curate.dataset import decisions, parquet
 from curate.dataset.rows import EdgeRow
 from curate.dataset.schema import EDGES_SCHEMA
-from curate.deduplication import thumbnails
-from curate.system.errors import DamagedError
 
 IdPair = tuple[str, str]
 """Two ids, the smaller first."""
 
-THUMBNAIL_SIDE_PX = 128  # at most
-WEBP_QUALITY = 90  # half the bytes of PNG, and strokes stay clean
 EDGES_PER_BATCH = 1 << 16
 RECOLOUR_SPARE_FACTOR = 8  # of candidates to shown recolours: some are not shown, as one of them was dropped
 INVISIBLE_TAG_PREFIXES = ("artist:", "meta:")  # of tags that do not describe what is seen
@@ -148,7 +142,7 @@ def gather_examples(dataset: Path, counted: Census, families: Mapping[int, int],
         ],
         pixels={},
     )
-    shown.pixels.update(_read_thumbnails(dataset, _columns_by_id(shown, lines)))
+    shown.pixels.update(read_thumbnail_urls(dataset, _columns_by_id(shown, lines)))
     return shown
 
 
@@ -243,30 +237,3 @@ def _columns_by_id(shown: ReportExamples, lines: list[str]) -> dict[str, set[str
     for row in (*compared, *members, *(twins.row for twins in shown.twins)):
         columns[row["id"]].add("color")
     return columns
-
-
-def _read_thumbnails(dataset: Path, columns: Mapping[str, Collection[str]]) -> Iterator[tuple[tuple[str, str], str]]:
-    """Yield ((id, column), `data:` URL) of every wanted column of every picture."""
-    parts, ids = parquet.part_paths(dataset / "pairs"), sorted(columns)
-    ids_by_part: dict[int, dict[int, str]] = defaultdict(dict)
-    for key, (part, row) in zip(ids, thumbnails.locate_pairs(parts, ids).tolist(), strict=True):
-        ids_by_part[part][row] = key
-    for part, id_by_row in ids_by_part.items():
-        for column in sorted({column for key in id_by_row.values() for column in columns[key]}):
-            rows = [row for row, key in id_by_row.items() if column in columns[key]]
-            stored = parquet.read_table(parts[part], [column])[column].take(rows).to_pylist()
-            for row, png in zip(rows, stored, strict=True):
-                yield (id_by_row[row], column), _thumbnail_url(id_by_row[row], png)
-
-
-def _thumbnail_url(key: str, png: bytes) -> str:
-    """A stored square as WebP of at most THUMBNAIL_SIDE_PX, in a `data:` URL."""
-    decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None:
-        raise DamagedError(f"the pair of {key} holds no picture: run `curate verify` on the dataset")
-    if len(decoded) > THUMBNAIL_SIDE_PX:
-        decoded = cv2.resize(decoded, (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), interpolation=cv2.INTER_AREA)
-    done, encoded = cv2.imencode(".webp", decoded, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])
-    if not done:
-        raise MemoryError("OpenCV could not encode a WebP")
-    return f"data:image/webp;base64,{base64.b64encode(encoded.tobytes()).decode()}"
