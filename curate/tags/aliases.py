@@ -1,4 +1,4 @@
-"""What tags stand for and imply: files of two columns that people keep."""
+"""Tag aliases and implications, read from two-column text files."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from curate.tags.normalize import normalize_tag, unique_tags
 
 @dataclass(frozen=True)
 class TagRules:
-    """What tags stand for and imply."""
+    """Aliases and implications of tags."""
 
     aliases: Mapping[str, str] = field(default_factory=dict)
     implications: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """All that a tag implies, by whatever way."""
+    """All tags that a tag implies, directly or through others."""
 
     def apply(self, tags: Iterable[str]) -> tuple[str, ...]:
-        """Tags with aliases taken for what they stand for, and what they imply."""
-        known = [self.aliases.get(tag, tag) for tag in tags]
-        return unique_tags((*known, *(implied for tag in known for implied in self.implications.get(tag, ()))))
+        """Replace aliases, then add implied tags."""
+        named = [self.aliases.get(tag, tag) for tag in tags]
+        return unique_tags((*named, *(implied for tag in named for implied in self.implications.get(tag, ()))))
 
 
 def read_rules(aliases: Path | None, implications: Path | None) -> TagRules:
-    """Rules of two files, either of which may be left out; as read_aliases and read_implications."""
+    """Return the rules of two files, each of them optional. Raises like read_aliases and read_implications."""
     with blame_option("aliases"):
-        known = read_aliases(aliases) if aliases else {}
+        alias_map = read_aliases(aliases) if aliases else {}
     with blame_option("implications"):
-        return TagRules(known, read_implications(implications, known) if implications else {})
+        return TagRules(alias_map, read_implications(implications, alias_map) if implications else {})
 
 
 def read_aliases(path: Path) -> dict[str, str]:
-    """Two columns a line, `alias,tag` or parted by a tab; `#` begins a comment. Raises SidecarError naming the line."""
+    """Read lines of `alias,tag`, or separated by a tab; `#` starts a comment. Raises SidecarError naming a bad line."""
     return dict(_read_pairs(path, "alias,tag"))
 
 
 def read_implications(path: Path, aliases: Mapping[str, str] | None = None) -> dict[str, tuple[str, ...]]:
-    """Lines of `implying,implied` -> all that each tag implies, also through others.
+    """Read lines of `implying,implied`; return every tag that each one implies, directly or through others.
 
-    Raises SidecarError naming the line that is none, or the cycle there is.
+    Raises SidecarError naming a bad line or a cycle.
     """
     direct: dict[str, list[str]] = {}
     for pair in _read_pairs(path, "implying,implied"):
@@ -54,19 +54,19 @@ def read_implications(path: Path, aliases: Mapping[str, str] | None = None) -> d
 
 
 def _add_implied(path: Path, start: str, direct: Mapping[str, list[str]], closed: dict[str, tuple[str, ...]]) -> None:
-    """Depth first without recursion: a chain may be longer than Python's stack."""
-    way = {start: iter(direct[start])}
-    while way:
-        tag = next(reversed(way))
-        implied = next(way[tag], None)
+    """Add to `closed` all that `start` implies. Without recursion: a chain may be longer than Python's stack."""
+    path_from_start = {start: iter(direct[start])}
+    while path_from_start:
+        tag = next(reversed(path_from_start))
+        implied = next(path_from_start[tag], None)
         if implied is None:
-            closed[tag] = unique_tags(two for one in direct[tag] for two in (one, *closed.get(one, ())))
-            del way[tag]
-        elif implied in way:
-            cycle = [*way][[*way].index(implied) :]
+            closed[tag] = unique_tags(each for child in direct[tag] for each in (child, *closed.get(child, ())))
+            del path_from_start[tag]
+        elif implied in path_from_start:
+            cycle = [*path_from_start][[*path_from_start].index(implied) :]
             raise SidecarError(f"{path}: {' -> '.join([*cycle, implied])} is a cycle: delete one of its lines")
         elif implied in direct and implied not in closed:
-            way[implied] = iter(direct[implied])
+            path_from_start[implied] = iter(direct[implied])
 
 
 def _read_pairs(path: Path, form: str) -> Iterator[tuple[str, str]]:

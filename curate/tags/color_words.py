@@ -1,9 +1,9 @@
-"""Colour words and pixels: whether a picture has a colour at all, and which words speak of one. Pure functions.
+"""Colour words and CIELAB ranges: whether a picture lacks the colour of a word, and which words exclude each other.
 
-Every range is far wider than the word, so that a colour told absent is absent: hue angles of CIELAB (red 40, yellow
-100, green 135, cyan 195, blue 305, magenta 330) with 20 to 40 degrees to spare on either side, and chroma down to what
-an eye hardly calls coloured, because artists' blue hair is often gray with a breath of blue. Outlines and paper
-have black, gray and white in nearly every picture: those words are seldom found absent, and never wrongly.
+Every range is much wider than its word, so that a colour reported as absent is really absent. Hue angles in CIELAB are
+red 40, yellow 100, green 135, cyan 195, blue 305, magenta 330; the ranges add 20 to 40 degrees on either side. Their
+chroma starts where an eye hardly sees colour, because artists' blue hair is often gray with a touch of blue. Black,
+gray and white occur in the outlines and paper of nearly every picture, so they are rarely reported as absent.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy.typing as npt
 
 Lab = npt.NDArray[np.float32]
 
-MIN_COLORED_PIXELS = 4  # of 128x128 pixels: fewer are a seam between two other colours or noise of a JPEG
-# too small to be sure of at 128 px
+MIN_COLORED_PIXELS = 4  # of 128x128; fewer are an edge between two other colours, or JPEG noise
+# too small to judge at 128 px
 SMALL_NOUNS = ("eye", "eyes", "pupils", "nails", "lips", "lipstick", "earrings", "eyelashes", "sclera", "eyeliner")
 
 
 @dataclass(frozen=True)
 class ColorRange:
-    """CIELAB pixels that a word may mean: hue from `start` to `stop` degrees, over 360 where it passes red."""
+    """A range of CIELAB pixels: hue from `start` to `stop` degrees, with `stop` over 360 if the range passes 0."""
 
     start: float = 0
     stop: float = 360
@@ -31,12 +31,12 @@ class ColorRange:
     chroma: tuple[float, float] = (5, 200)
 
     def contains(self, lab: Lab) -> npt.NDArray[np.bool_]:
-        """(..., 3) CIELAB -> (...) bool."""
+        """Return which pixels are in the range: (..., 3) float CIELAB -> (...) bool."""
         light, chroma = lab[..., 0], np.hypot(lab[..., 1], lab[..., 2])
         hue = np.degrees(np.arctan2(lab[..., 2], lab[..., 1])) % 360
-        turned = (hue - self.start) % 360 <= self.stop - self.start
+        hue_fits = (hue - self.start) % 360 <= self.stop - self.start
         inside = (light >= self.lightness[0]) & (light <= self.lightness[1])
-        return np.asarray(turned & inside & (chroma >= self.chroma[0]) & (chroma <= self.chroma[1]), np.bool_)
+        return np.asarray(hue_fits & inside & (chroma >= self.chroma[0]) & (chroma <= self.chroma[1]), np.bool_)
 
 
 RED, BROWN = ColorRange(335, 425), ColorRange(0, 110, (0, 85))
@@ -62,7 +62,7 @@ RANGE_BY_WORD = {
     **dict.fromkeys(("gray", "grey", "silver"), GRAY),
     "white": WHITE,
 }
-# words of which two may be said of one thing
+# words of one group may describe the same colour
 SHADE_GROUPS = (
     ("red", "crimson", "maroon"),
     ("brown", "light_brown", "tan", "beige"),
@@ -78,14 +78,14 @@ SHADE_GROUPS = (
 
 
 def are_exclusive(one: str, other: str) -> bool:
-    """Whether two colour words cannot be said of one thing of one colour."""
+    """Whether two colour words cannot both describe one thing of one colour."""
     return one != other and not any(one in shades and other in shades for shades in SHADE_GROUPS)
 
 
 def is_color_absent(word: str, noun: str, lab: Lab) -> bool:
-    """Whether a picture has nowhere the colour of `blue_hair`; false where that cannot be told.
+    """Whether a picture lacks the colour of a tag, for example word "blue" and noun "hair"; False if in doubt.
 
-    `lab` is (n, 3) CIELAB: the picture's pixels without its padding.
+    `lab` holds the picture's pixels without padding as (n, 3) CIELAB.
     """
     if word not in RANGE_BY_WORD or noun.endswith(SMALL_NOUNS):
         return False
@@ -93,6 +93,6 @@ def is_color_absent(word: str, noun: str, lab: Lab) -> bool:
 
 
 def to_lab(rgb: npt.NDArray[np.uint8]) -> Lab:
-    """(height, width, 3) uint8 RGB -> (n, 3) CIELAB, L 0..100."""
+    """Convert pixels: (height, width, 3) uint8 sRGB -> (height * width, 3) float32 CIELAB, L from 0 to 100."""
     lab = cv2.cvtColor(rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
     return np.asarray(lab.reshape(-1, 3), np.float32)

@@ -1,4 +1,4 @@
-"""Tags, normalised; colour tags told from shape tags; counting. Pure functions."""
+"""Normalised spelling of tags, the colour word in a tag, and tag counts. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 NAMESPACES = ("artist", "character", "copyright", "meta")
-# hydrus and some boorus name the same namespaces otherwise
+# other names that hydrus and some boorus use for these namespaces
 NAMESPACE_ALIASES = {"creator": "artist", "series": "copyright", "person": "character", "general": "", "tag": ""}
 
 COLORS = frozenset(
@@ -18,13 +18,13 @@ COLORS = frozenset(
         *("dark_blue", "dark_green", "light_blue", "light_brown", "light_green", "light_purple"),
     }
 )
-# `light` and `dark` are colours of skin and hair only: a light bulb is no colour tag
+# `light` and `dark` are colours only of skin and hair: `light_bulb` is not a colour tag
 SKIN_HAIR_TONES = frozenset({"light", "medium_light", "medium", "medium_dark", "dark", "pale", "tanned"})
 TONED_NOUNS = ("skin_tone", "skin", "hair")
 
 
 def normalize_tag(tag: str, namespace: str = "") -> str:
-    """Lower case, NFC, whitespace runs to one `_`; `namespace:` in front for artist, character, copyright, meta."""
+    """Return the tag in lower case and NFC, with `_` for white space and a `namespace:` prefix unless general."""
     tag = re.sub(r"[\s_]+", "_", unicodedata.normalize("NFC", tag).lower().strip())
     prefix, colon, rest = tag.partition(":")
     if colon and prefix in NAMESPACE_ALIASES and rest:
@@ -36,7 +36,7 @@ def normalize_tag(tag: str, namespace: str = "") -> str:
 
 
 def tags_of_folders(path: str) -> tuple[str, ...]:
-    """Tags that a picture's folders name; kohya's number of repeats is none.
+    """Return the tags in the names of a picture's folders, without kohya's leading number of repeats.
 
     >>> tags_of_folders("10_blue hair, smile/sketches/a.png")
     ('blue_hair', 'smile', 'sketches')
@@ -46,12 +46,12 @@ def tags_of_folders(path: str) -> tuple[str, ...]:
 
 
 def unique_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """Tags without empty ones and repeats, in their first order."""
+    """Return the tags without empty and repeated ones, in order of first appearance."""
     return tuple(dict.fromkeys(tag for tag in tags if tag))
 
 
 def split_color(tag: str) -> tuple[str, str] | None:
-    """(colour, noun) of a colour tag, None for a shape tag.
+    """Return (colour, noun) of a colour tag, None for any other tag.
 
     >>> split_color("blue_hair"), split_color("medium_dark_skin_tone"), split_color("blue"), split_color("light_bulb")
     (('blue', 'hair'), ('medium_dark', 'skin_tone'), ('blue', ''), None)
@@ -67,7 +67,7 @@ def split_color(tag: str) -> tuple[str, str] | None:
 
 
 def count_tags(rows: Iterable[Iterable[str]]) -> dict[str, int]:
-    """Pictures that carry each tag, most frequent first, ties by name."""
+    """Return the number of rows with each tag, most frequent first, ties by name."""
     counts: dict[str, int] = {}
     for tags in rows:
         for tag in set(tags):
@@ -76,5 +76,5 @@ def count_tags(rows: Iterable[Iterable[str]]) -> dict[str, int]:
 
 
 def sort_by_count(counts: Mapping[str, int]) -> dict[str, int]:
-    """The same counts, most frequent first, ties by name."""
+    """Return the counts sorted, most frequent first, ties by name."""
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -1,4 +1,4 @@
-"""Sidecar files -> what they say of their picture: gallery-dl, Danbooru and tagger JSON, comma and newline lists."""
+"""Parse sidecar files: gallery-dl, Danbooru and tagger JSON, and text files of tags."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from curate.system.files import canonical_json
 from curate.tags.metadata_tables import has_tags
 from curate.tags.normalize import NAMESPACES, normalize_tag, unique_tags
 
-MAX_SIDECAR_BYTES = 4 << 20  # bytes of a sidecar; read as JSON, it takes some twenty times as much
-MAX_TAG_WORDS = 4  # `hair_over_one_eye`
-MIN_TAG_CONFIDENCE = 0.35  # of a tagger's confidences: what WD14's own scripts take for general tags
+MAX_SIDECAR_BYTES = 4 << 20  # parsed JSON takes some twenty times as much memory
+MAX_TAG_WORDS = 4  # as in hair_over_one_eye; longer phrases are prose
+MIN_TAG_CONFIDENCE = 0.35  # the threshold of WD14's own scripts for general tags
 TAG_CATEGORIES = ("general", "character", "copyright", "artist", "meta")
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What a sidecar says of its picture."""
+    """The metadata of one picture."""
 
     tags: tuple[str, ...] = ()
     rating: str | None = None
@@ -32,9 +32,9 @@ class Sidecar:
 
 
 def read_sidecar(name: str, data: bytes) -> Sidecar:
-    """Parse a sidecar by its name: gallery-dl or Danbooru JSON, or a comma or newline list in `.txt`.
+    """Parse a sidecar file: `.txt` is a list of tags separated by commas or newlines, anything else is a post in JSON.
 
-    Raises SidecarError if it is not UTF-8, not JSON, or JSON of another shape.
+    Raises SidecarError if it is not UTF-8, not JSON, or not a JSON object.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -43,8 +43,8 @@ def read_sidecar(name: str, data: bytes) -> Sidecar:
     if name.lower().endswith(".txt"):
         return Sidecar(tags=_parse_tag_list(text))
     try:
-        post = json.loads(text, parse_constant=lambda _: None)  # NaN is no JSON
-        canonical_json(post)  # refuses half a surrogate pair, which no text column can hold
+        post = json.loads(text, parse_constant=lambda _: None)  # NaN is not JSON, but Python writes it
+        canonical_json(post)  # refuses lone surrogates, which no text column can hold
     except (ValueError, RecursionError) as error:
         raise SidecarError(f"{name} is not JSON ({error}): download or write it again") from None
     if not isinstance(post, dict):
@@ -53,8 +53,8 @@ def read_sidecar(name: str, data: bytes) -> Sidecar:
 
 
 def read_table_entry(data: bytes) -> Sidecar:
-    """One table's entry, as JSON; where it has no tags, its `text` gives them if that is a list of tags."""
-    entry: dict[str, Any] = json.loads(data, parse_constant=lambda _: None)  # 1e999 was read as infinite
+    """Parse one entry of a metadata table. Without tags, its `text` provides them if that is a list of tags."""
+    entry: dict[str, Any] = json.loads(data, parse_constant=lambda _: None)  # json writes infinity as Infinity
     text = entry.get("text")
     if not has_tags(entry) and isinstance(text, str) and _is_tag_list(text):
         entry = {key: value for key, value in entry.items() if key != "text"} | {"tags": text}
@@ -62,35 +62,35 @@ def read_table_entry(data: bytes) -> Sidecar:
 
 
 def _is_tag_list(text: str) -> bool:
-    """Commas between a few words each, no full stop: prose has longer phrases."""
+    """Whether a text is short phrases separated by commas, without a full stop: prose has longer phrases."""
     return "," in text and "." not in text and all(len(part.split()) <= MAX_TAG_WORDS for part in text.split(","))
 
 
 def merge_sidecars(sidecars: Iterable[Sidecar]) -> Sidecar:
-    """One sidecar out of several of the same picture: tags united, the first one that knows a field wins."""
+    """Merge the sidecars of one picture: tags are united, other fields come from the first sidecar that has them."""
     merged = Sidecar()
-    for one in sidecars:
+    for sidecar in sidecars:
         merged = Sidecar(
-            tags=unique_tags((*merged.tags, *one.tags)),
-            rating=merged.rating if merged.rating is not None else one.rating,
-            score=merged.score if merged.score is not None else one.score,
-            license=merged.license if merged.license is not None else one.license,
-            artist=merged.artist if merged.artist is not None else one.artist,
-            extra={**one.extra, **merged.extra},
+            tags=unique_tags((*merged.tags, *sidecar.tags)),
+            rating=merged.rating if merged.rating is not None else sidecar.rating,
+            score=merged.score if merged.score is not None else sidecar.score,
+            license=merged.license if merged.license is not None else sidecar.license,
+            artist=merged.artist if merged.artist is not None else sidecar.artist,
+            extra={**sidecar.extra, **merged.extra},
         )
     return merged
 
 
 def _parse_tag_list(text: str) -> tuple[str, ...]:
-    """Kohya writes one comma line, hydrus a tag a line; a hydrus tag may hold a comma."""
+    """Parse a text sidecar: kohya's one line with commas, or hydrus' one tag per line, which may contain commas."""
     lines = [line for line in text.splitlines() if line.strip()]
     parts = lines if len(lines) > 1 else [part for line in lines for part in line.split(",")]
-    bare = (re.sub(r"\\([()])", r"\1", part) for part in parts)  # taggers write prompts: `miku \\(vocaloid\\)`
-    return unique_tags(normalize_tag(part) for part in bare)
+    unescaped = (re.sub(r"\\([()])", r"\1", part) for part in parts)  # taggers write prompts: `miku \\(vocaloid\\)`
+    return unique_tags(normalize_tag(part) for part in unescaped)
 
 
 def _parse_post(post: dict[str, Any]) -> Sidecar:
-    known = {"rating", "score", "license", "artist", "tags", "tag_string"}
+    own_columns = {"rating", "score", "license", "artist", "tags", "tag_string"}
     by_namespace = {key: value for key, value in post.items() if key.startswith(("tag_string_", "tags_"))}
     by_namespace |= {f"tags_{key}": post[key] for key in TAG_CATEGORIES if isinstance(post.get(key), dict)}
     if by_namespace:
@@ -110,7 +110,7 @@ def _parse_post(post: dict[str, Any]) -> Sidecar:
         extra={
             key: value
             for key, value in post.items()
-            if key not in known and key not in by_namespace and f"tags_{key}" not in by_namespace
+            if key not in own_columns and key not in by_namespace and f"tags_{key}" not in by_namespace
         },
     )
 
@@ -120,25 +120,22 @@ def _namespace(category: str) -> str:
 
 
 def _tags_of_value(value: object) -> list[str]:
-    """Tags of a JSON value: a list of strings, one parted by commas or else by spaces, or a tagger's confidences."""
+    """Return the tags in a JSON value: a list of strings, a string with commas or spaces, or a tagger's confidences."""
     if isinstance(value, list):
         return [word for word in value if isinstance(word, str)]
     if isinstance(value, dict):  # e621 nests its categories
-        sure = [tag for tag, confidence in value.items() if (_number(confidence) or 0) >= MIN_TAG_CONFIDENCE]
-        return sure + [word for words in value.values() for word in _tags_of_value(words)]
+        confident = [tag for tag, confidence in value.items() if (_number(confidence) or 0) >= MIN_TAG_CONFIDENCE]
+        return confident + [word for words in value.values() for word in _tags_of_value(words)]
     if isinstance(value, str):
         return value.split(",") if "," in value else value.split()
     return []
 
 
 def _most_confident(value: object) -> object:
-    """Of a tagger's confidences the most probable one; anything else as it is."""
-    told = (
-        {name: number for name, one in value.items() if (number := _number(one)) is not None}
-        if isinstance(value, dict)
-        else {}
-    )
-    return max(told, key=lambda name: told[name]) if told else value
+    """Return the most probable name of a tagger's confidences; any other value unchanged."""
+    items = value.items() if isinstance(value, dict) else ()
+    confidences = {name: number for name, item in items if (number := _number(item)) is not None}
+    return max(confidences, key=lambda name: confidences[name]) if confidences else value
 
 
 def _number(value: object) -> float | None:

@@ -1,8 +1,10 @@
+import contextlib
 import hashlib
 import json
 import os
 import random
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -255,6 +257,37 @@ def test_an_object_larger_than_the_window_is_read_to_its_end(tmp_path: Path) -> 
         if entry is not None
     }
     assert read == entries
+
+
+def test_nan_and_repeated_keys_in_one_member_do_not_end_an_array(tmp_path: Path) -> None:
+    (tmp_path / "posts.json").write_text('[{"id": 1, "score": NaN, "tags": "a", "tags": "b"}, {"id": 2}]')
+    entries = list(metadata_tables.read_entries(tmp_path / "posts.json"))
+    assert entries == [{"id": 1, "score": None, "tags": "b"}, {"id": 2}]
+
+
+def test_a_lone_surrogate_is_counted_and_the_next_member_is_read(tmp_path: Path) -> None:
+    (tmp_path / "meta.json").write_text(r'{"a": {"tags": "\ud800"}, "b": {"tags": "x"}}')
+    assert list(metadata_tables.read_entries(tmp_path / "meta.json")) == [None, {"key": "b", "value": {"tags": "x"}}]
+
+
+@pytest.mark.parametrize("bomb", ["x", "[", '{"a":', "1", " "])
+@pytest.mark.parametrize("name", ["posts.json", "meta.json", "posts.jsonl"])
+def test_a_long_or_deep_member_takes_no_memory_in_proportion_to_the_file(tmp_path: Path, name: str, bomb: str) -> None:
+    start = {"posts.json": '[{"id": 1}, ', "meta.json": '{"a": {"tags": "x"}, "b": ', "posts.jsonl": '{"id": 1}\n'}[
+        name
+    ]
+    quote = '"' if bomb == "x" else ""
+    (tmp_path / name).write_text(start + quote + bomb * ((32 << 20) // len(bomb)) + quote)
+    tracemalloc.start()
+    entries = []
+    with contextlib.suppress(*metadata_tables.TABLE_ERRORS):
+        for entry in metadata_tables.read_entries(tmp_path / name):
+            entries.append(entry)  # noqa: PERF402  # those before an error count
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert entries[0] in ({"id": 1}, {"key": "a", "value": {"tags": "x"}})
+    assert [entry for entry in entries[1:] if entry] == []
+    assert peak < 16 << 20
 
 
 NAMES = (
