@@ -1,8 +1,8 @@
-"""What every request must pass, and what every answer says: an ASGI application around another.
+"""ASGI middleware that refuses requests of other sites and sets security headers.
 
-A page on this machine can be asked for by any site that its visitor has open. So the Host must be one of ours, which
-keeps out names that a stranger's DNS points here; a request must not come from another site's page; and what changes
-anything must say that it comes from our own.
+Any site that the user has open can send requests to a server on this machine. Therefore the Host must be one of ours,
+which stops DNS rebinding; a request must not come from another site's page; and a request that changes anything must
+have our own Origin.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 READ_METHODS = frozenset({"GET", "HEAD"})
-MAX_URL_BYTES = 4096  # bytes of path and query
+MAX_URL_BYTES = 4096  # path and query together
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -38,18 +38,17 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """Of one request."""
+    """Limits of one request."""
 
     max_body_bytes: int = 64 << 10
-    """Bytes."""
     body_timeout_s: float = 10.0
-    """Seconds in which its body must have come."""
+    """Seconds until the whole body must have arrived."""
     response_timeout_s: float = 60.0
-    """Seconds in which it must be answered."""
+    """Seconds until the application must have answered."""
 
 
 class RequestRefusedError(Exception):
-    """A request that is not let through: a status and a line."""
+    """A request is refused, with an HTTP status and one line that says why."""
 
     def __init__(self, status: int, line: str) -> None:
         super().__init__(line)
@@ -57,15 +56,15 @@ class RequestRefusedError(Exception):
 
 
 class RequestGuard:
-    """Lets through to `app` only what may come."""
+    """Passes allowed requests to `app` and answers the others itself."""
 
     def __init__(self, app: Application, extra_hosts: Iterable[str] = (), limits: RequestLimits | None = None) -> None:
         self.app, self.limits = app, limits or RequestLimits()
         self.own_hosts = {"localhost", *(name.lower() for name in extra_hosts)}
-        """Host names that are ours. An address is always: no stranger's name stands in such a Host."""
+        """Accepted host names. IP addresses are always accepted: DNS rebinding needs a name."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
+        """Answer or refuse a request."""
         if scope["type"] != "http":  # pragma: no cover  # the server offers neither websockets nor lifespan
             return
         started = False
@@ -92,16 +91,16 @@ class RequestGuard:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if not self._is_own_host(host):
-            raise RequestRefusedError(421, "this Host is not ours: open the address that the command told")
+            raise RequestRefusedError(421, "this Host is not ours: open the address that the command printed")
         if len(scope["path"]) + len(scope["query_string"]) > MAX_URL_BYTES:
-            raise RequestRefusedError(414, f"an address of more than {MAX_URL_BYTES} bytes: ask for less")
+            raise RequestRefusedError(414, f"the address has more than {MAX_URL_BYTES} bytes: shorten it")
         own = headers.get("sec-fetch-site", "none") in {"none", "same-origin"}
         opening = scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"
         if not (own or (opening and scope["method"] in READ_METHODS)):
-            raise RequestRefusedError(403, "another site's page asks: only our own may")
+            raise RequestRefusedError(403, "this request comes from another site: only our own page may send it")
         origin = headers.get("origin")
         if scope["method"] not in READ_METHODS and origin not in {f"http://{host}", f"https://{host}"}:
-            raise RequestRefusedError(403, f"what changes anything must have the header Origin: http://{host}")
+            raise RequestRefusedError(403, f"a request that changes anything needs the header Origin: http://{host}")
 
     def _is_own_host(self, host: str) -> bool:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
@@ -127,31 +126,31 @@ class RequestGuard:
                         return b"".join(parts)
         except TimeoutError:
             raise RequestRefusedError(
-                408, f"not all there after {self.limits.body_timeout_s:.0f} s: send it faster"
+                408, f"the body is incomplete after {self.limits.body_timeout_s:.0f} s: send it faster"
             ) from None
 
 
 def _replay_body(body: bytes, receive: Receive) -> Receive:
-    """Gives a body that was read already, then what comes after it."""
-    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    """Return a `receive` that first gives the body that was already read, then further messages."""
+    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def call() -> Message:
-        return left.pop() if left else await receive()
+    async def replay() -> Message:
+        return unread.pop() if unread else await receive()
 
-    return call
+    return replay
 
 
 def _add_security_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    ours = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-    told = list(headers)
-    if not any(name == b"cache-control" for name, _ in told):
-        ours.append((b"cache-control", b"no-store"))
-    return told + ours
+    added = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+    headers = list(headers)
+    if not any(name == b"cache-control" for name, _ in headers):
+        added.append((b"cache-control", b"no-store"))
+    return headers + added
 
 
 async def _refuse(send: Send, status: int, line: str) -> None:
     body = json.dumps({"detail": line}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    # what was refused may not have been read to its end
+    # close: the rest of a refused request was not read
     await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
     await send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""A socket, and uvicorn on it, until somebody presses Ctrl-C."""
+"""A listening socket and a guarded uvicorn server on it, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from curate.system.errors import NurieError
 from curate.web.guard import Application, RequestGuard, RequestLimits
 
 MAX_CONNECTIONS = 64
-HEAD_TIMEOUT_S = 10.0  # s in which a request's first lines must have come
+HEAD_TIMEOUT_S = 10.0  # seconds until the head of a request must have arrived
 MAX_HEAD_BYTES = 16 << 10
-WILDCARD_HOSTS = ("0.0.0.0", "::")  # noqa: S104  # what people may ask for
+WILDCARD_HOSTS = ("0.0.0.0", "::")  # noqa: S104  # users may ask for these
 
 
 class HeadTimeoutProtocol(H11Protocol):
-    """Closes a connection that begins a request and does not come to its point."""
+    """HTTP protocol that closes a connection whose request head takes too long."""
 
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the first request."""
+        """Start waiting for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]
         self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Wait for the rest of a request's first lines."""
+        """Keep waiting until the head of a request is complete."""
         super().data_received(data)
         if getattr(self.cycle, "response_complete", True):  # it is None before the first request
             self._start_head_timer()
@@ -38,7 +38,7 @@ class HeadTimeoutProtocol(H11Protocol):
             self._cancel_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
+        """Stop waiting."""
         self._cancel_head_timer()
         super().connection_lost(exc)
 
@@ -54,7 +54,7 @@ class HeadTimeoutProtocol(H11Protocol):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host."""
+    """Whether a host name or address is reachable only from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -62,16 +62,16 @@ def is_loopback(host: str) -> bool:
 
 
 def own_host_names(host: str) -> Sequence[str]:
-    """Host names by which a server that listens on `host` may be asked for, beside addresses and localhost."""
+    """Return the host names of a server that listens on `host`, beside IP addresses and localhost."""
     return [socket.gethostname()] if host in WILDCARD_HOSTS else [host]
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on a host and port; port 0 takes a free one. Raises NurieError if it cannot be had."""
+    """Return a socket that listens on a host and port; 0 is any free port. Raises NurieError if that is impossible."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family)
-        # asyncio does it for sockets alone that tell their protocol; else each answer waits 40 ms for the client's word
+        # asyncio sets this only if the socket names its protocol; without it, answers wait 40 ms for a TCP ACK
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except (OSError, OverflowError, UnicodeError) as error:
@@ -80,14 +80,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def browser_url(listening: socket.socket) -> str:
-    """What to open in a browser on this machine."""
+    """Return the URL to open in a browser on this machine."""
     host, port = listening.getsockname()[:2]
     shown = "localhost" if host in WILDCARD_HOSTS else f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/"
 
 
 def make_server(app: Application, host: str, limits: RequestLimits | None = None) -> uvicorn.Server:
-    """A server of guarded requests, for who asks it by `host`, an address or localhost."""
+    """Return a server that guards `app` and accepts requests to `host`, IP addresses and localhost."""
     config = uvicorn.Config(
         RequestGuard(app, own_host_names(host), limits),
         http=HeadTimeoutProtocol,
@@ -105,10 +105,10 @@ def make_server(app: Application, host: str, limits: RequestLimits | None = None
 
 
 def serve(app: Application, listening: socket.socket, host: str, limits: RequestLimits | None = None) -> None:
-    """Answer requests until Ctrl-C."""
+    """Serve requests on a socket until Ctrl-C."""
     try:
         make_server(app, host, limits).run(sockets=[listening])
-    except KeyboardInterrupt:  # how uvicorn passes Ctrl-C on, once it has ended
+    except KeyboardInterrupt:  # uvicorn raises it again after its shutdown
         pass
     finally:
         listening.close()

@@ -1,4 +1,4 @@
-"""The files of a page, sent as they are: its own, and those that all pages share."""
+"""The static files of a page: its own, and those that all pages share."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from fastapi import APIRouter, HTTPException, Response
 
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 SHARED_PACKAGE = "curate.web"
-"""The package whose `shared` folder every page may ask for."""
+"""The package whose `shared` folder is served with every page."""
 
 
 def read_page_files(package: str) -> dict[str, tuple[bytes, str]]:
-    """Bytes and type of each file of a package's page, by the path that it is asked for: no visitor names a file."""
+    """Return bytes and media type of a page's files, by name. Requests only look up this dict, never the disk."""
     folders = (files(SHARED_PACKAGE) / "shared", files(package) / "page")
-    found = {one.name: one.read_bytes() for folder in folders for one in folder.iterdir()}
-    known = {name: PurePath(name).suffix for name in found}
-    return {name: (data, MEDIA_TYPES[known[name]]) for name, data in found.items() if known[name] in MEDIA_TYPES}
+    contents = {file.name: file.read_bytes() for folder in folders for file in folder.iterdir()}
+    types = {name: MEDIA_TYPES.get(PurePath(name).suffix) for name in contents}
+    return {name: (data, kind) for name, data in contents.items() if (kind := types[name])}
 
 
 def page_router(package: str) -> APIRouter:
-    """Answers with the page of a package, which is read once."""
+    """Return routes that serve the page of a package; its files are read once, now."""
     page = read_page_files(package)
     routes = APIRouter()
 

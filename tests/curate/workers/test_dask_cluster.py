@@ -274,7 +274,7 @@ def test_tasks_that_end_workers_are_done_once_more_in_another_way(tmp_path: Path
 def test_a_cluster_that_is_not_there_is_told_in_a_line() -> None:
     with pytest.raises(NurieError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1 .* `dask scheduler`"):
         connect_cluster("tcp://127.0.0.1:1", worker_wait_s=1).__enter__()
-    with pytest.raises(NurieError, match="'one:8786' is no address of a Dask scheduler: give tcp://HOST:PORT"):
+    with pytest.raises(NurieError, match="'one:8786' is not the address of a Dask scheduler: give tcp://HOST:PORT"):
         connect_cluster("one:8786").__enter__()
 
 
