@@ -1,4 +1,4 @@
-"""A Dask cluster of processes of its own, as hosts have them: a scheduler, and workers that come and go."""
+"""A Dask cluster of separate processes, as on several hosts: a scheduler, and workers that come and go."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests import ROOT
 
 @dataclass
 class Hosts:
-    """A scheduler and workers, whose logs go to a folder. `inside` is a command that runs another one elsewhere."""
+    """A scheduler and workers that log to a folder. `inside` is a command prefix, for example to enter a namespace."""
 
     folder: Path
     stack: ExitStack
@@ -29,13 +29,13 @@ class Hosts:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        told = self.folder / "scheduler.json"
+        scheduler_file = self.folder / "scheduler.json"
         fixed = ["scheduler", "--host", self.host, "--port", "0", "--no-dashboard", "--no-show"]
-        self.scheduler = self._start("scheduler", self.inside, *fixed, "--scheduler-file", str(told))
-        while not (told.is_file() and told.read_text()):
+        self.scheduler = self._start("scheduler", self.inside, *fixed, "--scheduler-file", str(scheduler_file))
+        while not (scheduler_file.is_file() and scheduler_file.read_text()):
             assert self.scheduler.poll() is None, (self.folder / "scheduler.log").read_text()
             time.sleep(0.05)
-        self.address: str = json.loads(told.read_text())["address"]
+        self.address: str = json.loads(scheduler_file.read_text())["address"]
 
     def start_worker(self, *options: str, inside: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         name = f"worker-{len(self.workers)}"
@@ -46,7 +46,7 @@ class Hosts:
     def _start(self, name: str, inside: Sequence[str], *arguments: str) -> subprocess.Popen[bytes]:
         log = self.stack.enter_context((self.folder / f"{name}.log").open("wb"))
         command = [*inside, sys.executable, "-m", "dask", *arguments]
-        # at the root, since a worker finds the functions of tests by their modules
+        # in the repository root: workers import the functions of tests by module name
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         self.stack.callback(end, process)
         return process
@@ -59,25 +59,26 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def hosts(folder: Path, workers: int, **options: Any) -> Iterator[Hosts]:
+    """Start a scheduler and workers; end them with the block."""
     folder.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        one = Hosts(folder, stack, **options)
+        cluster = Hosts(folder, stack, **options)
         for _ in range(workers):
-            one.start_worker()
-        yield one
+            cluster.start_worker()
+        yield cluster
 
 
 @contextmanager
-def connected(one: Hosts, workers: int, **options: Any) -> Iterator[DaskCluster]:
-    """To a cluster of at least so many workers."""
-    with connect_cluster(one.address, **options) as found:
-        found.client.wait_for_workers(workers, timeout=60)
-        yield found
+def connected(cluster: Hosts, workers: int, **options: Any) -> Iterator[DaskCluster]:
+    """Connect to a cluster and wait until it has at least `workers` workers."""
+    with connect_cluster(cluster.address, **options) as connection:
+        connection.client.wait_for_workers(workers, timeout=60)
+        yield connection
 
 
 @contextmanager
 def dying(worker: subprocess.Popen[bytes]) -> Iterator[None]:
-    """It is held, so that tasks given to it are not done when it is killed a second later."""
+    """Stop a worker, so that tasks given to it in the block are not done when it is killed a second later."""
     worker.send_signal(signal.SIGSTOP)
     Timer(1, worker.kill).start()
     yield

@@ -20,14 +20,14 @@ def test_an_index_is_read_as_it_was_written(shard_folder: Path, tmp_path: Path) 
     assert read_index(tmp_path) == index
 
 
-def test_an_index_of_another_version_is_refused_by_number(copy: Path) -> None:
+def test_an_index_of_another_version_is_refused(copy: Path) -> None:
     raw = json.loads((copy / "index.json").read_bytes())
     write_sealed(copy / "index.json", raw | {"version": 99})
     with pytest.raises(NurieError, match=r"version 99, this nurie reads 1.*curate shard"):
         read_index(copy)
 
 
-def test_an_index_of_an_unknown_format_is_refused_by_name(copy: Path) -> None:
+def test_an_index_of_an_unknown_format_is_refused(copy: Path) -> None:
     raw = json.loads((copy / "index.json").read_bytes())
     raw["options"]["shard"]["format"] = "zip"
     write_sealed(copy / "index.json", raw)
@@ -36,7 +36,7 @@ def test_an_index_of_an_unknown_format_is_refused_by_name(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [None, [], {"shard": None}])
-def test_an_index_whose_options_are_none_is_damaged(copy: Path, options: object) -> None:
+def test_an_index_without_proper_options_is_damaged(copy: Path, options: object) -> None:
     raw = json.loads((copy / "index.json").read_bytes())
     write_sealed(copy / "index.json", raw | {"options": options})
     with pytest.raises(DamagedError, match=r"index\.json is damaged"):
@@ -52,12 +52,12 @@ def test_an_index_without_a_field_is_damaged(copy: Path, name: str) -> None:
         read_index(copy)
 
 
-def test_a_folder_without_an_index_is_no_finished_shard_folder(tmp_path: Path) -> None:
+def test_a_folder_without_an_index_is_not_a_finished_shard_folder(tmp_path: Path) -> None:
     with pytest.raises(NurieError, match="not a finished shard folder"):
         read_index(tmp_path)
 
 
-def test_whole_shards_have_no_faults(shard_folder: Path) -> None:
+def test_undamaged_shards_have_no_faults(shard_folder: Path) -> None:
     assert find_file_faults(shard_folder, read_index(shard_folder)) == []
 
 

@@ -1,4 +1,4 @@
-"""A stage killed at any rename, then run again, leaves the bytes of an unbroken run: a rename is what commits."""
+"""A stage killed at any rename and run again leaves the bytes of an uninterrupted run. Every commit is a rename."""
 
 import shutil
 import signal
@@ -17,7 +17,7 @@ from curate.sources.scan import Source
 
 Tree = Callable[[Path], dict[str, bytes]]
 
-# argv: the rename at which to die (0: live), then curate's own; tells on standard error how many renames there were
+# argv: the rename at which to die (0: none), then curate's arguments; prints the number of renames on standard error
 SCRIPT = """
 import os, signal, sys
 from curate.cli import main
@@ -40,7 +40,7 @@ print(done, file=sys.stderr)
 
 
 def curate(fatal: int, *arguments: object) -> int:
-    """Number of renames of a run that lived."""
+    """Run curate; return its number of renames, 0 if it was killed."""
     command = [sys.executable, "-c", SCRIPT, str(fatal), *map(str, arguments), "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if fatal:
@@ -59,7 +59,7 @@ def recipe(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def begun(art: Path, tmp_path: Path, recipe: Path, run: Callable[..., Any]) -> Callable[[str, str], list[object]]:
-    """Make what a stage starts from below a folder; returns the stage's command line."""
+    """Return a function that prepares a stage's input in a folder and returns its command line."""
 
     def begin(stage: str, name: str) -> list[object]:
         stage, _, form = stage.partition(" ")
@@ -95,7 +95,7 @@ def test_killed_at_a_rename_and_run_again_gives_the_bytes_of_an_unbroken_run(
 ) -> None:
     renames = curate(0, *begun(stage, "unbroken"))
     expected = tree(tmp_path / "unbroken")
-    few = {1, renames // 2, renames}  # tests/faults goes through all
+    few = {1, renames // 2, renames}  # tests/faults tries all of them
     for fatal in sorted(few if stage != "run" else {renames // 3, renames // 2, renames - 3}):
         command = begun(stage, "killed")
         curate(fatal, *command)
@@ -104,7 +104,7 @@ def test_killed_at_a_rename_and_run_again_gives_the_bytes_of_an_unbroken_run(
         shutil.rmtree(tmp_path / "killed")
 
 
-def test_what_was_added_is_not_taken_for_deduped_if_the_kill_comes_after_the_manifest(
+def test_added_pictures_are_still_deduplicated_after_a_kill_behind_the_manifest(
     art: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def add(dataset: Path, limit: int | None = None) -> None:

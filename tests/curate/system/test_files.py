@@ -15,7 +15,7 @@ def half_write(path: Path, error: type[BaseException]) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: type[BaseException]) -> None:
+def test_a_failed_write_leaves_only_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with pytest.raises(error):
@@ -33,7 +33,7 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -
     assert path.read_bytes() == b"new"
 
 
-def test_two_attempts_at_one_file_at_once_leave_one_of_them_whole(tmp_path: Path) -> None:
+def test_two_simultaneous_attempts_leave_one_complete_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     tokens = [ATTEMPT_ID.set("one")]
     with atomic_write(path) as slow:
@@ -56,14 +56,14 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.text(), json_values))
-def test_equal_options_hash_alike_whatever_their_order(options: dict[str, object]) -> None:
+def test_the_hash_of_options_does_not_depend_on_their_order(options: dict[str, object]) -> None:
     turned = dict(reversed(options.items()))
     assert canonical_json(turned) == canonical_json(options)
     assert options_hash(turned) == options_hash(options)
     assert options_hash({**options, "one more": 1}) != options_hash(options)
 
 
-def test_what_is_written_as_json_is_read_again_and_other_bytes_are_refused_by_name(tmp_path: Path) -> None:
+def test_json_is_read_as_written_and_damaged_json_is_named(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"é": [1, None]})
     assert read_json(tmp_path / "a.json") == {"é": [1, None]}
     for damaged in (b"", b"{", b"\xff", b"[" * 100_000):

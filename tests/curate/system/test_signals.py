@@ -19,7 +19,7 @@ def send(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def test_a_signal_stops_a_block_and_its_echo_does_not_break_off_what_puts_things_in_order(
+def test_a_signal_stops_a_block_and_a_second_one_does_not_interrupt_its_cleanup(
     heard: signal.Signals,
 ) -> None:
     ordered = False
@@ -39,7 +39,7 @@ def test_a_signal_stops_a_block_and_its_echo_does_not_break_off_what_puts_things
     assert signal.getsignal(heard) is signal.default_int_handler
 
 
-def test_a_signal_that_is_ignored_stays_so(heard: signal.Signals) -> None:
+def test_an_ignored_signal_stays_ignored(heard: signal.Signals) -> None:
     signal.signal(heard, signal.SIG_IGN)
     with stoppable():
         send(heard)

@@ -19,7 +19,7 @@ def test_an_alias_file_names_its_bad_line(tmp_path: Path) -> None:
         read_aliases(file)
 
 
-def test_implications_reach_as_far_as_they_go_through_aliases_too(tmp_path: Path) -> None:
+def test_implications_are_followed_to_their_end_and_through_aliases(tmp_path: Path) -> None:
     file = tmp_path / "implications"
     file.write_text("cat_girl,cat ears\ncat_ears\tanimal_ears\nkitty,animal\ncat_ears,ears # two\n")
     implied = read_implications(file, {"kitty": "cat_girl"})
@@ -58,7 +58,7 @@ def test_implications_are_the_transitive_closure_or_a_cycle(
         assert {(tag, one) for tag, all_ in implied.items() for one in all_} == {(f"t{a}", f"t{b}") for a, b in closure}
 
 
-def test_what_goes_with_a_tag_is_counted_over_the_pictures_that_have_it(
+def test_tags_beside_a_tag_are_counted_over_the_pictures_that_have_it(
     dataset: Path, tmp_path: Path, run: Callable[..., Any]
 ) -> None:
     told = run("tags", dataset, "--with", "Medium Skin Tone", "--top", 1000)

@@ -52,7 +52,7 @@ def filled(rgb: tuple[int, int, int], size: int = 8) -> color_words.Lab:
     return color_words.to_lab(np.full((size, size, 3), rgb, np.uint8))
 
 
-def test_every_colour_word_is_typical_and_tested() -> None:
+def test_every_colour_word_has_a_range_and_a_typical_colour() -> None:
     assert set(TYPICAL) == COLORS == set(color_words.RANGE_BY_WORD)
     assert {word for shades in color_words.SHADE_GROUPS for word in shades} <= COLORS | SKIN_HAIR_TONES
 
@@ -87,12 +87,12 @@ def test_fewer_than_four_pixels_are_noise() -> None:
     assert not color_words.is_color_absent("blue", "hair", np.concatenate([lab, lab[-1:]]))
 
 
-def test_what_may_be_too_small_to_see_and_words_without_a_range_are_never_absent() -> None:
+def test_colours_of_small_things_and_words_without_a_range_are_never_absent() -> None:
     assert not color_words.is_color_absent("blue", "eyes", filled(TYPICAL["white"]))
     assert not color_words.is_color_absent("dark", "skin_tone", filled(TYPICAL["white"]))
 
 
 @given(st.sampled_from(sorted(COLORS)), st.sampled_from(sorted(COLORS)))
-def test_differing_is_mutual_and_no_word_differs_from_itself(one: str, other: str) -> None:
+def test_exclusion_is_symmetric_and_no_word_excludes_itself(one: str, other: str) -> None:
     assert color_words.are_exclusive(one, other) == color_words.are_exclusive(other, one)
     assert not color_words.are_exclusive(one, one)

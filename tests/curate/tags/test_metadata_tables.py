@@ -50,15 +50,15 @@ def lines(*entries: object) -> str:
     return "".join(json.dumps(entry) + "\n" for entry in entries)
 
 
-def told(folder: Path) -> tuple[dict[str, tuple[str, ...]], int]:
-    """Tags by path, of every file that becomes a row, and how many entries could not be read."""
+def tags_and_error_count(folder: Path) -> tuple[dict[str, tuple[str, ...]], int]:
+    """The tags by path of every file that becomes a row, and the number of unreadable entries."""
     with closing(TableLookup()) as join:
-        found = {file.path: join.look_up(file) for file in scan_sources([Source("s", folder)])}
-        return {path: () if one is None else one.tags for path, one in found.items()}, join.error_count
+        sidecars = {file.path: join.look_up(file) for file in scan_sources([Source("s", folder)])}
+        return {path: sidecar.tags if sidecar else () for path, sidecar in sidecars.items()}, join.error_count
 
 
-def joined(folder: Path, path: str) -> Sidecar | None:
-    """What tables say of one file."""
+def sidecar_of(folder: Path, path: str) -> Sidecar | None:
+    """The metadata that tables have for one file."""
     with closing(TableLookup()) as join:
         [found] = [join.look_up(file) for file in scan_sources([Source("s", folder)]) if file.path == path]
         return found
@@ -78,7 +78,7 @@ def test_posts_are_joined_by_id_and_by_the_md5_of_bytes_or_name(pictures: Path) 
             {"md5": named, "tags": "cat"},
         )
     )
-    tags, errors = told(pictures)
+    tags, errors = tags_and_error_count(pictures)
     assert tags == {
         "123.png": ("smile",),
         "cat.png": (),
@@ -104,7 +104,7 @@ def test_posts_say_the_same_in_every_format(pictures: Path, name: str) -> None:
         pq.write_table(pa.Table.from_pylist(posts), pictures / name)
     else:
         (pictures / name).write_text(lines(*posts))
-    post = joined(pictures, "123.png")
+    post = sidecar_of(pictures, "123.png")
     assert post is not None
     assert set(post.tags) == {"smile", "open_mouth", "artist:someone"}
     assert (post.rating, post.score) == ("g", 7)
@@ -119,70 +119,70 @@ def test_hugging_face_metadata_names_files_below_its_own_folder(pictures: Path, 
         pd.DataFrame(rows).to_parquet(pictures / "deep" / name)
     else:
         (pictures / "deep" / name).write_text(lines(*rows))
-    tags, errors = told(pictures)
+    tags, errors = tags_and_error_count(pictures)
     assert tags == {"123.png": (), "cat.png": (), "deep/apple.png": ("red_apple", "leaf")}
     assert errors == 0
 
 
-def test_danboorus_own_answer_is_one_array(pictures: Path) -> None:
+def test_posts_json_may_be_one_array_as_from_danboorus_api(pictures: Path) -> None:
     text = json.dumps([{"id": 123, "tag_string": "smile"}, 7, {"id": 4, "tag_string": "x"}], indent=1)
     (pictures / "posts.json").write_text(text)
-    tags, errors = told(pictures)
+    tags, errors = tags_and_error_count(pictures)
     assert tags == {"123.png": ("smile",), "cat.png": (), "deep/apple.png": ()}
     assert errors == 1
     (pictures / "posts.json").write_text(text[:-10])
-    tags, errors = told(pictures)
+    tags, errors = tags_and_error_count(pictures)
     assert tags["123.png"] == ("smile",)
     assert errors == 2
 
 
 def test_rows_with_too_many_or_too_few_columns_are_counted(pictures: Path) -> None:
     (pictures / "metadata.csv").write_text('file_name,tags\nx.png\ncat.png,"cat, smile"\ny.png,a,b\n')
-    tags, errors = told(pictures)
+    tags, errors = tags_and_error_count(pictures)
     assert tags["cat.png"] == ("cat", "smile")
     assert errors == 2
 
 
-def test_a_number_beyond_all_bounds_leaves_valid_json(pictures: Path) -> None:
+def test_infinite_numbers_and_nan_become_null(pictures: Path) -> None:
     (pictures / "metadata.jsonl").write_text('{"file_name": "cat.png", "tags": "cat", "x": 1e999, "y": NaN}\n')
-    found = joined(pictures, "cat.png")
+    found = sidecar_of(pictures, "cat.png")
     assert found is not None
     assert dict(found.extra) == {"x": None, "y": None}
 
 
-def test_prose_is_no_list_of_tags_and_stays_beside_them(pictures: Path) -> None:
+def test_prose_gives_no_tags_and_is_kept_as_extra_text(pictures: Path) -> None:
     (pictures / "metadata.jsonl").write_text(lines({"file_name": "cat.png", "text": "A cat, which sleeps."}))
-    found = joined(pictures, "cat.png")
+    found = sidecar_of(pictures, "cat.png")
     assert found is not None
     assert (found.tags, dict(found.extra)) == ((), {"text": "A cat, which sleeps."})
 
 
 @pytest.mark.parametrize("key", ["deep/apple.png", "deep/apple", "apple", "/data/deep/apple.png", "C:\\d\\apple.png"])
-def test_kohyas_metadata_goes_by_path_or_stem(pictures: Path, key: str) -> None:
+def test_kohyas_metadata_is_found_by_path_or_stem(pictures: Path, key: str) -> None:
     value = {"tags": "red apple, leaf", "caption": "an apple", "train_resolution": [64, 64]}
     (pictures / "meta_cap.json").write_text(json.dumps({key: value, "other": {"tags": "x"}}, indent=2))
-    tags, errors = told(pictures)
+    tags, errors = tags_and_error_count(pictures)
     assert tags == {"123.png": (), "cat.png": (), "deep/apple.png": ("red_apple", "leaf")}
     assert errors == 0
 
 
-def test_absolute_paths_that_end_alike_say_nothing_of_either(pictures: Path) -> None:
+def test_absolute_paths_with_the_same_end_match_no_file(pictures: Path) -> None:
     entries = {f"/data/{folder}/cat.png": {"tags": folder} for folder in ("a", "b", "c")}
     (pictures / "meta.json").write_text(json.dumps(entries))
-    assert told(pictures)[0]["cat.png"] == ()
+    assert tags_and_error_count(pictures)[0]["cat.png"] == ()
     (pictures / "a").mkdir()
     shutil.copy(pictures / "cat.png", pictures / "a")
-    assert told(pictures)[0]["a/cat.png"] == ("a",)
+    assert tags_and_error_count(pictures)[0]["a/cat.png"] == ("a",)
 
 
-def test_the_nearest_table_speaks_first_and_the_later_of_two_entries_holds(pictures: Path) -> None:
+def test_the_nearest_table_wins_and_of_two_entries_the_later(pictures: Path) -> None:
     (pictures / "metadata.jsonl").write_text(
         lines(
             {"file_name": "deep/apple.png", "tags": "old"}, {"file_name": "./deep/apple.png", "tags": "far", "score": 1}
         )
     )
     (pictures / "deep" / "metadata.jsonl").write_text(lines({"file_name": "apple.png", "tags": "near", "score": 2}))
-    found = joined(pictures, "deep/apple.png")
+    found = sidecar_of(pictures, "deep/apple.png")
     assert found is not None
     assert (found.tags, found.score) == (("near", "far"), 2)
 
@@ -201,14 +201,14 @@ def test_the_nearest_table_speaks_first_and_the_later_of_two_entries_holds(pictu
         ("tags.json", b'{"cat.png": {"tags": "cat"}}'),
     ],
 )
-def test_a_file_that_is_no_table_by_name_and_shape_is_a_row(pictures: Path, name: str, data: bytes) -> None:
+def test_a_file_that_is_not_a_table_is_a_row(pictures: Path, name: str, data: bytes) -> None:
     (pictures / name).write_bytes(data)
-    tags, errors = told(pictures)
+    tags, errors = tags_and_error_count(pictures)
     assert tags == {"123.png": (), "cat.png": (), "deep/apple.png": (), name: ()}
     assert errors == 0
 
 
-def test_a_datasets_own_manifest_is_no_table_of_posts(dataset: Path) -> None:
+def test_a_datasets_own_manifest_is_not_a_table_of_posts(dataset: Path) -> None:
     assert {metadata_tables.table_kind(path) for path in dataset.rglob("*.parquet")} == {None}
 
 
@@ -221,10 +221,10 @@ def test_a_sidecar_comes_before_a_table_of_the_same_name(pictures: Path) -> None
     assert not files["cat.png"].tables
 
 
-def test_a_pipe_with_a_tables_name_is_not_waited_for(pictures: Path) -> None:
+def test_a_pipe_with_the_name_of_a_table_is_not_opened(pictures: Path) -> None:
     os.mkfifo(pictures / "metadata.jsonl")
     (pictures / "posts.parquet").symlink_to(pictures / "nowhere")
-    assert {"metadata.jsonl", "posts.parquet"} <= told(pictures)[0].keys()
+    assert {"metadata.jsonl", "posts.parquet"} <= tags_and_error_count(pictures)[0].keys()
 
 
 def test_a_malformed_line_costs_only_its_tags_and_is_counted(pictures: Path, tmp_path: Path) -> None:
@@ -240,10 +240,10 @@ def test_a_malformed_line_costs_only_its_tags_and_is_counted(pictures: Path, tmp
 
 
 @pytest.mark.parametrize("cut", [30, 60, -1])
-def test_an_object_that_breaks_off_keeps_what_it_said_before(pictures: Path, cut: int) -> None:
+def test_the_entries_before_a_truncated_end_are_kept(pictures: Path, cut: int) -> None:
     text = json.dumps({"cat": {"tags": "cat"}, "123": {"tags": "smile"}, "x": {"tags": "x"}})
     (pictures / "meta.json").write_text(text[:cut])
-    tags, errors = told(pictures)
+    tags, errors = tags_and_error_count(pictures)
     assert tags["cat.png"] == ("cat",)
     assert errors == 1
 
@@ -315,7 +315,7 @@ def survives(folder: Path, name: str, data: bytes) -> None:
 
 
 @given(st.sampled_from(NAMES), st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
-def test_no_bytes_make_a_table_reader_fail_and_no_row_is_lost(
+def test_no_bytes_crash_a_table_reader_or_lose_a_row(
     tmp_path_factory: pytest.TempPathFactory, name: str, data: bytes
 ) -> None:
     survives(tmp_path_factory.mktemp("t"), name, data)
@@ -334,7 +334,7 @@ def test_entries_of_any_shape_are_read_or_counted(
     survives(tmp_path_factory.mktemp("t"), name, data.encode())
 
 
-def test_parquet_with_flipped_bits_never_fails_otherwise(tmp_path: Path) -> None:
+def test_parquet_with_flipped_bits_raises_only_known_errors(tmp_path: Path) -> None:
     rows = [{"id": n, "md5": f"{n:032x}", "tags": ["a", f"b{n}"], "blob": b"x"} for n in range(50)]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows), sink)
@@ -368,7 +368,7 @@ def test_a_picture_added_later_is_found_in_the_table(pictures: Path, tmp_path: P
     assert rows["late.png"] == ["late"]
 
 
-def test_folders_are_tags_on_request_only(pictures: Path, tmp_path: Path) -> None:
+def test_folder_names_are_tags_only_with_folder_tags(pictures: Path, tmp_path: Path) -> None:
     (pictures / "deep").rename(pictures / "10_red apple")
     sources = [Source("s", pictures)]
     for chosen, expected in ((False, []), (True, ["red_apple"])):
@@ -380,7 +380,7 @@ def test_folders_are_tags_on_request_only(pictures: Path, tmp_path: Path) -> Non
         extract.extract(sources, tmp_path / "True", extract.ExtractOptions(lines=("dilate",)))
 
 
-def test_a_dataset_begun_before_there_were_folder_tags_goes_on_without_them(pictures: Path, tmp_path: Path) -> None:
+def test_a_dataset_older_than_folder_tags_continues_without_them(pictures: Path, tmp_path: Path) -> None:
     sources, options = [Source("s", pictures)], extract.ExtractOptions(lines=("dilate",))
     extract.extract(sources, tmp_path / "d", options, limit=1)
     state = ledger.read_ledger(tmp_path / "d")

@@ -6,7 +6,7 @@ from curate.tags.normalize import count_tags, normalize_tag, split_color
 
 
 @given(st.text(), st.sampled_from(["", "artist", "meta"]))
-def test_normalising_twice_is_normalising_once(tag: str, namespace: str) -> None:
+def test_normalising_a_normal_tag_changes_nothing(tag: str, namespace: str) -> None:
     once = normalize_tag(tag, namespace)
     assert normalize_tag(once) == once
 
@@ -18,7 +18,7 @@ def test_a_normal_tag_has_no_white_space_and_no_capitals(tag: str) -> None:
     assert tag == tag.lower()
 
 
-def test_namespaces_of_every_source_are_spelled_alike() -> None:
+def test_namespaces_of_all_sources_get_the_same_spelling() -> None:
     assert normalize_tag("creator:Some One") == "artist:some_one"
     assert normalize_tag("series:X") == "copyright:x"
     assert normalize_tag("Blue Hair") == "blue_hair"
@@ -37,7 +37,7 @@ def test_namespaces_of_every_source_are_spelled_alike() -> None:
         ("smile", None),
     ],
 )
-def test_colour_tags_are_told_from_shape_tags(tag: str, expected: tuple[str, str] | None) -> None:
+def test_a_colour_tag_is_split_into_colour_and_noun(tag: str, expected: tuple[str, str] | None) -> None:
     assert split_color(tag) == expected
 
 

@@ -19,11 +19,11 @@ def test_gallery_dl_lists_and_danbooru_strings_give_the_same_tags() -> None:
 
 
 @pytest.mark.parametrize("tags", ["blue_hair smile", "blue hair,smile", "blue hair, smile", " blue_hair\nsmile "])
-def test_a_string_of_tags_is_parted_by_commas_or_else_by_white_space(tags: str) -> None:
+def test_a_string_of_tags_is_split_at_commas_or_else_at_white_space(tags: str) -> None:
     assert read_sidecar("a.json", json.dumps({"tags": tags}).encode()).tags == ("blue_hair", "smile")
 
 
-def test_what_a_sidecar_says_besides_is_kept() -> None:
+def test_unknown_fields_of_a_sidecar_are_kept_as_extra() -> None:
     sidecar = read_sidecar("a.json", b'{"tags": "a b", "source": "x", "license": "CC0", "artist": ["P", "Q"]}')
     assert dict(sidecar.extra) == {"source": "x"}
     assert (sidecar.license, sidecar.artist) == ("CC0", "P, Q")
@@ -34,7 +34,7 @@ def test_text_sidecars_are_comma_or_newline_lists() -> None:
     assert read_sidecar("a.txt", b"blue hair\nhat, red\n").tags == ("blue_hair", "hat,_red")
 
 
-def test_a_taggers_text_gives_the_tags_without_the_backslashes_of_prompts() -> None:
+def test_backslashes_of_prompts_are_removed_from_a_taggers_text() -> None:
     told = rb"1girl, solo, hatsune miku \(vocaloid\), blue hair"
     assert read_sidecar("a.txt", told).tags == ("1girl", "solo", "hatsune_miku_(vocaloid)", "blue_hair")
 
@@ -49,7 +49,7 @@ def test_a_taggers_text_gives_the_tags_without_the_backslashes_of_prompts() -> N
         ),
     ],
 )
-def test_a_taggers_confidences_are_tags_where_it_is_sure(post: dict[str, object], tags: set[str]) -> None:
+def test_a_taggers_confidences_become_tags_from_a_threshold(post: dict[str, object], tags: set[str]) -> None:
     sidecar = read_sidecar("a.json", json.dumps(post).encode())
     assert set(sidecar.tags) == tags
     assert sidecar.rating == ("sensitive" if "rating" in post else None)
@@ -65,7 +65,7 @@ def test_a_malformed_sidecar_is_one_clear_error(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_make_a_sidecar_reader_fail_otherwise(data: bytes) -> None:
+def test_no_bytes_make_the_sidecar_reader_raise_other_errors(data: bytes) -> None:
     for name in ("a.txt", "a.json"):
         with contextlib.suppress(SidecarError):
             read_sidecar(name, data)
@@ -100,7 +100,7 @@ def test_merging_unites_tags_and_prefers_the_first() -> None:
     assert merge_sidecars([other, one]).rating == "g"
 
 
-def test_what_is_no_json_number_is_nothing() -> None:
+def test_nan_in_a_sidecar_becomes_null() -> None:
     assert dict(read_sidecar("a.json", b'{"x": NaN, "y": 1}').extra) == {"x": None, "y": 1}
 
 

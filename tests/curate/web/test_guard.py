@@ -47,9 +47,9 @@ def client(names: tuple[str, ...] = (), limits: RequestLimits | None = None) -> 
     ],
 )
 def test_only_our_own_hosts_are_answered(host: str, status: int) -> None:
-    told = client(("Studio.local",)).get("/", headers={"host": host})
-    assert told.status_code == status
-    assert {name: told.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+    response = client(("Studio.local",)).get("/", headers={"host": host})
+    assert response.status_code == status
+    assert {name: response.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_only_our_own_hosts_are_answered(host: str, status: int) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_what_changes_anything_says_that_it_comes_from_our_page(origin: str | None, status: int, method: str) -> None:
-    told = client().request(method, "/", content="x", headers={} if origin is None else {"origin": origin})
-    assert told.status_code == status
+def test_a_request_that_changes_anything_needs_our_own_origin(origin: str | None, status: int, method: str) -> None:
+    response = client().request(method, "/", content="x", headers={} if origin is None else {"origin": origin})
+    assert response.status_code == status
     if status == 403:
-        assert told.json()["detail"].startswith("a request that changes anything needs the header Origin: " + OURS)
+        assert response.json()["detail"].startswith("a request that changes anything needs the header Origin: " + OURS)
 
 
 @pytest.mark.parametrize(
@@ -84,17 +84,17 @@ def test_what_changes_anything_says_that_it_comes_from_our_page(origin: str | No
         ("cross-site", "no-cors", "/", 403),
     ],
 )
-def test_other_sites_pages_may_link_and_no_more(site: str, mode: str, path: str, status: int) -> None:
-    told = client().get(path, headers={"sec-fetch-site": site, "sec-fetch-mode": mode})
-    assert told.status_code == status
-    assert "access-control-allow-origin" not in told.headers
+def test_other_sites_may_only_link_to_the_page(site: str, mode: str, path: str, status: int) -> None:
+    response = client().get(path, headers={"sec-fetch-site": site, "sec-fetch-mode": mode})
+    assert response.status_code == status
+    assert "access-control-allow-origin" not in response.headers
 
 
-def test_bodies_come_whole_up_to_the_limit_and_no_further() -> None:
+def test_a_body_over_the_limit_is_refused() -> None:
     small = client(limits=RequestLimits(max_body_bytes=1000))
     assert small.post("/", content=b"x" * 1000, headers={"origin": OURS}).content == b"x" * 1000
-    told = small.post("/", content=b"x" * 1001, headers={"origin": OURS})
-    assert (told.status_code, told.json()["detail"]) == (413, "more than 1000 bytes: send less")
+    response = small.post("/", content=b"x" * 1001, headers={"origin": OURS})
+    assert (response.status_code, response.json()["detail"]) == (413, "more than 1000 bytes: send less")
 
 
 def test_long_addresses_are_refused() -> None:
@@ -102,12 +102,12 @@ def test_long_addresses_are_refused() -> None:
     assert client().get("/" + "x" * 4096).status_code == 414
 
 
-def test_what_takes_too_long_is_told() -> None:
-    told = client(limits=RequestLimits(response_timeout_s=0.05)).get("/?30")
-    assert (told.status_code, told.json()["detail"]) == (503, "no answer within 0 s: ask for less")
+def test_an_application_that_takes_too_long_is_answered_with_503() -> None:
+    response = client(limits=RequestLimits(response_timeout_s=0.05)).get("/?30")
+    assert (response.status_code, response.json()["detail"]) == (503, "no answer within 0 s: ask for less")
 
 
-def test_an_answer_that_has_begun_is_not_begun_again() -> None:
+def test_a_response_that_has_started_is_not_started_again() -> None:
     sent: list[Message] = []
 
     async def stall(_: Scope, __: Receive, send: Send) -> None:
@@ -165,51 +165,51 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "], ids=["no", "torn", "half"]
 )
-def test_a_request_that_does_not_come_to_its_point_is_closed(begun: bytes) -> None:
+def test_a_connection_whose_request_head_never_ends_is_closed(begun: bytes) -> None:
     with served(echo) as listening:
         assert exchange(listening, begun) == b""
 
 
 @pytest.mark.usefixtures("quick")
-def test_nor_does_a_second_one_on_the_same_connection() -> None:
+def test_a_second_request_on_the_connection_is_timed_as_well() -> None:
     with served(echo) as listening:
-        told = exchange(listening, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", then=b"GET /sec")
-    assert b"HTTP/1.1" not in told
+        response = exchange(listening, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", then=b"GET /sec")
+    assert b"HTTP/1.1" not in response
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_answer_may_take_longer_than_a_request() -> None:
+def test_a_response_may_take_longer_than_a_request_head() -> None:
     with served(echo) as listening:
-        told = exchange(listening, b"GET /?0.6 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    assert told.startswith(b"HTTP/1.1 200")
+        response = exchange(listening, b"GET /?0.6 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 200")
 
 
-def test_a_body_that_does_not_come_is_told() -> None:
+def test_a_body_that_never_arrives_is_answered_with_408() -> None:
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 10\r\n\r\nhalf"
     with served(echo, RequestLimits(body_timeout_s=0.2)) as listening:
-        told = exchange(listening, head)
-    assert told.startswith(b"HTTP/1.1 408")
-    assert json.loads(told.partition(b"\r\n\r\n")[2])["detail"].startswith("the body is incomplete after")
+        response = exchange(listening, head)
+    assert response.startswith(b"HTTP/1.1 408")
+    assert json.loads(response.partition(b"\r\n\r\n")[2])["detail"].startswith("the body is incomplete after")
 
 
-def test_heads_of_any_size_are_not_held() -> None:
+def test_a_head_over_the_limit_is_not_kept_in_memory() -> None:
     with served(echo) as listening:
-        told = exchange(
+        response = exchange(
             listening, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * (server.MAX_HEAD_BYTES + 70_000)
         )
-    assert told.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431")) or told == b""
+    assert response.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431")) or response == b""
 
 
 @pytest.mark.parametrize(
     ("host", "address"),
     [("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", "http://localhost:"), ("localhost", "http://127.0.0.1:")],
 )
-def test_the_address_to_open_is_one_that_this_machine_reaches(host: str, address: str) -> None:
+def test_the_url_to_open_is_reachable_from_this_machine(host: str, address: str) -> None:
     with closing(server.listen(host, 0)) as listening:
         assert server.browser_url(listening) == f"{address}{listening.getsockname()[1]}/"
 
 
-def test_answers_are_sent_at_once() -> None:
+def test_responses_are_sent_without_delay() -> None:
     """Held back until the client has acknowledged what came before, each would take 40 ms longer."""
     with closing(server.listen("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()):
         accepted, _ = listening.accept()
@@ -217,7 +217,7 @@ def test_answers_are_sent_at_once() -> None:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_in_use_is_a_clear_error() -> None:
     with closing(server.listen("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         with pytest.raises(NurieError, match=rf"cannot listen on port {port} of 127\.0\.0\.1 \(.+\): give another"):
@@ -230,5 +230,5 @@ def test_a_port_that_is_taken_is_told() -> None:
     ("host", "inside"),
     [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
 )
-def test_whether_others_reach_it_is_known(host: str, inside: bool) -> None:
+def test_loopback_hosts_are_recognised(host: str, inside: bool) -> None:
     assert server.is_loopback(host) == inside

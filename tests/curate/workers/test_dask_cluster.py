@@ -76,11 +76,11 @@ def attempt(_number: int) -> str:
     return ATTEMPT_ID.get()
 
 
-def test_every_bundle_writes_under_a_name_of_its_own(pair: DaskCluster) -> None:
+def test_every_bundle_has_its_own_attempt_id(pair: DaskCluster) -> None:
     assert len(set(executor.run(attempt, range(8), pair, pictures_per_task=1)) - {""}) == 4
 
 
-def test_tasks_are_taken_as_they_are_needed(pair: DaskCluster) -> None:
+def test_tasks_are_taken_only_when_needed(pair: DaskCluster) -> None:
     taken: list[int] = []
 
     def tasks() -> Iterator[int]:
@@ -114,7 +114,7 @@ def test_all_stages_make_the_bytes_of_local_workers_with_one_and_with_three(
                 one.start_worker()
 
 
-def test_the_command_works_on_a_cluster_by_relative_paths_and_only_with_its_workers(
+def test_a_command_on_a_cluster_takes_relative_paths_and_refuses_workers(
     art: Path, pair: DaskCluster, tmp_path: Path, tree: Tree, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(art.parent)  # the workers are elsewhere
@@ -126,7 +126,7 @@ def test_the_command_works_on_a_cluster_by_relative_paths_and_only_with_its_work
         main(["extract", "art", str(home / "there"), "--scheduler", pair.address, "--workers", "1"])
 
 
-def test_a_recipe_works_on_a_cluster_with_the_bytes_of_local_workers(
+def test_a_recipe_on_a_cluster_makes_the_bytes_of_local_workers(
     pair: DaskCluster, art: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = "[extract]\nsources = ['art=a']\ndataset = 'd'\nlimit = 9\n[dedupe]\n[shard]\nshards = 's'\nmin-count = 1\n"
@@ -140,7 +140,7 @@ def test_a_recipe_works_on_a_cluster_with_the_bytes_of_local_workers(
     assert tree(tmp_path / "there") == tree(tmp_path / "here")
 
 
-def test_a_worker_killed_midway_costs_no_byte(
+def test_a_worker_killed_midway_changes_no_byte(
     art: Path, dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)
@@ -172,7 +172,7 @@ def wait_or_take_time(task: tuple[int, Path]) -> int:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_results_that_go_with_the_worker_that_held_them_are_made_again(how: signal.Signals, tmp_path: Path) -> None:
+def test_results_lost_with_their_worker_are_computed_again(how: signal.Signals, tmp_path: Path) -> None:
     with hosts(tmp_path / "hosts", 2) as one, connected(one, 2, min_pictures_per_future=1) as found:
 
         def lose() -> None:
@@ -209,7 +209,7 @@ class Losing:
             end(self.scheduler)
 
 
-def test_a_lost_scheduler_is_told_in_a_line_and_the_next_run_goes_on(
+def test_a_lost_scheduler_is_one_line_and_the_next_run_continues(
     art: Path, tmp_path: Path, tree: Tree, capfd: pytest.CaptureFixture[str]
 ) -> None:
     QUIET.set(False)  # a test before this one may have been told not to talk
@@ -229,7 +229,7 @@ def test_a_lost_scheduler_is_told_in_a_line_and_the_next_run_goes_on(
     assert tree(tmp_path / "dataset") == tree(tmp_path / "local")
 
 
-def test_a_scheduler_that_is_lost_just_when_it_is_asked_is_told_in_the_same_line(tmp_path: Path) -> None:
+def test_a_scheduler_lost_during_a_request_is_the_same_line(tmp_path: Path) -> None:
     def ask(one: Hosts) -> None:
         with connected(one, 1) as found:
             end(one.scheduler)
@@ -242,7 +242,7 @@ def test_a_scheduler_that_is_lost_just_when_it_is_asked_is_told_in_the_same_line
         ask(one)
 
 
-def test_tasks_that_end_every_worker_and_a_cluster_without_any_are_told_in_a_line(tmp_path: Path) -> None:
+def test_tasks_that_kill_all_workers_and_a_cluster_without_workers_are_one_line(tmp_path: Path) -> None:
     with hosts(tmp_path / "hosts", 1) as one, connected(one, 1) as found:
         found.worker_wait_s = 1
         with pytest.raises(NurieError, match="no worker for 1 s: start some with `dask worker tcp://"):
@@ -265,26 +265,26 @@ def harmless(numbers: Sequence[int]) -> list[int]:
 
 
 @pytest.mark.slow
-def test_tasks_that_end_workers_are_done_once_more_in_another_way(tmp_path: Path) -> None:
+def test_tasks_that_kill_workers_are_retried_once_in_another_form(tmp_path: Path) -> None:
     with hosts(tmp_path / "hosts", 5) as one, connected(one, 5) as found:
         assert list(executor.run(die_at_first, [3], found, make_retry_tasks=harmless)) == [3]
         assert found.client.scheduler_info()["n_workers"] == 1
 
 
-def test_a_cluster_that_is_not_there_is_told_in_a_line() -> None:
+def test_a_missing_cluster_is_one_line() -> None:
     with pytest.raises(NurieError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1 .* `dask scheduler`"):
         connect_cluster("tcp://127.0.0.1:1", worker_wait_s=1).__enter__()
     with pytest.raises(NurieError, match="'one:8786' is not the address of a Dask scheduler: give tcp://HOST:PORT"):
         connect_cluster("one:8786").__enter__()
 
 
-def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'nurie\[cluster\]'"):
         connect_cluster("tcp://127.0.0.1:1").__enter__()
 
 
-def test_a_worker_of_another_version_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_a_worker_with_another_version_is_refused_in_one_line(tmp_path: Path) -> None:
     other = tmp_path / "other.py"
     other.write_text("import curate.workers.dask_cluster\ncurate.workers.dask_cluster.__version__ = '0.0.1'\n")
     with hosts(tmp_path / "hosts", 0) as one:
@@ -296,7 +296,7 @@ def test_a_worker_of_another_version_is_refused_in_a_line(tmp_path: Path) -> Non
             list(executor.run(square, [1], found))
 
 
-def test_a_host_that_does_not_see_the_folders_is_told_and_makes_no_records(art: Path, tmp_path: Path) -> None:
+def test_a_host_that_does_not_see_the_folders_is_named_and_makes_no_records(art: Path, tmp_path: Path) -> None:
     files = tuple(scan_sources([Source("art", art)]))
     task = PartTask(0, files, tmp_path, extract.ExtractOptions(), (None,) * len(files))
     with pytest.raises(DatasetError, match=r"there is no dataset at .* on the host .*: mount its folder"):
@@ -326,7 +326,7 @@ class Doubling:
             function(task)
 
 
-def test_attempts_that_come_too_late_change_no_byte_and_leave_nothing(art: Path, tmp_path: Path, tree: Tree) -> None:
+def test_late_attempts_change_no_byte_and_leave_no_files(art: Path, tmp_path: Path, tree: Tree) -> None:
     doubled = tmp_path / "art"
     shutil.copytree(art, doubled)
     for path in sorted(art.glob("*.png"))[:6]:  # byte copies, whose second pair only the commit can leave out

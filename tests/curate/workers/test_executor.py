@@ -40,7 +40,7 @@ def faults(_number: int) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory in its own way")
-def test_a_worker_keeps_the_memory_of_a_picture_for_the_next() -> None:
+def test_a_worker_reuses_the_memory_of_a_picture() -> None:
     assert max(executor.run(faults, range(2), 2)) < 4_000_000 / os.sysconf("SC_PAGESIZE")  # one array of several
 
 
@@ -58,7 +58,7 @@ def test_an_error_in_a_task_is_raised_here_after_the_results_before_it(workers: 
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_tasks_are_taken_as_they_are_needed(workers: int) -> None:
+def test_tasks_are_taken_only_when_needed(workers: int) -> None:
     taken: list[int] = []
 
     def tasks() -> Iterator[int]:
@@ -73,14 +73,14 @@ def test_tasks_are_taken_as_they_are_needed(workers: int) -> None:
     results.close()
 
 
-def test_a_folder_is_held_by_one_run_at_a_time_and_free_afterwards(tmp_path: Path) -> None:
+def test_a_folder_is_locked_by_one_run_at_a_time(tmp_path: Path) -> None:
     with lock.exclusive(tmp_path), pytest.raises(NurieError, match="another run is writing"), lock.exclusive(tmp_path):
         pass
     with lock.exclusive(tmp_path):
         pass
 
 
-def test_a_worker_that_dies_is_told_in_a_line() -> None:
+def test_a_dead_worker_is_one_line() -> None:
     with pytest.raises(NurieError, match="fewer --workers"):
         list(executor.run(die, range(4), 2))
 
@@ -95,7 +95,7 @@ def die_of(number: int) -> int:
     return abs(number)
 
 
-def test_tasks_under_way_when_a_worker_dies_are_done_again_in_another_way_and_in_order() -> None:
+def test_tasks_running_when_a_worker_dies_are_retried_in_order() -> None:
     tasks = [number for number in range(16) if number != 7]
     assert list(executor.run(die_of, iter(tasks), 2, make_retry_tasks=harmless)) == tasks
     with pytest.raises(NurieError, match="fewer --workers"):
@@ -121,7 +121,7 @@ if __name__ == "__main__":
 """
 
 
-def test_ctrl_c_ends_busy_and_idle_workers_without_their_tracebacks(tmp_path: Path) -> None:
+def test_ctrl_c_ends_busy_and_idle_workers_without_tracebacks(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     (tmp_path / "met").mkdir()

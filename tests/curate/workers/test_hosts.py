@@ -67,7 +67,7 @@ def network() -> Iterator[list[str]]:
 
 
 @pytest.mark.slow
-def test_a_host_cut_off_midway_that_works_on_unheard_costs_no_byte(
+def test_a_host_cut_off_midway_that_keeps_working_changes_no_byte(
     network: list[str], art: Path, tmp_path: Path, tree: Tree
 ) -> None:
     extract.extract([Source("art", art)], tmp_path / "local", extract.ExtractOptions(), part_size=1)
