@@ -20,7 +20,10 @@ from curate.system.errors import NurieError
 from curate.workers.executor import Workers
 
 STORE_BY_FOLDER: ContextVar[Mapping[Path, Path]] = ContextVar("stores", default={})  # noqa: B039  # never mutated
-"""The path in a store by the local folder that is its working copy."""
+"""The path in a store by the local folder that is its working copy.
+
+A context variable: the command line sets it, and only staging deep inside the stages reads it.
+"""
 
 
 def store_of(folder: Path) -> Path | None:
