@@ -55,49 +55,49 @@ def fates(found: dict[str, Row], *names: str) -> list[str | None]:
     return [found[name]["dropped"] for name in names]
 
 
-def test_without_a_decision_the_copies_go_and_recolours_stay(dataset: Path) -> None:
+def test_without_decisions_copies_are_dropped_and_recolours_kept(dataset: Path) -> None:
     found = after(dataset)
     assert fates(found, "1F408.png", "cat0.jpg", "cat1.jpg") == [None, "duplicate", "duplicate"]
     assert found["1F44B-1F3FB.png"]["family"] == found["1F44B-1F3FF.png"]["family"]
 
 
-def test_what_is_said_to_be_different_is_kept_and_of_another_family(dataset: Path) -> None:
+def test_different_pictures_are_kept_in_separate_families(dataset: Path) -> None:
     found = after(dataset, ("different", "1F408.png", "cat0.jpg"), ("different", "cat0.jpg", "cat1.jpg"))
     assert fates(found, "1F408.png", "cat0.jpg", "cat1.jpg") == [None, None, "duplicate"]
     assert found["cat0.jpg"]["family"] != found["1F408.png"]["family"]
     assert "asleep" not in found["1F408.png"]["tags"]
 
 
-def test_what_is_said_to_be_one_picture_is_kept_once(dataset: Path) -> None:
+def test_pictures_decided_to_be_duplicates_are_kept_once(dataset: Path) -> None:
     found = after(dataset, ("duplicate", "1F408.png", "1F34E.png"))
     assert sorted(fates(found, "1F408.png", "1F34E.png"), key=str) == [None, "duplicate"]
     assert len({found[name]["group"] for name in ("1F408.png", "1F34E.png")}) == 1
 
 
-def test_what_is_said_to_be_a_recolour_is_kept_and_of_one_family(dataset: Path) -> None:
+def test_pictures_decided_to_be_recolours_are_kept_in_one_family(dataset: Path) -> None:
     found = after(dataset, ("alternate", "cat0.jpg", "1F34E.png"), ("alternate", "1F408.png", "cat0.jpg"))
     assert fates(found, "1F408.png", "cat0.jpg", "1F34E.png") == [None, None, None]
     assert len({found[name]["family"] for name in ("1F408.png", "cat0.jpg", "1F34E.png")}) == 1
 
 
-def test_a_picture_said_to_be_kept_is_the_survivor(dataset: Path) -> None:
+def test_a_picture_decided_to_be_kept_is_the_survivor(dataset: Path) -> None:
     found = after(dataset, ("keep", "cat1.jpg"))
     assert fates(found, "1F408.png", "cat0.jpg", "cat1.jpg") == ["duplicate", "duplicate", None]
     assert found["1F408.png"]["duplicate_of"] == found["cat1.jpg"]["id"]
 
 
-def test_two_copies_said_to_be_kept_are_both_kept(dataset: Path) -> None:
+def test_two_copies_decided_to_be_kept_are_both_kept(dataset: Path) -> None:
     assert fates(after(dataset, ("keep", "cat1.jpg"), ("keep", "1F408.png")), "1F408.png", "cat1.jpg") == [None, None]
 
 
-def test_a_picture_said_to_be_dropped_is_and_a_copy_takes_its_place(dataset: Path) -> None:
+def test_a_dropped_picture_is_replaced_by_its_copy(dataset: Path) -> None:
     found = after(dataset, ("drop", "1F408.png"))
     assert sorted(fates(found, "cat0.jpg", "cat1.jpg"), key=str) == [None, "duplicate"]
     assert found["1F408.png"]["dropped"] == "decision"
     assert "people left it out" in why(dataset, "1F408.png")[0]["story"][-1]
 
 
-def test_tags_said_take_the_place_of_the_sidecars(dataset: Path) -> None:
+def test_retag_replaces_the_tags_of_the_sidecar(dataset: Path) -> None:
     found = after(dataset, ("retag", "1F408.png"), tags="Blue Hair, smile")
     assert found["1F408.png"]["tags"] == ["blue_hair", "smile", "asleep"]
     assert "cat" in found["1F408.png"]["own_tags"]
@@ -121,11 +121,11 @@ def test_undone_decisions_leave_the_manifest_as_it_was(dataset: Path, tree: Tree
     assert [row["holds"] for row in read_with_holds(dataset)] == [False] * 3 + [True] * 3
 
 
-def test_an_undoing_is_undone_too(dataset: Path) -> None:
+def test_an_undo_can_be_undone(dataset: Path) -> None:
     assert fates(after(dataset, ("drop", "1F34E.png"), ("undo", "0"), ("undo", "1")), "1F34E.png") == ["decision"]
 
 
-def test_decisions_outlive_a_dataset_begun_afresh(begun: Path, dataset: Path) -> None:
+def test_decisions_survive_extract_fresh(begun: Path, dataset: Path) -> None:
     before = after(dataset, ("drop", "1F34E.png"))
     extract.extract([Source("s", begun / "s")], dataset, LINES, fresh=True)
     assert after(dataset) == before
@@ -145,7 +145,7 @@ def test_decisions_outlive_a_dataset_begun_afresh(begun: Path, dataset: Path) ->
         ("undo", ["x"], None, "there is no decision x to undo"),
     ],
 )
-def test_a_decision_that_makes_no_sense_is_refused(
+def test_an_impossible_decision_is_refused_and_nothing_is_stored(
     dataset: Path, kind: str, pictures: list[str], tags: str | None, message: str
 ) -> None:
     with pytest.raises(NurieError, match=message):
@@ -153,14 +153,14 @@ def test_a_decision_that_makes_no_sense_is_refused(
     assert not (dataset / "decisions").exists()
 
 
-def test_the_command_notes_and_lists(dataset: Path, run: Callable[..., Any]) -> None:
+def test_the_command_stores_and_lists_decisions(dataset: Path, run: Callable[..., Any]) -> None:
     [noted] = run("decide", dataset, "retag", "1F34E.png", "--tags", "red, fruit")["decisions"]
     assert (noted["kind"], noted["tags"]) == ("retag", ["red", "fruit"])
     assert run("decide", dataset)["decisions"] == [noted | {"holds": True}]
     assert ledger.read_ledger(dataset)["parts"].keys() >= {"decisions/part-00000.parquet"}
 
 
-def test_a_list_of_tags_may_hold_commas_and_the_dataset_says_how_many_decisions_it_follows(dataset: Path) -> None:
+def test_tags_in_a_list_may_contain_commas_and_the_ledger_counts_decisions(dataset: Path) -> None:
     assert decide(dataset, "retag", ["1F34E.png"], [",_,", "Red Apple", ",_,"])["tags"] == (",_,", "red_apple")
     assert after(dataset)["1F34E.png"]["tags"] == [",_,", "red_apple"]
     decide(dataset, "undo", ["0"])
@@ -171,7 +171,7 @@ kinds = st.lists(st.tuples(st.booleans(), st.integers(0, 10)), max_size=12)
 
 
 @given(kinds)
-def test_what_is_undone_an_even_number_of_times_holds(steps: list[tuple[bool, int]]) -> None:
+def test_a_decision_holds_if_no_undo_of_it_holds(steps: list[tuple[bool, int]]) -> None:
     told: list[DecisionRow] = []
     for undo, number in steps:
         kind, a = ("undo", str(number % len(told))) if undo and told else ("drop", "x")

@@ -1,4 +1,4 @@
-"""Other programs read a manifest as pandas does."""
+"""Polars, DuckDB and Hugging Face datasets read the same values from a manifest as pandas."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who opts out is gone from everything stored, stays out, and costs nobody else anything."""
+"""What opts out is deleted from everything stored and stays out; nothing else is lost."""
 
 import hashlib
 import re
@@ -88,7 +88,7 @@ def empty(row: Row) -> bool:
     return row["dropped"] == "removed" and not any(value for name, value in row.items() if name not in kept)
 
 
-def test_every_copy_of_a_removed_picture_is_an_empty_row_and_what_went_in_still_adds_up(home: Path) -> None:
+def test_every_copy_of_a_removed_picture_becomes_a_blank_row_and_counts_still_add_up(home: Path) -> None:
     before = rows(home / "d")
     told = remove(home / "d", ["cat.png"])
     assert verify(home / "d") == []
@@ -102,7 +102,7 @@ def test_every_copy_of_a_removed_picture_is_an_empty_row_and_what_went_in_still_
     assert pq.read_table(home / "d" / "manifest").equals(pq.read_table(home / "d" / "records"))
 
 
-def test_the_next_best_duplicate_steps_up(home: Path) -> None:
+def test_the_next_best_duplicate_becomes_the_survivor(home: Path) -> None:
     before = rows(home / "d")
     assert before["cat0.jpg"]["duplicate_of"] == before["cat.png"]["id"]
     assert "whiskers" in before["cat.png"]["tags"]
@@ -126,7 +126,9 @@ def test_an_artist_is_found_by_column_or_tag_in_any_spelling(home: Path, name: s
     assert not any(isinstance(value, str) and "secret" in value for value in stored(home / "d")) or path == BERT
 
 
-def test_newcomers_by_the_artist_or_of_the_same_bytes_come_in_as_removed_without_pixels(art: Path, home: Path) -> None:
+def test_new_pictures_by_the_artist_or_with_the_same_bytes_become_removed_rows_without_pixels(
+    art: Path, home: Path
+) -> None:
     remove(home / "d", ["cat.png", "artist:anna b."])
     shutil.copy(home / "s" / "cat.png", home / "s" / "new-cat.png")
     shutil.copy(art / "1F499.png", home / "s" / "new-heart.png")
@@ -141,7 +143,7 @@ def test_newcomers_by_the_artist_or_of_the_same_bytes_come_in_as_removed_without
     assert ids <= opt_out.read(home / "d").ids
 
 
-def test_a_copy_read_before_the_sidecar_that_names_its_artist_goes_too(art: Path, home: Path) -> None:
+def test_a_copy_read_before_the_sidecar_that_names_its_artist_is_removed_too(art: Path, home: Path) -> None:
     remove(home / "d", ["artist:anna b."])
     shutil.copy(art / "1F499.png", home / "s" / "a.png")
     assert grow(home)["a.png"]["dropped"] is None
@@ -152,7 +154,7 @@ def test_a_copy_read_before_the_sidecar_that_names_its_artist_goes_too(art: Path
     assert empty(after["z.png"])
 
 
-def test_a_dataset_begun_afresh_remembers_and_holds_the_rows_of_the_one_that_grew(home: Path) -> None:
+def test_extract_fresh_keeps_opt_outs_and_gives_the_same_rows(home: Path) -> None:
     remove(home / "d", [ANNA, "artist:bert"])
     grown = list(grow(home).values())
     counts = extract.extract([Source("s", home / "s")], home / "d", LINES, part_size=4, fresh=True)
@@ -160,7 +162,7 @@ def test_a_dataset_begun_afresh_remembers_and_holds_the_rows_of_the_one_that_gre
     assert list(grow(home).values()) == grown
 
 
-def test_what_the_dataset_does_not_hold_is_remembered_as_a_precaution(art: Path, home: Path) -> None:
+def test_opt_outs_of_pictures_not_in_the_dataset_are_remembered(art: Path, home: Path) -> None:
     shutil.copy(art / "1F499.png", home / "new.png")
     key = digest(home / "new.png")
     told = remove(home / "d", [key.upper(), "artist:nobody"])
@@ -193,16 +195,14 @@ def test_removing_again_changes_nothing(home: Path, tree: Tree) -> None:
         ("torn.png", "'torn.png' could not be read"),
     ],
 )
-def test_a_key_that_names_nothing_is_refused_before_anything_is_removed(
-    home: Path, tree: Tree, key: str, told: str
-) -> None:
+def test_an_unknown_key_is_refused_before_anything_is_removed(home: Path, tree: Tree, key: str, told: str) -> None:
     before = tree(home / "d")
     with pytest.raises(NurieError, match=re.escape(told)):
         remove(home / "d", ["cat.png", key])
     assert tree(home / "d") == before
 
 
-def test_a_path_of_two_sources_is_refused_and_an_id_is_asked_for(home: Path, art: Path) -> None:
+def test_a_path_in_two_sources_is_refused_with_a_request_for_an_id(home: Path, art: Path) -> None:
     (home / "t").mkdir()
     shutil.copy(art / "1F499.png", home / "t" / "cat.png")
     extract.extract([Source("t", home / "t")], home / "d", LINES)
@@ -210,7 +210,7 @@ def test_a_path_of_two_sources_is_refused_and_an_id_is_asked_for(home: Path, art
         remove(home / "d", ["cat.png"])
 
 
-def test_tags_that_people_gave_go_along_and_decisions_keep_their_numbers(home: Path) -> None:
+def test_tags_given_to_removed_pictures_are_deleted_and_decisions_keep_their_numbers(home: Path) -> None:
     decisions.decide(home / "d", "retag", ["book.png"], "artist:dora, hush")
     decisions.decide(home / "d", "retag", ["smile.png"], "loud")
     remove(home / "d", ["artist:dora"])
@@ -220,7 +220,7 @@ def test_tags_that_people_gave_go_along_and_decisions_keep_their_numbers(home: P
     assert grow(home)["smile.png"]["tags"] == ["loud"]
 
 
-def test_why_tells_that_it_was_removed_and_which_shards_hold_it_still(home: Path) -> None:
+def test_why_says_that_a_picture_was_removed_and_which_shards_still_hold_it(home: Path) -> None:
     shard.shard(home / "d", home / "old", shard.ShardOptions(min_count=1))
     remove(home / "d", ["cat.png"])
     grow(home)
@@ -232,7 +232,7 @@ def test_why_tells_that_it_was_removed_and_which_shards_hold_it_still(home: Path
     assert new["story"][-1] == "shards: not in them"
 
 
-def test_verify_finds_what_was_put_back(home: Path) -> None:
+def test_verify_finds_removed_data_that_was_restored(home: Path) -> None:
     part = parquet.part_path(home / "d" / "records", 0)
     kept = [(path, path.read_bytes()) for path in sorted((home / "d").rglob("part-*"))]
     remove(home / "d", ["cat.png"])
@@ -249,7 +249,7 @@ def test_verify_finds_what_was_put_back(home: Path) -> None:
     assert empty(rows(home / "d")["cat.png"])
 
 
-def test_the_command_prints_an_object_and_names_what_is_to_be_done_next(home: Path, run: Callable[..., Any]) -> None:
+def test_the_command_prints_counts_and_the_next_step(home: Path, run: Callable[..., Any]) -> None:
     told = run("remove", home / "d", "cat.png", "artist:anna b.")
     assert told["in"] == told["kept"] + sum(told["dropped"].values())
     assert told["removed"] == 4
@@ -257,13 +257,13 @@ def test_the_command_prints_an_object_and_names_what_is_to_be_done_next(home: Pa
     assert run("verify", home / "d")["faults"] == []
 
 
-def test_shards_wait_for_dedupe(home: Path) -> None:
+def test_shard_refuses_until_dedupe_has_run(home: Path) -> None:
     remove(home / "d", ["cat.png"])
     with pytest.raises(NurieError, match="run `curate dedupe"):
         shard.shard(home / "d", home / "shards", shard.ShardOptions())
 
 
-def test_a_selection_made_before_is_refused_by_name(home: Path) -> None:
+def test_a_selection_made_before_the_removal_is_refused(home: Path) -> None:
     select(home / "d", home / "old.parquet")
     remove(home / "d", ["cat.png"])
     grow(home)
@@ -272,7 +272,7 @@ def test_a_selection_made_before_is_refused_by_name(home: Path) -> None:
     assert not (home / "shards").exists()
 
 
-def test_shards_of_a_removal_that_was_broken_off_are_refused(begun: Path, tmp_path: Path) -> None:
+def test_shard_refuses_after_an_interrupted_removal(begun: Path, tmp_path: Path) -> None:
     homes = (Path(shutil.copytree(begun, tmp_path / str(fatal))) for fatal in count(1))
     home = next(home for home in homes if killed(home, int(home.name)) and opt_out.read(home / "d"))
     assert rows(home / "d")["cat.png"]["dropped"] is None
@@ -280,7 +280,7 @@ def test_shards_of_a_removal_that_was_broken_off_are_refused(begun: Path, tmp_pa
         shard.shard(home / "d", home / "shards", shard.ShardOptions())
 
 
-def test_an_artist_is_each_name_between_commas_and_each_artist_tag() -> None:
+def test_artists_are_the_names_between_commas_and_the_artist_tags() -> None:
     row: RecordRow = {"artist": "Anna B., Carl", "own_tags": ["artist:dora", "character:emil"]}
     assert opt_out.artist_tags_of(row) == {"artist:anna_b.,_carl", "artist:anna_b.", "artist:carl", "artist:dora"}
     assert not OptOut(artists=frozenset({"artist:emil"})).has_opted_out({"artist": None, "own_tags": [], "id": None})
@@ -298,7 +298,7 @@ ROWS = st.lists(
 
 
 @given(told=ROWS)
-def test_a_table_tells_the_artists_that_its_rows_tell(told: list[RecordRow]) -> None:
+def test_artists_of_a_table_are_the_artists_of_its_rows(told: list[RecordRow]) -> None:
     schema = pa.schema([MANIFEST_SCHEMA.field(name) for name in ("artist", "own_tags")])
     found = set(opt_out.iter_artist_tags(pa.Table.from_pylist(told, schema=schema)))
     assert found == {(number, artist) for number, row in enumerate(told) for artist in opt_out.artist_tags_of(row)}
@@ -355,7 +355,7 @@ def unbroken(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return home, killed(home, 0)
 
 
-def test_killed_at_any_write_and_run_again_it_ends_in_the_bytes_of_an_unbroken_run(
+def test_a_removal_killed_at_any_write_and_run_again_gives_the_same_bytes(
     begun: Path, unbroken: tuple[Path, int], tmp_path: Path, tree: Tree
 ) -> None:
     whole, calls = unbroken
@@ -371,7 +371,7 @@ def test_killed_at_any_write_and_run_again_it_ends_in_the_bytes_of_an_unbroken_r
         shutil.rmtree(home)
 
 
-def test_once_remembered_a_broken_removal_is_finished_by_extract_and_by_dedupe(
+def test_an_interrupted_removal_is_finished_by_extract_and_by_dedupe(
     begun: Path, unbroken: tuple[Path, int], tmp_path: Path
 ) -> None:
     ids = sorted(opt_out.read(unbroken[0] / "d").ids)
@@ -402,7 +402,7 @@ def leftovers(folder: Path, gone: list[bytes]) -> list[str]:
     return sorted(set(found))
 
 
-def test_the_whole_road_after_a_removal_holds_no_byte_of_it(home: Path) -> None:
+def test_no_byte_of_a_removed_picture_is_in_any_later_output(home: Path) -> None:
     before = rows(home / "d")
     gone = pixels(home / "d", *{before[name]["id"] for name in ("cat.png", ANNA, BERT)})
     shard.shard(home / "d", home / "old", shard.ShardOptions(min_count=1))

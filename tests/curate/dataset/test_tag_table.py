@@ -29,14 +29,14 @@ ROWS = st.lists(
 
 
 def pairs(folder: Path) -> list[tuple[str, str]]:
-    """(id, tag) of the kept rows of a manifest, as plain Python has them."""
+    """(id, tag) of the kept rows of a manifest, computed in plain Python."""
     rows = parquet.read_parts(folder).to_pylist()
     return sorted({(row["id"], tag) for row in rows if row["dropped"] is None for tag in row["tags"]})
 
 
 @settings(max_examples=40)
 @given(st.lists(ROWS, max_size=3), st.sampled_from([1, 2, 100]))
-def test_it_is_the_sorted_set_of_the_kept_rows_ids_and_tags(
+def test_the_tag_table_is_the_sorted_set_of_ids_and_tags_of_kept_rows(
     tmp_path_factory: pytest.TempPathFactory, parts: list[list[dict[str, object]]], at_once: int
 ) -> None:
     dataset: Path = tmp_path_factory.mktemp("t")
@@ -54,7 +54,7 @@ def test_it_is_the_sorted_set_of_the_kept_rows_ids_and_tags(
         assert len(tag_table.faults(dataset)) == bool(table.num_rows)
 
 
-def test_it_follows_the_manifest_through_every_stage(art: Path, tmp_path: Path) -> None:
+def test_the_tag_table_follows_the_manifest_through_every_stage(art: Path, tmp_path: Path) -> None:
     target = tmp_path / "d"
     for limit in (4, None):
         extract.extract([Source("art", art)], target, extract.ExtractOptions(lines=("dilate",)), limit=limit)
@@ -71,9 +71,7 @@ def test_it_follows_the_manifest_through_every_stage(art: Path, tmp_path: Path) 
     assert verify(target) == []
 
 
-def test_a_run_after_a_kill_between_manifest_and_tags_puts_them_right(
-    dataset: Path, tmp_path: Path, tree: Tree
-) -> None:
+def test_the_run_after_a_kill_between_manifest_and_tags_repairs_them(dataset: Path, tmp_path: Path, tree: Tree) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "d"))
     options = dedupe.DedupeOptions()
     dedupe.dedupe(copy, options)
@@ -83,7 +81,7 @@ def test_a_run_after_a_kill_between_manifest_and_tags_puts_them_right(
     assert tree(copy) == whole
 
 
-def test_starting_over_deletes_it_first(dataset: Path, tmp_path: Path) -> None:
+def test_starting_over_deletes_the_tag_table(dataset: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "d"))
     assert deletion.delete_dataset(copy)
     assert not list(copy.iterdir())
