@@ -1,6 +1,6 @@
 """Line art by a learned edge detector, holistically-nested edge detection: the optional `hed` extra.
 
-The only module of curate that runs TensorFlow, and only once it is asked to draw.
+The only module of curate that runs TensorFlow, which it imports when it first draws.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from curate.images.arrays import Gray, Rgb
 from curate.system.errors import MissingExtraError
 
-# px of the longer side: the network was trained at 481, needs 1.5 GB at this size, and draws hairlines much beyond it
+# longer side of the input: the network was trained at 481 px, needs 1.5 GB at this size, and draws hairlines beyond
 NETWORK_SIDE_PX = 1024
-NETWORK_MARGIN_PX = 32  # px of the picture's rim laid around it: the network takes the end of its input for an edge
-MEAN_BGR = (104.00699, 116.66877, 122.67892)  # of ImageNet, which VGG-16 was trained with
+NETWORK_MARGIN_PX = 32  # the picture's rim is repeated this far, as the network takes the end of its input for an edge
+MEAN_BGR = (104.00699, 116.66877, 122.67892)  # mean of ImageNet, on which VGG-16 was trained
 
 
 def check_installed() -> None:
@@ -28,11 +28,11 @@ def check_installed() -> None:
         raise MissingExtraError("line art by hed", "hed")
 
 
-def hed(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Edges as people draw them around objects: (height, width, 3) -> (height, width), 255·(1 - probability).
+def hed(rgb: Rgb) -> Gray:
+    """Edges as people draw them around objects: 255·(1 - probability).
 
-    A picture longer than 1,024 px is shrunk for the network and its lines enlarged; 512 px a side take about 2 s. The
-    weights are those of BSDS-500, trained on photographs. Raises MissingExtraError without the extra. Source: Xie and
+    A picture longer than 1,024 px is shrunk for the network and its lines are enlarged; 512 px a side take about 2 s.
+    The weights were trained on the photographs of BSDS-500. Raises MissingExtraError without the extra. Source: Xie and
     Tu, "Holistically-Nested Edge Detection" (ICCV 2015).
     """
     height, width, _ = rgb.shape
@@ -54,7 +54,7 @@ def hed(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def _network() -> Any:
     """The network with its weights, compiled once for pictures of any size, on the CPU.
 
-    Workers would share a GPU badly: each wants its whole memory.
+    Worker processes cannot share a GPU: each would take all of its memory.
     """
     check_installed()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

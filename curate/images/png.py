@@ -1,4 +1,4 @@
-"""Pixels -> PNG: what a training inflates quickest. In a third of OpenCV's time, of flat art in fewer bytes.
+"""Encode pixels as PNG that a training inflates quickly, in a third of OpenCV's time and fewer bytes for flat art.
 
 Source: W3C, Portable Network Graphics (third edition), sections 5, 7.2, 9, 10 and 11.2.
 """
@@ -8,38 +8,36 @@ from __future__ import annotations
 import struct
 
 import numpy as np
-import numpy.typing as npt
 from zlib_ng import zlib_ng
 
-Pixels = npt.NDArray[np.uint8]
+from curate.images.arrays import Pixels
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-COLOR_TYPES = {1: 0, 3: 2}  # PNG's names of gray and RGB, by channels
-FILTER_NONE, FILTER_SUB = 0, 1  # filters: each pixel as it is; less the one to its left
-DEFLATE_LEVEL = 1  # of zlib-ng: the quickest; the next takes twice as long for a tenth fewer bytes
-SMALL_STEP_LEVELS = 16  # levels by which shades differ from pixel to pixel, at most
-MIN_SMALL_STEP_SHARE = (
-    0.65  # of the steps, that are so small: shaded and noisy art has 0.7 and more, flat art, even of JPEGs, 0.56
-)
+COLOR_TYPES = {1: 0, 3: 2}  # number of channels -> PNG's colour type: gray or RGB
+FILTER_NONE, FILTER_SUB = 0, 1  # each pixel as it is; each less the one to its left
+DEFLATE_LEVEL = 1  # zlib-ng's quickest; the next takes twice as long for a tenth fewer bytes
+SMALL_STEP_LEVELS = 16  # levels by which neighbouring pixels of a shade differ, at most
+# share of small steps from which art is shaded: shaded and noisy art has 0.7 and more, flat art, even JPEG, 0.56
+MIN_SMALL_STEP_SHARE = 0.65
 
 
 def encode_png(pixels: Pixels, *, bilevel: bool = False) -> bytes:
-    """PNG of a gray (h, w) or RGB (h, w, 3) uint8 picture; if `bilevel`, of one bit a pixel: what is not 0 is white.
+    """PNG of a gray (h, w) or RGB (h, w, 3) picture. With `bilevel`, one bit a pixel: everything but 0 is white.
 
-    Flat art and lines repeat themselves from pixel to pixel and from row to row, and are stored as they are. Where
-    shades run into each other, differences are few and many are alike: a code of how often each comes is shorter.
+    Flat art and lines repeat themselves from pixel to pixel and from row to row, and are stored unfiltered. In shaded
+    art the differences between neighbours take few values, so they are stored instead.
     """
     height, width = pixels.shape[:2]
     kind = COLOR_TYPES[pixels.shape[2] if pixels.ndim > 2 else 1]
     rows = np.packbits(pixels, axis=1) if bilevel else np.ascontiguousarray(pixels).reshape(height, -1)
-    apart = 3 if kind else 1
-    steps = rows[:, apart:] - rows[:, :-apart]
+    channels = 3 if kind else 1
+    steps = rows[:, channels:] - rows[:, :-channels]
     shaded = not bilevel and _is_shaded(steps)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
     filtered[:, 0] = FILTER_SUB if shaded else FILTER_NONE
     filtered[:, 1:] = rows
     if shaded:
-        filtered[:, 1 + apart :] = steps
+        filtered[:, 1 + channels :] = steps
     header = struct.pack(">IIBBBBB", width, height, 1 if bilevel else 8, kind, 0, 0, 0)
     return b"".join(
         [PNG_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", _deflated(filtered, shaded)), _chunk(b"IEND")]
@@ -47,7 +45,7 @@ def encode_png(pixels: Pixels, *, bilevel: bool = False) -> bytes:
 
 
 def _is_shaded(steps: Pixels) -> bool:
-    """Whether most steps from pixel to pixel, by bytes that wrap around, are small; white paper has none."""
+    """Whether most steps between neighbouring pixels (bytes that wrap around) are small; steps of 0 do not count."""
     still = steps.size - int(np.count_nonzero(steps))
     small = int(np.count_nonzero(steps + np.uint8(SMALL_STEP_LEVELS) <= 2 * SMALL_STEP_LEVELS)) - still
     return small >= MIN_SMALL_STEP_SHARE * max(1, steps.size - still)

@@ -1,12 +1,12 @@
-"""Picture -> square of the model's size: shrunk by pixel area, padded with white."""
+"""Fit a picture into a square of the model's size: shrunk by area, padded with white."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from curate.images.arrays import Pixels
 from curate.images.resample import resize_by_area
 
 WHITE = 255
@@ -14,7 +14,7 @@ WHITE = 255
 
 @dataclass(frozen=True)
 class ContentBox:
-    """Where the picture lies inside its square, in px; outside is padding. Field order as stored: `content_box`."""
+    """Where the picture lies inside its square, in px; outside is padding. The fields are in the stored order."""
 
     top: int
     left: int
@@ -39,10 +39,10 @@ def content_box(height: int, width: int, size: int) -> ContentBox:
     return ContentBox((size - inner_height) // 2, (size - inner_width) // 2, inner_height, inner_width)
 
 
-def letterbox(pixels: npt.NDArray[np.uint8], size: int, box: ContentBox | None = None) -> npt.NDArray[np.uint8]:
-    """(height, width[, 3]) uint8 -> (size, size[, 3]): the whole picture, centred on white, or laid in `box`.
+def letterbox(pixels: Pixels, size: int, box: ContentBox | None = None) -> Pixels:
+    """The whole picture in a square (size, size[, 3]), centred on white or resized to `box`.
 
-    By area: it averages every source pixel into exactly one place; cubic samples a few and turns lines into jaggies.
+    Resized by area, which averages all source pixels; cubic interpolation samples a few and makes lines jagged.
     """
     box = box or content_box(pixels.shape[0], pixels.shape[1], size)
     small = resize_by_area(pixels, box.width, box.height)

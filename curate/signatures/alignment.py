@@ -1,4 +1,4 @@
-"""Two views of trimmed pictures -> how unlike their colours are, once one is laid on the other."""
+"""Align the thumbnails of two trimmed pictures, and measure how far their colours and strokes differ then."""
 
 from __future__ import annotations
 
@@ -13,20 +13,17 @@ from curate.images.arrays import Rgb
 from curate.images.square import letterbox
 from curate.signatures.strokes import edge_mask, line_difference
 
-THUMBNAIL_SIDE_PX = 96  # px, side of a view
-COLOR_CELLS_PER_SIDE = 32  # a side, in which colours are compared
+THUMBNAIL_SIDE_PX = 96
+COLOR_CELLS_PER_SIDE = 32  # colours are compared cell by cell
 ECC_TERMINATION = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
-ECC_BLUR_PX = 5  # px, of the smoothing that lets the search look further than a stroke
-MAX_SCALE_CHANGE = 0.25  # a map that scales by more lays a dash on a square
-MAX_EXPOSURE_DISTANCE = 25.0  # regions that differ by more are no matter of exposure: a tenth brighter is 16
-MAX_FLAT_GRADIENT = (
-    24  # gray levels within 3x3 px: where shrinking mixes ink with clipped paper, a gain holds no longer
-)
-MIN_STROKE_PIXELS = (
-    THUMBNAIL_SIDE_PX * THUMBNAIL_SIDE_PX // 100
-)  # px of strokes, a hundredth of a view: a soft picture has as good as none
-CLIPPED_LEVELS = 4  # gray levels from black or white in which an exposure loses what was there
-GAIN_RANGE, MAX_LIFT_LEVELS = (0.7, 1.4), 50.0  # the exposures that are looked for
+ECC_BLUR_PX = 5  # smoothing, which lets the search look further than a stroke
+MAX_SCALE_CHANGE = 0.25  # a map that scales by more would lay a dash on a square
+MAX_EXPOSURE_DISTANCE = 25.0  # more is not a matter of exposure: a tenth brighter is 16
+# levels within 3x3 px up to which an area is flat; at edges, shrinking mixed ink with clipped paper, and no gain fits
+MAX_FLAT_GRADIENT = 24
+MIN_STROKE_PIXELS = THUMBNAIL_SIDE_PX * THUMBNAIL_SIDE_PX // 100  # a soft picture has hardly any strokes
+CLIPPED_LEVELS = 4  # so near to black or white, a change of exposure has lost detail
+GAIN_RANGE, MAX_LIFT_LEVELS = (0.7, 1.4), 50.0  # the changes of exposure that are sought
 
 _INVERSE_WARP_FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _CORNER = np.ones((2, 2), np.uint8)
@@ -38,32 +35,32 @@ Lab = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class AlignedDifference:
-    """How unlike two pictures are: largest CIELAB difference (CIE 1976) of their colours, by what may be overlooked."""
+    """How far two pictures differ: the largest CIELAB difference (CIE 1976) of their colours, taken in three ways."""
 
     cell_distance: float
-    """Of any cell."""
+    """The largest of any cell."""
     region_distance: float
-    """Of a square of 2x2 cells: strokes, whose cells hang on a fraction of a pixel, are thinner."""
+    """The largest of a square of 2x2 cells: strokes, whose cells depend on a fraction of a pixel, are thinner."""
     exposure_matched_distance: float
-    """Of a region, once exposure is made equal."""
+    """The largest of such a square after exposures are made equal."""
     line_difference: float
-    """Not of colours, but of the strokes of what both show: see strokes.line_difference."""
+    """`strokes.line_difference` of what both pictures show."""
 
 
 def thumbnail(trimmed: Rgb) -> Rgb:
-    """The trimmed picture in a square of 96 px: where a copy has other borders, the views are still alike."""
+    """The trimmed picture in a square of 96 px, which is the same for copies with other borders."""
     return letterbox(trimmed, THUMBNAIL_SIDE_PX)
 
 
 def aligned_difference(one: Rgb, other: Rgb) -> AlignedDifference:
-    """Compare two views (96, 96, 3), each laid on the other; the order does not matter.
+    """Compare two thumbnails (96, 96, 3), each aligned to the other; the order does not matter.
 
-    A view is moved by the affine map that correlates best (Evangelidis and Psarakis, "Parametric Image Alignment Using
-    Enhanced Correlation Coefficient Maximization", IEEE PAMI 30, 2008), so crops and resizes shift nothing. Colours
-    are compared in 32x32 cells, each with the nearest of the cells around its place.
+    A thumbnail is moved by the affine map that correlates best, so crops and resizes shift nothing. Colours are
+    compared in 32x32 cells, each with the most similar of nine around its place. Source: Evangelidis and Psarakis,
+    "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization" (IEEE PAMI 30, 2008).
     """
     spot, region, exposed, strokes = zip(*(_compared(a, b) for a, b in ((one, other), (other, one))), strict=True)
-    # the better of the two takes no recolour across the limit, but a copy, of which laying blurs an edge in one alone
+    # the smaller exposure distance: aligning may blur an edge of a copy one way, but brings no recolour below the limit
     return AlignedDifference(max(spot), max(region), min(exposed), max(strokes))
 
 
@@ -78,7 +75,7 @@ def _compared(one: Rgb, other: Rgb) -> tuple[float, float, float, float]:
 
 
 def _align_onto(one: Rgb, other: Rgb) -> tuple[Rgb, npt.NDArray[np.bool_]]:
-    """`other` moved onto `one`, and the cells (32, 32) that it covers; where they cannot be aligned, as it is."""
+    """`other` moved onto `one`, and the cells (32, 32) that it covers; unmoved if they cannot be aligned."""
     grays = [cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in (one, other)]
     try:
         move = np.eye(2, 3, dtype=np.float32)
@@ -86,7 +83,7 @@ def _align_onto(one: Rgb, other: Rgb) -> tuple[Rgb, npt.NDArray[np.bool_]]:
             grays[0], grays[1], move, cv2.MOTION_AFFINE, ECC_TERMINATION, _FULL_MASK, ECC_BLUR_PX
         )
         move = np.asarray(found[1], np.float32)
-    except cv2.error:  # a flat picture, or one unlike the other
+    except cv2.error:  # one is flat, or they are too different
         return other, np.ones((COLOR_CELLS_PER_SIDE, COLOR_CELLS_PER_SIDE), np.bool_)
     if np.abs(np.linalg.svd(move[:, :2], compute_uv=False) - 1).max() > MAX_SCALE_CHANGE:
         return other, np.ones((COLOR_CELLS_PER_SIDE, COLOR_CELLS_PER_SIDE), np.bool_)
@@ -99,7 +96,7 @@ def _align_onto(one: Rgb, other: Rgb) -> tuple[Rgb, npt.NDArray[np.bool_]]:
 
 
 def _color_distances(one: Rgb, other: Rgb, inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Largest difference of a cell, and of a region."""
+    """Largest difference of a cell, and of a region of 2x2 cells."""
     a, b = _cells(one), _cells(other)
     unlike = np.where(inside, np.maximum(_to_nearest(a, b), _to_nearest(b, a)), 0).astype(np.float32)
     return float(unlike.max()), float(cv2.morphologyEx(unlike, cv2.MORPH_OPEN, _CORNER).max())
@@ -127,20 +124,20 @@ def _to_nearest(one: Lab, other: Lab) -> npt.NDArray[np.float32]:
 
 
 def _match_exposure(rgb: Rgb, goal: Rgb) -> Rgb | None:
-    """`rgb` with one gain and one lift for all channels, so that it comes nearest to the goal; None where none fits.
+    """`rgb` with the gain and lift, equal for all channels, that bring it nearest to the goal; None if none fits.
 
-    A recolour moves some colours and leaves paper and strokes, which no gain and lift does. The fit is that of flat
-    areas, where there are any.
+    A recolour changes some colours but neither paper nor strokes, which no gain and lift can do. They are fitted to
+    flat areas if there are enough.
     """
-    told = ((goal > CLIPPED_LEVELS) | (rgb <= CLIPPED_LEVELS)) & (goal < 255 - CLIPPED_LEVELS)
-    steep = np.maximum(*(cv2.morphologyEx(one, cv2.MORPH_GRADIENT, _WINDOW) for one in (rgb, goal)))
-    flat = told & (steep.max(axis=2) < MAX_FLAT_GRADIENT)[..., None]
+    usable = ((goal > CLIPPED_LEVELS) | (rgb <= CLIPPED_LEVELS)) & (goal < 255 - CLIPPED_LEVELS)
+    steep = np.maximum(*(cv2.morphologyEx(picture, cv2.MORPH_GRADIENT, _WINDOW) for picture in (rgb, goal)))
+    flat = usable & (steep.max(axis=2) < MAX_FLAT_GRADIENT)[..., None]
     if flat.sum() >= THUMBNAIL_SIDE_PX and np.ptp(rgb[flat]) > 0:
-        told = flat
-    x, y = rgb[told].astype(np.float64), goal[told].astype(np.float64)
+        usable = flat
+    x, y = rgb[usable].astype(np.float64), goal[usable].astype(np.float64)
     near = np.ones(len(x), np.bool_)
     gain, lift = 1.0, 0.0
-    for _ in range(4):  # least squares, then without what does not follow
+    for _ in range(4):  # least squares, then again without outliers
         if near.sum() < THUMBNAIL_SIDE_PX or np.ptp(x[near]) == 0:
             return None
         gain = float(np.cov(x[near], y[near], bias=True)[0, 1] / x[near].var())

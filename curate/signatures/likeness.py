@@ -1,4 +1,4 @@
-"""A second look at two pictures whose hashes are close: same picture, same lines in other colours, or strangers."""
+"""Decide what two pictures with close hashes are: copies, the same lines in other colours, or strangers."""
 
 from __future__ import annotations
 
@@ -42,27 +42,28 @@ def color_distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32])
     return np.asarray(np.linalg.norm(cells, axis=2).max(axis=1, initial=0), np.float32)
 
 
-def has_copy_colors(found: AlignedDifference) -> bool:
-    """Whether two views differ as a copy may: it may be brighter, and watermarked."""
-    return found.cell_distance <= MAX_COPY_CELL_DISTANCE and (
-        found.region_distance <= MAX_COPY_REGION_DISTANCE
-        or found.exposure_matched_distance <= MAX_COPY_EXPOSURE_MATCHED_DISTANCE
+def has_copy_colors(difference: AlignedDifference) -> bool:
+    """Whether the colours of two thumbnails may be those of copies, which may be brighter or watermarked."""
+    return difference.cell_distance <= MAX_COPY_CELL_DISTANCE and (
+        difference.region_distance <= MAX_COPY_REGION_DISTANCE
+        or difference.exposure_matched_distance <= MAX_COPY_EXPOSURE_MATCHED_DISTANCE
     )
 
 
-def has_copy_strokes(lines: float, found: AlignedDifference) -> bool:
-    """Whether a copy may have these strokes: they differ little by `lines`, as they lie, or once laid on one another.
+def has_copy_strokes(lines: float, difference: AlignedDifference) -> bool:
+    """Whether strokes differ no more than those of copies: by `lines`, before alignment, or after it.
 
-    What is cropped or turned lies otherwise; what is blurred has other edges. Colours alone do not tell simple designs.
+    Before alignment a cropped or turned copy differs, after it a blurred one. Colours alone cannot separate simple
+    designs.
     """
-    return min(lines, found.line_difference) <= MAX_COPY_LINE_DIFFERENCE
+    return min(lines, difference.line_difference) <= MAX_COPY_LINE_DIFFERENCE
 
 
 def is_edited(one: Rgb, other: Rgb) -> bool:
     """Whether one square (size, size, 3) is the other with something changed by hand.
 
-    An edit leaves most drawn pixels exactly as they were, which no re-encoding does. Ask it of lossless files only:
-    a good JPEG leaves flat areas alone too.
+    An edit leaves most drawn pixels exactly as they were, which re-encoding does not. For lossless files only: a good
+    JPEG leaves flat areas unchanged too.
     """
     drawn = (one < WHITE).any(axis=2) | (other < WHITE).any(axis=2)
     unlike = cv2.absdiff(one, other).max(axis=2)
@@ -70,9 +71,9 @@ def is_edited(one: Rgb, other: Rgb) -> bool:
 
 
 def has_color_conflict(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether tags give one noun two colours: blue_hair and red_hair. Such pictures are never duplicates.
+    """Whether the tags give one noun two colours, as blue_hair and red_hair. Such pictures are never duplicates.
 
-    A small recoloured area (a face in a bed) changes the colour signature less than JPEG does; its tags tell.
+    A small recoloured area (a face in a bed) changes the colour signature less than JPEG does; only tags show it.
     """
     colors = [_colors(tags) for tags in (one, other)]
     return any(not colors[0][noun] & colors[1][noun] for noun in colors[0].keys() & colors[1].keys())

@@ -1,4 +1,4 @@
-"""How else a copy may lie: turned a little, as a scan is, or mirrored, or on its side."""
+"""The orientations in which copies are sought: slanted as scans are, mirrored, and turned by quarters."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from curate.images.arrays import Rgb
+from curate.images.arrays import Pixels
 
-Orientation = Callable[[Rgb], Rgb]  # of any number of channels
+Orientation = Callable[[Pixels], Pixels]
+"""Turns or mirrors a thumbnail (side, side[, 3])."""
 
-SLANT_DEGREES = 2.0  # degrees
-SLANT_MARGIN_PX = 8  # px around a view, so that turning cuts nothing off
+SLANT_DEGREES = 2.0
+SLANT_MARGIN_PX = 8  # white px around a thumbnail, so that turning it cuts nothing off
 
 
 def slant_by(degrees: float) -> Orientation:
-    """Turn a picture (side, side[, 3]) on white."""
+    """Turn a picture counter-clockwise on white, by an angle in degrees."""
 
-    def turn(rgb: Rgb) -> Rgb:
-        wide = cv2.copyMakeBorder(rgb, *(SLANT_MARGIN_PX,) * 4, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    def turn(pixels: Pixels) -> Pixels:
+        wide = cv2.copyMakeBorder(pixels, *(SLANT_MARGIN_PX,) * 4, cv2.BORDER_CONSTANT, value=(255, 255, 255))
         height, width = wide.shape[:2]
-        how = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
-        return np.asarray(cv2.warpAffine(wide, how, (width, height), borderValue=(255, 255, 255)), np.uint8)
+        rotation = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+        return np.asarray(cv2.warpAffine(wide, rotation, (width, height), borderValue=(255, 255, 255)), np.uint8)
 
     return turn
 
 
-def flip_horizontally(rgb: Rgb) -> Rgb:
-    """Left to right."""
-    return np.ascontiguousarray(rgb[:, ::-1])
+def flip_horizontally(pixels: Pixels) -> Pixels:
+    """Mirror left to right."""
+    return np.ascontiguousarray(pixels[:, ::-1])
 
 
 def quarter_turns(quarters: int) -> Orientation:
-    """Turn by quarters of a circle."""
-    return lambda rgb: np.ascontiguousarray(np.rot90(rgb, quarters))
+    """Turn counter-clockwise by so many quarters of a circle."""
+    return lambda pixels: np.ascontiguousarray(np.rot90(pixels, quarters))
 
 
 SLANTS = (slant_by(SLANT_DEGREES), slant_by(-SLANT_DEGREES))
 MIRROR_AND_QUARTER_TURNS = (flip_horizontally, quarter_turns(1), quarter_turns(2), quarter_turns(3))
 ORIENTATIONS = (*SLANTS, *MIRROR_AND_QUARTER_TURNS)
-"""In the order of a record's `search_hashes`, after the hash of the picture as it is."""
+"""In the order of the column `search_hashes`, whose first hash is of the picture as it is."""
