@@ -112,7 +112,7 @@ def sample(
         MissingExtraError: if the extra is not installed.
     """
     from curate.planning import staleness  # noqa: PLC0415
-    from curate.sources.samples import draw_openmoji  # noqa: PLC0415
+    from curate.sources.sample_art import draw_openmoji  # noqa: PLC0415
 
     if dry_run:
         return {"due": staleness.reason_to_sample(Path(art), size, limit)}
@@ -211,7 +211,7 @@ def dedupe(
         DamagedError: if a part of it is damaged.
     """
     from curate.deduplication import dedupe as stage  # noqa: PLC0415
-    from curate.deduplication.split import parse_split_shares  # noqa: PLC0415
+    from curate.deduplication.family_split import parse_split_shares  # noqa: PLC0415
     from curate.planning import staleness  # noqa: PLC0415
 
     shares = parse_split_shares(split if isinstance(split, str) else ",".join(map(str, split)), seed)
@@ -375,9 +375,9 @@ def why(dataset: Folder, key: str, *, manifest: Folder | None = None, shards: Fo
     Raises:
         NurieError: if no record has that path or id.
     """
-    from curate.audit import explain  # noqa: PLC0415
+    from curate.audit import explain_picture  # noqa: PLC0415
 
-    return {"records": explain.why(Path(dataset), key, manifest=_path(manifest), shards=_path(shards))}
+    return {"records": explain_picture.why(Path(dataset), key, manifest=_path(manifest), shards=_path(shards))}
 
 
 @_with_stores
@@ -407,7 +407,7 @@ def remove(dataset: Folder, keys: Sequence[str]) -> Counts:
         dataset: a dataset folder.
         keys: ids, paths, or `artist:NAME`.
     """
-    from curate.dataset import remove as stage  # noqa: PLC0415
+    from curate.dataset import remove_pictures as stage  # noqa: PLC0415
 
     return stage.remove(Path(dataset), tuple(keys))
 

@@ -24,7 +24,7 @@ import click
 import numpy as np
 
 from train.config import Config, check_config, override
-from train.data.order import pair_numbers_at_step
+from train.data.sampling_order import pair_numbers_at_step
 from train.presets import preset_config as named
 
 STEPS_PER_CHECK = 100  # between looks at the clock, since a GPU works asynchronously
@@ -89,7 +89,7 @@ def train(
 @click.argument("run", type=click.Path(path_type=Path))
 def run(shards: Path, weights: Path, run: Path) -> None:
     """Make a run folder RUN of the model in WEIGHTS, which were rounded to 16 bits to be copied."""
-    from train.model.trained import save_model
+    from train.model.trained_model import save_model
     from train.training.fit import build_gan
     from train.training.run_folder import prepare_run_folder
 

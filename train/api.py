@@ -26,7 +26,7 @@ def _silent(*_: object) -> None:
 
 
 def _load_tensorflow() -> None:
-    from train.tensorflow_import import load_tensorflow  # noqa: PLC0415  # costs seconds
+    from train.lazy_tensorflow import load_tensorflow  # noqa: PLC0415  # costs seconds
 
     load_tensorflow()
 
@@ -218,6 +218,6 @@ def show(run: Folder, out: Folder | None = None) -> Figures:
         run: a run folder.
         out: the HTML file to write; `RUN/show.html` by default.
     """
-    from train.pages import show as stage  # noqa: PLC0415
+    from train.run_page import show as stage  # noqa: PLC0415
 
     return stage.show(Path(run), None if out is None else Path(out))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from curate.audit import census
 from curate.audit.census import Census
-from curate.audit.explain import DROP_REASON_TEXTS
+from curate.audit.explain_picture import DROP_REASON_TEXTS
 from curate.contract import SPLITS
 from curate.tags.normalize import COLORS, sort_by_count, split_color
 

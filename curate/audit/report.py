@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from curate.audit import census, count_tables, examples, html_page
+from curate.audit import census, count_tables, html_page, report_examples
 from curate.dataset import ledger
 from curate.system.errors import DatasetError, NurieError
 from curate.system.files import atomic_write
@@ -43,7 +43,7 @@ def report(dataset: Path, target: Path) -> dict[str, Any]:
         tables=count_tables.build_tables(counted),
         splits=count_tables.split_rows(counted),
         lines=lines,
-        shown=examples.gather_examples(dataset, counted, family_examples, lines),
+        shown=report_examples.gather_examples(dataset, counted, family_examples, lines),
     )
     with atomic_write(target) as file:
         file.write(html)

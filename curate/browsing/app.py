@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, FastAPI, HTTPException, Path, Query, Reques
 from fastapi.responses import JSONResponse
 
 from curate import __version__
-from curate.audit import explain
+from curate.audit import explain_picture
 from curate.browsing import api_models
 from curate.browsing.api_models import (
     DatasetInfo,
@@ -144,7 +144,7 @@ def picture(request: Request, key: PictureId) -> PictureDetails:
         looks=api_models.to_look_alikes(view, looks[:MAX_LOOK_ALIKES]),
         look_alikes=len(looks),
         decisions=[api_models.to_decision_row(view, made) for made in log.rows if key in {made["a"], made["b"]}],
-        story=list(explain.story_lines(row, catalog.table, log.rows)),
+        story=list(explain_picture.story_lines(row, catalog.table, log.rows)),
     )
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import click
 
 from curate import __version__
-from curate.cli.make import copy, dedupe, extract, sample, select, shard
-from curate.cli.manage import browse, decide, plan, remove, report, tags, verify, why
-from curate.cli.run import run
+from curate.cli.dataset_commands import browse, decide, plan, remove, report, tags, verify, why
+from curate.cli.recipe_command import run
+from curate.cli.stage_commands import copy, dedupe, extract, sample, select, shard
 from curate.terminal import OrderedGroup
 
 

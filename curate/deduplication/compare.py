@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from curate.dataset import parquet
 from curate.deduplication.thumbnails import PairLocation, Thumbnails
-from curate.images.arrays import Rgb
-from curate.signatures import alignment, likeness
+from curate.images.array_types import Rgb
+from curate.signatures import alignment, similarity
 from curate.signatures.color_grid import color_grid
 from curate.signatures.orientations import ORIENTATIONS
 from curate.signatures.strokes import line_difference
@@ -141,16 +141,16 @@ def _kind_as_stored(candidate: Candidate, lines: float, thumbnails: Thumbnails) 
     Only pixels decide whether two pictures look alike; tags decide only the kind. Tags may be added later, and if they
     decided more, a family could fall apart as the dataset grows.
     """
-    alternate = "alternate" if lines <= likeness.MAX_RECOLOUR_LINE_DIFFERENCE else None
-    differs = candidate.conflict or (candidate.doubtful and candidate.color > likeness.STRICT_SIGNATURE_DISTANCE)
-    if not candidate.near or candidate.color > likeness.MAX_COPY_SIGNATURE_DISTANCE or (differs and alternate):
+    alternate = "alternate" if lines <= similarity.MAX_RECOLOUR_LINE_DIFFERENCE else None
+    differs = candidate.conflict or (candidate.doubtful and candidate.color > similarity.STRICT_SIGNATURE_DISTANCE)
+    if not candidate.near or candidate.color > similarity.MAX_COPY_SIGNATURE_DISTANCE or (differs and alternate):
         return alternate  # without aligning, which costs milliseconds
     difference = alignment.aligned_difference(thumbnails.view(candidate.place_a), thumbnails.view(candidate.place_b))
-    if not likeness.has_copy_colors(difference) or not likeness.has_copy_strokes(lines, difference):
+    if not similarity.has_copy_colors(difference) or not similarity.has_copy_strokes(lines, difference):
         return alternate
     differs = (
         differs
-        or (candidate.doubtful and difference.cell_distance > likeness.STRICT_CELL_DISTANCE)
+        or (candidate.doubtful and difference.cell_distance > similarity.STRICT_CELL_DISTANCE)
         or _is_edited(candidate, thumbnails)
     )
     return "alternate" if differs else "duplicate"
@@ -160,12 +160,12 @@ def _compare_reoriented(candidate: Candidate, thumbnails: Thumbnails) -> Edge | 
     """The edge of a copy that is slanted, mirrored or turned; None for strangers."""
     view_a, view_b = _views_in_one_orientation(candidate, thumbnails)
     grids = [color_grid(trim_white_borders(view))[None] for view in (view_a, view_b)]
-    color = float(likeness.color_distance(*grids)[0])
-    if color > likeness.MAX_COPY_SIGNATURE_DISTANCE:
+    color = float(similarity.color_distance(*grids)[0])
+    if color > similarity.MAX_COPY_SIGNATURE_DISTANCE:
         return None
     difference = alignment.aligned_difference(alignment.thumbnail(view_a), alignment.thumbnail(view_b))
     lines = _line_difference(candidate, thumbnails)
-    if not likeness.has_copy_colors(difference) or not likeness.has_copy_strokes(lines, difference):
+    if not similarity.has_copy_colors(difference) or not similarity.has_copy_strokes(lines, difference):
         return None
     # Slanting blurs. A playing card of another suit would pass for a copy, but most of its pixels equal the other's.
     differs = candidate.conflict or candidate.doubtful or _is_edited(candidate, thumbnails)
@@ -184,13 +184,13 @@ def _views_in_one_orientation(candidate: Candidate, thumbnails: Thumbnails) -> t
 def _line_difference(candidate: Candidate, thumbnails: Thumbnails) -> float:
     """Difference of the strokes, which depend on dark and light; if it is large, of the edges of any colour."""
     strokes = line_difference(thumbnails.sketch(candidate.place_a), thumbnails.sketch(candidate.place_b))
-    if strokes <= likeness.MAX_RECOLOUR_LINE_DIFFERENCE:
+    if strokes <= similarity.MAX_RECOLOUR_LINE_DIFFERENCE:
         return strokes
     edges = line_difference(thumbnails.edge_mask(candidate.place_a), thumbnails.edge_mask(candidate.place_b))
     return min(strokes, edges)
 
 
 def _is_edited(candidate: Candidate, thumbnails: Thumbnails) -> bool:
-    return candidate.comparable and likeness.is_edited(
+    return candidate.comparable and similarity.is_edited(
         thumbnails.color(candidate.place_a), thumbnails.color(candidate.place_b)
     )

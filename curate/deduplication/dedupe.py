@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.dataset import decisions, ledger, parquet, tag_table
-from curate.dataset.purge import purge_opted_out
+from curate.dataset.purge_opted_out import purge_opted_out
 from curate.dataset.rows import ManifestRow
 from curate.dataset.schema import HASH_RECIPE, MANIFEST_SCHEMA
 from curate.deduplication import edge_store, lookalike_search, verdicts

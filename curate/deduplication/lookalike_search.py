@@ -16,14 +16,14 @@ import numpy.typing as npt
 from curate import storage, terminal
 from curate.dataset import parquet
 from curate.dataset.ledger import CANDIDATE_FOLDER
-from curate.deduplication import compare, partitions, thumbnails
+from curate.deduplication import compare, partitioned_search, thumbnails
+from curate.deduplication.candidates import CandidateRows, near_picture_pairs, pairs_as_stored, pairs_reoriented
 from curate.deduplication.compare import Edge, VerifiedPair
 from curate.deduplication.pictures import Pictures
-from curate.deduplication.proposals import CandidateRows, near_picture_pairs, pairs_as_stored, pairs_reoriented
 from curate.deduplication.sieve import Sieve
-from curate.search import multi_index
-from curate.search.hamming import Hashes, Mask, RowPairs
-from curate.signatures import likeness
+from curate.hash_search import multi_index
+from curate.hash_search.hamming import Hashes, Mask, RowPairs
+from curate.signatures import similarity
 from curate.stores import worker_folder
 from curate.workers import executor
 from curate.workers.executor import Workers
@@ -65,13 +65,13 @@ class SearchRun:
 
     def near_hashes(self, values: Hashes, known: Hashes, radius: int) -> Iterator[Hashes]:
         """As `multi_index.near_hash_pairs`. Workers share the search if there are many hashes or remote workers."""
-        few = len(values) + len(known) < partitions.HASHES_PER_PARTITION
+        few = len(values) + len(known) < partitioned_search.HASHES_PER_PARTITION
         if self.workers == 1 or (isinstance(self.workers, int) and few):
             yield from multi_index.near_hash_pairs(values, known, radius)
             return
         folder = self.scratch / uuid4().hex
         storage.make_folder(folder)
-        yield from partitions.find_near_hashes(folder, self.workers, values, known, radius)
+        yield from partitioned_search.find_near_hashes(folder, self.workers, values, known, radius)
         storage.delete_folder(folder)  # a worker that was given up as lost may still write there
 
     def verify(self, candidates: CandidateRows) -> Iterator[VerifiedPair]:
@@ -113,9 +113,9 @@ class SearchRun:
             "row_a": self.pair_locations[a, 1],
             "part_b": self.pair_locations[b, 0],
             "row_b": self.pair_locations[b, 1],
-            "color": likeness.color_distance(pictures.color_grids[a], pictures.color_grids[b]),
+            "color": similarity.color_distance(pictures.color_grids[a], pictures.color_grids[b]),
             "near": bits <= self.max_distance,
-            "conflict": [likeness.has_color_conflict(*both) for both in tags],
+            "conflict": [similarity.has_color_conflict(*both) for both in tags],
             "doubtful": comparable & np.array(tags_differ),
             "comparable": comparable,
         }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.system.errors import NurieError
 
 

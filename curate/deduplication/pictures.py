@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curate.deduplication.options import SURVIVOR_RULES, PictureRow
-from curate.search import hamming
+from curate.hash_search import hamming
 from curate.signatures.color_grid import COLOR_GRID_SIDE
 from curate.signatures.orientations import SLANTS, Orientation
 from curate.tags.normalize import unique_tags

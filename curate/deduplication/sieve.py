@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.deduplication.pictures import Pictures
+from curate.hash_search import hamming
+from curate.hash_search.bucket_join import popcount
+from curate.hash_search.hamming import Mask, RowPairs
 from curate.jit import compiled
-from curate.search import hamming
-from curate.search.bucket_join import popcount
-from curate.search.hamming import Mask, RowPairs
-from curate.signatures import likeness
+from curate.signatures import similarity
 from curate.signatures.color_grid import COLOR_GRID_SIDE
 from curate.signatures.orientations import SLANTS
 
@@ -57,14 +57,14 @@ class Sieve:
     def may_be_lookalikes(self, pairs: RowPairs) -> Mask:
         """(m,) whether pairs (m, 2) may be duplicates or recolours."""
         lines, edges = self._line_and_edge_hashes
-        limit = likeness.MAX_COPY_SIGNATURE_DISTANCE
+        limit = similarity.MAX_COPY_SIGNATURE_DISTANCE
         return np.asarray(
             _may_be_lookalikes(pairs, lines, edges, self._color_steps(0), self.color_grids, limit), np.bool_
         )
 
     def may_be_duplicates(self, pairs: RowPairs) -> Mask:
         """(m,) whether pairs (m, 2) may be duplicates."""
-        limit = likeness.MAX_COPY_SIGNATURE_DISTANCE
+        limit = similarity.MAX_COPY_SIGNATURE_DISTANCE
         return np.asarray(_colors_are_near(pairs, self.color_grids, self.color_grids, limit), np.bool_)
 
     def may_be_reoriented_duplicates(self, pairs: RowPairs, orientation: int) -> Mask:

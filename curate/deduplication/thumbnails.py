@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.dataset import parquet
-from curate.images.arrays import Gray, Rgb
+from curate.images.array_types import Gray, Rgb
 from curate.signatures import strokes
 from curate.system.errors import DamagedError
 

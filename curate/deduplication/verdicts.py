@@ -13,8 +13,8 @@ from typing import Any
 
 from curate.dataset.decisions import Decisions
 from curate.deduplication.compare import Edge
+from curate.deduplication.family_split import FamilyUnionFind, SplitShares, grow_families
 from curate.deduplication.pictures import Pictures
-from curate.deduplication.split import FamilyUnionFind, SplitShares, grow_families
 from curate.tags.normalize import unique_tags
 
 SHARED_DROP_REASONS = frozenset({"straddles", "in_other", "decision"})  # a picture shares these with its byte copies

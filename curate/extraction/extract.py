@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 
 from curate import storage, terminal
-from curate.dataset import deletion, ledger, parquet, tag_table
-from curate.dataset.purge import purge_opted_out
+from curate.dataset import clear_dataset, ledger, parquet, tag_table
+from curate.dataset.purge_opted_out import purge_opted_out
 from curate.dataset.rows import FateCounts
 from curate.dataset.schema import FILE_KEY, SCHEMA_VERSION
 from curate.extraction.forecast import FileKey, Forecast, check_disk_space, make_forecast
@@ -91,7 +91,7 @@ def _leftovers_deleted_on_error(dataset: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        deletion.delete_leftovers(dataset)
+        clear_dataset.delete_leftovers(dataset)
         raise
 
 
@@ -121,7 +121,7 @@ def _check_outside_sources(sources: Sequence[Source], dataset: Path) -> None:
 
 def _open_dataset(dataset: Path, sources: Sequence[Source], options: ExtractOptions, fresh: bool) -> ledger.Ledger:
     """The ledger of a dataset that may be written to: a new one, or one that was begun with the same options."""
-    is_dataset = (fresh and deletion.delete_dataset(dataset)) or (dataset / ledger.LEDGER_FILE).exists()
+    is_dataset = (fresh and clear_dataset.delete_dataset(dataset)) or (dataset / ledger.LEDGER_FILE).exists()
     own_names = {LOCK_FILE, f".{ledger.LEDGER_FILE}.tmp", *ledger.PERMANENT_FOLDERS}
     if not is_dataset and any(path.name not in own_names for path in dataset.iterdir()):
         raise DatasetError(f"{dataset} holds other files: give a new or empty folder for the dataset")
@@ -133,7 +133,7 @@ def _open_dataset(dataset: Path, sources: Sequence[Source], options: ExtractOpti
     ledger.check_files(dataset, state, ["records", "manifest", ledger.OPT_OUT_FOLDER])
     _check_options(dataset, state, options)
     parquet.check_hash_recipe(dataset)
-    deletion.delete_leftovers(dataset)
+    clear_dataset.delete_leftovers(dataset)
     for folder in ("records", "pairs"):
         (dataset / folder).mkdir(exist_ok=True)
     state["sources"] = list(dict.fromkeys([*state["sources"], *(source.name for source in sources)]))
@@ -227,7 +227,7 @@ def _finish(dataset: Path, state: ledger.Ledger) -> FateCounts:
 
     If there are new records, the manifest is a copy of the records until the next dedupe.
     """
-    deletion.delete_leftovers(dataset)  # of attempts that ended too late
+    clear_dataset.delete_leftovers(dataset)  # of attempts that ended too late
     # a file read now may show that a picture read before is by an artist who opted out
     purge_opted_out(dataset)
     state["parts"] = ledger.read_ledger(dataset)["parts"]

@@ -15,7 +15,7 @@ from curate.dataset.opt_out import OptOut
 from curate.dataset.rows import PairRow, RecordRow
 from curate.extraction.options import ExtractOptions
 from curate.images import hed, lineart, monochrome, resample
-from curate.images.arrays import Gray, Rgb
+from curate.images.array_types import Gray, Rgb
 from curate.images.decode import PictureHeader, TooLargeError, decode
 from curate.images.lanczos import resize_lanczos
 from curate.images.png import encode_png

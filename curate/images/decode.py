@@ -15,7 +15,7 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from curate.images import svg
-from curate.images.arrays import Rgb
+from curate.images.array_types import Rgb
 from curate.system.errors import DecodeError
 
 # Pillow reads more formats but hands some of them (EPS) to other programs; JPEG includes the MPO of stereo cameras

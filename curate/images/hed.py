@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from curate.images.arrays import Gray, Rgb
+from curate.images.array_types import Gray, Rgb
 from curate.system.errors import MissingExtraError
 
 # longer side of the input: the network was trained at 481 px, needs 1.5 GB at this size, and draws hairlines beyond

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from curate.images.arrays import Gray
+from curate.images.array_types import Gray
 from curate.images.resample import WEIGHT_BITS, Weights
 from curate.jit import compiled
 

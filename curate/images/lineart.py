@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.images import hed
-from curate.images.arrays import Gray, Rgb
+from curate.images.array_types import Gray, Rgb
 from curate.images.max_filter import maximum_filter, minimum_filter
 from curate.jit import compiled
 

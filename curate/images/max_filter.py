@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.images.arrays import Gray
+from curate.images.array_types import Gray
 from curate.jit import compiled
 
 

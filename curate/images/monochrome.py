@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.images.arrays import Gray, Rgb
+from curate.images.array_types import Gray, Rgb
 from curate.images.lineart import opencv_gray
 
 PAPER_QUANTILE = 0.98  # this share of a picture is at most as bright as its paper

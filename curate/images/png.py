@@ -10,7 +10,7 @@ import struct
 import numpy as np
 from zlib_ng import zlib_ng
 
-from curate.images.arrays import Pixels
+from curate.images.array_types import Pixels
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOR_TYPES = {1: 0, 3: 2}  # number of channels -> PNG's colour type: gray or RGB

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.images.arrays import Gray, Pixels, Rgb
+from curate.images.array_types import Gray, Pixels, Rgb
 from curate.jit import compiled
 
 Weights = npt.NDArray[np.int32]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curate.images.arrays import Pixels
+from curate.images.array_types import Pixels
 from curate.images.resample import resize_by_area
 
 WHITE = 255

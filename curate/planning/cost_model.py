@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from curate.deduplication.compare import CANDIDATE_SCHEMA
-from curate.deduplication.partitions import HASHES_PER_PARTITION, MAX_CUT_BITS
+from curate.deduplication.partitioned_search import HASHES_PER_PARTITION, MAX_CUT_BITS
 from curate.deduplication.thumbnails import MAX_CACHED_COLUMNS
 from curate.extraction.part import FILES_PER_PART
-from curate.search.arrays import HASH_BITS
-from curate.search.multi_index import MAX_BAND_BITS, MIN_BANDS
+from curate.hash_search.array_types import HASH_BITS
+from curate.hash_search.multi_index import MAX_BAND_BITS, MIN_BANDS
 from curate.signatures.orientations import SLANTS
 from curate.system.errors import NurieError
 

@@ -20,7 +20,7 @@ from curate.extraction.forecast import Forecast
 from curate.query import expressions
 from curate.query import selection as stage_select
 from curate.shards import shard as stage_shard
-from curate.sources import samples as stage_sample
+from curate.sources import sample_art as stage_sample
 from curate.system.errors import DatasetError, blame_option
 from curate.tags.aliases import TagRules
 

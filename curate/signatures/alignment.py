@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.images.arrays import Rgb
+from curate.images.array_types import Rgb
 from curate.images.square import letterbox
 from curate.signatures.strokes import edge_mask, line_difference
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from curate.images.arrays import Rgb
+from curate.images.array_types import Rgb
 from curate.images.lineart import opencv_gray
 from curate.images.resample import resize_by_area
 

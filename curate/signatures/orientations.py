@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from curate.images.arrays import Pixels
+from curate.images.array_types import Pixels
 
 Orientation = Callable[[Pixels], Pixels]
 """Turns or mirrors a thumbnail (side, side[, 3])."""

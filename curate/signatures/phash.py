@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fftpack
 
-from curate.images.arrays import Gray, Rgb
+from curate.images.array_types import Gray, Rgb
 from curate.images.lanczos import resize_lanczos
 from curate.images.resample import pillow_luma
 from curate.images.square import ContentBox

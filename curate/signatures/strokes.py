@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from curate.images.arrays import Gray, Rgb
+from curate.images.array_types import Gray, Rgb
 from curate.images.lineart import xdog_of_luma
 from curate.images.square import letterbox
 

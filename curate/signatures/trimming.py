@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 
-from curate.images.arrays import Gray, Rgb
+from curate.images.array_types import Gray, Rgb
 from curate.images.resample import pillow_luma
 
 # A border ends at the first pixel this much darker than white. Measured on re-encoded OpenMoji: the ringing of JPEG 40

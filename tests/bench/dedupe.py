@@ -25,7 +25,7 @@ import pandas as pd
 
 from curate.deduplication import dedupe
 from curate.extraction import extract
-from curate.images.arrays import Rgb
+from curate.images.array_types import Rgb
 from curate.images.decode import decode
 from curate.sources.scan import Source
 from curate.system.hashing import usable_cores

@@ -28,7 +28,7 @@ from curate.dataset import ledger
 from curate.extraction.extract import ExtractOptions
 from curate.extraction.part import PartTask, extract_part
 from curate.images import lineart
-from curate.images.arrays import Rgb
+from curate.images.array_types import Rgb
 from curate.images.decode import decode
 from curate.images.lanczos import resize_lanczos
 from curate.images.png import encode_png
@@ -36,7 +36,7 @@ from curate.images.resample import pillow_luma
 from curate.images.square import letterbox
 from curate.images.svg import render_svg_text
 from curate.signatures import phash
-from curate.sources.samples import _drawings, read_svg
+from curate.sources.sample_art import _drawings, read_svg
 from curate.sources.scan import Source, scan_sources
 from curate.workers import executor
 

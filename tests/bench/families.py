@@ -19,7 +19,7 @@ import pandas as pd
 
 from curate.images.decode import decode
 from curate.images.lineart import opencv_gray
-from curate.sources.samples import line_art_folder, without_skin_tones
+from curate.sources.sample_art import line_art_folder, without_skin_tones
 from curate.tags.normalize import COLORS, split_color
 
 SAME_DRAWING = 0.7  # least intersection over union of the artists' own lines, widened by 1 px at 128 px

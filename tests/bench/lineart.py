@@ -22,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.extraction.record import parse_line_methods
-from curate.images.arrays import Gray, Rgb
+from curate.images.array_types import Gray, Rgb
 from curate.images.decode import decode
 from curate.images.lineart import LINE_METHODS
 from curate.images.square import letterbox
 from curate.images.svg import render_svg_text
-from curate.sources.samples import LINE_GROUP_IDS, _drawings, read_svg
+from curate.sources.sample_art import LINE_GROUP_IDS, _drawings, read_svg
 
 SIZE, PAIR = 512, 128  # px: as the sample is drawn, as pairs are stored
 BROWN = "#6b4423"

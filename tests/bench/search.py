@@ -24,7 +24,7 @@ import click
 import numpy as np
 
 from curate.dataset import parquet
-from curate.search.hamming import Hashes, RowPairs, near_pairs, parse_hex_hashes
+from curate.hash_search.hamming import Hashes, RowPairs, near_pairs, parse_hex_hashes
 from tests import peers as others
 
 LEAST, BRUTE = 4, 5  # powers of ten: of the smallest set, and of the largest that all pairs are compared of

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.served import seconds, served
-from train.model.trained import load_trained
+from train.model.trained_model import load_trained
 
 
 def compiled_pass(run: Path) -> Callable[[], object]:

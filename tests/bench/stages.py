@@ -38,8 +38,8 @@ from curate.deduplication.lookalike_search import CANDIDATES_PER_TASK
 from curate.deduplication.pictures import Pictures
 from curate.extraction import extract
 from curate.extraction.part import PartTask, StagedPart, extract_part
+from curate.hash_search.hamming import RowPairs
 from curate.images.decode import decode
-from curate.search.hamming import RowPairs
 from curate.shards import shard
 from curate.sources.scan import Source, scan_sources
 from curate.terminal import QUIET

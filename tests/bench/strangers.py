@@ -21,11 +21,11 @@ import numpy.typing as npt
 
 from curate.dataset import parquet
 from curate.deduplication import dedupe
+from curate.deduplication.candidates import pairs_as_stored, pairs_reoriented
 from curate.deduplication.pictures import PICTURE_COLUMNS, Pictures, gather_pictures
-from curate.deduplication.proposals import pairs_as_stored, pairs_reoriented
 from curate.deduplication.sieve import Sieve
-from curate.search import multi_index
-from curate.search.hamming import RowPairs
+from curate.hash_search import multi_index
+from curate.hash_search.hamming import RowPairs
 
 SHARES = (4, 2, 1)  # one in so many families
 SAMPLES = 64  # random samples of each share

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from curate.deduplication import dedupe
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
-from curate.sources import samples
+from curate.sources import sample_art
 from curate.sources.scan import Source
 from tests.browser import HOSTILE
 from tests.hosts import end
@@ -47,10 +47,10 @@ SIZE = 256  # px
 def art(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two tone families of six, hearts and books in several colours, four others: 25 pictures with sidecars."""
     folder: Path = tmp_path_factory.mktemp("sample") / "art"
-    drawings = [one for one in samples._drawings() if samples.without_skin_tones(one.code) in CODES]
-    for path in (folder, samples.line_art_folder(folder)):
+    drawings = [one for one in sample_art._drawings() if sample_art.without_skin_tones(one.code) in CODES]
+    for path in (folder, sample_art.line_art_folder(folder)):
         path.mkdir()
-    samples._draw_all((drawings, folder, SIZE))
+    sample_art._draw_all((drawings, folder, SIZE))
     return folder
 
 

@@ -111,7 +111,7 @@ def test_python_blocks_run(folder: Path) -> None:
 
 
 def test_recipes_parse(tmp_path: Path) -> None:
-    from curate.cli.run import STAGE_COMMANDS
+    from curate.cli.recipe_command import STAGE_COMMANDS
     from curate.planning.recipe import read_recipe
 
     blocks = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)

@@ -32,14 +32,14 @@ from click.testing import CliRunner, Result
 from curate.audit.verify import verify
 from curate.cli import main as curate
 from curate.contract import INDEX_FILE
-from curate.dataset import remove
+from curate.dataset import remove_pictures
 from curate.dataset.decisions import decide
 from curate.dataset.ledger import LEDGER_FILE
 from curate.deduplication import dedupe
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
-from curate.sources import samples
+from curate.sources import sample_art
 from curate.sources.scan import Source
 from curate.system.errors import NurieError
 from curate.system.files import write_json
@@ -73,16 +73,16 @@ class Made:
 def make(folder: Path) -> Made:
     """Real art through every stage, at 32 px, with people's decisions and one who opted out."""
     art, dataset = folder / "art", folder / "dataset"
-    drawings = [one for one in samples._drawings() if samples.without_skin_tones(one.code) in CODES]
-    for path in (art, samples.line_art_folder(art)):
+    drawings = [one for one in sample_art._drawings() if sample_art.without_skin_tones(one.code) in CODES]
+    for path in (art, sample_art.line_art_folder(art)):
         path.mkdir(parents=True)
-    samples._draw_all((drawings, art, 48))
+    sample_art._draw_all((drawings, art, 48))
     extract.extract([Source("art", art)], dataset, extract.ExtractOptions(size=32), part_size=8)
     options = dedupe.DedupeOptions(shares=SplitShares(0.5, 0.25, 0.25, seed=5))
     dedupe.dedupe(dataset, options)
     paths = sorted(path.name for path in art.glob("*.png"))
     decide(dataset, "different", paths[:2])
-    remove.remove(dataset, [paths[-1], "artist:nobody"])
+    remove_pictures.remove(dataset, [paths[-1], "artist:nobody"])
     dedupe.dedupe(dataset, options)
     packed = {form: folder / form for form in FORMATS}
     for form, target in packed.items():

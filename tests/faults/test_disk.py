@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from curate.cli import main
 from curate.deduplication import dedupe
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.extraction import extract
 from curate.sources.scan import Source
 from tests.faults.disk import Disk, mounted, told_by

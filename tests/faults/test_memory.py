@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curate.audit import explain, tag_counts, verify
+from curate.audit import explain_picture, tag_counts, verify
 from curate.dataset import parquet, tag_table
 from curate.deduplication import dedupe
 from curate.extraction import extract
@@ -66,7 +66,9 @@ def selected(dataset: Path) -> object:
 
 
 def told(dataset: Path) -> object:
-    return explain.why(dataset, str(parquet.read_table(parquet.part_path(dataset / "manifest", 0), ["id"])["id"][0]))
+    return explain_picture.why(
+        dataset, str(parquet.read_table(parquet.part_path(dataset / "manifest", 0), ["id"])["id"][0])
+    )
 
 
 def verified(dataset: Path) -> object:

@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from curate.audit import explain, verify
+from curate.audit import explain_picture, verify
 from curate.cli import main
-from curate.dataset import parquet, remove
+from curate.dataset import parquet, remove_pictures
 from curate.deduplication import dedupe
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
 from curate.sources.scan import Source, scan_sources
@@ -141,12 +141,12 @@ def test_no_name_or_tag_makes_a_file_outside_of_the_shards(made: Path, tmp_path:
 
 def test_why_and_remove_take_any_name(made: Path, source: Path, rows: list[dict[str, Any]], tmp_path: Path) -> None:
     for row in rows:
-        assert explain.why(made, row["path"])
+        assert explain_picture.why(made, row["path"])
     again = tmp_path / "dataset"
     extract.extract([Source("art", source)], again, extract.ExtractOptions(lines=("dilate",), size=32))
     kept = [row["path"] for row in parquet.read_parts(again / "manifest").to_pylist() if row["dropped"] is None]
     single = [path for path in kept if kept.count(path) == 1]
-    assert remove.remove(again, single)["removed"] == len(single)
+    assert remove_pictures.remove(again, single)["removed"] == len(single)
     left = parquet.read_parts(again / "manifest").to_pylist()
     assert len(left) == len(rows)
     assert verify.verify(again) == []

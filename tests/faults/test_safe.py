@@ -196,7 +196,7 @@ def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dataclasses import replace
 
     from train.config import override
-    from train.model import snapshots, trained
+    from train.model import snapshots, trained_model
     from train.presets import preset_config
     from train.training.fit import build_gan
     from train.training.run_folder import prepare_run_folder
@@ -206,7 +206,7 @@ def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = replace(override(preset_config("tags"), settings))
     prepare_run_folder(made.shards["tfrecord"], folder, config, fresh=False)
     gan = build_gan(config, made.shards["tfrecord"])
-    trained.save_model(folder, gan.averaged_generator)
+    trained_model.save_model(folder, gan.averaged_generator)
     snapshots.save(folder, snapshots.TrainingClock(), gan.state())
     return folder
 

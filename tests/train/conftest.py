@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from curate.deduplication import dedupe
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
-from curate.sources import samples
+from curate.sources import sample_art
 from curate.sources.scan import Source
 
 CODES = ("1F44B", "1F44D", "1F499", "1F49A", "1F49B", "2764", "1F9E1", "1F49C", "270B", "1F4AA", "1F590", "1F448")
@@ -34,10 +34,10 @@ def pairs32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shard folder of 32 px pairs in all three splits, made by curate."""
     folder: Path = tmp_path_factory.mktemp("pairs")
     art = folder / "art"
-    drawings = [drawing for drawing in samples._drawings() if samples.without_skin_tones(drawing.code) in CODES]
-    for path in (art, samples.line_art_folder(art)):
+    drawings = [drawing for drawing in sample_art._drawings() if sample_art.without_skin_tones(drawing.code) in CODES]
+    for path in (art, sample_art.line_art_folder(art)):
         path.mkdir()
-    samples._draw_all((drawings, art, 64))
+    sample_art._draw_all((drawings, art, 64))
     extract.extract([Source("art", art)], folder / "dataset", extract.ExtractOptions(size=32))
     dedupe.dedupe(folder / "dataset", dedupe.DedupeOptions(shares=SplitShares(0.6, 0.25, 0.15, seed=SEED)))
     shard.shard(folder / "dataset", folder / "shards", shard.ShardOptions(shard_size=20, min_count=1))

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import curate.cli
 import train.cli
 from train.data.pairs import Pairs
-from train.model.trained import load_trained
+from train.model.trained_model import load_trained
 
 SPLITS = ("train", "validation", "test")
 

@@ -107,7 +107,7 @@ def show(run: Path, out: Path | None) -> dict[str, Any]:
 
     The training may still be running. PAGE.html is RUN/show.html by default.
     """
-    from train.pages import show as stage  # noqa: PLC0415
+    from train.run_page import show as stage  # noqa: PLC0415
 
     return stage.show(run, out)
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from curate import terminal
 from curate.terminal import SHARE_BAR, CommandFunction, ProgressBar, print_line
 from train.errors import translate_tensorflow_errors
-from train.tensorflow_import import load_tensorflow
+from train.lazy_tensorflow import load_tensorflow
 
 PATH = click.Path(path_type=Path)
 SHOWN_LOSSES = {"l1", "discriminator"}

@@ -20,7 +20,7 @@ from train.data import tags
 from train.data.batches import Batch, fixed_batch
 from train.data.pairs import Pairs
 from train.errors import DrawingError, RunError, TagError
-from train.model.trained import TrainedModel, generate_colors, load_trained
+from train.model.trained_model import TrainedModel, generate_colors, load_trained
 
 DRAWING_SUFFIXES = (".png", ".jpg", ".jpeg")
 GRID_FILE = "grid.png"

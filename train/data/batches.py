@@ -18,10 +18,10 @@ import tensorflow as tf
 
 from train.config import Config
 from train.data import jitter
-from train.data.arrays import BytePixels
+from train.data.array_types import BytePixels
 from train.data.augment import derive_seed, vary_lines
-from train.data.order import pair_numbers_at_step
 from train.data.pairs import Pairs, line_style_indices, read_pair_weights
+from train.data.sampling_order import pair_numbers_at_step
 from train.data.tags import check_tag_indices
 from train.data.unpack import unpack_pair
 from train.errors import NurieError, RunError

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from train.data.arrays import BytePixels
+from train.data.array_types import BytePixels
 
 AffineMap = npt.NDArray[np.float32]
 """(6,) a, b, x, c, d, y: see `affine_maps`."""

@@ -17,7 +17,7 @@ import tensorflow as tf
 from curate.contract import VOCABULARY_FILE, ShardIndex, read_index, read_vocabulary
 from curate.system.errors import DamagedError, NurieError
 from curate.system.hashing import sha256_files
-from train.data.order import PairWeights, mean_tag_weights, tag_weights
+from train.data.sampling_order import PairWeights, mean_tag_weights, tag_weights
 from train.data.tags import check_tag_indices, is_side_tag
 from train.errors import RESHARD_REMEDY, RunError
 

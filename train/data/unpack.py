@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from curate.contract import ShardIndex
-from train.data.arrays import BytePixels
+from train.data.array_types import BytePixels
 from train.errors import RESHARD_REMEDY, RunError
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

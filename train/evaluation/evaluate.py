@@ -14,9 +14,9 @@ import numpy.typing as npt
 from train.data.batches import fixed_batch
 from train.data.pairs import Pairs
 from train.errors import RunError
+from train.evaluation.family_resampling import Interval
 from train.evaluation.kid import kernel_inception_distance
 from train.evaluation.metrics import PAIR_METRICS, RgbFloat, mean_chroma
-from train.evaluation.resampling import Interval
 from train.evaluation.tag_adherence import (
     MAX_ADHERENCE_PASSES,
     EvaluationSplit,
@@ -25,8 +25,8 @@ from train.evaluation.tag_adherence import (
     measure_tag_adherence,
 )
 from train.model.snapshots import list_snapshots, read_snapshot
-from train.model.trained import TrainedModel, generate_colors, load_trained, split_model_path
-from train.training.fixed_pairs import GRAY_CHROMA
+from train.model.trained_model import TrainedModel, generate_colors, load_trained, split_model_path
+from train.training.validation_pairs import GRAY_CHROMA
 
 EVALUATION_BATCH_SIZE = 32
 MAX_EVALUATED_PAIRS = 2000

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from train.evaluation.family_resampling import Interval
 from train.evaluation.metrics import RgbFloat
-from train.evaluation.resampling import Interval
 
 IMAGENET_MEAN_BGR = np.array((104.00699, 116.66877, 122.67892), np.float32)
 """Mean colour of ImageNet, which VGG-16 expects to be subtracted."""

@@ -16,9 +16,9 @@ from train.config import Config, override
 from train.data.batches import fixed_batch
 from train.data.pairs import Pairs
 from train.errors import ConfigError
-from train.evaluation.child_process import run_in_child_process
 from train.evaluation.evaluate import Evaluation, evaluate
-from train.model import trained
+from train.evaluation.isolated_call import run_in_child_process
+from train.model import trained_model
 from train.presets import PRESETS, preset_config
 from train.training import fit
 from train.training.schedule import TrainingLength
@@ -127,7 +127,9 @@ def _save_picture(shards: Path, out: Path, rungs: Sequence[str]) -> Path:
     """Write OUT/ladder.png: a row for each of a few validation pairs; columns are lines, each rung's colours, truth."""
     pairs = Pairs(shards, "validation")
     batch = fixed_batch(pairs, choose_pairs(pairs, pairs.index.colors, PICTURE_ROWS))
-    colored = [trained.generate_colors(trained.load_trained(out / name).model, batch, batch.tags) for name in rungs]
+    colored = [
+        trained_model.generate_colors(trained_model.load_trained(out / name).model, batch, batch.tags) for name in rungs
+    ]
     sheet = grids.draw_grid([np.asarray(batch.lines), *colored, np.asarray(batch.colors)], ["lines", *rungs, "truth"])
     grids.save_png(out / "ladder.png", sheet)
     return out / "ladder.png"

@@ -13,9 +13,9 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from train.evaluation.family_resampling import Interval, bootstrap_interval, derangement
 from train.evaluation.metrics import RgbFloat, ciede2000
 from train.evaluation.recolors import RecoloredTruths, change_by_region
-from train.evaluation.resampling import Interval, bootstrap_interval, derangement
 
 MAX_ADHERENCE_PASSES = 4
 """How many times `measure_tag_adherence` colours the split at most."""

@@ -21,7 +21,7 @@ from train.config import read_run_config
 from train.errors import RunError, translate_tensorflow_errors
 from train.exports import model_card
 from train.model.layers import CUSTOM_LAYERS
-from train.model.trained import MODEL_FILE, RUN_VOCABULARY_FILE, TrainedModel, load_trained
+from train.model.trained_model import MODEL_FILE, RUN_VOCABULARY_FILE, TrainedModel, load_trained
 
 Float32Array = npt.NDArray[np.float32]
 ExportedModel = Callable[[Float32Array, Float32Array], Float32Array]

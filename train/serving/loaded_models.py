@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from train.coloring.colorize import ColorizeOptions, Colorizer, TagPrompt
 from train.config import read_run_config
 from train.errors import DrawingError
-from train.model import trained
+from train.model import trained_model
 
 DRAWING_FILE, COLORED_FILE = "drawing", "colored.png"
 
@@ -45,7 +45,7 @@ class LoadedModels:
 
     def __init__(self, models: Sequence[Path]) -> None:
         """Load run folders or models in them. Raises RunError for one that cannot be loaded."""
-        self.colorizers = [Colorizer(trained.load_trained(path)) for path in models]
+        self.colorizers = [Colorizer(trained_model.load_trained(path)) for path in models]
         self.models = [
             _describe_model(number, path, colorizer.trained)
             for number, (path, colorizer) in enumerate(zip(models, self.colorizers, strict=True))
@@ -64,11 +64,11 @@ class LoadedModels:
             return colored.read_bytes()
 
 
-def _describe_model(number: int, path: Path, model: trained.TrainedModel) -> ModelInfo:
-    folder, file = trained.split_model_path(path)
+def _describe_model(number: int, path: Path, model: trained_model.TrainedModel) -> ModelInfo:
+    folder, file = trained_model.split_model_path(path)
     counts: Mapping[str, int] = read_run_config(folder).get("tags", {})
     tags = [ModelTag(name, counts.get(name), _color_and_noun(model.colors, name)) for name in model.vocabulary]
-    name = folder.absolute().name if file == trained.MODEL_FILE else f"{folder.absolute().name}/{file}"
+    name = folder.absolute().name if file == trained_model.MODEL_FILE else f"{folder.absolute().name}/{file}"
     return ModelInfo(number, name, model.config.preset, model.size, tags if model.config.tags else [])
 
 

@@ -19,7 +19,7 @@ from train.config import Config
 from train.data.batches import BatchOptions
 from train.data.pairs import Pairs, line_style_indices, open_index
 from train.errors import NotFiniteError, RunError
-from train.model import networks, snapshots, trained
+from train.model import networks, snapshots, trained_model
 from train.model.devices import TF_CONFIG_VARIABLE, TrainingDevices, assign_cores_to_parts, open_devices
 from train.model.gan import ColorTags, Gan
 from train.model.snapshots import TrainingClock
@@ -155,7 +155,7 @@ def _train(
         loop = TrainingLoop(folder, config, length, gan, pairs, options, monitor, on_progress)
         snapshots.delete_old_snapshots(folder, loop.kept_steps(clock))  # an earlier process may have died before it did
         clock = _run_with_rollbacks(loop, clock)
-    trained.save_model(folder, gan.averaged_generator)
+    trained_model.save_model(folder, gan.averaged_generator)
     result = monitor.result(clock)
     if devices.is_chief:
         _save_best_model(folder, gan, result["best_step"])
@@ -213,4 +213,4 @@ def _save_best_model(run: Path, gan: Gan, step: int | None) -> None:
     _, arrays = snapshots.read_snapshot(snapshots.snapshot_path(run, step))
     for number, weight in enumerate(model.weights):
         weight.assign(arrays[f"average/{number:03d}"])
-    trained.save_model(run, model, trained.BEST_MODEL_FILE)
+    trained_model.save_model(run, model, trained_model.BEST_MODEL_FILE)

@@ -19,11 +19,11 @@ from train.data.pairs import Pairs
 from train.errors import NotFiniteError
 from train.model.gan import Gan
 from train.model.snapshots import TrainingClock, snapshot_path
-from train.model.trained import generate_colors
+from train.model.trained_model import generate_colors
 from train.training import alarms
-from train.training.fixed_pairs import FixedPairs
 from train.training.stats import StatsLog, StatsRow
 from train.training.tensorboard_log import TensorBoardLog
+from train.training.validation_pairs import FixedPairs
 
 PAIRS_PER_SAMPLE_GRID = 6
 

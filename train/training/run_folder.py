@@ -15,7 +15,7 @@ from curate.system.lock import LOCK_FILE
 from train.config import CONFIG_FILE, DEFAULTS_FOR_OLDER_RUNS, Config, read_run_config
 from train.data.pairs import open_index
 from train.errors import RunError
-from train.model.trained import RUN_VOCABULARY_FILE
+from train.model.trained_model import RUN_VOCABULARY_FILE
 
 RUN_VERSION = 1
 DELETED_SNAPSHOTS = ".snapshots.gone"  # name of the snapshots' folder while it is being deleted

@@ -11,7 +11,7 @@ from tensorboard.plugins.hparams import api as hparams
 
 from train.model.snapshots import TrainingClock
 from train.training import alarms
-from train.training.fixed_pairs import VALIDATION_FIGURES
+from train.training.validation_pairs import VALIDATION_FIGURES
 
 
 class TensorBoardLog:

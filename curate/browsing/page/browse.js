@@ -1,11 +1,11 @@
 // The page: reads its URL, asks the server, shows the answer, and handles keys and clicks.
 
-import { button, byId, counted, make } from "./make.js";
+import { button, byId, counted, make } from "./dom.js";
 import { showHelp } from "./help.js";
 import { counterpart, edit, panel } from "./picture.js";
-import { go, here } from "./place.js";
+import { go, here } from "./url_state.js";
 import { ITEMS_PER_PAGE, beside, decisions, families, pictures, unknownWords } from "./lists.js";
-import { get, post } from "./server.js";
+import { get, post } from "./api_client.js";
 import { DECISION_NAMES, moveFocus, setTabStop } from "./tiles.js";
 
 const FAMILY_ORDERS = { added: "in the order added", size: "largest first", duplicates: "most copies first", distance: "least similar copies first" };

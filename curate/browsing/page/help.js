@@ -1,6 +1,6 @@
 // Help on keys and on the filter: the line at the foot of the page, and the dialog.
 
-import { byId, make } from "./make.js";
+import { byId, make } from "./dom.js";
 
 // keys, what they do, and a word for the foot of the page
 const KEYS = [

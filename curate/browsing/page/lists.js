@@ -1,7 +1,7 @@
 // The lists in the middle of the page (pictures, families of look-alikes, decisions), and the counts beside them.
 
-import { button, counted, make, number, withLineBreaks } from "./make.js";
-import { go, here } from "./place.js";
+import { button, counted, make, number, withLineBreaks } from "./dom.js";
+import { go, here } from "./url_state.js";
 import { decisionText } from "./picture.js";
 import { fate, tile } from "./tiles.js";
 

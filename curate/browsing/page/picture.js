@@ -1,8 +1,8 @@
 // The panel of the selected picture: its pair, what became of it, its tags, its look-alikes, and the decisions about it.
 
-import { button, counted, make, number, withLineBreaks } from "./make.js";
-import { here } from "./place.js";
-import { imageUrl } from "./server.js";
+import { button, counted, make, number, withLineBreaks } from "./dom.js";
+import { here } from "./url_state.js";
+import { imageUrl } from "./api_client.js";
 import { DECISION_NAMES, fate } from "./tiles.js";
 
 const KEYS = { keep: "k", drop: "x", different: "d", duplicate: "c", alternate: "r" };

@@ -1,7 +1,7 @@
 // Pictures as tiles. The Tab key stops once for all of them; the arrow keys move among them.
 
-import { make } from "./make.js";
-import { imageUrl } from "./server.js";
+import { make } from "./dom.js";
+import { imageUrl } from "./api_client.js";
 
 const FATES = {
   duplicate: "duplicate",

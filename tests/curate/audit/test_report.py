@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from curate.audit import census, count_tables, examples, html_page
+from curate.audit import census, count_tables, html_page, report_examples
 from curate.audit.report import report
 from curate.dataset import decisions, ledger, parquet
-from curate.dataset.remove import remove
+from curate.dataset.remove_pictures import remove
 from curate.deduplication import dedupe
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.extraction import extract
 from curate.sources.scan import Source
 from curate.system.errors import DamagedError, NurieError
@@ -416,7 +416,7 @@ def test_examples_are_the_extremes_and_show_what_dedupe_measured(folder: Path, h
     limit, lines = 4, ["contour", "dilate", "xdog"]
     counted = census.take(folder / "d", limit)
     families = count_tables.family_sizes(counted).choose_examples(limit)
-    shown = examples.gather_examples(folder / "d", counted, families, lines)
+    shown = report_examples.gather_examples(folder / "d", counted, families, lines)
     table, edges = frame(folder / "d"), pd.read_parquet(folder / "d" / "edges")
     measured = {tuple(sorted(row[:2])): dict(zip(edges, row, strict=True)) for row in edges.itertuples(index=False)}
     copies: dict[Any, Any] = {

@@ -20,7 +20,7 @@ from fastapi.testclient import TestClient
 from curate.audit.verify import verify
 from curate.browsing.app import create_app
 from curate.browsing.live_dataset import LiveDataset
-from curate.dataset import decisions, parquet, remove
+from curate.dataset import decisions, parquet, remove_pictures
 from curate.deduplication import dedupe
 from curate.extraction import extract
 from curate.sources.scan import Source
@@ -331,7 +331,7 @@ def test_an_opted_out_picture_is_a_row_without_pixels(dataset: Path) -> None:
     page = client(dataset)
     key = ids(page)["cat0.jpg"]
     assert page.get(f"/api/pictures/{key}/color").status_code == 200
-    remove.remove(dataset, ["cat0.jpg"])
+    remove_pictures.remove(dataset, ["cat0.jpg"])
     answer = get_json(page, f"pictures/{key}")
     assert (answer["tile"]["stored"], answer["tile"]["dropped"], answer["tags"]) == (False, "removed", [])
     assert page.get(f"/api/pictures/{key}/color").status_code == 404

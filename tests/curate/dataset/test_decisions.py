@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.audit.explain import why
+from curate.audit.explain_picture import why
 from curate.audit.verify import verify
 from curate.dataset import ledger
 from curate.dataset.decisions import decide, read_with_holds, rows_in_force

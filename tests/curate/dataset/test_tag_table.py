@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.audit.verify import verify
-from curate.dataset import decisions, deletion, ledger, parquet, tag_table
+from curate.dataset import clear_dataset, decisions, ledger, parquet, tag_table
 from curate.dataset.schema import MANIFEST_SCHEMA, TAG_TABLE_SCHEMA
 from curate.deduplication import dedupe
 from curate.extraction import extract
@@ -83,5 +83,5 @@ def test_the_run_after_a_kill_between_manifest_and_tags_repairs_them(dataset: Pa
 
 def test_starting_over_deletes_the_tag_table(dataset: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(dataset, tmp_path / "d"))
-    assert deletion.delete_dataset(copy)
+    assert clear_dataset.delete_dataset(copy)
     assert not list(copy.iterdir())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.images.arrays import Rgb
+from curate.images.array_types import Rgb
 from curate.images.decode import decode
 from curate.signatures.orientations import Orientation, flip_horizontally, quarter_turns, slant_by
 from tests.curate.deduplication.test_dedupe import OPTIONS, made

@@ -11,9 +11,9 @@ from PIL import Image
 from curate.dataset import parquet
 from curate.deduplication import dedupe, edge_store, lookalike_search
 from curate.deduplication.compare import Edge
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.extraction import extract
-from curate.sources import samples
+from curate.sources import sample_art
 from curate.sources.scan import Source
 
 Tree = Callable[[Path], dict[str, bytes]]
@@ -147,7 +147,7 @@ def test_a_recolour_is_an_alternate_and_never_a_duplicate(dataset: Path, family:
     members = [
         row
         for path, row in rows(dataset).items()
-        if samples.without_skin_tones(path.removesuffix(".png")) in family.split()
+        if sample_art.without_skin_tones(path.removesuffix(".png")) in family.split()
     ]
     assert len(members) > 1
     assert all(row["dropped"] is None for row in members)

@@ -10,8 +10,8 @@ from PIL import Image
 from curate.dataset import ledger, parquet
 from curate.dataset.schema import EDGES_SCHEMA
 from curate.deduplication import compare, dedupe
+from curate.deduplication.candidates import CandidateRows
 from curate.deduplication.lookalike_search import SearchRun
-from curate.deduplication.proposals import CandidateRows
 from curate.extraction import extract
 from curate.sources.scan import Source
 from curate.system.errors import DatasetError

@@ -11,9 +11,9 @@ from curate.dataset import parquet
 from curate.deduplication import sieve
 from curate.deduplication.pictures import PICTURE_COLUMNS, Pictures, gather_pictures
 from curate.deduplication.sieve import Sieve
-from curate.search import hamming, multi_index, value_rows
-from curate.search.hamming import near_pairs
-from curate.signatures import likeness
+from curate.hash_search import hamming, multi_index, rows_by_value
+from curate.hash_search.hamming import near_pairs
+from curate.signatures import similarity
 from curate.signatures.color_grid import color_grid
 from curate.signatures.orientations import MIRROR_AND_QUARTER_TURNS, SLANTS
 
@@ -34,7 +34,7 @@ def test_every_pair_of_one_colouring_passes(seed: int, apart: float) -> None:
     hashes: list[str | None] = [f"{one:016x}" for one in random.integers(0, 2**62, 8)]
     of = Pictures([""] * 8, [], [], [], {"line": hashes, "edge": hashes[::-1]}, [], [], colors)
     pairs = all_pairs(8)
-    near = likeness.color_distance(colors[pairs[:, 0]], colors[pairs[:, 1]]) <= likeness.MAX_COPY_SIGNATURE_DISTANCE
+    near = similarity.color_distance(colors[pairs[:, 0]], colors[pairs[:, 1]]) <= similarity.MAX_COPY_SIGNATURE_DISTANCE
     assert Sieve(of).may_be_lookalikes(pairs)[near].all()
     assert Sieve(of).may_be_duplicates(pairs).tolist() == near.tolist()
 
@@ -77,7 +77,7 @@ def test_a_filter_sees_every_pair_once_whatever_the_size_of_a_batch(values: list
         return np.asarray(pairs.sum(axis=1) % 2 == 0, np.bool_)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(value_rows, "ROW_PAIRS_PER_BATCH", few)
+        patch.setattr(rows_by_value, "ROW_PAIRS_PER_BATCH", few)
         patch.setattr(hamming, "VALUE_PAIRS_PER_BATCH", few)
         found = near_pairs(hashes, radius, None, multi_index.near_hash_pairs, sift)
     every = near_pairs(hashes, radius)

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from curate.deduplication import dedupe
-from curate.deduplication.split import FamilyUnionFind
+from curate.deduplication.family_split import FamilyUnionFind
 from curate.extraction import extract
-from curate.sources import samples
+from curate.sources import sample_art
 from curate.sources.scan import Source
 from curate.workers import executor
 from tests.bench.families import report, true_families
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.slow
 def toned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of every other family."""
     home = tmp_path_factory.mktemp("tones")
-    members = samples.tone_family_sizes(drawing.code for drawing in samples._drawings())
+    members = sample_art.tone_family_sizes(drawing.code for drawing in sample_art._drawings())
     bases = set(sorted(base for base, count in members.items() if count > 1)[::2])
-    drawings = [drawing for drawing in samples._drawings() if samples.without_skin_tones(drawing.code) in bases]
-    for path in (home / "art", samples.line_art_folder(home / "art")):
+    drawings = [drawing for drawing in sample_art._drawings() if sample_art.without_skin_tones(drawing.code) in bases]
+    for path in (home / "art", sample_art.line_art_folder(home / "art")):
         path.mkdir()
     tasks = [(drawings[start : start + 64], home / "art", 256) for start in range(0, len(drawings), 64)]
-    assert sum(executor.run(samples._draw_all, tasks, 2)) > 1000
+    assert sum(executor.run(sample_art._draw_all, tasks, 2)) > 1000
     extract.extract(
         [Source("art", home / "art")], home / "dataset", extract.ExtractOptions(lines=("dilate",)), workers=2
     )

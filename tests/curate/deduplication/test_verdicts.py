@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from curate.dataset import parquet
 from curate.deduplication import verdicts
 from curate.deduplication.compare import Edge
+from curate.deduplication.family_split import SplitShares
 from curate.deduplication.pictures import gather_pictures
-from curate.deduplication.split import SplitShares
 from curate.extraction import extract
 from curate.sources.scan import Source
 

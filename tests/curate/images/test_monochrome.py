@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from curate.audit.explain import why
+from curate.audit.explain_picture import why
 from curate.dataset.parquet import read_parts
 from curate.extraction import extract
-from curate.images.arrays import Rgb
+from curate.images.array_types import Rgb
 from curate.images.decode import decode
 from curate.images.monochrome import _paper_level, classify
 from curate.images.square import letterbox
-from curate.sources.samples import line_art_folder
+from curate.sources.sample_art import line_art_folder
 from curate.sources.scan import Source
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.cli.run import STAGE_COMMANDS
+from curate.cli.recipe_command import STAGE_COMMANDS
 from curate.planning import recipe, toml_lines
 from curate.system.errors import RecipeError
 from tests import ROOT

@@ -15,12 +15,12 @@ from curate.dataset import decisions, ledger, parquet
 from curate.dataset.schema import HASH_RECIPE
 from curate.deduplication import dedupe as stage_dedupe
 from curate.deduplication.compare import COMPARISON_VERSION
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.extraction import extract as stage_extract
 from curate.planning import staleness
 from curate.query import selection as stage_select
 from curate.shards import shard as stage_shards
-from curate.sources import samples
+from curate.sources import sample_art
 from curate.sources.scan import Source
 from curate.system.errors import DatasetError, NurieError
 from curate.system.files import SEAL_KEY, options_hash, read_json, write_sealed
@@ -153,10 +153,10 @@ def test_a_changed_manifest_or_filter_gives_select_work(copy: Path, tmp_path: Pa
 def test_sample_draws_the_pictures_missing_in_that_size(tmp_path: Path) -> None:
     art = tmp_path / "art"
     assert staleness.reason_to_sample(art, 32, 3) == "3 pictures to draw"
-    samples.draw_openmoji(art, 32, limit=3)
+    sample_art.draw_openmoji(art, 32, limit=3)
     assert staleness.reason_to_sample(art, 32, 3) is None
     assert staleness.reason_to_sample(art, 48, 4) == "4 pictures to draw"
-    samples.draw_openmoji(art, 48, limit=3)
+    sample_art.draw_openmoji(art, 48, limit=3)
     assert staleness.reason_to_sample(art, 48, 4) == "1 pictures to draw"
 
 

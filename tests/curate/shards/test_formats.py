@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from curate.audit.explain import why
+from curate.audit.explain_picture import why
 from curate.audit.verify import verify
 from curate.cli import main
 from curate.contract import SPLITS, find_file_faults, read_index, read_vocabulary

@@ -15,7 +15,7 @@ import tensorflow as tf
 from curate.contract import SPLITS, find_file_faults, read_index, read_vocabulary
 from curate.dataset import parquet
 from curate.deduplication import dedupe
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.extraction import extract
 from curate.images.decode import decode
 from curate.shards import pack, shard

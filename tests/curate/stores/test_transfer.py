@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from curate import storage
 from curate.audit.verify import verify
 from curate.cli import main
-from curate.dataset import ledger, remove
+from curate.dataset import ledger, remove_pictures
 from curate.stores import transfer
 from curate.stores.listing import COPY_JOURNAL
 from curate.system.errors import DamagedError, NurieError
@@ -95,7 +95,7 @@ def test_replace_puts_a_copy_in_the_place_of_something_else(
 def test_an_updated_copy_holds_nothing_that_opted_out(dataset: Path, store: object, tmp_path: Path, tree: Tree) -> None:
     own, there = Path(shutil.copytree(dataset, tmp_path / "own")), storage.parse_address("s3://bucket/copy")
     transfer.copy_folder(own, there)
-    remove.remove(own, ["1F408.png"])
+    remove_pictures.remove(own, ["1F408.png"])
     counts = transfer.copy_folder(own, there, replace=True)
     assert 0 < counts["copied"] < counts["files"]
     transfer.copy_folder(there, tmp_path / "back")
@@ -157,7 +157,7 @@ def test_a_journal_beside_a_listing_is_ignored(
     changed = Path(shutil.copytree(tmp_path / "copy", tmp_path / "changed"))
     assert transfer.copy_folder(dataset, tmp_path / "copy")["copied"] == 0
     assert tree(tmp_path / "copy") == tree(dataset)
-    remove.remove(changed, ["1F408.png"])
+    remove_pictures.remove(changed, ["1F408.png"])
     before = tree(changed)
     with pytest.raises(NurieError, match="holds something else, or an older copy"):
         transfer.copy_folder(dataset, changed)

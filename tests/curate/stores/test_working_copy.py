@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from curate import storage
 from curate.audit.verify import verify
 from curate.cli import main
-from curate.dataset import deletion, ledger, parquet, remove, tag_table
+from curate.dataset import clear_dataset, ledger, parquet, remove_pictures, tag_table
 from curate.deduplication import dedupe, lookalike_search
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
 from curate.sources.scan import Source
@@ -266,7 +266,7 @@ def test_an_emptied_store_keeps_the_working_copy_and_starts_over_once_that_is_de
 @pytest.mark.parametrize(
     ("module", "name", "command"),
     [
-        (deletion, "delete_leftovers", ("extract", "--fresh")),
+        (clear_dataset, "delete_leftovers", ("extract", "--fresh")),
         (tag_table, "write", ("remove", "1F34E.png")),
         (parquet, "replace_manifest", ("dedupe", "--seed", "1")),
         (parquet, "replace_manifest", ("extract",)),
@@ -371,7 +371,7 @@ def test_pairs_changed_since_the_upload_are_compared_in_their_local_version(
     here = WorkingCopies().folder_for(DATASET)
     with hosts(tmp_path / "hosts", 1) as one, connected(one, 1) as found:
         for dataset, workers in ((here, found), (tmp_path / "dataset", 1)):
-            remove.remove(dataset, [min(few.glob("*.png")).name])
+            remove_pictures.remove(dataset, [min(few.glob("*.png")).name])
             dedupe.dedupe(dataset, dedupe.DedupeOptions(), workers=workers)
     assert without_lock(tree(here)) == without_lock(tree(tmp_path / "dataset"))
 

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.audit import explain, tag_counts, verify
+from curate.audit import explain_picture, tag_counts, verify
 from curate.contract import INDEX_FILE, find_file_faults, read_index, read_vocabulary
 from curate.dataset import ledger, parquet
 from curate.dataset.schema import MANIFEST_SCHEMA, pairs_schema
@@ -210,7 +210,7 @@ def _part(name: str, data: bytes, place: Place) -> str:
             kept_rows.read(copy, None)
             tag_counts.count_tags(copy, 10, aliases.TagRules())
             for key in table["path"].to_pylist()[:2]:
-                explain.why(copy, key or "")
+                explain_picture.why(copy, key or "")
         elif name.startswith("records/"):
             extract.forecast_extract([], copy, ExtractOptions(lines=("dilate",), size=16))
         else:
@@ -254,7 +254,7 @@ def _index(data: bytes, place: Place) -> str:
         for split in ("train", "validation", "test"):
             index.shard_names(split)
         told = verify.verify(copy)
-        explain.why(_dataset(place), "0.png", shards=copy)
+        explain_picture.why(_dataset(place), "0.png", shards=copy)
         shard.find_finished_index(copy, {})
         return "faults told" if told else "read"
 
@@ -303,7 +303,7 @@ def _drawing(data: bytes, place: Place) -> str:
 
 
 def _run(name: str, data: bytes, place: Place) -> str:
-    from train.model import trained
+    from train.model import trained_model
 
     copy = place.scratch / "run"
     if not copy.exists():
@@ -312,7 +312,7 @@ def _run(name: str, data: bytes, place: Place) -> str:
         (copy / "config.json").write_text(json.dumps({key: one for key, one in told.items() if key != "vocabulary"}))
 
     def check(run: Path) -> str:
-        trained.load_trained(run)
+        trained_model.load_trained(run)
         return "loaded"
 
     return _within(copy, name, data, check)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from curate.deduplication import dedupe
-from curate.deduplication.split import SplitShares
+from curate.deduplication.family_split import SplitShares
 from curate.extraction import extract
 from curate.shards import shard
 from curate.sources.scan import Source
@@ -144,7 +144,7 @@ def run(folder: Path, made_from: Path) -> Path:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from train.config import override
     from train.data.pairs import open_index
-    from train.model import networks, snapshots, trained  # the first import of TensorFlow
+    from train.model import networks, snapshots, trained_model  # the first import of TensorFlow
     from train.presets import preset_config
     from train.training.run_folder import prepare_run_folder
 
@@ -155,7 +155,7 @@ def run(folder: Path, made_from: Path) -> Path:
         index = open_index(made_from / "shards")
         prepare_run_folder(made_from / "shards", made / "run", config, fresh=False)
         generator = networks.generator(config, index.size, len((made / "run/vocabulary.txt").read_text().split()))
-        trained.save_model(made / "run", generator)
+        trained_model.save_model(made / "run", generator)
         state = {f"average/{place:03d}": weight for place, weight in enumerate(generator.weights[:3])}
         snapshots.save(made / "run", snapshots.TrainingClock(4, 32, 1.5), state)
 

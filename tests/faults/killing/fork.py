@@ -23,8 +23,8 @@ IMPORTED = (
     "extraction.extract",
     "deduplication.dedupe",
     "shards.shard",
-    "dataset.remove",
-    "sources.samples",
+    "dataset.remove_pictures",
+    "sources.sample_art",
     "shards.kept_rows",
     "shards.pack",
 )

@@ -57,7 +57,7 @@ def test_a_drawing_of_any_size_is_coloured_at_its_size(shape: tuple[int, int], d
 def test_a_colour_tag_moves_the_picture_towards_that_colour(trained: Path, pairs32: Path) -> None:
     """A real heart's lines, coloured as blue and as red: the blue one is bluer."""
     from train.coloring.colorize import Colorizer
-    from train.model.trained import load_trained
+    from train.model.trained_model import load_trained
 
     pairs = Pairs(pairs32, "train")
     tags_by_pair = [

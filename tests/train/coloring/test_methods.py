@@ -15,7 +15,7 @@ from train.coloring.methods import COLORING_METHODS, TILE_DETAIL_SCALE, Float32A
 from train.data import tags
 from train.data.batches import Batch
 from train.evaluation.metrics import ciede2000
-from train.model.trained import load_trained
+from train.model.trained_model import load_trained
 
 
 def copy_lines(lines: Float32Array, mask: Float32Array) -> Float32Array:

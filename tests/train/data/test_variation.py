@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from train.data.augment import _change_strokes, _cut_gaps, vary_lines
 from train.data.batches import BatchOptions, decode_batch, training_batches
-from train.data.order import pair_numbers_at_step
 from train.data.pairs import Pairs
+from train.data.sampling_order import pair_numbers_at_step
 
 
 def seed(number: int, step: int) -> Any:

@@ -17,7 +17,7 @@ from train.data.pairs import Pairs
 from train.errors import RunError
 from train.evaluation import evaluate as stage
 from train.evaluation.evaluate import evaluate, sample_families
-from train.model.trained import generate_colors
+from train.model.trained_model import generate_colors
 from train.training.fit import fit
 from train.training.schedule import TrainingLength
 

@@ -21,7 +21,7 @@ from train.errors import RunError
 from train.exports import export as stage
 from train.exports.export import EXPORT_FORMATS, MAX_COLOR_DIFFERENCE, ExportFormat, export
 from train.model import networks
-from train.model.trained import load_trained
+from train.model.trained_model import load_trained
 from train.presets import preset_config
 
 TOLERANCE = 1e-4

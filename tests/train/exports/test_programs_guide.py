@@ -11,7 +11,7 @@ import pytest
 from tests import ROOT
 from train.data.pairs import open_index
 from train.exports.export import export
-from train.model.trained import load_trained
+from train.model.trained_model import load_trained
 
 PAGE = ROOT / ".github" / "docs" / "programs.md"
 BLOCKS = re.findall(r"<!-- test shards -->\n+```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)

@@ -26,7 +26,7 @@ STEPS = 2
 FIT = """
 import json, sys
 from pathlib import Path
-from train.tensorflow_import import load_tensorflow
+from train.lazy_tensorflow import load_tensorflow
 
 load_tensorflow()
 from train import config

@@ -16,7 +16,7 @@ from train.data.batches import Batch, BatchOptions, training_batches
 from train.data.pairs import Pairs
 from train.model import snapshots
 from train.model.gan import Gan, StepSettings
-from train.model.trained import load_trained
+from train.model.trained_model import load_trained
 from train.presets import preset_config
 from train.training import fit as training
 from train.training import schedule

@@ -16,7 +16,7 @@ from curate.system.hashing import sha256_files
 from train.errors import NotFiniteError, RunError
 from train.model import snapshots
 from train.model.snapshots import LATEST_SNAPSHOTS_KEPT, MAX_HISTORY_SNAPSHOTS, TrainingClock, history_steps
-from train.model.trained import load_trained
+from train.model.trained_model import load_trained
 from train.training import stats
 
 STATE = {"weight": np.zeros(2, np.float32)}

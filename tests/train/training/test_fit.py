@@ -17,7 +17,7 @@ from curate.system.files import write_sealed
 from train.config import Config, override
 from train.data.batches import training_batches
 from train.errors import RunError
-from train.model import snapshots, trained
+from train.model import snapshots, trained_model
 from train.model.gan import StepSettings
 from train.presets import preset_config
 from train.training import fit as training
@@ -84,7 +84,7 @@ def equal(first: dict[str, Any], second: dict[str, Any]) -> bool:
 
 
 def weights(run: Path) -> list[Any]:
-    return list(trained.load_trained(run).model.get_weights())
+    return list(trained_model.load_trained(run).model.get_weights())
 
 
 def kill_at(step: int, pairs: Path, run: Path, config: Config) -> None:

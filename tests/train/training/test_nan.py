@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from train.config import Config
 from train.errors import RunError
-from train.model import snapshots, trained
+from train.model import snapshots, trained_model
 from train.model.gan import Gan, StepSettings
 from train.training import schedule
 from train.training.fit import fit
@@ -130,5 +130,5 @@ def test_best_keras_holds_the_averaged_weights_of_the_best_snapshot(
     assert result["best_step"] == min(figures, key=lambda step: figures[step])
     for name, step in {"best.keras": result["best_step"], "model.keras": STEPS}.items():
         arrays = snapshots.read_snapshot(snapshots.snapshot_path(run, step))[1]
-        for number, weight in enumerate(trained.load_trained(run / name).model.get_weights()):
+        for number, weight in enumerate(trained_model.load_trained(run / name).model.get_weights()):
             np.testing.assert_array_equal(weight, arrays[f"average/{number:03d}"])

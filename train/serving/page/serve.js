@@ -1,7 +1,7 @@
 // The page: draw, pick tags, and see the drawing coloured by each model for each set of tags.
 
-import { byId, counted, make } from "./make.js";
-import { Paper } from "./paper.js";
+import { byId, counted, make } from "./dom.js";
+import { Paper } from "./canvas.js";
 import { TagSet, parseTags, randomColors } from "./tags.js";
 
 const paper = new Paper(byId("paper"), () => {

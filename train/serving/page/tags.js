@@ -1,6 +1,6 @@
 // A set of tags: typed with completion, or picked from the most common ones.
 
-import { make, number } from "./make.js";
+import { make, number } from "./dom.js";
 
 const MAX_SUGGESTIONS = 14;
 
