@@ -21,11 +21,11 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(usable_cores()))
 settings.register_profile("nurie", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("nurie")
 
-EXPENSIVE = {"trained": "tests/train", "made": "tests/faults"}
+EXPENSIVE = {"trained": "tests/train", "undamaged": "tests/faults"}
 """Fixtures that take many seconds, and the folders whose tests share them: those run in one process."""
 SLOWEST_FIRST = (
     "trained",
-    "made",
+    "undamaged",
     "test_fit.py",
     "test_gan.py",
     "test_devices.py",

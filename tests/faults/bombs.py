@@ -15,25 +15,25 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from tests.faults.fuzz import CRASHES
+from tests.faults.fuzz import KEPT_INPUTS
 from tests.faults.hostile import bombs
-from tests.faults.hostile.watch import Watched
+from tests.faults.hostile.watched_child import WatchedChild
 
 Row = dict[str, Any]
 
 
-def explode(work: Path, *, long: bool, keep: Path = CRASHES, only: Collection[str] = ()) -> list[Row]:
+def read_bombs(work: Path, *, long: bool, keep: Path = KEPT_INPUTS, only: Collection[str] = ()) -> list[Row]:
     """Read every bomb, or those in `only`, in a watched process. Returns a row for each."""
     rows = []
-    known = bombs.every(work / "corpus", long=long)
+    bombs_by_name = bombs.all_bombs(work / "corpus", long=long)
     (work / "bomb").mkdir(parents=True)
-    with Watched(work / "corpus", work / "scratch", keep) as watched:
-        for number, name in enumerate(only or known):
-            reader, make = known[name]
+    with WatchedChild(work / "corpus", work / "scratch", keep) as child:
+        for number, name in enumerate(only or bombs_by_name):
+            reader, make = bombs_by_name[name]
             path = work / "bomb" / str(number)
             path.write_bytes(make())
             started = time.monotonic()
-            result = watched.run({"reader": reader, "files": [str(path)]})
+            result = child.run({"reader": reader, "files": [str(path)]})
             seconds, size = time.monotonic() - started, path.stat().st_size
             path.unlink()
             fates, faults = "".join(result["fates"]), [fault["what"] for fault in result["faults"]]
@@ -50,7 +50,7 @@ def explode(work: Path, *, long: bool, keep: Path = CRASHES, only: Collection[st
     return rows
 
 
-def table(rows: list[Row]) -> str:
+def format_table(rows: list[Row]) -> str:
     """The rows as a Markdown table."""
     lines = ["| bomb | bytes | fate | s | peak MiB |", "| --- | ---: | --- | ---: | ---: |"]
     for row in rows:
@@ -66,8 +66,8 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="read this bomb only; repeatable")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        rows = explode(Path(work), long=True, only=arguments.only)
-    print(json.dumps({"bombs": rows}) if arguments.json else table(rows))
+        rows = read_bombs(Path(work), long=True, only=arguments.only)
+    print(json.dumps({"bombs": rows}) if arguments.json else format_table(rows))
     raise SystemExit(1 if any(row["faults"] for row in rows) else 0)
 
 

@@ -1,4 +1,4 @@
-"""A disk of any size: a tmpfs that a test mounts, where it may."""
+"""Small disks for tests: a tmpfs that root mounts, and that can be filled, emptied and made read-only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-PAGE = 4096  # bytes that a tmpfs gives at once
+PAGE = 4096  # bytes: tmpfs allocates whole pages
 
 
 @dataclass(frozen=True)
 class Disk:
-    """A mounted file system, and how much of it is left."""
+    """A mounted file system. A file or folder `ballast` takes its free space."""
 
     folder: Path
 
@@ -27,20 +27,20 @@ class Disk:
         return self.folder / "ballast"
 
     def leave(self, free: int) -> None:
-        """Fill it until so many bytes are free."""
+        """Fill the disk until `free` bytes are free."""
         self.relieve()
-        found = os.statvfs(self.folder)
-        self._ballast.write_bytes(bytes(max(0, found.f_bavail * found.f_frsize - free) // PAGE * PAGE))
+        space = os.statvfs(self.folder)
+        self._ballast.write_bytes(bytes(max(0, space.f_bavail * space.f_frsize - free) // PAGE * PAGE))
 
     def leave_inodes(self, free: int) -> None:
-        """Fill it until so many files can be made."""
+        """Fill the disk until `free` more files can be made."""
         self.relieve()
         self._ballast.mkdir()
         for number in range(os.statvfs(self.folder).f_favail - free):
             (self._ballast / str(number)).touch()
 
     def relieve(self) -> None:
-        """Make room."""
+        """Remove the ballast."""
         if self._ballast.is_dir():
             for path in self._ballast.iterdir():
                 path.unlink()
@@ -53,7 +53,7 @@ class Disk:
 
 @contextmanager
 def mounted(folder: Path, size: int, inodes: int = 500) -> Iterator[Disk]:
-    """A new disk of `size` bytes at a folder; skips the test where none may be mounted."""
+    """Mount a new disk of `size` bytes at `folder`; skips the test if that is not allowed."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small disk")
     folder.mkdir()
@@ -69,11 +69,11 @@ def mounted(folder: Path, size: int, inodes: int = 500) -> Iterator[Disk]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def told_by(main: click.Command, *arguments: object) -> str:
-    """What a command that fails as it should tells: a line, and how to go on."""
+def error_line(main: click.Command, *arguments: object) -> str:
+    """Run a command that must fail with one line on standard error; returns that line without `Error: `."""
     result = CliRunner().invoke(main, [*map(str, arguments), "--quiet"])
     assert result.exit_code == 1, result.output
     assert isinstance(result.exception, SystemExit)
-    (told,) = [line for line in result.stderr.splitlines() if line]
-    assert told.startswith("Error: "), told
-    return told.removeprefix("Error: ")
+    (line,) = [line for line in result.stderr.splitlines() if line]
+    assert line.startswith("Error: "), line
+    return line.removeprefix("Error: ")

@@ -1,13 +1,13 @@
-"""Peak memory of every command at n, 4 n and 16 n pictures, and what ten million would take.
+"""Measure the peak memory of every command at n, 4 n and 16 n pictures, and forecast it for ten million.
 
-Each command runs in a process of its own. What counts is the anonymous memory of it and of all that it started, looked
-at fifty times a second: pages of mapped files are the system's to take back. The slope between 4 n and 16 n is what a
-picture more takes. Datasets are the given one's records and pairs many times over, shrunk to 16 px for the disk's sake;
-extract, sample and colorize are given so many files of real art, a hundredth as many. `run` is its stages, and `ladder`
-many a `fit`. `browse` and `serve` are visited: pages of pictures and families, by filters too, with all their squares;
-drawings coloured.
+Each command runs in a process of its own. The figure is the anonymous memory of that process and its children, sampled
+fifty times a second; pages of mapped files do not count, because the system can take them back. The slope between 4 n
+and 16 n gives the bytes per picture. Datasets repeat the records and pairs of the given one, shrunk to 16 px to save
+disk space. extract, sample and colorize read a hundredth as many files of real art. `run` and `ladder` are left out:
+they consist of other commands. `browse` is visited (pages of pictures and families, also filtered, with their squares),
+and `serve` colours drawings.
 
-Run: python -m tests.faults.memory [ART] [DATASET] [--pictures N] [--only NAME]... [--json]; minutes, on Linux
+Run: python -m tests.faults.memory [ART] [DATASET] [--pictures N] [--only NAME]... [--json]; takes minutes, on Linux
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ import httpx2
 
 from curate.dataset import parquet
 from tests import ROOT
-from tests.faults.grown import grown
-from tests.faults.watching import Peak, peak
+from tests.faults.large_dataset import make_large_dataset
+from tests.faults.process_usage import PeakMemory, measure_command
 
 SIDE = 16  # px
 TIMES = (1, 4, 16)
 FORECAST = 10_000_000
-FEWER = 100  # times fewer files than rows, where pixels have to be read
+FILES_DIVISOR = 100  # rows per file, for commands that read pixels
 SMALL = ("width=8", "levels=3", "tag_width=16", "discriminator_width=8", "batch_size=4", "jit=false", "half_until=0")
-OF_A_RUN = {"evaluate", "export", "show", "colorize", "serve"}
+COMMANDS_ON_A_RUN = {"evaluate", "export", "show", "colorize", "serve"}
 FILTERS = ("", "group:*", "-role:duplicate width:>=128", "face|animal", "id:0*")
 PAGE = 60  # pictures
 DRAWINGS = 20
@@ -43,61 +43,62 @@ Command = tuple[object, ...]
 Visit = Callable[[str], None]
 
 
-def run(program: str, command: Sequence[object], visit: Visit | None = None) -> Peak:
+def run(program: str, command: Sequence[object], visit: Visit | None = None) -> PeakMemory:
+    """Peak memory of a command of `curate` or `train`. A server is visited and then stopped."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    quietly = () if visit else ("--quiet",)  # the address would not be told
-    told = [sys.executable, "-m", program, *map(str, command), *quietly]
-    return peak(told, visit, cwd=ROOT, env=environment)
+    quietly = () if visit else ("--quiet",)  # a quiet server would not print its address
+    words = [sys.executable, "-m", program, *map(str, command), *quietly]
+    return measure_command(words, visit, cwd=ROOT, env=environment)
 
 
-def look(address: str) -> None:
-    """Visit `browse`: by each filter some pages from start to end, and every square on them."""
+def visit_browse(address: str) -> None:
+    """Visit `browse`: for each filter some pages of pictures, with every square on them."""
     with httpx2.Client(base_url=f"{address}api/", timeout=60) as page:
         for text in FILTERS:
-            total = _told(page.get("pictures", params={"filter": text}))["total"]
+            total = _json(page.get("pictures", params={"filter": text}))["total"]
             for start in range(0, total, max(PAGE, total // 5)):
-                for row in _told(page.get("pictures", params={"filter": text, "start": start, "count": PAGE}))["rows"]:
+                for row in _json(page.get("pictures", params={"filter": text, "start": start, "count": PAGE}))["rows"]:
                     page.get(f"pictures/{row['id']}/color").raise_for_status()
-                    _told(page.get(f"pictures/{row['id']}"))
-            _told(page.get("families", params={"filter": text}))
-            _told(page.get("tags", params={"start": text[:1]}))
+                    _json(page.get(f"pictures/{row['id']}"))
+            _json(page.get("families", params={"filter": text}))
+            _json(page.get("tags", params={"start": text[:1]}))
 
 
-def draw(drawing: Path, address: str) -> None:
-    """Visit `serve`: the drawing coloured again and again."""
+def visit_serve(drawing: Path, address: str) -> None:
+    """Visit `serve`: colour the drawing several times."""
     with httpx2.Client(base_url=f"{address}api/", timeout=60, headers={"origin": address.rstrip("/")}) as page:
         for _ in range(DRAWINGS):
             page.post("colorize", content=drawing.read_bytes()).raise_for_status()
 
 
-def _told(answer: httpx2.Response) -> Any:
+def _json(answer: httpx2.Response) -> Any:
     return answer.raise_for_status().json()
 
 
-def linked(files: Path, out: Path, number: int, ending: str) -> Path:
-    """A folder of links to some files, more than once where they are few."""
+def link_files(files: Path, out: Path, number: int, ending: str) -> Path:
+    """Make a folder of `number` links to files, which are repeated if there are fewer."""
     out.mkdir()
-    found = sorted(files.glob(f"*{ending}"))
-    for place in range(number):
-        one = found[place % len(found)]
-        (out / f"{place // len(found)}-{one.name}").symlink_to(one.resolve())
+    paths = sorted(files.glob(f"*{ending}"))
+    for index in range(number):
+        path = paths[index % len(paths)]
+        (out / f"{index // len(paths)}-{path.name}").symlink_to(path.resolve())
     return out
 
 
-def of_pictures(art: Path, home: Path, number: int) -> dict[str, tuple[str, Command]]:
-    """Commands that read files."""
-    files = linked(art, home / "art", number, ".png")
+def commands_on_files(art: Path, home: Path, number: int) -> dict[str, tuple[str, Command]]:
+    """Commands that read picture files: name -> (program, words)."""
+    files = link_files(art, home / "art", number, ".png")
     return {
         "sample": ("curate", ("sample", "openmoji", home / "sample", "--limit", number)),
         "extract": ("curate", ("extract", files, home / "extracted")),
     }
 
 
-def of_rows(dataset: Path, home: Path) -> dict[str, tuple[str, Command]]:
-    """Commands that read a dataset, in an order in which each finds what it needs."""
+def commands_on_a_dataset(dataset: Path, home: Path) -> dict[str, tuple[str, Command]]:
+    """Commands that start from a dataset, in an order in which each finds its input."""
     picture = str(parquet.read_table(parquet.part_path(dataset / "manifest", 0), ["path"])["path"][0])
     shards, fitted = home / "shards", home / "run"
-    sets = [word for one in SMALL for word in ("--set", one)]
+    sets = [word for setting in SMALL for word in ("--set", setting)]
     return {
         "tags": ("curate", ("tags", dataset)),
         "select": ("curate", ("select", dataset, home / "smaller.parquet", "--where", "width >= 128")),
@@ -117,52 +118,52 @@ def of_rows(dataset: Path, home: Path) -> dict[str, tuple[str, Command]]:
     }
 
 
-def of_drawings(lines: Path, home: Path, number: int) -> dict[str, tuple[str, Command]]:
-    drawings = linked(lines, home / "lines", number, ".png")
+def commands_on_drawings(lines: Path, home: Path, number: int) -> dict[str, tuple[str, Command]]:
+    drawings = link_files(lines, home / "lines", number, ".png")
     return {
         "colorize": ("train", ("colorize", home / "run", drawings, home / "coloured")),
         "serve": ("train", ("serve", home / "run", "--port", 0)),
     }
 
 
-def measured(
+def measure(
     commands: dict[str, tuple[str, Command]], pictures: int, only: Callable[[str], bool], visits: dict[str, Visit]
-) -> dict[str, dict[int, Peak]]:
-    found = {}
+) -> dict[str, dict[int, PeakMemory]]:
+    peaks = {}
     for name, (program, command) in commands.items():
         if only(name):
-            found[name] = {pictures: run(program, command, visits.get(name))}
-            print(f"# {name} of {pictures:,}: {found[name][pictures].own / 1e6:,.0f} MB", file=sys.stderr, flush=True)
-    return found
+            peaks[name] = {pictures: run(program, command, visits.get(name))}
+            print(f"# {name} of {pictures:,}: {peaks[name][pictures].own / 1e6:,.0f} MB", file=sys.stderr, flush=True)
+    return peaks
 
 
 def report(art: Path, dataset: Path, pictures: int, only: Sequence[str]) -> dict[str, Any]:
-    """Peaks by command and size, and their slopes."""
+    """Summaries of the peaks at all sizes, by command."""
 
-    def asked(name: str) -> bool:
-        return not only or name in only or (name in {"shard", "fit"} and bool(OF_A_RUN & set(only)))
+    def is_wanted(name: str) -> bool:
+        return not only or name in only or (name in {"shard", "fit"} and bool(COMMANDS_ON_A_RUN & set(only)))
 
-    peaks: dict[str, dict[int, Peak]] = {}
+    peaks: dict[str, dict[int, PeakMemory]] = {}
     lines = Path(f"{art}.lines")
-    visits: dict[str, Visit] = {"browse": look, "serve": partial(draw, min(lines.glob("*.png")))}
+    visits: dict[str, Visit] = {"browse": visit_browse, "serve": partial(visit_serve, min(lines.glob("*.png")))}
     for times in TIMES:
         with tempfile.TemporaryDirectory() as folder:
-            home, files = Path(folder), max(1, pictures // FEWER) * times
-            found = measured(of_pictures(art, home, files), files, asked, visits)
-            made = grown(dataset, home / "dataset", pictures * times, SIDE)
-            found |= measured(of_rows(made, home), pictures * times, asked, visits)
-            found |= measured(of_drawings(lines, home, files), files, asked, visits)
-        for name, one in found.items():
-            peaks.setdefault(name, {}).update(one)
-    return {name: told(one) for name, one in peaks.items()}
+            home, files = Path(folder), max(1, pictures // FILES_DIVISOR) * times
+            peaks_by_name = measure(commands_on_files(art, home, files), files, is_wanted, visits)
+            large = make_large_dataset(dataset, home / "dataset", pictures * times, SIDE)
+            peaks_by_name |= measure(commands_on_a_dataset(large, home), pictures * times, is_wanted, visits)
+            peaks_by_name |= measure(commands_on_drawings(lines, home, files), files, is_wanted, visits)
+        for name, peaks_by_size in peaks_by_name.items():
+            peaks.setdefault(name, {}).update(peaks_by_size)
+    return {name: summarize(peaks_by_size) for name, peaks_by_size in peaks.items()}
 
 
-def told(peaks: dict[int, Peak]) -> dict[str, Any]:
+def summarize(peaks: dict[int, PeakMemory]) -> dict[str, Any]:
     _, (middle, low), (most, high) = peaks.items()
     slope = (high.own - low.own) / (most - middle)
     return {
-        "megabytes": {str(count): round(one.own / 1e6) for count, one in peaks.items()},
-        "resident_megabytes": {str(count): round(one.resident / 1e6) for count, one in peaks.items()},
+        "megabytes": {str(count): round(peak.own / 1e6) for count, peak in peaks.items()},
+        "resident_megabytes": {str(count): round(peak.resident / 1e6) for count, peak in peaks.items()},
         "bytes_per_picture": round(slope),
         "gigabytes_at_10_million": round((high.own + max(0.0, slope) * (FORECAST - most)) / 1e9, 2),
     }
@@ -181,9 +182,9 @@ def main(art: Path, dataset: Path, pictures: int, only: tuple[str, ...], as_json
         click.echo(json.dumps(result))
         return
     for name, figures in result.items():
-        at = ", ".join(f"{one:,} MB at {int(count):,}" for count, one in islice(figures["megabytes"].items(), 3))
-        more = f"{figures['bytes_per_picture']:,} bytes a picture more, {figures['gigabytes_at_10_million']} GB at 10 M"
-        click.echo(f"{name:14} {at}; {more}")
+        at = ", ".join(f"{peak:,} MB at {int(count):,}" for count, peak in islice(figures["megabytes"].items(), 3))
+        slope = f"{figures['bytes_per_picture']:,} bytes per picture, {figures['gigabytes_at_10_million']} GB at 10 M"
+        click.echo(f"{name:14} {at}; {slope}")
 
 
 if __name__ == "__main__":

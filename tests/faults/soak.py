@@ -1,14 +1,14 @@
-"""Extract, dedupe, shard and fit on real art, round after round, until nothing could grow unseen.
+"""Repeat extract, dedupe, shard and fit on real art, and fail if what the process uses grows.
 
-Rounds go in twos, as a user works: one on fresh folders, whose dataset and shards must have the bytes of the first
-ones; then one on the same folders, where extract and shard find all done, dedupe decides anew and fit goes on. The
-stages of curate run in this process, which tells after each round what it holds: open files, threads, processes,
-temporary files, and anonymous memory, once what allocators keep and nobody uses is given back. Each fit is a command in
-a process of its own, as TensorFlow asks for (see README.md), and its peak is told. It fails if any of them grew after
-the first rounds, which load and fill what is kept for good.
+Rounds come in pairs. The first works on new folders and must make the same dataset and shards, byte by byte, as every
+such round. The second works on the same folders: extract and shard find everything done, dedupe decides again and fit
+continues. The stages of curate run in this process. After each round it measures its open files, threads, child
+processes, temporary files, and its anonymous memory without what allocators keep unused. Each fit runs in a process of
+its own, because TensorFlow keeps memory (see README.md), and its peak memory is measured. Warm-up rounds, in which
+modules load and caches fill, do not count.
 
-Every round is a line of the tally, a file of JSON lines: run again with the same one, the minutes go on from there, in
-a new process, whose growth is told by its own rounds.
+Every round is a line of the tally, a file of JSON lines. A later run with the same tally continues the minutes as a new
+sitting, whose growth is measured by its own rounds.
 
 Run: python -m tests.faults.soak [ART] [--minutes 60] [--tally FILE] [--json]; on Linux
 """
@@ -41,14 +41,14 @@ from curate.shards import shard
 from curate.sources.scan import Source
 from curate.terminal import QUIET
 from tests.faults.memory import SMALL, run
-from tests.faults.watching import Held
+from tests.faults.process_usage import ProcessUsage
 
 PICTURES = 150
 WORKERS = 2
-STEPS = 4  # of a round's fit
-WARM = 6  # rounds that load, and fill what is kept for good
-LEAST = 20  # rounds after them, to tell growth by: what allocators take at once, tens of MB, is no slope of so many
-ALLOWED = 0.03  # growth of memory, as a share of what was held after the first rounds: more than it sways
+STEPS = 4  # of a fit
+WARM_UP_ROUNDS = 6  # modules load and caches fill
+MIN_ROUNDS = 20  # after the warm-up; over this many, an allocator's one-time tens of MB are no slope
+MAX_GROWTH = 0.03  # of memory, as a share of that after the warm-up; more than it fluctuates
 MEMORY = {"anonymous_mb": "memory", "fit_mb": "the peak of fit"}
 COUNTED = ("handles", "threads", "children", "temporary")
 Round = dict[str, Any]
@@ -56,51 +56,52 @@ Round = dict[str, Any]
 
 @dataclass(frozen=True)
 class Work:
-    """Where the rounds of a sitting work."""
+    """The folders in which the rounds of a sitting work."""
 
     art: Path
     home: Path
 
     def round(self, number: int) -> float:
-        """Even ones on fresh folders, odd ones on those of the round before; returns the peak of fit, MB."""
+        """Do a round: even ones on new folders, odd ones on those of the round before. Returns fit's peak in MB."""
         resumed = number % 2
         if not resumed:
             shutil.rmtree(self.home / "made", ignore_errors=True)
         dataset, packed = self.home / "made" / "dataset", self.home / "made" / "shards"
         options = extract.ExtractOptions(("dilate",), 32, keep_monochrome=True)
-        told = extract.extract([Source("art", self.art)], dataset, options, workers=WORKERS)
-        assert told["new"] == (0 if resumed else told["in"]), told
+        result = extract.extract([Source("art", self.art)], dataset, options, workers=WORKERS)
+        assert result["new"] == (0 if resumed else result["in"]), result
         dedupe.dedupe(dataset, dedupe.DedupeOptions(), workers=WORKERS)
         shard.shard(dataset, packed, shard.ShardOptions(shard_size=64), workers=WORKERS)
         return self._fit(packed, STEPS * (1 + resumed))
 
     def _fit(self, packed: Path, steps: int) -> float:
-        out, sets = self.home / "made" / "run", [word for one in SMALL for word in ("--set", one)]
-        found = run("train", ("fit", packed, out, "--preset", "tags-cpu", "--steps", steps, *sets))
+        out, sets = self.home / "made" / "run", [word for setting in SMALL for word in ("--set", setting)]
+        peak = run("train", ("fit", packed, out, "--preset", "tags-cpu", "--steps", steps, *sets))
         assert (out / "snapshots" / f"{steps:09d}.npz").is_file()
-        return found.own / 1e6
+        return peak.own / 1e6
 
     def digest(self) -> str:
-        """Of every byte of the dataset and the shards."""
-        whole = hashlib.sha256()
+        """SHA-256 of all paths and bytes of the dataset and the shards."""
+        sha256 = hashlib.sha256()
         for name in ("dataset", "shards"):
             for path in sorted((self.home / "made" / name).rglob("*")):
                 if path.is_file():
-                    whole.update(path.relative_to(self.home).as_posix().encode() + path.read_bytes())
-        return whole.hexdigest()
+                    sha256.update(path.relative_to(self.home).as_posix().encode() + path.read_bytes())
+        return sha256.hexdigest()
 
 
 @contextmanager
-def working(art: Path) -> Iterator[Work]:
-    """A folder for a sitting, with some of the art; temporary files go to a folder in it, to be counted."""
+def temporary_work(art: Path) -> Iterator[Work]:
+    """A folder with links to some of the art. Temporary files go to a folder in it, where they are counted."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         for name in ("art", "temporary"):
             (home / name).mkdir()
         for path in sorted(art.glob("*.png"))[:: max(1, len(list(art.glob("*.png"))) // PICTURES)][:PICTURES]:
-            for one in (path, path.with_suffix(".json"), path.with_name(f"{path.name}.json"), path.with_suffix(".txt")):
-                if one.exists():
-                    (home / "art" / one.name).symlink_to(one.resolve())
+            sidecars = (path.with_suffix(".json"), path.with_name(f"{path.name}.json"), path.with_suffix(".txt"))
+            for file in (path, *sidecars):
+                if file.exists():
+                    (home / "art" / file.name).symlink_to(file.resolve())
         os.environ["TMPDIR"] = tempfile.tempdir = str(home / "temporary")
         quiet = QUIET.set(True)
         try:
@@ -111,27 +112,27 @@ def working(art: Path) -> Iterator[Work]:
             del os.environ["TMPDIR"]
 
 
-def sit(art: Path, tally: Path, minutes: float) -> None:
-    """Rounds until the tally has the minutes."""
+def run_rounds(art: Path, tally: Path, minutes: float) -> None:
+    """Do rounds until those in the tally took `minutes`."""
     done, sitting = read(tally), uuid4().hex[:8]
-    left, number = 60 * minutes - sum(one["seconds"] for one in done), 0
-    with working(art) as work:
+    left, number = 60 * minutes - sum(round_["seconds"] for round_ in done), 0
+    with temporary_work(art) as work:
         while left > 0 or number % 2:
             started = time.monotonic()
             peak = work.round(number)
             digest = work.digest()
-            give_back()
+            release_unused_memory()
             seconds = time.monotonic() - started
             row = {"sitting": sitting, "round": number, "seconds": round(seconds, 1), "digest": digest}
-            row |= {**Held.now(work.home / "temporary").told(), "fit_mb": peak}
+            row |= {**ProcessUsage.now(work.home / "temporary").to_dict(), "fit_mb": peak}
             with tally.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"# {json.dumps(row)}", file=sys.stderr, flush=True)
             left, number = left - seconds, number + 1
 
 
-def give_back() -> None:
-    """Have Python, Arrow and glibc give to the system what they hold and nobody uses: it sways by 30 MB."""
+def release_unused_memory() -> None:
+    """Let Python, Arrow and glibc return unused memory to the system: its amount varies by 30 MB."""
     gc.collect()
     pa.default_memory_pool().release_unused()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
@@ -139,23 +140,27 @@ def give_back() -> None:
 
 
 def read(tally: Path) -> list[Round]:
-    """The rounds so far."""
+    """The rounds in a tally."""
     return [json.loads(line) for line in tally.read_text().splitlines()] if tally.exists() else []
 
 
 def growth(rounds: list[Round]) -> dict[str, Any]:
-    """What a sitting's rounds hold more at their end than after the first ones; nothing of too few rounds.
+    """How much more a sitting uses at its end than after the warm-up; empty if it has too few rounds.
 
-    Memory by its median slope, the median of those between all pairs of rounds, which does not mind the few that sway:
-    `share` of what was held, `a_round` in MB with its 95 % interval. Source: Theil (1950), Sen (1968).
+    Counts by their difference. Memory by the median of the slopes between all pairs of rounds, which a few outliers do
+    not change: `share` of the memory after the warm-up, and `a_round` in MB with its 95 % interval. Source: Theil
+    (1950), Sen (1968).
     """
-    held = rounds[WARM:]
-    if len(held) < LEAST:
+    rounds_after_warm_up = rounds[WARM_UP_ROUNDS:]
+    if len(rounds_after_warm_up) < MIN_ROUNDS:
         return {}
-    grown: dict[str, Any] = {name: held[-1][name] - max(one[name] for one in held[:2]) for name in COUNTED}
+    first, last = rounds_after_warm_up[:2], rounds_after_warm_up[-1]
+    grown: dict[str, Any] = {name: last[name] - max(round_[name] for round_ in first) for name in COUNTED}
     for name in MEMORY:
-        slope, _, low, high = map(float, stats.theilslopes([one[name] for one in held], alpha=0.95))
-        share = slope * (len(held) - 1) / held[0][name]
+        slope, _, low, high = map(
+            float, stats.theilslopes([round_[name] for round_ in rounds_after_warm_up], alpha=0.95)
+        )
+        share = slope * (len(rounds_after_warm_up) - 1) / rounds_after_warm_up[0][name]
         grown[name] = {
             "share": round(share, 4),
             "a_round": round(slope, 3),
@@ -167,51 +172,57 @@ def growth(rounds: list[Round]) -> dict[str, Any]:
 def report(rounds: list[Round]) -> dict[str, Any]:
     """Figures of all sittings, and every fault."""
     sittings: dict[str, list[Round]] = {}
-    for one in rounds:
-        sittings.setdefault(one["sitting"], []).append(one)
-    grown = {name: growth(held) for name, held in sittings.items()}
-    told = [(name, one) for name, one in grown.items() if one]
-    faults = [f"{name}: {what} grew by {one[what]:g}" for name, one in told for what in COUNTED if one[what] > 0]
-    faults += [
-        f"{name}: {words} grew by {one[what]['share']:.1%}"
-        for name, one in told
-        for what, words in MEMORY.items()
-        if one[what]["share"] > ALLOWED and one[what]["interval"][0] > 0
+    for round_ in rounds:
+        sittings.setdefault(round_["sitting"], []).append(round_)
+    growth_by_sitting = {name: growth(of_sitting) for name, of_sitting in sittings.items()}
+    measured = [(name, grown) for name, grown in growth_by_sitting.items() if grown]
+    faults = [
+        f"{name}: {resource} grew by {grown[resource]:g}"
+        for name, grown in measured
+        for resource in COUNTED
+        if grown[resource] > 0
     ]
-    faults += (
-        [] if told else [f"no sitting has {WARM + LEAST} rounds, by which growth can be told: give more --minutes"]
-    )
+    faults += [
+        f"{name}: {words} grew by {grown[resource]['share']:.1%}"
+        for name, grown in measured
+        for resource, words in MEMORY.items()
+        if grown[resource]["share"] > MAX_GROWTH and grown[resource]["interval"][0] > 0
+    ]
+    if not measured:
+        faults.append(
+            f"no sitting has {WARM_UP_ROUNDS + MIN_ROUNDS} rounds, too few to measure growth: give more --minutes"
+        )
     for state in (0, 1):
-        digests = {one["digest"] for one in rounds if one["round"] % 2 == state}
+        digests = {round_["digest"] for round_ in rounds if round_["round"] % 2 == state}
         faults += [f"the bytes of {len(digests)} rounds differ"] if len(digests) > 1 else []
     return {
         "rounds": len(rounds),
-        "minutes": round(sum(one["seconds"] for one in rounds) / 60, 1),
+        "minutes": round(sum(round_["seconds"] for round_ in rounds) / 60, 1),
         "sittings": {
-            name: {"first": _held(held[0]), "last": _held(held[-1]), "grown": grown[name]}
-            for name, held in sittings.items()
+            name: {"first": _usage(of_sitting[0]), "last": _usage(of_sitting[-1]), "grown": growth_by_sitting[name]}
+            for name, of_sitting in sittings.items()
         },
         "faults": faults,
     }
 
 
-def _held(one: Round) -> dict[str, float]:
-    memory = {name: round(one[name], 1) for name in MEMORY}
-    return {"round": one["round"], **memory, **{name: one[name] for name in COUNTED}}
+def _usage(round_: Round) -> dict[str, float]:
+    memory = {name: round(round_[name], 1) for name in MEMORY}
+    return {"round": round_["round"], **memory, **{name: round_[name] for name in COUNTED}}
 
 
 @click.command()
 @click.argument("art", type=click.Path(path_type=Path, exists=True), default="demo/art")
-@click.option("--minutes", type=click.FloatRange(0), default=60, show_default=True, help="In all, over all sittings.")
+@click.option("--minutes", type=click.FloatRange(0), default=60, show_default=True, help="Total over all sittings.")
 @click.option("--tally", type=click.Path(path_type=Path), default="faults/soak.jsonl", show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def main(art: Path, minutes: float, tally: Path, as_json: bool) -> None:
-    """Repeat the road on ART until the tally has the minutes; fails if something grew."""
+    """Repeat all stages on ART until the tally has the minutes. Exit code 1 if something grew."""
     tally.parent.mkdir(parents=True, exist_ok=True)
-    sit(art, tally, minutes)
-    told = report(read(tally))
-    click.echo(json.dumps(told, indent=None if as_json else 1))
-    raise SystemExit(bool(told["faults"]))
+    run_rounds(art, tally, minutes)
+    result = report(read(tally))
+    click.echo(json.dumps(result, indent=None if as_json else 1))
+    raise SystemExit(bool(result["faults"]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Two runs at one folder: one wins, the other says so; whatever ends a run frees what it held."""
+"""Two runs on one folder: the second is refused and names the first; the end of a run frees its folder."""
 
 import json
 import os
@@ -20,9 +20,9 @@ from curate.cli import main as curate
 from curate.system import lock
 from curate.system.errors import NurieError
 from curate.system.lock import LOCK_FILE
-from tests.faults.damage import Made, digest, made_once
+from tests.faults.damage import UndamagedFolders, digest_files, undamaged_folders
 
-# argv: a folder; holds it until killed
+# Argument: a folder, which is held until the process is killed
 HOLDER = """
 import subprocess, sys, time
 from pathlib import Path
@@ -34,7 +34,7 @@ with lock.exclusive(Path(sys.argv[1])):
     time.sleep(60)
 """
 
-# argv: a folder, and how often to take it; leaves it a fault if two ever have it
+# Arguments: a folder and how often to lock it; fails, and makes a file, if two processes are ever in it
 CONTENDER = """
 import sys
 from pathlib import Path
@@ -57,41 +57,40 @@ while times:
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
-    return made_once()
+def undamaged() -> UndamagedFolders:
+    return undamaged_folders()
 
 
 @contextmanager
 def holding(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", int]]:
-    """Another process that holds a folder, and the id of a child of it."""
+    """Another process that holds a folder, and the id of its child process."""
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        child = int(process.stdout.readline())
+        child_pid = int(process.stdout.readline())
         try:
-            yield process, child
+            yield process, child_pid
         finally:
             process.kill()
-            os.kill(child, signal.SIGKILL)
+            os.kill(child_pid, signal.SIGKILL)
 
 
-def test_who_comes_second_is_told_who_holds_the_folder_where_and_since_when(tmp_path: Path) -> None:
+def test_the_error_of_a_held_folder_names_the_process_host_and_time_in_one_line(tmp_path: Path) -> None:
     with holding(tmp_path) as (process, _):
-        with pytest.raises(NurieError) as told, lock.exclusive(tmp_path):
+        with pytest.raises(NurieError) as locking, lock.exclusive(tmp_path):
             pass
-        with pytest.raises(NurieError) as looked:
+        with pytest.raises(NurieError) as checking:
             lock.check_free(tmp_path)
-    assert str(told.value) == str(looked.value)
-    assert f"another run is writing {tmp_path} (process {process.pid} on {socket.gethostname()}, since 20" in str(
-        told.value
-    )
-    assert "\n" not in str(told.value)
+    message = str(locking.value)
+    assert message == str(checking.value)
+    assert f"another run is writing {tmp_path} (process {process.pid} on {socket.gethostname()}, since 20" in message
+    assert "\n" not in message
 
 
-def test_a_killed_run_blocks_nobody_though_its_child_lives_on(tmp_path: Path) -> None:
-    with holding(tmp_path) as (process, child):
+def test_a_killed_run_blocks_nobody_although_its_child_process_lives_on(tmp_path: Path) -> None:
+    with holding(tmp_path) as (process, child_pid):
         process.kill()
         process.wait()
-        os.kill(child, 0)  # it lives
+        os.kill(child_pid, 0)  # raises if the child is dead
         assert (tmp_path / LOCK_FILE).exists()
         lock.check_free(tmp_path)
         with lock.exclusive(tmp_path):
@@ -100,7 +99,7 @@ def test_a_killed_run_blocks_nobody_though_its_child_lives_on(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "left",
+    "content",
     [
         b"",
         b"\x00" * 100,
@@ -111,16 +110,16 @@ def test_a_killed_run_blocks_nobody_though_its_child_lives_on(tmp_path: Path) ->
     ],
     ids=["empty", "zeros", "too deep", "no host", "another host", "this process"],
 )
-def test_a_lock_file_that_nobody_holds_is_taken_over_whatever_it_says(tmp_path: Path, left: bytes) -> None:
-    """As a reboot leaves it, another host, or a copy of the folder."""
-    (tmp_path / LOCK_FILE).write_bytes(left)
+def test_a_lock_file_that_nobody_holds_is_taken_over_whatever_it_contains(tmp_path: Path, content: bytes) -> None:
+    """A reboot, another host or a copy of the folder may leave it."""
+    (tmp_path / LOCK_FILE).write_bytes(content)
     lock.check_free(tmp_path)
     with lock.exclusive(tmp_path), pytest.raises(NurieError, match="another run is writing"), lock.exclusive(tmp_path):
         pass
     assert not (tmp_path / LOCK_FILE).exists()
 
 
-def test_what_a_killed_run_left_is_tidied_away_and_what_is_held_stays(tmp_path: Path) -> None:
+def test_remove_stale_deletes_an_abandoned_lock_file_and_keeps_a_held_one(tmp_path: Path) -> None:
     (tmp_path / "left").mkdir()
     (tmp_path / "left" / LOCK_FILE).write_text("{}")
     (tmp_path / "held").mkdir()
@@ -131,7 +130,7 @@ def test_what_a_killed_run_left_is_tidied_away_and_what_is_held_stays(tmp_path: 
         assert (tmp_path / "held" / LOCK_FILE).exists()
 
 
-def test_a_held_folder_that_is_copied_is_free_in_its_copy(tmp_path: Path) -> None:
+def test_a_copy_of_a_held_folder_is_free(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with lock.exclusive(tmp_path / "a"):
         shutil.copytree(tmp_path / "a", tmp_path / "b")
@@ -139,15 +138,15 @@ def test_a_held_folder_that_is_copied_is_free_in_its_copy(tmp_path: Path) -> Non
             pass
 
 
-def test_what_a_lock_file_says_is_no_way_to_write_on_the_terminal(tmp_path: Path) -> None:
+def test_the_error_omits_a_holder_with_control_characters(tmp_path: Path) -> None:
     with lock.exclusive(tmp_path):
         (tmp_path / LOCK_FILE).write_text(json.dumps({"host": "\x1b[2J\nError: none", "pid": 1, "since": ""}))
-        with pytest.raises(NurieError) as told, lock.exclusive(tmp_path):
+        with pytest.raises(NurieError) as error, lock.exclusive(tmp_path):
             pass
-    assert str(told.value) == f"another run is writing {tmp_path}: wait until it ends"
+    assert str(error.value) == f"another run is writing {tmp_path}: wait until it ends"
 
 
-def test_a_link_or_a_pipe_in_place_of_the_lock_file_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_lock_file_is_not_followed_and_a_pipe_does_not_block(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     (tmp_path / LOCK_FILE).symlink_to("precious")
     with pytest.raises(OSError, match="symbolic"), lock.exclusive(tmp_path):
@@ -155,36 +154,34 @@ def test_a_link_or_a_pipe_in_place_of_the_lock_file_is_not_followed(tmp_path: Pa
     assert (tmp_path / "precious").read_text() == "mine"
     (tmp_path / LOCK_FILE).unlink()
     os.mkfifo(tmp_path / LOCK_FILE)
-    lock.check_free(tmp_path)  # and does not wait for who would write into it
+    lock.check_free(tmp_path)  # would hang if it waited for a writer
 
 
-def test_many_that_contend_for_a_folder_are_never_in_it_two_at_once(tmp_path: Path) -> None:
+def test_of_four_processes_that_lock_a_folder_repeatedly_no_two_hold_it_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CONTENDER, str(tmp_path), "100"]
     contenders = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    told = [one.communicate(timeout=120)[1] for one in contenders]
-    assert [one.returncode for one in contenders] == [0] * 4, told
+    errors = [contender.communicate(timeout=120)[1] for contender in contenders]
+    assert [contender.returncode for contender in contenders] == [0] * 4, errors
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_lock_is_on_a_file_open_for_writing_as_nfs_asks(tmp_path: Path) -> None:
-    """A folder's own lock NFS keeps to the one host."""
+@pytest.mark.skipif(not Path("/proc/locks").is_file(), reason="it reads /proc/locks")
+def test_the_lock_is_a_write_lock_on_a_file_as_nfs_needs(tmp_path: Path) -> None:
+    """NFS would not show a lock on the folder itself to other hosts."""
     with lock.exclusive(tmp_path):
-        held = (tmp_path / LOCK_FILE).stat()
-        lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()] if LINUX else []
-    mine = [line for line in lines if line[-3].endswith(f":{held.st_ino}") and line[4] == str(os.getpid())]
-    assert not LINUX or [line[1:4] for line in mine] == [["FLOCK", "ADVISORY", "WRITE"]]
+        lock_file = (tmp_path / LOCK_FILE).stat()
+        lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    own_locks = [line for line in lines if line[-3].endswith(f":{lock_file.st_ino}") and line[4] == str(os.getpid())]
+    assert [line[1:4] for line in own_locks] == [["FLOCK", "ADVISORY", "WRITE"]]
 
 
-LINUX = Path("/proc/locks").is_file()
+def test_a_filesystem_without_locks_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some Lustre and FUSE filesystems have no locks; `flock` is replaced, because none is available to the tests."""
 
-
-def test_without_locks_the_filesystem_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As some of Lustre's and FUSE's are: none is at hand here, so the system's answer is put in its place."""
-
-    def unknown(*_: object) -> None:
+    def unsupported(*_: object) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("fcntl.flock", unknown)
+    monkeypatch.setattr("fcntl.flock", unsupported)
     with pytest.raises(NurieError, match="lies on a filesystem without locks"), lock.exclusive(tmp_path):
         pass
 
@@ -201,50 +198,54 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_keeps_off_what_another_run_is_writing_and_changes_nothing(
-    made: Made, tmp_path: Path, command: str
+def test_a_command_refuses_a_folder_that_another_run_is_writing_and_changes_nothing(
+    undamaged: UndamagedFolders, tmp_path: Path, command: str
 ) -> None:
-    which, words = COMMANDS[command]
+    target, words = COMMANDS[command]
     places = {"data": tmp_path / "data", "shards": tmp_path / "shards"}
-    shutil.copytree(made.dataset, places["data"])
-    shutil.copytree(made.shards["tfrecord"], places["shards"])
-    before = digest(*places.values())
-    picture = sorted(path.name for path in made.art.glob("*.png"))[3]
-    with holding(places[which]) as (process, _):
-        result = CliRunner().invoke(curate, [word.format(art=made.art, picture=picture, **places) for word in words])
-        (places[which] / LOCK_FILE).rename(tmp_path / "lock")
+    shutil.copytree(undamaged.dataset, places["data"])
+    shutil.copytree(undamaged.shards["tfrecord"], places["shards"])
+    before = digest_files(*places.values())
+    picture = sorted(path.name for path in undamaged.art.glob("*.png"))[3]
+    with holding(places[target]) as (process, _):
+        result = CliRunner().invoke(
+            curate, [word.format(art=undamaged.art, picture=picture, **places) for word in words]
+        )
+        (places[target] / LOCK_FILE).rename(tmp_path / "lock")
     assert result.exit_code == 1
     assert result.stderr == (
-        f"Error: another run is writing {places[which]} (process {process.pid} on {socket.gethostname()}, "
+        f"Error: another run is writing {places[target]} (process {process.pid} on {socket.gethostname()}, "
         f"since {json.loads((tmp_path / 'lock').read_bytes())['since']}): wait until it ends\n"
     )
-    assert digest(*places.values()) == before
+    assert digest_files(*places.values()) == before
 
 
 @pytest.mark.parametrize("command", ["extract", "dedupe", "remove", "decide", "shard"])
-def test_two_runs_begun_at_once_leave_what_one_leaves(made: Made, tmp_path: Path, command: str) -> None:
-    """Threads share a process, but no lock: `flock` is of the open file."""
-    which, words = COMMANDS[command]
-    picture = sorted(path.name for path in made.art.glob("*.png"))[3]
-    ends: dict[str, list[tuple[int, str]]] = {"one": [], "two": []}
-    for name, runs in (("one", 1), ("two", 3)):
+def test_three_simultaneous_runs_leave_the_files_of_one(
+    undamaged: UndamagedFolders, tmp_path: Path, command: str
+) -> None:
+    """The runs are threads. They do not share a lock, because `flock` belongs to the open file."""
+    target, words = COMMANDS[command]
+    picture = sorted(path.name for path in undamaged.art.glob("*.png"))[3]
+    ends: dict[str, list[tuple[int, str]]] = {"single": [], "simultaneous": []}
+    for name, runs in (("single", 1), ("simultaneous", 3)):
         places = {"data": tmp_path / name / "data", "shards": tmp_path / name / "shards"}
-        shutil.copytree(made.dataset, places["data"])
+        shutil.copytree(undamaged.dataset, places["data"])
         (tmp_path / name / "shards").mkdir()
-        spoken = [word.format(art=made.art, picture=picture, **places) for word in words]
-        _at_once(runs, lambda spoken=spoken, name=name: ends[name].append(_invoked(spoken)))  # type: ignore[misc]
-    assert ends["one"] == [(0, "")]
-    assert {code for code, _ in ends["two"]} <= {0, 1}
-    assert 0 in {code for code, _ in ends["two"]}
-    assert all("another run is writing" in told for code, told in ends["two"] if code)
-    assert verify(tmp_path / "two" / "data") == []
-    if command != "decide":  # who decides twice has decided twice
-        assert digest(tmp_path / "one" / which, tmp_path / "one" / "shards") == digest(
-            tmp_path / "two" / which, tmp_path / "two" / "shards"
+        arguments = [word.format(art=undamaged.art, picture=picture, **places) for word in words]
+        run_at_once(runs, lambda words=arguments, name=name: ends[name].append(run_in_thread(words)))  # type: ignore[misc]
+    assert ends["single"] == [(0, "")]
+    assert {code for code, _ in ends["simultaneous"]} <= {0, 1}
+    assert 0 in {code for code, _ in ends["simultaneous"]}
+    assert all("another run is writing" in message for code, message in ends["simultaneous"] if code)
+    assert verify(tmp_path / "simultaneous" / "data") == []
+    if command != "decide":  # each run that is not refused notes a decision
+        assert digest_files(tmp_path / "single" / target, tmp_path / "single" / "shards") == digest_files(
+            tmp_path / "simultaneous" / target, tmp_path / "simultaneous" / "shards"
         )
 
 
-def _at_once(runs: int, call: Callable[[], None]) -> None:
+def run_at_once(runs: int, call: Callable[[], None]) -> None:
     threads = [threading.Thread(target=call) for _ in range(runs)]
     for thread in threads:
         thread.start()
@@ -252,8 +253,8 @@ def _at_once(runs: int, call: Callable[[], None]) -> None:
         thread.join()
 
 
-def _invoked(words: list[str]) -> tuple[int, str]:
-    """As the program itself: CliRunner swaps standard error for the whole process."""
+def run_in_thread(words: list[str]) -> tuple[int, str]:
+    """Exit code and error message of a command. Not by CliRunner, which replaces standard error in all threads."""
     try:
         curate([*words, "--quiet"], standalone_mode=False)
     except Exception as error:  # noqa: BLE001

@@ -1,4 +1,4 @@
-"""No file runs code, whoever made it; and no command opens a connection unless asked."""
+"""No file can run code, and no command opens an internet socket unless the user names a store or a scheduler."""
 
 import ast
 import io
@@ -21,51 +21,62 @@ from click.testing import CliRunner, Result
 from curate.cli import main as curate
 from curate.system.errors import DamagedError
 from tests import ROOT
-from tests.faults import shut
-from tests.faults.damage import SETTINGS, Made, files, in_a_line, made_once
+from tests.faults import network_filter
+from tests.faults.damage import (
+    SETTINGS,
+    UndamagedFolders,
+    fresh_copy,
+    is_one_line_error,
+    list_files,
+    undamaged_folders,
+)
 
 MODULES = [path for package in ("curate", "train") for path in sorted((ROOT / package).rglob("*.py"))]
 LOADERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "joblib", "dill", "cloudpickle", "torch", "yaml", "dbm"}
 RUNNERS = {"eval", "exec", "compile", "__import__", "breakpoint"}
 SHELLS = {"system", "popen", "read_pickle", "to_pickle", "unsafe_load", "load_module", "enable_unsafe_deserialization"}
-SAFELY = {"load": ("allow_pickle", False), "load_model": ("safe_mode", True), "savez": ("allow_pickle", False)}
-"""What a call of a name has to say, for those of `np` and `keras`."""
+REQUIRED_KEYWORDS = {
+    "load": ("allow_pickle", False),
+    "load_model": ("safe_mode", True),
+    "savez": ("allow_pickle", False),
+}
+"""Keyword and value that a call of one of these functions of `np` or `keras` must give."""
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
-    return made_once()
+def undamaged() -> UndamagedFolders:
+    return undamaged_folders()
 
 
 def unsafe(path: Path) -> Iterator[str]:
-    """What in a module might run code that a file holds, with its line."""
+    """Places in a module that might run code from a file, each as `path:line name`."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        found: list[str] = []
+        names: list[str] = []
         if isinstance(node, ast.Import):
-            found = [one.name for one in node.names if one.name.split(".")[0] in LOADERS]
+            names = [alias.name for alias in node.names if alias.name.split(".")[0] in LOADERS]
         elif isinstance(node, ast.ImportFrom):
-            found = [node.module or ""] if (node.module or "").split(".")[0] in LOADERS else []
+            names = [node.module or ""] if (node.module or "").split(".")[0] in LOADERS else []
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            found = [node.func.id] if node.func.id in RUNNERS else []
+            names = [node.func.id] if node.func.id in RUNNERS else []
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            found = _of_call(node, node.func)
-        yield from (f"{path.relative_to(ROOT)}:{node.lineno} {name}" for name in found)  # type: ignore[attr-defined]
+            names = _of_call(node, node.func)
+        yield from (f"{path.relative_to(ROOT)}:{node.lineno} {name}" for name in names)  # type: ignore[attr-defined]
 
 
 def _of_call(node: ast.Call, called: ast.Attribute) -> list[str]:
     if called.attr in SHELLS or (called.attr == "import_module" and not isinstance(node.args[0], ast.Constant)):
         return [called.attr]
-    said = {one.arg: one.value.value for one in node.keywords if isinstance(one.value, ast.Constant)}
-    if said.get("shell"):
+    given = {word.arg: word.value.value for word in node.keywords if isinstance(word.value, ast.Constant)}
+    if given.get("shell"):
         return ["shell=True"]
     of_library = ast.unparse(called.value) in {"np", "numpy", "keras.saving", "keras.models", "saving"}
-    if of_library and called.attr in SAFELY:
-        name, value = SAFELY[called.attr]
-        return [] if name in said and said[name] is value else [f"{called.attr} without {name}={value}"]
+    if of_library and called.attr in REQUIRED_KEYWORDS:
+        name, value = REQUIRED_KEYWORDS[called.attr]
+        return [] if name in given and given[name] is value else [f"{called.attr} without {name}={value}"]
     return []
 
 
-def test_no_module_unpickles_or_runs_what_a_file_holds() -> None:
+def test_no_module_unpickles_or_runs_the_content_of_a_file() -> None:
     assert len(MODULES) > 100
     assert [line for path in MODULES for line in unsafe(path)] == []
 
@@ -87,14 +98,16 @@ def test_no_module_unpickles_or_runs_what_a_file_holds() -> None:
         "importlib.import_module(text)",
     ],
 )
-def test_the_check_above_sees_what_it_is_to_see(tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_of_modules_finds_each_unsafe_line(
+    tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tests.faults.test_safe.ROOT", tmp_path)
     (tmp_path / "module.py").write_text(line)
     assert len(list(unsafe(tmp_path / "module.py"))) == 1
 
 
 class Canary:
-    """Unpickled, it writes a file."""
+    """Writes a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -105,7 +118,7 @@ class Canary:
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Iterator[Path]:
-    """What must not be there at the end, though it would if a pickle of it were read."""
+    """A path that unpickling a Canary would create; it must not exist at the end of the test."""
     path = tmp_path / "canary"
     pickle.loads(pickle.dumps(Canary(path))).close()
     assert path.exists()
@@ -120,10 +133,10 @@ def npz(**arrays: Any) -> bytes:
     return file.getvalue()
 
 
-def extension(payload: bytes) -> bytes:
-    """A Parquet file whose column is of a type that Arrow once unpickled (CVE-2023-47248)."""
-    told = {b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": payload}
-    field = pa.field("id", pa.string()).with_metadata(told)
+def parquet_with_pickled_type(payload: bytes) -> bytes:
+    """A Parquet file with a column of an extension type that Arrow once unpickled (CVE-2023-47248)."""
+    metadata = {b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": payload}
+    field = pa.field("id", pa.string()).with_metadata(metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table([pa.array(["a"])], schema=pa.schema([field])), sink)
     return bytes(sink.getvalue())
@@ -134,24 +147,26 @@ def payloads(canary: Path) -> dict[str, bytes]:
     return {
         "a pickle": pickled,
         "an array of objects": npz(id=np.array([Canary(canary)], object)),
-        "a pickled type": extension(pickled),
+        "a pickled type": parquet_with_pickled_type(pickled),
         "tags of YAML": f"!!python/object/apply:builtins.open ['{canary}', 'w']\n".encode(),
     }
 
 
-@pytest.mark.parametrize("kind", ["a pickle", "an array of objects", "a pickled type", "tags of YAML"])
-def test_a_pickle_in_place_of_any_file_of_a_dataset_or_of_shards_is_refused_in_a_line(
-    made: Made, tmp_path: Path, canary: Path, kind: str
+KINDS = ("a pickle", "an array of objects", "a pickled type", "tags of YAML")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pickle_in_place_of_any_file_of_a_dataset_or_of_shards_is_refused_in_one_line(
+    undamaged: UndamagedFolders, tmp_path: Path, canary: Path, kind: str
 ) -> None:
     payload, data = payloads(canary)[kind], tmp_path / "data"
     for folder, words in (
-        (made.dataset, ["verify", "{data}"]),
-        (made.dataset, ["shard", "{data}", "{out}", "--workers", "1"]),
-        (made.shards["tfrecord"], ["verify", "{data}"]),
+        (undamaged.dataset, ["verify", "{data}"]),
+        (undamaged.dataset, ["shard", "{data}", "{out}", "--workers", "1"]),
+        (undamaged.shards["tfrecord"], ["verify", "{data}"]),
     ):
-        for name in files(folder):
-            shutil.rmtree(data, ignore_errors=True)
-            shutil.copytree(folder, data)
+        for name in list_files(folder):
+            fresh_copy(folder, data)
             (data / name).write_bytes(payload)
             result = CliRunner().invoke(curate, [word.format(data=data, out=tmp_path / "out") for word in words])
             shutil.rmtree(tmp_path / "out", ignore_errors=True)
@@ -159,8 +174,8 @@ def test_a_pickle_in_place_of_any_file_of_a_dataset_or_of_shards_is_refused_in_a
             assert result.exit_code == 1 or words[0] == "shard", name
 
 
-def test_a_pickle_among_the_pictures_their_sidecars_and_chosen_rows_runs_nothing(
-    made: Made, tmp_path: Path, canary: Path
+def test_a_pickle_as_picture_sidecar_table_selection_or_tag_rule_does_not_run(
+    undamaged: UndamagedFolders, tmp_path: Path, canary: Path
 ) -> None:
     art = tmp_path / "art"
     art.mkdir()
@@ -170,18 +185,22 @@ def test_a_pickle_among_the_pictures_their_sidecars_and_chosen_rows_runs_nothing
             (art / str(number) / name).write_bytes(payload)
         (tmp_path / "chosen.parquet").write_bytes(payload)
         chosen = ["--manifest", str(tmp_path / "chosen.parquet"), "--workers", "1"]
-        assert in_a_line(CliRunner().invoke(curate, ["shard", str(made.dataset), str(tmp_path / "s"), *chosen]))
+        assert is_one_line_error(
+            CliRunner().invoke(curate, ["shard", str(undamaged.dataset), str(tmp_path / "s"), *chosen])
+        )
         for option in ("--aliases", "--implications"):
-            CliRunner().invoke(curate, ["tags", str(made.dataset), option, str(tmp_path / "chosen.parquet")])
-    read = CliRunner().invoke(curate, ["extract", str(art), str(tmp_path / "data"), "--workers", "1", "--json"])
-    assert read.exit_code == 0, read.output
-    assert json.loads(read.stdout)["kept"] == 0
+            CliRunner().invoke(curate, ["tags", str(undamaged.dataset), option, str(tmp_path / "chosen.parquet")])
+    result = CliRunner().invoke(curate, ["extract", str(art), str(tmp_path / "data"), "--workers", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["kept"] == 0
 
 
 @pytest.mark.parametrize("where", ["open({canary!r}, 'w')", "@open({canary!r}, 'w')", "id.__class__", "(lambda: 1)()"])
-def test_an_expression_calls_and_reaches_nothing(made: Made, tmp_path: Path, canary: Path, where: str) -> None:
-    words = ["select", str(made.dataset), str(tmp_path / "o.parquet"), "--where", where.format(canary=str(canary))]
-    assert in_a_line(CliRunner().invoke(curate, words))
+def test_select_refuses_an_expression_with_a_call_or_an_attribute(
+    undamaged: UndamagedFolders, tmp_path: Path, canary: Path, where: str
+) -> None:
+    words = ["select", str(undamaged.dataset), str(tmp_path / "o.parquet"), "--where", where.format(canary=str(canary))]
+    assert is_one_line_error(CliRunner().invoke(curate, words))
 
 
 def train(*words: object) -> Result:
@@ -191,8 +210,8 @@ def train(*words: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with a model that nobody trained. Not to be changed."""
+def run(undamaged: UndamagedFolders, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with an untrained model. Tests change copies only."""
     from dataclasses import replace
 
     from train.config import override
@@ -204,8 +223,8 @@ def run(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("run") / "run"
     settings = [word for word in SETTINGS if word != "--set"]
     config = replace(override(preset_config("tags"), settings))
-    prepare_run_folder(made.shards["tfrecord"], folder, config, fresh=False)
-    gan = build_gan(config, made.shards["tfrecord"])
+    prepare_run_folder(undamaged.shards["tfrecord"], folder, config, fresh=False)
+    gan = build_gan(config, undamaged.shards["tfrecord"])
     trained_model.save_model(folder, gan.averaged_generator)
     snapshots.save(folder, snapshots.TrainingClock(), gan.state())
     return folder
@@ -216,7 +235,9 @@ def copy(run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run, tmp_path / "copy"))
 
 
-def test_a_snapshot_with_an_array_of_objects_is_refused_in_a_line(made: Made, copy: Path, canary: Path) -> None:
+def test_fit_refuses_a_snapshot_with_an_array_of_objects_in_one_line(
+    undamaged: UndamagedFolders, copy: Path, canary: Path
+) -> None:
     from train.errors import RunError
     from train.model import snapshots
 
@@ -231,74 +252,77 @@ def test_a_snapshot_with_an_array_of_objects_is_refused_in_a_line(made: Made, co
         path.write_bytes(payload)
         with pytest.raises(RunError, match="cannot be read"):
             snapshots.read_snapshot(path)
-        assert in_a_line(train("fit", made.shards["tfrecord"], copy, "--steps", 1, "--quiet", *SETTINGS))
+        assert is_one_line_error(train("fit", undamaged.shards["tfrecord"], copy, "--steps", 1, "--quiet", *SETTINGS))
 
 
-def hostile(config: dict[str, Any], canary: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A model's config, in ways that once ran code, or read what the model's maker named."""
+def hostile_configs(config: dict[str, Any], canary: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, config) of models that once ran code or read a file that their author named."""
     layers = config["config"]["layers"]
 
-    def instead(module: str, name: str, inner: dict[str, Any], registered: str | None = None) -> dict[str, Any]:
+    def with_layer(module: str, name: str, inner: dict[str, Any], registered: str | None = None) -> dict[str, Any]:
         layer = {"module": module, "class_name": name, "config": inner, "registered_name": registered}
         return {**config, "config": {**config["config"], "layers": [layers[0], layer | {"name": "x"}, *layers[1:]]}}
 
-    yield "a function", instead("os", "system", {"name": "x", "command": f"touch {canary}"})
-    yield "a builtin", instead("builtins", "exec", {"name": "x", "source": f"open({str(canary)!r}, 'w')"})
-    yield "a registered one", instead("os", "system", {"name": "x"}, "nurie>FiLM")
-    switch = instead("keras.config", "enable_unsafe_deserialization", {"name": "x"})  # CVE-2025-9906
+    yield "a function", with_layer("os", "system", {"name": "x", "command": f"touch {canary}"})
+    yield "a builtin", with_layer("builtins", "exec", {"name": "x", "source": f"open({str(canary)!r}, 'w')"})
+    yield "a registered one", with_layer("os", "system", {"name": "x"}, "nurie>FiLM")
+    switch = with_layer("keras.config", "enable_unsafe_deserialization", {"name": "x"})  # CVE-2025-9906
     yield "the switch of safe mode", switch
     fetch = {"name": "x", "fname": str(canary), "origin": "http://127.0.0.1:9/x"}
-    yield "a download", instead("keras.utils", "get_file", fetch)  # CVE-2025-8747
-    lamb = {"name": "x", "function": {"class_name": "__lambda__", "config": {"code": "4wAAAAA=", "defaults": None}}}
-    yield "code", instead("keras.layers", "Lambda", lamb)
+    yield "a download", with_layer("keras.utils", "get_file", fetch)  # CVE-2025-8747
+    lambda_layer = {
+        "name": "x",
+        "function": {"class_name": "__lambda__", "config": {"code": "4wAAAAA=", "defaults": None}},
+    }
+    yield "code", with_layer("keras.layers", "Lambda", lambda_layer)
     words = {"name": "x", "vocabulary": "/etc/passwd", "dtype": "string"}  # CVE-2025-12058
-    yield "a file of words", instead("keras.layers", "StringLookup", words)
+    yield "a file of words", with_layer("keras.layers", "StringLookup", words)
     yield "another root", {"module": "os", "class_name": "system", "config": {"command": f"touch {canary}"}}
 
 
-def rewritten(path: Path, name: str, data: bytes) -> None:
-    """A member of a zip file, changed."""
+def rewrite_member(path: Path, name: str, data: bytes) -> None:
+    """Replace the member `name` of a zip file."""
     with zipfile.ZipFile(path) as file:
-        members = {one: file.read(one) for one in file.namelist()}
+        members = {member: file.read(member) for member in file.namelist()}
     with zipfile.ZipFile(path, "w") as file:
-        for one, held in (members | {name: data}).items():
-            file.writestr(one, held)
+        for member, content in (members | {name: data}).items():
+            file.writestr(member, content)
 
 
-def test_a_strangers_model_runs_no_code_and_is_refused_in_a_line(run: Path, tmp_path: Path, canary: Path) -> None:
+def test_export_refuses_a_hostile_model_in_one_line(run: Path, tmp_path: Path, canary: Path) -> None:
     import keras
 
     with zipfile.ZipFile(run / "model.keras") as file:
         config = json.loads(file.read("config.json"))
-    for number, (what, changed) in enumerate(hostile(config, canary)):
+    for number, (name, hostile) in enumerate(hostile_configs(config, canary)):
         home = Path(shutil.copytree(run, tmp_path / str(number)))
-        rewritten(home / "model.keras", "config.json", json.dumps(changed).encode())
+        rewrite_member(home / "model.keras", "config.json", json.dumps(hostile).encode())
         result = train("export", home, tmp_path / "out")
-        assert in_a_line(result), (what, result.output, result.exception)
+        assert is_one_line_error(result), (name, result.output, result.exception)
         assert not (tmp_path / "out").exists()
         assert keras.config.is_safe_mode_enabled() if hasattr(keras.config, "is_safe_mode_enabled") else True
 
 
-def test_a_lambda_of_python_code_is_refused_in_a_line(copy: Path, tmp_path: Path, canary: Path) -> None:
+def test_export_refuses_a_lambda_layer_of_python_code_in_one_line(copy: Path, tmp_path: Path, canary: Path) -> None:
     import keras
 
     inputs = keras.Input((32, 32, 1))
-    lamb = keras.layers.Lambda(lambda x, path=str(canary): (open(path, "w"), x)[1], output_shape=(32, 32, 1))  # noqa: SIM115, PTH123
-    keras.Model(inputs, lamb(inputs)).save(copy / "model.keras")
-    canary.unlink(missing_ok=True)  # a layer is called as it is made
-    assert in_a_line(train("export", copy, tmp_path / "out"))
+    lambda_layer = keras.layers.Lambda(lambda x, path=str(canary): (open(path, "w"), x)[1], output_shape=(32, 32, 1))  # noqa: SIM115, PTH123
+    keras.Model(inputs, lambda_layer(inputs)).save(copy / "model.keras")
+    canary.unlink(missing_ok=True)  # building the model calls the layer
+    assert is_one_line_error(train("export", copy, tmp_path / "out"))
 
 
 @pytest.mark.parametrize("name", ["model.keras", "config.json", "vocabulary.txt"])
-def test_a_pickle_in_place_of_any_file_of_a_run_is_refused_in_a_line(
+def test_export_refuses_a_pickle_in_place_of_any_file_of_a_run_in_one_line(
     copy: Path, tmp_path: Path, canary: Path, name: str
 ) -> None:
     for payload in payloads(canary).values():
         (copy / name).write_bytes(payload)
-        assert in_a_line(train("export", copy, tmp_path / "out"))
+        assert is_one_line_error(train("export", copy, tmp_path / "out"))
 
 
-def test_a_config_that_was_changed_is_told_by_its_seal(copy: Path) -> None:
+def test_the_seal_of_a_run_config_reveals_a_change(copy: Path) -> None:
     from train.config import read_run_config
 
     (copy / "config.json").write_bytes((copy / "config.json").read_bytes().replace(b'"size": 32', b'"size": 64'))
@@ -306,28 +330,32 @@ def test_a_config_that_was_changed_is_told_by_its_seal(copy: Path) -> None:
         read_run_config(copy)
 
 
-SHUT = pytest.mark.skipif(not shut.possible(), reason="system calls are filtered on Linux on x86-64 and AArch64 alone")
+FILTERED = pytest.mark.skipif(not network_filter.is_supported(), reason="the filter needs Linux on x86-64 or AArch64")
 
 
 def offline(*commands: list[object]) -> "subprocess.CompletedProcess[str]":
     words = [str(word) for command in commands for word in ("--then", *command)][1:]
     return subprocess.run(
-        [sys.executable, "-m", "tests.faults.shut", *words], capture_output=True, text=True, check=False, cwd=ROOT
+        [sys.executable, "-m", "tests.faults.network_filter", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
 
 
-@SHUT
-def test_a_socket_of_the_internet_ends_the_process_that_opens_it() -> None:
+@FILTERED
+def test_the_filter_kills_a_process_that_opens_an_internet_socket() -> None:
     assert offline(["connect"]).returncode == -31  # SIGSYS
 
 
-@SHUT
-def test_no_command_of_curate_opens_a_socket_of_the_internet(made: Made, tmp_path: Path) -> None:
+@FILTERED
+def test_no_curate_command_opens_an_internet_socket(undamaged: UndamagedFolders, tmp_path: Path) -> None:
     data, shards, chosen = tmp_path / "data", tmp_path / "shards", tmp_path / "chosen.parquet"
-    picture = sorted(path.name for path in made.art.glob("*.png"))[3]
+    picture = sorted(path.name for path in undamaged.art.glob("*.png"))[3]
     done = offline(
         ["curate", "sample", "openmoji", tmp_path / "art", "--limit", 2, "--size", 32, "--workers", 1],
-        ["curate", "extract", f"art={made.art}", data, "--size", 32, "--workers", 2],
+        ["curate", "extract", f"art={undamaged.art}", data, "--size", 32, "--workers", 2],
         ["curate", "dedupe", data, "--split", "0.5,0.25,0.25", "--workers", 1],
         ["curate", "decide", data, "keep", picture],
         ["curate", "tags", data, "--check"],
@@ -343,10 +371,10 @@ def test_no_command_of_curate_opens_a_socket_of_the_internet(made: Made, tmp_pat
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@SHUT
+@FILTERED
 @pytest.mark.slow
-def test_no_command_of_train_opens_a_socket_of_the_internet(made: Made, tmp_path: Path) -> None:
-    shards, run = made.shards["tfrecord"], tmp_path / "run"
+def test_no_train_command_opens_an_internet_socket(undamaged: UndamagedFolders, tmp_path: Path) -> None:
+    shards, run = undamaged.shards["tfrecord"], tmp_path / "run"
     done = offline(
         ["train", "fit", shards, run, "--steps", 2, *SETTINGS],
         ["train", "evaluate", run, shards],

@@ -1,6 +1,6 @@
-"""Sound files -> hostile ones: cut, with bits flipped, spliced, or made anew of the pieces of their format.
+"""Make hostile files from valid ones: cut, with flipped bits, spliced, or generated from the pieces of their format.
 
-All is drawn from a seed: the inputs of a batch depend on nothing but its name.
+Everything is drawn from a seed, so that the inputs of a batch depend only on its name.
 """
 
 from __future__ import annotations
@@ -20,51 +20,52 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.faults.hostile.sound import chunk
+from tests.faults.hostile.valid_files import png_chunk
 
-Sound = Sequence[bytes]
+ValidFiles = Sequence[bytes]
 EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, (1 << 63) - 1, 1 << 63)
+"""Numbers at the limits of integer types."""
 
 
-def cuts(sound: Sound, start: int, count: int) -> list[bytes]:
-    """Inputs `start` and on of all that sound files cut after every byte are."""
-    every = (one[:end] for one in sound for end in range(len(one)))
-    return list(islice(every, start, start + count))
+def cuts(valid: ValidFiles, start: int, count: int) -> list[bytes]:
+    """`count` prefixes, from the `start`-th on, of all proper prefixes of the valid files."""
+    prefixes = (data[:end] for data in valid for end in range(len(data)))
+    return list(islice(prefixes, start, start + count))
 
 
-def flips(sound: Sound, rng: random.Random, count: int) -> list[bytes]:
-    """One to eight bits flipped in each."""
-    found = []
+def flips(valid: ValidFiles, rng: random.Random, count: int) -> list[bytes]:
+    """Valid files with one to eight flipped bits each."""
+    flipped = []
     for _ in range(count):
-        data = bytearray(rng.choice(sound))
+        data = bytearray(rng.choice(valid))
         for _ in range(rng.choice((1, 1, 1, 2, 4, 8))):
             data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-        found.append(bytes(data))
-    return found
+        flipped.append(bytes(data))
+    return flipped
 
 
-def splices(sound: Sound, rng: random.Random, count: int) -> list[bytes]:
-    """One to four times: a piece taken out, doubled, or exchanged for one of another file, or for a telling number."""
-    return [_spliced(sound, rng) for _ in range(count)]
+def splices(valid: ValidFiles, rng: random.Random, count: int) -> list[bytes]:
+    """Valid files with one to four pieces removed, repeated, or replaced by other pieces or edge values."""
+    return [_spliced(valid, rng) for _ in range(count)]
 
 
-def _spliced(sound: Sound, rng: random.Random) -> bytes:
-    data = rng.choice(sound)
+def _spliced(valid: ValidFiles, rng: random.Random) -> bytes:
+    data = rng.choice(valid)
     for _ in range(rng.randint(1, 4)):
         at, size = rng.randrange(len(data) + 1), rng.choice((1, 2, 4, 8, 16, 64))
         piece = data[at : at + size]
-        other = rng.choice(sound)
-        start = rng.randrange(len(other))
+        donor = rng.choice(valid)
+        start = rng.randrange(len(donor))
         width, order = rng.choice((1, 2, 4, 8)), rng.choice(("little", "big"))
         number = (rng.choice(EDGES) & ((1 << 8 * width) - 1)).to_bytes(width, order)  # type: ignore[arg-type]
-        new = rng.choice((b"", piece * rng.randint(2, 40), other[start : start + size], number, rng.randbytes(size)))
+        new = rng.choice((b"", piece * rng.randint(2, 40), donor[start : start + size], number, rng.randbytes(size)))
         data = data[:at] + new + data[at + (size if rng.random() < 0.8 else 0) :]
     return data
 
 
-def shaped(kind: str, sound: Sound, name: str, count: int) -> list[bytes]:
-    """Made by hypothesis of the pieces of the format, checksums and lengths as they ought to be."""
-    found: list[bytes] = []
+def generate(kind: str, valid: ValidFiles, name: str, count: int) -> list[bytes]:
+    """Files that hypothesis builds from the pieces of a format, with correct checksums and lengths."""
+    generated: list[bytes] = []
 
     @seed(name)
     @settings(
@@ -74,12 +75,12 @@ def shaped(kind: str, sound: Sound, name: str, count: int) -> list[bytes]:
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(SHAPES[kind](sound))
+    @given(SHAPES[kind](valid))
     def collect(data: bytes) -> None:
-        found.append(data)
+        generated.append(data)
 
     collect()
-    return found
+    return generated
 
 
 numbers = st.sampled_from(EDGES) | st.integers(0, 300)
@@ -94,28 +95,30 @@ json_values = st.recursive(
 )
 
 
-def _u(width: int, order: str = ">") -> st.SearchStrategy[bytes]:
+def _integer(width: int, order: str = ">") -> st.SearchStrategy[bytes]:
     form = {1: "B", 2: "H", 4: "I"}[width]
     return numbers.map(lambda value: struct.pack(order + form, value & ((1 << 8 * width) - 1)))
 
 
-def _some(sound: Sound, parse: Callable[[bytes], list[bytes]], build: Callable[[list[bytes]], bytes], new: Any) -> Any:
-    """Pieces of the sound files and new ones, in any order, built together."""
-    pieces = [piece for one in sound for piece in parse(one)]
-    whole = st.sampled_from([parse(one) for one in sound])
+def _rearranged(
+    valid: ValidFiles, parse: Callable[[bytes], list[bytes]], build: Callable[[list[bytes]], bytes], new: Any
+) -> Any:
+    """Valid files with some pieces inserted or replaced by others or by `new` ones."""
+    pieces = [piece for data in valid for piece in parse(data)]
+    whole = st.sampled_from([parse(data) for data in valid])
 
     @st.composite
-    def made(draw: st.DrawFn) -> bytes:
+    def rearranged(draw: st.DrawFn) -> bytes:
         parts = list(draw(whole))
         for _ in range(draw(st.integers(1, 3))):
             at = draw(st.integers(0, len(parts)))
             parts[at : at + draw(st.integers(0, 1))] = [draw(new | st.sampled_from(pieces))]
         return build(parts)
 
-    return made()
+    return rearranged()
 
 
-def _png(sound: Sound) -> Any:
+def _png(valid: ValidFiles) -> Any:
     def parse(data: bytes) -> list[bytes]:
         pieces, at = [], 8
         while at + 8 <= len(data):
@@ -130,26 +133,26 @@ def _png(sound: Sound) -> Any:
     sides = st.sampled_from([0, 1, 12, 999, 70_000, 0x7FFFFFFF, 0xFFFFFFFF])
     header = st.tuples(sides, sides, *[st.sampled_from([0, 1, 2, 3, 4, 6, 8, 16])] * 5)
     packed = (blobs | st.integers(0, 3000).map(bytes)).map(zlib.compress)
-    body = blobs | packed | packed.map(lambda data: b"x\0\0" + data) | st.lists(_u(4), max_size=4).map(b"".join)
-    new = st.builds(chunk, st.sampled_from(kinds.split()).map(str.encode), body)
-    new |= header.map(lambda told: chunk(b"IHDR", struct.pack(">IIBBBBB", *told)))
-    sound = [one for one in sound if one.startswith(b"\x89PNG")]
-    return _some(sound, parse, lambda parts: b"\x89PNG\r\n\x1a\n" + b"".join(parts), new)
+    body = blobs | packed | packed.map(lambda data: b"x\0\0" + data) | st.lists(_integer(4), max_size=4).map(b"".join)
+    new = st.builds(png_chunk, st.sampled_from(kinds.split()).map(str.encode), body)
+    new |= header.map(lambda fields: png_chunk(b"IHDR", struct.pack(">IIBBBBB", *fields)))
+    valid = [data for data in valid if data.startswith(b"\x89PNG")]
+    return _rearranged(valid, parse, lambda parts: b"\x89PNG\r\n\x1a\n" + b"".join(parts), new)
 
 
-def _jpeg(sound: Sound) -> Any:
+def _jpeg(valid: ValidFiles) -> Any:
     def parse(data: bytes) -> list[bytes]:
         starts = [at for at in range(len(data) - 1) if data[at] == 0xFF and data[at + 1] not in {0, 0xFF}]
-        return [data[one:end] for one, end in zip(starts, [*starts[1:], len(data)], strict=True)]
+        return [data[begin:end] for begin, end in zip(starts, [*starts[1:], len(data)], strict=True)]
 
     def segment(marker: int, body: bytes) -> bytes:
         return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
 
     exif = st.lists(blobs, max_size=3).map(lambda parts: b"Exif\0\0II*\0\x08\0\0\0" + b"".join(parts))
-    return _some(sound, parse, b"".join, st.builds(segment, st.integers(0xC0, 0xFE), blobs | exif))
+    return _rearranged(valid, parse, b"".join, st.builds(segment, st.integers(0xC0, 0xFE), blobs | exif))
 
 
-def _riff(sound: Sound) -> Any:
+def _riff(valid: ValidFiles) -> Any:
     def parse(data: bytes) -> list[bytes]:
         pieces, at = [], 12
         while at + 8 <= len(data):
@@ -164,25 +167,25 @@ def _riff(sound: Sound) -> Any:
 
     kinds = st.sampled_from([b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP "])
     new = st.builds(lambda kind, body: kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2), kinds, blobs)
-    return _some(sound, parse, build, new)
+    return _rearranged(valid, parse, build, new)
 
 
-def _gif(sound: Sound) -> Any:
-    word = _u(2, "<")
+def _gif(valid: ValidFiles) -> Any:
+    word = _integer(2, "<")
     screen = st.tuples(word, word, st.binary(min_size=3, max_size=3)).map(b"".join)
     blocks = st.lists(blobs.map(lambda data: bytes([len(data)]) + data), max_size=3).map(
         lambda all_: b"".join(all_) + b"\0"
     )
-    frame = st.tuples(word, word, word, word, _u(1), st.integers(0, 13).map(lambda bits: bytes([bits])), blocks)
-    told = frame.map(lambda parts: b"," + b"".join(parts))
-    told |= st.tuples(st.sampled_from([b"!\xf9", b"!\xff", b"!\xfe", b"!\x01"]), blocks).map(b"".join)
-    made = st.tuples(screen, st.lists(told | blobs, max_size=5)).map(
+    frame = st.tuples(word, word, word, word, _integer(1), st.integers(0, 13).map(lambda bits: bytes([bits])), blocks)
+    blocks_and_extensions = frame.map(lambda parts: b"," + b"".join(parts))
+    blocks_and_extensions |= st.tuples(st.sampled_from([b"!\xf9", b"!\xff", b"!\xfe", b"!\x01"]), blocks).map(b"".join)
+    files = st.tuples(screen, st.lists(blocks_and_extensions | blobs, max_size=5)).map(
         lambda parts: b"GIF89a" + parts[0] + bytes(range(48)) + b"".join(parts[1]) + b";"
     )
-    return made | _generic(sound)
+    return files | _any_splice(valid)
 
 
-def _bmp(sound: Sound) -> Any:
+def _bmp(valid: ValidFiles) -> Any:
     size = st.sampled_from([12, 40, 52, 56, 64, 108, 124])
     sides = st.sampled_from([0, 1, 5, 12, -9, 999, 70_000, 2**31 - 1, -(2**31)])
     rest = st.tuples(st.sampled_from([0, 1, 4, 8, 16, 24, 32]), st.sampled_from([0, 1, 2, 3, 6]), numbers)
@@ -198,10 +201,10 @@ def _bmp(sound: Sound) -> Any:
         sides,
         rest,
         st.binary(max_size=400),
-    ) | _generic(sound)
+    ) | _any_splice(valid)
 
 
-def _tiff(sound: Sound) -> Any:
+def _tiff(valid: ValidFiles) -> Any:
     tags = st.sampled_from(
         [
             254,
@@ -245,7 +248,7 @@ def _tiff(sound: Sound) -> Any:
     )
     kinds, counts = st.integers(0, 18), st.sampled_from([0, 1, 2, 3, 4, 8, 64, 70_000, 0xFFFFFFFF])
     values = st.sampled_from([0, 1, 2, 3, 5, 7, 8, 12, 16, 32, 64, 100, 32773, 32946, 50000, 0x7FFFFFFF, 0xFFFFFFFF])
-    entry = st.tuples(tags, kinds, counts, values).map(lambda told: struct.pack("<HHII", *told))
+    entry = st.tuples(tags, kinds, counts, values).map(lambda fields: struct.pack("<HHII", *fields))
 
     def build(entries: list[bytes], after: int, body: bytes) -> bytes:
         return (
@@ -261,12 +264,14 @@ def _tiff(sound: Sound) -> Any:
         (277, 3, 1, 1),
         (279, 4, 1, 64),
     ]
-    begun = [struct.pack("<HHII", *told) for told in basic]
-    made = st.lists(entry, min_size=1, max_size=6).map(lambda new: sorted([*begun, *new], key=lambda one: one[:2]))
-    return st.builds(build, made, st.sampled_from([0, 8, 0xFFFFFFFF]), st.binary(max_size=90)) | _generic(sound)
+    basic_entries = [struct.pack("<HHII", *fields) for fields in basic]
+    entries = st.lists(entry, min_size=1, max_size=6).map(
+        lambda new: sorted([*basic_entries, *new], key=lambda entry_bytes: entry_bytes[:2])
+    )
+    return st.builds(build, entries, st.sampled_from([0, 8, 0xFFFFFFFF]), st.binary(max_size=90)) | _any_splice(valid)
 
 
-def _avif(sound: Sound) -> Any:
+def _avif(valid: ValidFiles) -> Any:
     def parse(data: bytes) -> list[bytes]:
         pieces, at = [], 0
         while at + 8 <= len(data):
@@ -277,10 +282,10 @@ def _avif(sound: Sound) -> Any:
 
     kinds = st.sampled_from([b"ftyp", b"meta", b"mdat", b"iloc", b"iinf", b"iprp", b"pitm", b"hdlr", b"moov", b"free"])
     new = st.builds(lambda kind, body: struct.pack(">I", 8 + len(body)) + kind + body, kinds, blobs)
-    return _some(sound, parse, b"".join, new) | _generic(sound)
+    return _rearranged(valid, parse, b"".join, new) | _any_splice(valid)
 
 
-def _svg(sound: Sound) -> Any:
+def _svg(valid: ValidFiles) -> Any:
     names = [
         "g",
         "rect",
@@ -359,9 +364,9 @@ def _svg(sound: Sound) -> Any:
     )
     attributes = st.dictionaries(keys, values, max_size=4)
 
-    def element(name: str, told: dict[str, str], inside: list[str]) -> str:
-        written = " ".join(f'{key}="{value}"' for key, value in told.items())
-        return f"<{name} {written}>{''.join(inside)}</{name}>"
+    def element(name: str, attributes_of_element: dict[str, str], inside: list[str]) -> str:
+        text = " ".join(f'{key}="{value}"' for key, value in attributes_of_element.items())
+        return f"<{name} {text}>{''.join(inside)}</{name}>"
 
     tree = st.recursive(
         st.builds(element, st.sampled_from(names), attributes, st.just([]))
@@ -370,21 +375,21 @@ def _svg(sound: Sound) -> Any:
         max_leaves=8,
     )
     head = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8">'
-    return tree.map(lambda inside: f"{head}{inside}</svg>".encode()) | _generic(sound)
+    return tree.map(lambda inside: f"{head}{inside}</svg>".encode()) | _any_splice(valid)
 
 
-def _json(sound: Sound) -> Any:
-    """Sound JSON with one to three of its values exchanged, doubled or taken out; or any JSON."""
-    parsed = st.sampled_from([json.loads(one) for one in sound if _is_json(one)])
+def _json(valid: ValidFiles) -> Any:
+    """Valid JSON with one to three changes (values replaced or removed, keys renamed); or any JSON."""
+    parsed = st.sampled_from([json.loads(data) for data in valid if _is_json(data)])
 
     @st.composite
-    def made(draw: st.DrawFn) -> bytes:
+    def changed_json(draw: st.DrawFn) -> bytes:
         value = json.loads(json.dumps(draw(parsed)))
         for _ in range(draw(st.integers(1, 3))):
             value = _changed(draw, value)
         return json.dumps(value).encode()
 
-    return made() | json_values.map(lambda value: json.dumps(value).encode())
+    return changed_json() | json_values.map(lambda value: json.dumps(value).encode())
 
 
 def _is_json(data: bytes) -> bool:
@@ -410,8 +415,8 @@ def _changed(draw: st.DrawFn, value: Any) -> Any:
     return value
 
 
-def _lines(sound: Sound) -> Any:
-    lines = [line for one in sound for line in one.splitlines(keepends=True)]
+def _lines(valid: ValidFiles) -> Any:
+    lines = [line for data in valid for line in data.splitlines(keepends=True)]
     line = (
         st.sampled_from(lines)
         | texts.map(str.encode)
@@ -421,16 +426,18 @@ def _lines(sound: Sound) -> Any:
     return st.lists(st.tuples(line, ends).map(b"".join), max_size=6).map(b"".join)
 
 
-def _csv(sound: Sound) -> Any:
+def _csv(valid: ValidFiles) -> Any:
     heads = st.sampled_from(["file_name", "text", "tags", "score", "id", "", "file_name", "\ufeff"])
     cell = st.one_of(texts, st.sampled_from(["a.png", "b/c.png", '"', '""', '"a\r\nb"', "x" * 200_000]))
     rows = st.lists(st.lists(cell, max_size=4).map(",".join), max_size=5)
     table = st.tuples(st.lists(heads, min_size=1, max_size=4).map(",".join), rows)
-    return table.map(lambda told: "\r\n".join([told[0], *told[1]]).encode("utf-8", "replace")) | _lines(sound)
+    return table.map(
+        lambda head_and_rows: "\r\n".join([head_and_rows[0], *head_and_rows[1]]).encode("utf-8", "replace")
+    ) | _lines(valid)
 
 
-def _parquet(sound: Sound) -> Any:
-    """The sound tables with columns of other types and values, or left out; or other tables."""
+def _parquet(valid: ValidFiles) -> Any:
+    """Rows of the valid tables with columns replaced, added or removed."""
     types = [
         pa.string(),
         pa.int64(),
@@ -447,10 +454,10 @@ def _parquet(sound: Sound) -> Any:
         pa.large_string(),
         pa.decimal128(5, 2),
     ]
-    tables = [pq.read_table(io.BytesIO(one)) for one in sound]
+    tables = [pq.read_table(io.BytesIO(data)) for data in valid]
 
     @st.composite
-    def made(draw: st.DrawFn) -> bytes:
+    def table_file(draw: st.DrawFn) -> bytes:
         table = draw(st.sampled_from(tables))
         table = table.take(pa.array(draw(st.lists(st.integers(0, max(0, len(table) - 1)), max_size=3)), pa.int64()))
         for _ in range(draw(st.integers(1, 3))):
@@ -470,7 +477,7 @@ def _parquet(sound: Sound) -> Any:
         pq.write_table(table, file, **options, use_dictionary=draw(st.booleans()), store_schema=draw(st.booleans()))
         return file.getvalue()
 
-    return made()
+    return table_file()
 
 
 def _value(draw: st.DrawFn, kind: pa.DataType) -> Any:
@@ -478,7 +485,7 @@ def _value(draw: st.DrawFn, kind: pa.DataType) -> Any:
         return None
     text = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
     text |= st.sampled_from(["train", "../../x", "\x1b[2J", "a\nb", "0" * 32])
-    found: dict[Any, Any] = {
+    strategies: dict[Any, Any] = {
         pa.string(): text,
         pa.large_string(): text,
         pa.int64(): st.integers(-(2**63), 2**63 - 1),
@@ -494,28 +501,28 @@ def _value(draw: st.DrawFn, kind: pa.DataType) -> Any:
         pa.dictionary(pa.int8(), pa.string()): text,
         pa.map_(pa.string(), pa.int8()): st.just([("a", 1)]),
     }
-    return draw(found[kind]) if kind in found else None
+    return draw(strategies[kind]) if kind in strategies else None
 
 
-def _example(sound: Sound) -> Any:
-    """Records with other features, framed as they ought to be, in a file of the sound one's length."""
+def _example(valid: ValidFiles) -> Any:
+    """Records with other features and correct framing, in a file as long as the valid one."""
     from curate.shards import tfrecord
 
     number = st.sampled_from([0, 1, -1, 15, 16, 17, 2**31, 2**63 - 1, -(2**63)])
     value = blobs | st.lists(number, max_size=5)
     names = st.sampled_from(["id", "family", "group", "color", "line_dilate", "content_box", "tags", "x"])
     record = st.dictionaries(names, value, max_size=7).map(tfrecord.serialize_example)
-    whole = record.map(lambda told: (tfrecord.frame_record(told) * 3 + sound[0])[: len(sound[0])])
-    # the listing tells where each record lies: fields one after another are merged, the last one holds
-    placed = record.map(lambda told: sound[0][:12] + told + sound[0][12 + len(told) :])
-    return whole | placed | _generic(sound)
+    framed = record.map(lambda data: (tfrecord.frame_record(data) * 3 + valid[0])[: len(valid[0])])
+    # The listing has the place of each record. Protocol buffers merge repeated fields, and the last value counts.
+    overwritten = record.map(lambda data: valid[0][:12] + data + valid[0][12 + len(data) :])
+    return framed | overwritten | _any_splice(valid)
 
 
-def _zip(sound: Sound) -> Any:
-    held = [
+def _zip(valid: ValidFiles) -> Any:
+    members = [
         (name, file.read(name))
-        for one in sound
-        for file in [zipfile.ZipFile(io.BytesIO(one))]
+        for data in valid
+        for file in [zipfile.ZipFile(io.BytesIO(data))]
         for name in file.namelist()
     ]
     header = st.builds(
@@ -527,31 +534,31 @@ def _zip(sound: Sound) -> Any:
     array = header.map(
         lambda text: b"\x93NUMPY\x01\0" + struct.pack("<H", len(text) + 1) + text.encode() + b"\n" + bytes(64)
     )
-    jsons = [one for name, one in held if name.endswith(".json")]
-    content = st.sampled_from([one for _, one in held]) | array | blobs | (_json(jsons) if jsons else blobs)
+    jsons = [data for name, data in members if name.endswith(".json")]
+    content = st.sampled_from([data for _, data in members]) | array | blobs | (_json(jsons) if jsons else blobs)
     names = st.sampled_from(
-        [*(name for name, _ in held), "../../x.npy", "/abs.npy", "clock/x.npy", "clock/step.npy", "a/../b.npy"]
+        [*(name for name, _ in members), "../../x.npy", "/abs.npy", "clock/x.npy", "clock/step.npy", "a/../b.npy"]
     )
 
     @st.composite
-    def made(draw: st.DrawFn) -> bytes:
+    def archive_file(draw: st.DrawFn) -> bytes:
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:
-            kept = [one for one in held if draw(st.integers(0, 9))]
+            kept = [member for member in members if draw(st.integers(0, 9))]
             for name, data in [*kept, *draw(st.lists(st.tuples(names, content), max_size=2))]:
-                said = draw(content) if draw(st.integers(0, 5)) == 0 else data
-                stored = draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2]))
-                archive.writestr(zipfile.ZipInfo(name), said, stored)
+                stored = draw(content) if draw(st.integers(0, 5)) == 0 else data
+                compression = draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2]))
+                archive.writestr(zipfile.ZipInfo(name), stored, compression)
         return file.getvalue()
 
-    return made()
+    return archive_file()
 
 
-def _generic(sound: Sound) -> Any:
-    return st.randoms(use_true_random=True).map(lambda rng: _spliced(sound, rng))
+def _any_splice(valid: ValidFiles) -> Any:
+    return st.randoms(use_true_random=True).map(lambda rng: _spliced(valid, rng))
 
 
-SHAPES: dict[str, Callable[[Sound], Any]] = {
+SHAPES: dict[str, Callable[[ValidFiles], Any]] = {
     "png": _png,
     "apng": _png,
     "jpeg": _jpeg,

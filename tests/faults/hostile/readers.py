@@ -1,7 +1,7 @@
-"""Every reader of files that a stranger may have made, each as a function (bytes, Place) -> what became of them.
+"""Every reader of foreign files as a function (bytes, Place) -> fate, a word for what became of the input.
 
-A reader returns the fate of its input; a NurieError is one, too, and told by its class. Whatever else it raises is a
-fault, and so is a fate that does not hold together, which it asserts.
+A NurieError is a fate too, named by its class. Every other exception is a fault, as is a result that is inconsistent:
+the readers assert that it is not.
 """
 
 from __future__ import annotations
@@ -33,68 +33,67 @@ from curate.sources.scan import Source, SourceFile, scan_sources
 from curate.system.errors import NurieError
 from curate.system.files import SEAL_KEY, canonical_json
 from curate.tags import aliases, metadata_tables, sidecar
-from tests.faults.hostile import sound
+from tests.faults.hostile import valid_files
 
-MOST = 1 << 20  # pixels: what a small file claims is decoded thousands of times
+MAX_PIXELS = 1 << 20  # small, because files that claim large pictures are decoded thousands of times
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a reader works."""
+    """The folders of a reader."""
 
     corpus: Path
-    """Sound folders, not to be changed."""
+    """Valid folders, which it must not change."""
     scratch: Path
-    """Its own, the only place that may be written to."""
+    """The only folder that it may write to."""
 
 
-Read = Callable[[bytes, Place], str]
+ReadFunction = Callable[[bytes, Place], str]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One way in."""
+    """A reader of one kind of file."""
 
-    read: Read
-    sound: Callable[[Place], list[bytes]]
-    """Sound inputs."""
+    read: ReadFunction
+    valid_inputs: Callable[[Place], list[bytes]]
     kind: str
-    """What their structure is: see `mutations.SHAPES`."""
+    """Format of the inputs, a key of `mutations.SHAPES`."""
     tensorflow: bool = False
     weight: float = 4
-    """How many inputs it gets beside the others."""
+    """Inputs per batch, relative to other readers; 0: not fuzzed."""
     packages: Sequence[str] = ()
-    """Modules whose branches guide atheris."""
+    """Modules with branches that guide atheris; empty: not guided."""
 
 
 def fate(reader: Reader, data: bytes, place: Place) -> str:
-    """What became of an input. Raises what no command tells in a line."""
+    """Fate of an input. Raises every exception that is not a one-line NurieError."""
     try:
         return reader.read(data, place)
     except NurieError as error:
-        told = error
-    assert "\n" not in str(told), f"{type(told).__name__} of several lines"
-    return type(told).__name__
+        name, message = type(error).__name__, str(error)
+    assert "\n" not in message, f"{name} of several lines"
+    return name
 
 
-def _picture(data: bytes, _: Place) -> str:
-    picture = decode.decode(data, MOST)
+def _read_picture(data: bytes, _: Place) -> str:
+    picture = decode.decode(data, MAX_PIXELS)
     assert picture.rgb.shape[2:] == (3,)
     assert picture.rgb.dtype == np.uint8
     return "picture"
 
 
-def _bomb(data: bytes, _: Place) -> str:
-    """A picture as `extract` takes it, with its own bounds."""
+def _read_full_size_picture(data: bytes, _: Place) -> str:
+    """Decode a picture with the default limits of `extract`."""
     decode.decode(data)
     return "picture"
 
 
-def _record(data: bytes, place: Place) -> str:
-    """A file, its record and its pair as Parquet holds them."""
+def _read_record(data: bytes, place: Place) -> str:
+    """Extract a file; its record and pair must fit the Parquet schemas."""
     path = place.scratch / "a.png"
     path.write_bytes(data)
-    options = ExtractOptions(lines=("dilate",), size=16, max_pixels=MOST)
+    options = ExtractOptions(lines=("dilate",), size=16, max_pixels=MAX_PIXELS)
     row, pair = record.extract_file(SourceFile("art", "a.png", None, path, ()), options)
     assert (pair is None) == (row["dropped"] is not None)
     assert (row["dropped"] == "unreadable") == (row["error"] is not None) == (row["id"] is None)
@@ -103,107 +102,110 @@ def _record(data: bytes, place: Place) -> str:
     return row["dropped"] or "kept"
 
 
-def _sidecar(name: str, data: bytes, _: Place) -> str:
-    _storable(sidecar.read_sidecar(name, data))
-    return "told"
+def _read_sidecar(name: str, data: bytes, _: Place) -> str:
+    _assert_storable(sidecar.read_sidecar(name, data))
+    return "parsed"
 
 
-def _storable(told: sidecar.Sidecar) -> None:
+def _assert_storable(parsed: sidecar.Sidecar) -> None:
     row = {
-        "tags": told.tags,
-        "rating": told.rating,
-        "score": told.score,
-        "license": told.license,
-        "artist": told.artist,
+        "tags": parsed.tags,
+        "rating": parsed.rating,
+        "score": parsed.score,
+        "license": parsed.license,
+        "artist": parsed.artist,
     }
-    row["extra"] = canonical_json(told.extra).decode()
+    row["extra"] = canonical_json(parsed.extra).decode()
     pa.Table.from_pylist([row], schema=pa.schema([MANIFEST_SCHEMA.field(name) for name in row]))
-    assert all(tag and "\n" not in tag for tag in told.tags)
+    assert all(tag and "\n" not in tag for tag in parsed.tags)
 
 
-def _table(name: str, data: bytes, place: Place) -> str:
-    """A table above pictures of every name that it may know; a file that is no table is a row like others."""
+def _look_up_in_table(name: str, data: bytes, place: Place) -> str:
+    """Look up pictures in a table beside them. No entry may be lost; a file that is no table must be a row itself."""
     root = place.scratch / "art"
     if not root.exists():
         root.mkdir()
         (root / "b").mkdir()
-        for one in ("a.png", "7.png", f"{'0' * 32}.png", "b/c.png"):
-            (root / one).write_bytes(b"")
+        for picture in ("a.png", "7.png", f"{'0' * 32}.png", "b/c.png"):
+            (root / picture).write_bytes(b"")
     (root / name).write_bytes(data)
     files = list(scan_sources([Source("art", root)]))
     rows = [file.path for file in files if file.path == name]
-    joined = table_lookup.TableLookup()
+    lookup = table_lookup.TableLookup()
     try:
-        told = [found for file in files if (found := joined.look_up(file)) is not None]
-        known = joined._index.execute("SELECT count(*) FROM entries").fetchone()[0]
-        assert rows or known + joined.error_count >= _entries(root / name), "entries of a table are lost"
+        matches = [match for file in files if (match := lookup.look_up(file)) is not None]
+        entry_count = lookup._index.execute("SELECT count(*) FROM entries").fetchone()[0]
+        assert rows or entry_count + lookup.error_count >= _count_entries(root / name), "entries of a table are lost"
     finally:
-        joined.close()
+        lookup.close()
         (root / name).unlink()
-    for found in told:
-        _storable(found)
-    return "row" if rows else "told" if told else "counted" if joined.error_count else "of others"
+    for match in matches:
+        _assert_storable(match)
+    return "row" if rows else "matched" if matches else "errors counted" if lookup.error_count else "no match"
 
 
-def _entries(path: Path) -> int:
-    """How many entries a table has, as far as it can be read."""
-    found = 0
+def _count_entries(path: Path) -> int:
+    """Number of entries of a table, as far as it can be read."""
+    count = 0
     with contextlib.suppress(*metadata_tables.TABLE_ERRORS):
         for _ in metadata_tables.read_entries(path):
-            found += 1
-    return found
+            count += 1
+    return count
 
 
-def _aliases(data: bytes, place: Place) -> str:
+def _read_aliases(data: bytes, place: Place) -> str:
     path = place.scratch / "aliases"
     path.write_bytes(data)
     aliases.read_aliases(path)
     return "read"
 
 
-def _implications(data: bytes, place: Place) -> str:
+def _read_implications(data: bytes, place: Place) -> str:
     path = place.scratch / "implications"
     path.write_bytes(data)
     aliases.read_implications(path)
     return "read"
 
 
-def _dataset(place: Place) -> Path:
+def _dataset_copy(place: Place) -> Path:
     copy = place.scratch / "dataset"
     if not copy.exists():
-        shutil.copytree(sound.data(place.corpus / "data") / "dataset", copy)
+        shutil.copytree(valid_files.dataset_and_shards(place.corpus / "data") / "dataset", copy)
     return copy
 
 
-def _within(copy: Path, name: str, data: bytes, check: Callable[[Path], str]) -> str:
-    """`check` the folder while `data` stands in the place of one of its files."""
-    held = (copy / name).read_bytes()
+def _with_file(copy: Path, name: str, data: bytes, check: Callable[[Path], str]) -> str:
+    """Call `check` while the file `name` of the folder holds `data`."""
+    original = (copy / name).read_bytes()
     try:
         (copy / name).write_bytes(data)
         return check(copy)
     finally:
-        (copy / name).write_bytes(held)
+        (copy / name).write_bytes(original)
 
 
-def _unsealed(data: bytes) -> bytes:
-    """JSON without its seal, which a stranger could make as well."""
-    return json.dumps({name: one for name, one in json.loads(data).items() if name != SEAL_KEY}, indent=1).encode()
+def _without_seal(data: bytes) -> bytes:
+    """JSON without its seal, which an attacker could recompute."""
+    return json.dumps({name: value for name, value in json.loads(data).items() if name != SEAL_KEY}, indent=1).encode()
 
 
-def _vouched(dataset: Path, name: str, data: bytes) -> list[str]:
-    """What `verify` says of a file whose digest is as its ledger has it: only its contents can tell."""
+def _faults_with_correct_digest(dataset: Path, name: str, data: bytes) -> list[str]:
+    """Faults that `verify` finds in a file whose digest in the ledger is correct, so that only the content counts."""
     state = json.loads((dataset / ledger.LEDGER_FILE).read_bytes())
     state["parts"][name] = hashlib.sha256(data).hexdigest()
-    return _within(
-        dataset, ledger.LEDGER_FILE, _unsealed(json.dumps(state).encode()), lambda copy: "|".join(verify.verify(copy))
+    return _with_file(
+        dataset,
+        ledger.LEDGER_FILE,
+        _without_seal(json.dumps(state).encode()),
+        lambda copy: "|".join(verify.verify(copy)),
     ).split("|")
 
 
-def _part(name: str, data: bytes, place: Place) -> str:
-    """A part of a dataset, read by all that read it."""
+def _read_part(name: str, data: bytes, place: Place) -> str:
+    """Read a part of a dataset with all its readers."""
 
     def check(copy: Path) -> str:
-        faults = _vouched(copy, name, data)
+        faults = _faults_with_correct_digest(copy, name, data)
         assert all("\n" not in fault for fault in faults)
         table = parquet.read_table(copy / name)
         if name.startswith("manifest/"):
@@ -215,84 +217,84 @@ def _part(name: str, data: bytes, place: Place) -> str:
             extract.forecast_extract([], copy, ExtractOptions(lines=("dilate",), size=16))
         else:
             shard.shard(copy, place.scratch / "shards", shard.ShardOptions(min_count=1, encoding="raw"), workers=1)
-        return "faults told" if faults != [""] else "read"
+        return "faults reported" if faults != [""] else "read"
 
     try:
-        return _within(_dataset(place), name, data, check)
+        return _with_file(_dataset_copy(place), name, data, check)
     finally:
         shutil.rmtree(place.scratch / "shards", ignore_errors=True)
 
 
-def _chosen(data: bytes, place: Place) -> str:
+def _read_selection(data: bytes, place: Place) -> str:
     path = place.scratch / "chosen.parquet"
     path.write_bytes(data)
-    rows, counted = kept_rows.read(_dataset(place), path)
-    assert counted["in"] == counted["kept"] + sum(counted["dropped"].values())
+    rows, counts = kept_rows.read(_dataset_copy(place), path)
+    assert counts["in"] == counts["kept"] + sum(counts["dropped"].values())
     rows.digest(), rows.tag_counts()
     return "read"
 
 
-def _state(data: bytes, place: Place) -> str:
+def _read_ledger(data: bytes, place: Place) -> str:
     def check(copy: Path) -> str:
         extract.forecast_extract([], copy, ExtractOptions(lines=("dilate",), size=16))
-        return "faults told" if verify.verify(copy) else "read"
+        return "faults reported" if verify.verify(copy) else "read"
 
-    return _within(_dataset(place), ledger.LEDGER_FILE, data, check)
+    return _with_file(_dataset_copy(place), ledger.LEDGER_FILE, data, check)
 
 
-def _shards(place: Place) -> Path:
+def _shards_copy(place: Place) -> Path:
     copy = place.scratch / "packed"
     if not copy.exists():
-        shutil.copytree(sound.data(place.corpus / "data") / "shards", copy)
+        shutil.copytree(valid_files.dataset_and_shards(place.corpus / "data") / "shards", copy)
     return copy
 
 
-def _index(data: bytes, place: Place) -> str:
+def _read_index(data: bytes, place: Place) -> str:
     def check(copy: Path) -> str:
         index = read_index(copy)
         find_file_faults(copy, index)
         for split in ("train", "validation", "test"):
             index.shard_names(split)
-        told = verify.verify(copy)
-        explain_picture.why(_dataset(place), "0.png", shards=copy)
+        faults = verify.verify(copy)
+        explain_picture.why(_dataset_copy(place), "0.png", shards=copy)
         shard.find_finished_index(copy, {})
-        return "faults told" if told else "read"
+        return "faults reported" if faults else "read"
 
-    return _within(_shards(place), INDEX_FILE, data, check)
+    return _with_file(_shards_copy(place), INDEX_FILE, data, check)
 
 
-def _vocabulary(data: bytes, place: Place) -> str:
+def _read_vocabulary(data: bytes, place: Place) -> str:
     def check(copy: Path) -> str:
         read_vocabulary(copy)
-        return "faults told" if verify.verify(copy) else "read"
+        return "faults reported" if verify.verify(copy) else "read"
 
-    return _within(_shards(place), "tags.txt", data, check)
+    return _with_file(_shards_copy(place), "tags.txt", data, check)
 
 
-def _trained_on(name: str, data: bytes, place: Place) -> str:
-    """A file of a shard folder, trained on unseen (`--trust`)."""
+def _read_for_training(name: str, data: bytes, place: Place) -> str:
+    """Read a file of a shard folder as training does without checking digests (`--trust`)."""
     from train.data import pairs, unpack
     from train.data.batches import content_mask
 
     def check(copy: Path) -> str:
-        found = pairs.Pairs(copy, "train")
-        pairs.line_style_indices(found.index, ())
-        assert len(found.ids) == len(found.families) == len(found)
-        for number in range(len(found)):
-            pair = unpack.unpack_pair(found.read_record(number), 0, found.index)
-            content_mask(pair.content_box, found.index.size)
-            np.zeros(len(found.vocabulary), np.float32)[list(pair.tag_indices)] = 1
+        training_pairs = pairs.Pairs(copy, "train")
+        pairs.line_style_indices(training_pairs.index, ())
+        assert len(training_pairs.ids) == len(training_pairs.families) == len(training_pairs)
+        for number in range(len(training_pairs)):
+            pair = unpack.unpack_pair(training_pairs.read_record(number), 0, training_pairs.index)
+            content_mask(pair.content_box, training_pairs.index.size)
+            np.zeros(len(training_pairs.vocabulary), np.float32)[list(pair.tag_indices)] = 1
         return "read"
 
-    index = json.loads(_unsealed((_shards(place) / INDEX_FILE).read_bytes()))
+    index = json.loads(_without_seal((_shards_copy(place) / INDEX_FILE).read_bytes()))
     if name == INDEX_FILE:
-        return _within(_shards(place), name, data, check)
+        return _with_file(_shards_copy(place), name, data, check)
     index["files"][name] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     vouched = json.dumps(index).encode()
-    return _within(_shards(place), INDEX_FILE, vouched, lambda copy: _within(copy, name, data, check))
+    return _with_file(_shards_copy(place), INDEX_FILE, vouched, lambda copy: _with_file(copy, name, data, check))
 
 
-def _drawing(data: bytes, place: Place) -> str:
+def _read_drawing(data: bytes, place: Place) -> str:
     from train.coloring.drawing import fit_to_square, read_drawing
 
     path = place.scratch / "line.png"
@@ -302,23 +304,25 @@ def _drawing(data: bytes, place: Place) -> str:
     return "drawing"
 
 
-def _run(name: str, data: bytes, place: Place) -> str:
+def _load_run(name: str, data: bytes, place: Place) -> str:
     from train.model import trained_model
 
     copy = place.scratch / "run"
     if not copy.exists():
-        shutil.copytree(sound.run(place.corpus / "run", place.corpus / "data") / "run", copy)
-        told = json.loads(_unsealed((copy / "config.json").read_bytes()))
-        (copy / "config.json").write_text(json.dumps({key: one for key, one in told.items() if key != "vocabulary"}))
+        shutil.copytree(valid_files.run_folder(place.corpus / "run", place.corpus / "data") / "run", copy)
+        config = json.loads(_without_seal((copy / "config.json").read_bytes()))
+        (copy / "config.json").write_text(
+            json.dumps({key: value for key, value in config.items() if key != "vocabulary"})
+        )
 
     def check(run: Path) -> str:
         trained_model.load_trained(run)
         return "loaded"
 
-    return _within(copy, name, data, check)
+    return _with_file(copy, name, data, check)
 
 
-def _snapshot(data: bytes, place: Place) -> str:
+def _read_snapshot(data: bytes, place: Place) -> str:
     from train.model import snapshots
 
     path = place.scratch / "000000004.npz"
@@ -327,34 +331,40 @@ def _snapshot(data: bytes, place: Place) -> str:
     return "read"
 
 
-def _held(name: str) -> Callable[[Place], list[bytes]]:
-    return lambda place: [_bare(name, (sound.data(place.corpus / "data") / name).read_bytes())]
-
-
-def _of_run(name: str) -> Callable[[Place], list[bytes]]:
+def _file_of_data(name: str) -> Callable[[Place], list[bytes]]:
     return lambda place: [
-        _bare(name, (sound.run(place.corpus / "run", place.corpus / "data") / "run" / name).read_bytes())
+        _without_any_seal(name, (valid_files.dataset_and_shards(place.corpus / "data") / name).read_bytes())
     ]
 
 
-def _bare(name: str, data: bytes) -> bytes:
-    return _unsealed(data) if name.endswith(".json") else data
+def _file_of_run(name: str) -> Callable[[Place], list[bytes]]:
+    return lambda place: [
+        _without_any_seal(
+            name, (valid_files.run_folder(place.corpus / "run", place.corpus / "data") / "run" / name).read_bytes()
+        )
+    ]
+
+
+def _without_any_seal(name: str, data: bytes) -> bytes:
+    return _without_seal(data) if name.endswith(".json") else data
 
 
 def _pictures(name: str) -> Callable[[Place], list[bytes]]:
-    return lambda _: sound.pictures()[name]
+    return lambda _: valid_files.pictures()[name]
 
 
 def _texts(name: str) -> Callable[[Place], list[bytes]]:
-    return lambda _: sound.texts()[name]
+    return lambda _: valid_files.texts()[name]
 
 
 def _any_picture(_: Place) -> list[bytes]:
-    return [one for name, found in sound.pictures().items() if name != "svg" for one in found]
+    return [picture for name, pictures in valid_files.pictures().items() if name != "svg" for picture in pictures]
 
 
-def _chosen_manifest(place: Place) -> list[bytes]:
-    table = pq.read_table(sound.data(place.corpus / "data") / "dataset/manifest/part-00000.parquet").slice(0, 2)
+def _selection(place: Place) -> list[bytes]:
+    table = pq.read_table(
+        valid_files.dataset_and_shards(place.corpus / "data") / "dataset/manifest/part-00000.parquet"
+    ).slice(0, 2)
     file = io.BytesIO()
     pq.write_table(table, file, compression="none", write_statistics=False, use_dictionary=False)
     return [file.getvalue()]
@@ -373,7 +383,7 @@ _TABLE_READERS = ("curate.tags.metadata_tables", "curate.sources.table_lookup", 
 READERS: dict[str, Reader] = {
     **{
         name: Reader(
-            _picture,
+            _read_picture,
             _pictures(name),
             name,
             weight=1 if name == "svg" else 8,
@@ -381,63 +391,67 @@ READERS: dict[str, Reader] = {
         )
         for name in ("png", "apng", "jpeg", "webp", "gif", "bmp", "tiff", "avif", "svg")
     },
-    "bomb": Reader(_bomb, _any_picture, "png", weight=0),
-    "record": Reader(_record, _any_picture, "png", weight=2),
+    "bomb": Reader(_read_full_size_picture, _any_picture, "png", weight=0),
+    "record": Reader(_read_record, _any_picture, "png", weight=2),
     "sidecar-json": Reader(
-        partial(_sidecar, "a.json"),
+        partial(_read_sidecar, "a.json"),
         _texts("a.png.json"),
         "json",
         weight=8,
         packages=("curate.tags.sidecar", "curate.tags.normalize", "json"),
     ),
     "sidecar-txt": Reader(
-        partial(_sidecar, "a.txt"),
+        partial(_read_sidecar, "a.txt"),
         _texts("a.png.txt"),
         "lines",
         packages=("curate.tags.sidecar", "curate.tags.normalize"),
     ),
     **{
         f"table-{name}": Reader(
-            partial(_table, name),
+            partial(_look_up_in_table, name),
             _texts(name),
             kind,
             packages=_TABLE_READERS,
         )
         for name, kind in _TABLES.items()
     },
-    "aliases": Reader(_aliases, _texts("aliases"), "lines", weight=1),
-    "implications": Reader(_implications, _texts("implications"), "lines", weight=1),
+    "aliases": Reader(_read_aliases, _texts("aliases"), "lines", weight=1),
+    "implications": Reader(_read_implications, _texts("implications"), "lines", weight=1),
     **{
         f"part-{name}": Reader(
-            partial(_part, f"{name}/part-00000.parquet"),
-            _held(f"dataset/{name}/part-00000.parquet"),
+            partial(_read_part, f"{name}/part-00000.parquet"),
+            _file_of_data(f"dataset/{name}/part-00000.parquet"),
             "parquet",
             weight=weight,
         )
         for name, weight in (("manifest", 2), ("records", 1), ("pairs", 1))
     },
-    "chosen": Reader(_chosen, _chosen_manifest, "parquet"),
-    "state": Reader(_state, _held("dataset/dataset.json"), "json", weight=3),
-    "index": Reader(_index, _held("shards/index.json"), "json", weight=3, packages=("curate.contract",)),
-    "vocabulary": Reader(_vocabulary, _held("shards/tags.txt"), "lines", weight=1),
-    "drawing": Reader(_drawing, _any_picture, "png"),
+    "chosen": Reader(_read_selection, _selection, "parquet"),
+    "state": Reader(_read_ledger, _file_of_data("dataset/dataset.json"), "json", weight=3),
+    "index": Reader(_read_index, _file_of_data("shards/index.json"), "json", weight=3, packages=("curate.contract",)),
+    "vocabulary": Reader(_read_vocabulary, _file_of_data("shards/tags.txt"), "lines", weight=1),
+    "drawing": Reader(_read_drawing, _any_picture, "png"),
     "listing": Reader(
-        partial(_trained_on, "train-00000-of-00002.parquet"),
-        _held("shards/train-00000-of-00002.parquet"),
+        partial(_read_for_training, "train-00000-of-00002.parquet"),
+        _file_of_data("shards/train-00000-of-00002.parquet"),
         "parquet",
         tensorflow=True,
     ),
     "pairs": Reader(
-        partial(_trained_on, "train-00000-of-00002.tfrecord"),
-        _held("shards/train-00000-of-00002.tfrecord"),
+        partial(_read_for_training, "train-00000-of-00002.tfrecord"),
+        _file_of_data("shards/train-00000-of-00002.tfrecord"),
         "example",
         tensorflow=True,
     ),
-    "trained-index": Reader(partial(_trained_on, "index.json"), _held("shards/index.json"), "json", tensorflow=True),
-    "config": Reader(partial(_run, "config.json"), _of_run("config.json"), "json", tensorflow=True, weight=0.2),
-    "run-vocabulary": Reader(
-        partial(_run, "vocabulary.txt"), _of_run("vocabulary.txt"), "lines", tensorflow=True, weight=0.2
+    "trained-index": Reader(
+        partial(_read_for_training, "index.json"), _file_of_data("shards/index.json"), "json", tensorflow=True
     ),
-    "model": Reader(partial(_run, "model.keras"), _of_run("model.keras"), "zip", tensorflow=True, weight=0.2),
-    "snapshot": Reader(_snapshot, _of_run("snapshots/000000004.npz"), "zip", tensorflow=True),
+    "config": Reader(
+        partial(_load_run, "config.json"), _file_of_run("config.json"), "json", tensorflow=True, weight=0.2
+    ),
+    "run-vocabulary": Reader(
+        partial(_load_run, "vocabulary.txt"), _file_of_run("vocabulary.txt"), "lines", tensorflow=True, weight=0.2
+    ),
+    "model": Reader(partial(_load_run, "model.keras"), _file_of_run("model.keras"), "zip", tensorflow=True, weight=0.2),
+    "snapshot": Reader(_read_snapshot, _file_of_run("snapshots/000000004.npz"), "zip", tensorflow=True),
 }

@@ -1,1 +1,1 @@
-"""What the kill test is made of: commands, ways to die, and a launcher that dies at a change of the disk."""
+"""The parts of the kill test: commands, deaths, and a launcher that dies at a change of the disk."""

@@ -1,4 +1,4 @@
-"""The commands that are killed: what each starts from, and when what it made is the same. To add one is one entry."""
+"""The commands that are killed, what each starts from, and how its files are compared. Add a command to COMMANDS."""
 
 from __future__ import annotations
 
@@ -18,90 +18,101 @@ PICTURES = 60
 EXTRACT = ("extract", "art={art}", "dataset", "--size", "32", "--lines", "dilate")
 DEDUPE = ("dedupe", "dataset", "--split", "0.6,0.2,0.2")
 SHARD = ("shard", "dataset", "shards", "--shard-size", "10", "--min-count", "2")
-LOCAL, HERE = ("--workers", "2"), ("--workers", "1")
+TWO_WORKERS, ONE_WORKER = ("--workers", "2"), ("--workers", "1")
 TINY = ("width=8", "levels=3", "tag_width=8", "discriminator_width=8", "batch_size=4", "jit=false", "log_every=1")
 RECIPE = str(Path(__file__).with_name("recipe.toml"))
-FIT = ("fit", "shards", "run", "--steps", "4", *(f"--set={one}" for one in (*TINY, "snapshot_every=1", "half_until=0")))
-Made = dict[str, bytes | None]
+FIT = (
+    "fit",
+    "shards",
+    "run",
+    "--steps",
+    "4",
+    *(f"--set={setting}" for setting in (*TINY, "snapshot_every=1", "half_until=0")),
+)
+Contents = dict[str, bytes | None]
+"""Path -> bytes of a file, or None for a folder."""
 
 
-def bytes_below(folder: Path) -> Made:
-    """Every file below a folder with its bytes, every folder with None; hidden ones, too."""
+def bytes_below(folder: Path) -> Contents:
+    """Contents of a folder, with hidden files."""
     paths = sorted(folder.rglob("*"))
     return {path.relative_to(folder).as_posix(): None if path.is_dir() else path.read_bytes() for path in paths}
 
 
-def without_time(folder: Path) -> Made:
-    """As bytes_below of a run folder, but for what tells the time: clocks are left out, and TensorBoard's logs."""
+def without_times(folder: Path) -> Contents:
+    """Contents of a run folder without elapsed times and TensorBoard's logs, which differ between equal runs."""
     return {
-        name: data if data is None else _timeless(name, data)
+        name: data if data is None else _without_times(name, data)
         for name, data in bytes_below(folder).items()
         if not name.startswith("run/logs/")
     }
 
 
-def _timeless(name: str, data: bytes) -> bytes:
+def _without_times(name: str, data: bytes) -> bytes:
     if name.endswith(".npz"):
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            kept = {key: (file[key].dtype.str, file[key].shape, file[key].tobytes().hex()) for key in sorted(file)}
-        return json.dumps({key: value for key, value in kept.items() if key != "clock/elapsed"}).encode()
+            arrays = {key: (file[key].dtype.str, file[key].shape, file[key].tobytes().hex()) for key in sorted(file)}
+        return json.dumps({key: value for key, value in arrays.items() if key != "clock/elapsed"}).encode()
     if name.endswith("stats.jsonl"):
         rows = [{**json.loads(line), "elapsed": 0} for line in data.splitlines()]
         return json.dumps(rows, sort_keys=True).encode()
     if name.endswith(".keras"):
         with zipfile.ZipFile(io.BytesIO(data)) as file:
-            return b"".join(file.read(one) for one in sorted(file.namelist()) if one != "metadata.json")
+            return b"".join(file.read(member) for member in sorted(file.namelist()) if member != "metadata.json")
     return data
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command line below a folder of its own; `{art}` in it stands for the pictures."""
+    """A command line that runs in a folder of its own. `{art}` stands for the folder of pictures."""
 
     after: str
-    """The command whose work lies in the folder before, by its name; none if it is empty."""
+    """Name of the command whose files are in the folder at the start; empty for an empty folder."""
     line: tuple[str, ...]
-    """The module, and its arguments."""
+    """The module and its arguments."""
     again: tuple[str, ...] | None = None
-    """Arguments of the run that goes on, where they are others."""
+    """The module and arguments of the continued run, if they differ."""
     cluster: bool = False
-    made: Callable[[Path], Made] = bytes_below
+    contents: Callable[[Path], Contents] = bytes_below
+    """Reads the files that are compared."""
 
     @property
     def pooled(self) -> bool:
-        """Whether it has workers that are processes of its own."""
-        return LOCAL in pairwise(self.line)
+        """Whether it starts worker processes."""
+        return TWO_WORKERS in pairwise(self.line)
 
     def arguments(self, art: Path, *, again: bool = False) -> list[str]:
-        """Of the process."""
+        """Arguments of the process; with `again`, those of a continued run."""
         line = self.again if again and self.again else self.line
-        return [*PYTHON, *(one.format(art=art) for one in line)]
+        return [*PYTHON, *(word.format(art=art) for word in line)]
 
 
 COMMANDS: Mapping[str, Command] = {
-    "sample": Command("", ("curate", "sample", "openmoji", "art", "--size", "32", "--limit", "70", *LOCAL)),
-    "extract": Command("", ("curate", *EXTRACT, *LOCAL)),
-    "extract-more": Command("dedupe-few", ("curate", *EXTRACT, *LOCAL)),
-    "extract-fresh": Command("extract", ("curate", *EXTRACT, *LOCAL, "--fresh"), ("curate", *EXTRACT, *LOCAL)),
+    "sample": Command("", ("curate", "sample", "openmoji", "art", "--size", "32", "--limit", "70", *TWO_WORKERS)),
+    "extract": Command("", ("curate", *EXTRACT, *TWO_WORKERS)),
+    "extract-more": Command("dedupe-few", ("curate", *EXTRACT, *TWO_WORKERS)),
+    "extract-fresh": Command(
+        "extract", ("curate", *EXTRACT, *TWO_WORKERS, "--fresh"), ("curate", *EXTRACT, *TWO_WORKERS)
+    ),
     "extract-dask": Command("", ("curate", *EXTRACT), cluster=True),
-    "dedupe": Command("extract", ("curate", *DEDUPE, *LOCAL)),
-    "dedupe-again": Command("dedupe", ("curate", *DEDUPE, "--max-distance", "4", "--mirror", *HERE)),
+    "dedupe": Command("extract", ("curate", *DEDUPE, *TWO_WORKERS)),
+    "dedupe-again": Command("dedupe", ("curate", *DEDUPE, "--max-distance", "4", "--mirror", *ONE_WORKER)),
     "dedupe-dask": Command("extract", ("curate", *DEDUPE), cluster=True),
     "remove": Command("dedupe", ("curate", "remove", "dataset", "0023-FE0F-20E3.png", "1F1E6-1F1F8.png")),
-    "shard": Command("dedupe", ("curate", *SHARD, *LOCAL)),
-    "shard-again": Command("shard", ("curate", *SHARD, *HERE, "--seed", "1")),
-    "shard-webdataset": Command("dedupe", ("curate", *SHARD, *HERE, "--format", "webdataset")),
-    "shard-imagefolder": Command("dedupe", ("curate", *SHARD, *HERE, "--format", "imagefolder")),
+    "shard": Command("dedupe", ("curate", *SHARD, *TWO_WORKERS)),
+    "shard-again": Command("shard", ("curate", *SHARD, *ONE_WORKER, "--seed", "1")),
+    "shard-webdataset": Command("dedupe", ("curate", *SHARD, *ONE_WORKER, "--format", "webdataset")),
+    "shard-imagefolder": Command("dedupe", ("curate", *SHARD, *ONE_WORKER, "--format", "imagefolder")),
     "shard-dask": Command("dedupe", ("curate", *SHARD), cluster=True),
     "copy": Command("shard", ("curate", "copy", "shards", "copy")),
     "copy-over": Command("copy", ("curate", "copy", "dataset", "copy", "--replace")),
-    "run": Command("", ("curate", "run", RECIPE, "--set", "extract.sources=art={art}", *LOCAL)),
-    "fit": Command("shard", ("train", *FIT), made=without_time),
-    "fit-fresh": Command("fit", ("train", *FIT, "--fresh"), ("train", *FIT), made=without_time),
+    "run": Command("", ("curate", "run", RECIPE, "--set", "extract.sources=art={art}", *TWO_WORKERS)),
+    "fit": Command("shard", ("train", *FIT), contents=without_times),
+    "fit-fresh": Command("fit", ("train", *FIT, "--fresh"), ("train", *FIT), contents=without_times),
 }
 
 BEFORE: Mapping[str, Command] = {
-    "extract-few": Command("", ("curate", *EXTRACT, *LOCAL, "--limit", "30")),
-    "dedupe-few": Command("extract-few", ("curate", *DEDUPE, *LOCAL)),
+    "extract-few": Command("", ("curate", *EXTRACT, *TWO_WORKERS, "--limit", "30")),
+    "dedupe-few": Command("extract-few", ("curate", *DEDUPE, *TWO_WORKERS)),
 }
-"""What others come after, and is not killed."""
+"""Commands that others start from, and that are not killed themselves."""

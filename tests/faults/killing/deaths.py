@@ -1,4 +1,4 @@
-"""One run of a command that is to die, and what is seen of its death."""
+"""A run of a command, a planned death, and the check of how the run ended."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from pathlib import Path
 
 from tests import ROOT
 from tests.faults.killing.fork import Forked
-from tests.faults.killing.launch import BEGUN, Plan, changes
+from tests.faults.killing.launch import BEGUN, Plan, read_changes
 
-LAUNCH = (sys.executable, "-m", "tests.faults.killing.launch")
-HANG = 300.0  # s that a run may take at most, on a machine however busy
-STOPPING = 15.0  # s that a command may take to stop: some, on a machine that others use
-ORPHANS = 10.0  # s in which workers have to follow their parent; they are told at once, on a busy machine late
+LAUNCHER = (sys.executable, "-m", "tests.faults.killing.launch")
+MAX_RUN_SECONDS = 300.0  # long enough for a busy machine
+MAX_STOP_SECONDS = 15.0  # from the signal to the end, on a busy machine
+MAX_ORPHAN_SECONDS = 10.0  # from the end of the parent to that of its workers, on a busy machine
 
 
 @dataclass
 class Run:
-    """A command at work in `home`, in a process group of its own; it writes its journal and its talk beside `home`."""
+    """A running command in `home`, with its own process group. Its journal and its log lie beside `home`."""
 
     home: Path
     arguments: Sequence[str]
     plan: Plan | None = None
     name: str = "run"
     fork: bool = False
-    """Begin as a copy of this process, not with a fresh interpreter."""
-    told: str = field(default="", init=False)
-    """Standard error, once it has ended."""
+    """Start as a fork of this process instead of a new interpreter."""
+    output: str = field(default="", init=False)
+    """Standard error, set by `end`."""
 
     def __post_init__(self) -> None:
         self.journal = self.home.with_name(f"{self.name}.journal")
@@ -43,13 +43,13 @@ class Run:
         (self.home.parent / "tmp").mkdir(exist_ok=True)
         self.log = self.home.with_name(f"{self.name}.log").open("w+b")
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(self.home.parent / "tmp")}
-        environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which the tests set: a user's command is to be quiet by itself
+        environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # set by the tests; a user's command must be quiet without it
         self.process: subprocess.Popen[bytes] | Forked
         if self.fork:
             self.process = Forked(plan, self.arguments, self.home, environment, self.log)
             return
         self.process = subprocess.Popen(
-            [*LAUNCH, json.dumps(asdict(plan)), *self.arguments],
+            [*LAUNCHER, json.dumps(asdict(plan)), *self.arguments],
             cwd=self.home,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -59,26 +59,26 @@ class Run:
         )
 
     def end(self) -> int:
-        """Wait for its end; the status. Ends it, whole, if it hangs."""
+        """Wait for the end; returns the exit status. Kills the process group and raises AssertionError if it hangs."""
         try:
-            self.process.wait(HANG)
+            self.process.wait(MAX_RUN_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-            raise AssertionError(f"{' '.join(self.arguments)} hung for {HANG:.0f} s") from None
+            raise AssertionError(f"{' '.join(self.arguments)} hung for {MAX_RUN_SECONDS:.0f} s") from None
         finally:
             self.log.seek(0)
-            self.told = self.log.read().decode(errors="replace")
+            self.output = self.log.read().decode(errors="replace")
             self.log.close()
         return self.process.wait()
 
     def wait_until_begun(self) -> None:
-        """Wait until the command is ready for signals, or ended."""
+        """Wait until the command is ready for signals or has ended."""
         while self.process.poll() is None and not (self.journal.exists() and BEGUN in self.journal.read_text()):
             time.sleep(0.01)
 
     def wait(self, seconds: float) -> bool:
-        """Whether it still runs after some time."""
+        """Whether it still runs after `seconds`."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -86,32 +86,36 @@ class Run:
         return False
 
     def members(self) -> list[int]:
-        """Processes of its group that still run."""
+        """Ids of the processes of its group that still run."""
         return [pid for pid, group, _ in _processes() if group == self.process.pid]
 
     def workers(self) -> list[int]:
-        """Processes of its pool."""
-        return [pid for pid in self.members() if b"spawn_main" in _read(pid, "cmdline")]
+        """Ids of its pool's processes."""
+        return [pid for pid in self.members() if b"spawn_main" in _read_proc(pid, "cmdline")]
 
     def orphans(self) -> str:
-        """What is wrong if its workers do not follow it; empty if nothing is."""
-        deadline = time.monotonic() + ORPHANS
-        while (left := self.members()) and time.monotonic() < deadline:
+        """Fault of processes that outlive the command; empty if there are none."""
+        deadline = time.monotonic() + MAX_ORPHAN_SECONDS
+        while (orphans := self.members()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        told = "; ".join(_read(pid, "cmdline").replace(b"\0", b" ").decode()[-90:] or "one that ends" for pid in left)
-        return f"{len(left)} processes of a run still run after {ORPHANS:.0f} s: {told}" if left else ""
+        lines = [_read_proc(pid, "cmdline").replace(b"\0", b" ").decode()[-90:] or "(just ended)" for pid in orphans]
+        return (
+            f"{len(orphans)} processes still run after {MAX_ORPHAN_SECONDS:.0f} s: {'; '.join(lines)}"
+            if orphans
+            else ""
+        )
 
 
 def _processes() -> Iterator[tuple[int, int, str]]:
-    """(process, group, state) of all that are not mere zombies."""
+    """(process, group, state) of all processes but zombies."""
     for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and (told := _read(int(entry.name), "stat")):
-            state, _, group = told.rpartition(b")")[2].split()[:3]
+        if entry.name.isdigit() and (stat := _read_proc(int(entry.name), "stat")):
+            state, _, group = stat.rpartition(b")")[2].split()[:3]
             if state != b"Z":
                 yield int(entry.name), int(group), state.decode()
 
 
-def _read(pid: int, name: str) -> bytes:
+def _read_proc(pid: int, name: str) -> bytes:
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -120,47 +124,48 @@ def _read(pid: int, name: str) -> bytes:
 
 @dataclass
 class Death:
-    """How a run is to die, and afterwards how it did."""
+    """How a run is to die; the fields from `died` on, and `what`, are set when it has ended."""
 
     way: str
-    """`change`: as it changes the disk; `time`: whenever it is."""
+    """`change`: at a change of the disk; `time`: after some seconds."""
     whom: str = "group"
-    """Of a change `group` or `self`; at a time `group`, `parent`, `worker` or `scheduler`."""
+    """Who gets the signal. At a change `group` or `self`; at a time `group`, `parent`, `worker` or `scheduler`."""
     signal: str = "SIGKILL"
     number: int = 0
-    """Of the change."""
+    """Number of the change, from 1."""
     kind: str = ""
-    """Of the change, if it is numbered among those of its kind alone."""
+    """If given, `number` counts only changes of this kind."""
     what: str = ""
-    """The change."""
+    """The change at which it died."""
     moment: str = "before"
+    """`before`, `within` or `after` the change."""
     seconds: float = 0.0
-    """Since the command began."""
+    """Time of the signal, from the begin of the command."""
     died: bool = False
     status: int | None = None
-    """Of the command."""
+    """Exit status of the command."""
     stopping: float | None = None
-    """Seconds from the signal to the end."""
+    """Seconds from the signal to the end, of a stop at a time."""
 
     @property
     def stops(self) -> bool:
-        """Whether the command may put things in order."""
+        """Whether the command can react to the signal."""
         return self.signal != "SIGKILL"
 
     def plan(self, journal: Path, home: Path) -> Plan:
-        """For the launcher."""
+        """The plan for the launcher."""
         if self.way != "change":
             return Plan(str(journal), str(home))
         number = getattr(signal, self.signal).value
         return Plan(str(journal), str(home), self.number, self.kind, self.moment, number, self.whom)
 
-    def place(self, made: Sequence[str]) -> int | None:
-        """Of its change among those that a run made, the first line of whose journal is none; None: it made no such."""
-        places = [place for place, what in enumerate(made) if place and (not self.kind or what == self.kind)]
-        return places[self.number - 1] if self.number <= len(places) else None
+    def index_in(self, changes: Sequence[str]) -> int | None:
+        """Index of the fatal change in a journal, whose first line is no change; None if the run did not reach it."""
+        indices = [index for index, kind in enumerate(changes) if index and (not self.kind or kind == self.kind)]
+        return indices[self.number - 1] if self.number <= len(indices) else None
 
     def strike(self, run: Run, elsewhere: Mapping[str, Sequence[subprocess.Popen[bytes]]]) -> None:
-        """Send the signal at its time, if this is a death by time; `elsewhere` are a cluster's processes by kind."""
+        """Send the signal of a death at a time. `elsewhere` are a cluster's processes by kind."""
         if self.way != "time":
             return
         run.wait_until_begun()
@@ -168,10 +173,10 @@ class Death:
             return
         number = getattr(signal, self.signal)
         sent = time.monotonic()
-        for victim in [one.pid for one in elsewhere.get(self.whom, ())] or self._victims(run):
+        for victim in [process.pid for process in elsewhere.get(self.whom, ())] or self._victims(run):
             os.kill(victim, number)
             self.died = True
-        if self.stops and not run.wait(STOPPING):
+        if self.stops and not run.wait(MAX_STOP_SECONDS):
             self.stopping = round(time.monotonic() - sent, 2)
 
     def _victims(self, run: Run) -> list[int]:
@@ -187,36 +192,38 @@ class Death:
 
 
 def fault_of(death: Death, run: Run) -> str:
-    """What is wrong with the way in which a run ended; empty if nothing is. Tells the death what came of it."""
+    """Wait for the end of a run, note it in `death`, and return what is wrong with it; empty if nothing is."""
     death.status = status = run.end()
-    if death.way == "change" and (place := death.place(made := changes(run.journal))) is not None:
-        death.what, death.died = made[place], True
-    if "Traceback" in run.told:
-        return f"a traceback: {run.told[-2000:]}"
-    whole = death.whom in {"group", "parent"}
+    if death.way == "change" and (index := death.index_in(changes := read_changes(run.journal))) is not None:
+        death.what, death.died = changes[index], True
+    if "Traceback" in run.output:
+        return f"a traceback: {run.output[-2000:]}"
+    of_parent = death.whom in {"group", "parent"}
     if death.died and death.stops and status != 0:
-        return _stopped(death, run)
+        return _fault_of_stop(death, run)
     if status == 0:
-        death.died = death.died and not whole  # others stood in for what was lost, or the signal came too late
+        death.died = death.died and not of_parent  # a lost worker was replaced; else the signal came too late
         return ""
     if status == -signal.SIGKILL and death.died and not death.stops:
         return ""
-    return "" if status == 1 and not whole and _says_again(run) else f"it ended with {status}: {run.told!r}"
+    if status == 1 and not of_parent and _says_how_to_continue(run):
+        return ""
+    return f"it ended with {status}: {run.output!r}"
 
 
-def _stopped(death: Death, run: Run) -> str:
+def _fault_of_stop(death: Death, run: Run) -> str:
     if death.status != -getattr(signal, death.signal):
-        return f"it ended with {death.status} when stopped: {run.told!r}"
-    if not _says_again(run):
-        return f"it says {run.told!r} when stopped"
+        return f"it ended with {death.status} when stopped: {run.output!r}"
+    if not _says_how_to_continue(run):
+        return f"it prints {run.output!r} when stopped"
     if death.way == "time" and death.stopping is None:
-        return f"it took more than {STOPPING:.0f} s to stop"
+        return f"it took more than {MAX_STOP_SECONDS:.0f} s to stop"
     return run.orphans()
 
 
-def _says_again(run: Run) -> bool:
-    """Whether its last line, and no other, says what to do next, and the others how far it came."""
-    *talk, last = run.told.splitlines() or [""]
-    known = all(re.match("[a-z]+: ", line) and "again" not in line for line in talk)
-    remedy = "again" in last or "start one" in last  # a scheduler lost before it was reached
-    return known and bool(re.match("Error: |[a-z]+: stopped", last)) and remedy
+def _says_how_to_continue(run: Run) -> bool:
+    """Whether the last line alone says what to do next, and all others are progress (`command: ...`)."""
+    *progress, last = run.output.splitlines() or [""]
+    only_progress = all(re.match("[a-z]+: ", line) and "again" not in line for line in progress)
+    remedy = "again" in last or "start one" in last  # "start one": the scheduler was lost before it was reached
+    return only_progress and bool(re.match("Error: |[a-z]+: stopped", last)) and remedy

@@ -1,4 +1,4 @@
-"""A process that begins as a copy of this one: what takes seconds to import is there, and hundreds can be killed."""
+"""Start a command as a fork of this process, which has already spent the seconds that imports take."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ IMPORTED = (
     "shards.kept_rows",
     "shards.pack",
 )
-"""Of curate: nothing in them runs a thread by being imported."""
+"""Modules of curate to import before the fork. Importing them starts no thread."""
 
 
 class Forked:
-    """A command in a copy of this process, which has to have one thread; as subprocess.Popen is used."""
+    """A command in a fork of this process, which must have one thread. Has the interface of subprocess.Popen."""
 
     def __init__(
         self, plan: launch.Plan, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], log: BinaryIO
@@ -42,40 +42,42 @@ class Forked:
         self.returncode: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
-            _be(plan, arguments, cwd, env, log)
+            _run_in_child(plan, arguments, cwd, env, log)
 
     def poll(self) -> int | None:
-        """Its status, if it has ended."""
+        """Exit status, or None while it runs."""
         if self.returncode is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self.returncode = os.waitstatus_to_exitcode(status) if pid else None
         return self.returncode
 
     def wait(self, timeout: float = float("inf")) -> int:
-        """Its status. Raises TimeoutExpired if it has none in so many seconds."""
+        """Exit status. Raises TimeoutExpired if the process still runs after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while (status := self.poll()) is None:
             if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired("a copy of this process", timeout)
+                raise subprocess.TimeoutExpired("a fork of this process", timeout)
             time.sleep(0.005)
         return status
 
 
-def _be(plan: launch.Plan, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], log: BinaryIO) -> NoReturn:
-    """What `python -m tests.faults.killing.launch` does from its start to its exit."""
+def _run_in_child(
+    plan: launch.Plan, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], log: BinaryIO
+) -> NoReturn:
+    """Do in the child what `python -m tests.faults.killing.launch` does, from its start to its exit."""
     code = 0
     try:
         os.setsid()
         os.chdir(cwd)
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for ours, theirs in enumerate((nothing, nothing, log.fileno())):
-            os.dup2(theirs, ours)
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard, descriptor in enumerate((null, null, log.fileno())):
+            os.dup2(descriptor, standard)
         os.environ.update(env)
         sys.argv = [launch.__file__, json.dumps(asdict(plan)), *arguments]
-        sys.modules["__main__"] = launch  # what a pool's workers begin with
+        sys.modules["__main__"] = launch  # the workers of a pool import this module
         atexit._clear()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        launch.begin()
+        launch.install()
         launch.main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else bool(end.code)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from curate.system.errors import NurieError, explain_system_errors
-from tests.faults.disk import Disk, mounted, told_by
+from tests.faults.disk import Disk, error_line, mounted
 from train.cli import main
 from train.config import Config
 from train.errors import translate_tensorflow_errors
@@ -28,7 +28,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def message_of_failure(*arguments: object) -> str:
-    message = told_by(main, *arguments)
+    message = error_line(main, *arguments)
     assert "No space left on device: make room there" in message
     return message
 

@@ -1,4 +1,4 @@
-"""The parent of the process that reads hostile inputs: gives it jobs, names what ended it, and goes on after that."""
+"""Run jobs in a child process that reads hostile inputs; note an input that ends the child, and continue after it."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests import ROOT
-from tests.faults.hostile.child import Row, Shared, kept
+from tests.faults.hostile.child import Row, Shared, keep_input
 
-TICK = 0.2  # s between looks
-CPU = 10.0  # s of CPU time that one input may take
-WALL = 300.0  # s that one may take, by the clock, whoever works on it: of a busy machine a process has a tenth
-MEMORY = 2 << 30  # bytes that the process may hold
+POLL_SECONDS = 0.2  # between two checks of the child
+MAX_CPU_SECONDS = 10.0  # per input
+MAX_WALL_SECONDS = 300.0  # per input, by the clock; on a busy machine a process may get a tenth of a core
+MAX_MEMORY = 2 << 30  # bytes of resident memory of the child
 
 
 @dataclass
-class Watched:
-    """A child at work; it is started for the first job, and again after each end."""
+class WatchedChild:
+    """A child process, started by the first job and again after each end."""
 
     corpus: Path
     scratch: Path
     keep: Path
-    """Where inputs that made faults are kept."""
-    cpu: float = CPU
-    memory: int = MEMORY
+    """Folder for inputs that made faults."""
+    cpu: float = MAX_CPU_SECONDS
+    memory: int = MAX_MEMORY
     command: list[str] = field(default_factory=list)
-    """What Python runs as the child, if not the usual."""
+    """Arguments of Python for the child, if not the usual module; used by tests."""
     _child: subprocess.Popen[str] | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:
@@ -45,14 +45,14 @@ class Watched:
         self.close()
 
     def close(self) -> None:
-        """End the child."""
+        """Kill the child."""
         if self._child is not None:
             self._child.kill()
             self._child.communicate()
             self._child = None
 
     def run(self, job: Row) -> Row:
-        """Fates, faults and peak memory of a job, whatever becomes of the child on the way."""
+        """Do a job; returns its `fates`, `faults` and `peak` memory, even if inputs end the child."""
         if job.get("kind") == "guided":
             return self._guided(job)
         total: Row = {"fates": {}, "faults": [], "peak": 0}
@@ -60,18 +60,18 @@ class Watched:
         while True:
             shared = self._shared()
             shared.begin(done, b"")
-            reply, ended = self._ask({**job, "done": done}, shared)
+            reply, end = self._ask({**job, "done": done}, shared)
             _add(total, reply)
-            if ended is None:
+            if end is None:
                 return total
             done = shared.number()
             fates = {"fault": 1} | self._before(done, total)
-            fault = {"reader": job["reader"], "what": ended, "input": kept(self.keep, job["reader"], shared.data())}
+            fault = {"reader": job["reader"], "what": end, "input": keep_input(self.keep, job["reader"], shared.data())}
             _add(total, {"fates": fates, "faults": [fault], "peak": 0})
 
     @staticmethod
     def _before(done: int, total: Row) -> dict[str, int]:
-        """Inputs read before the one that ended the child, whose fates went with it."""
+        """Fates of the inputs read before the one that ended the child: the child did not reply with them."""
         lost = done - 1 - sum(total["fates"].values())
         return {"before an end": lost} if lost else {}
 
@@ -85,52 +85,55 @@ class Watched:
         assert child.stdout is not None
         child.stdin.write(json.dumps(job) + "\n")
         child.stdin.flush()
-        replies = child.stdout
-        wrong = self._wait(child, shared, lambda: bool(select.select([replies], [], [], TICK)[0]))
-        line = replies.readline()
-        if line and not wrong:
+        output = child.stdout
+        fault = self._wait(child, shared, lambda: bool(select.select([output], [], [], POLL_SECONDS)[0]))
+        line = output.readline()
+        if line and not fault:
             return json.loads(line), None
-        ended = wrong or _ending(child.wait())
+        end = fault or _name_of_end(child.wait())
         self.close()
         if not shared.number():
-            raise RuntimeError(f"the child ends before it reads anything ({ended})")
-        return {}, ended
+            raise RuntimeError(f"the child ends before it reads anything ({end})")
+        return {}, end
 
-    def _wait(self, child: subprocess.Popen[str], shared: Shared, over: Callable[[], bool]) -> str | None:
-        """Look at a child until it is over; one that takes too much is killed, and what of is told."""
-        at, since, used = shared.number(), time.monotonic(), _cpu(child.pid)
-        while not over():
-            if shared.number() != at:
-                at, since, used = shared.number(), time.monotonic(), _cpu(child.pid)
-            wrong = None
-            if at and _cpu(child.pid) - used > self.cpu:
-                wrong = f"hang: over {self.cpu:g} s"
-            elif at and time.monotonic() - since > WALL:
-                wrong = f"hang: over {WALL:g} s by the clock"
+    def _wait(self, child: subprocess.Popen[str], shared: Shared, is_over: Callable[[], bool]) -> str | None:
+        """Check the child until `is_over`; kills it above a limit and returns the fault."""
+        number, since, used = shared.number(), time.monotonic(), _cpu(child.pid)
+        while not is_over():
+            if shared.number() != number:
+                number, since, used = shared.number(), time.monotonic(), _cpu(child.pid)
+            fault = None
+            if number and _cpu(child.pid) - used > self.cpu:
+                fault = f"hang: over {self.cpu:g} s"
+            elif number and time.monotonic() - since > MAX_WALL_SECONDS:
+                fault = f"hang: over {MAX_WALL_SECONDS:g} s by the clock"
             elif _resident(child.pid) > self.memory:
-                wrong = f"memory: over {self.memory >> 20:,} MiB"
-            if wrong:
+                fault = f"memory: over {self.memory >> 20:,} MiB"
+            if fault:
                 child.kill()
-                return wrong
+                return fault
         return None
 
     def _guided(self, job: Row) -> Row:
-        """A batch by libFuzzer, in a process of its own; what ends it midway ends the batch."""
+        """Do a batch of libFuzzer in a process of its own. An input that ends the process ends the batch."""
         shared, work = self._shared(), self.scratch / "guided"
         shared.begin(0, b"")
         shutil.rmtree(work, ignore_errors=True)
         (work / "seeds").mkdir(parents=True)
         places = [self.corpus, work, self.scratch / "shared", self.keep, work / "reply.json"]
-        told = [job["reader"], str(job["batch"]), str(job["count"]), *map(str, places)]
-        child = self._started("guided", told, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        wrong = self._wait(child, shared, lambda: _over(child))
+        arguments = [job["reader"], str(job["batch"]), str(job["count"]), *map(str, places)]
+        child = self._started("guided", arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        fault_of_child = self._wait(child, shared, lambda: _has_ended(child))
         code, total = child.wait(), {"fates": {}, "faults": [], "peak": 0}
         if (work / "reply.json").exists():
             _add(total, json.loads((work / "reply.json").read_bytes()))
             return total
         if not shared.number():
             raise RuntimeError(f"{job} ends before it reads anything (exit code {code})")
-        fault = {"what": wrong or _ending(code), "input": kept(self.keep, job["reader"], shared.data())}
+        fault = {
+            "what": fault_of_child or _name_of_end(code),
+            "input": keep_input(self.keep, job["reader"], shared.data()),
+        }
         fates = {"fault": 1, "before an end": shared.number() - 1}
         _add(total, {"fates": fates, "faults": [{"reader": job["reader"], **fault}]})
         return total
@@ -141,9 +144,9 @@ class Watched:
         places = [self.corpus, work, self.scratch / "shared", self.keep]
         return self._started("child", [*map(str, places)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def _started(self, module: str, told: list[str], *, stdin: int, stdout: int) -> subprocess.Popen[str]:
+    def _started(self, module: str, arguments: list[str], *, stdin: int, stdout: int) -> subprocess.Popen[str]:
         self.keep.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, *(self.command or ["-m", f"tests.faults.hostile.{module}"]), *told]
+        command = [sys.executable, *(self.command or ["-m", f"tests.faults.hostile.{module}"]), *arguments]
         environment = {
             **os.environ,
             "CUDA_VISIBLE_DEVICES": "",
@@ -156,15 +159,15 @@ class Watched:
             )
 
 
-def _over(child: subprocess.Popen[str]) -> bool:
+def _has_ended(child: subprocess.Popen[str]) -> bool:
     try:
-        child.wait(TICK)
+        child.wait(POLL_SECONDS)
     except subprocess.TimeoutExpired:
         return False
     return True
 
 
-def _ending(code: int) -> str:
+def _name_of_end(code: int) -> str:
     return f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit: {code}"
 
 
@@ -176,9 +179,9 @@ def _add(total: Row, more: Row) -> None:
 
 
 def _cpu(pid: int) -> float:
-    """Seconds of CPU time of a process."""
-    told = _stat(pid)
-    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK") if told else 0.0
+    """CPU time of a process in seconds; 0 if it has ended."""
+    stat = _stat(pid)
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK") if stat else 0.0
 
 
 def _stat(pid: int) -> list[str]:
@@ -189,5 +192,5 @@ def _stat(pid: int) -> list[str]:
 
 
 def _resident(pid: int) -> int:
-    told: Any = _stat(pid)
-    return int(told[21]) * os.sysconf("SC_PAGE_SIZE") if told else 0
+    stat: Any = _stat(pid)
+    return int(stat[21]) * os.sysconf("SC_PAGE_SIZE") if stat else 0

@@ -1,4 +1,4 @@
-"""Small sound files of every kind that is read: what mutations begin with. Equal on every run of one environment."""
+"""Small valid files of every kind that is read; mutations start from them. Equal in every run of one environment."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ POST = {
 
 
 def drawing(seed: int, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """(height, width, 3) coloured boxes with dark outlines."""
+    """(height, width, 3) uint8: coloured boxes with black outlines."""
     rng = np.random.default_rng(seed)
     rgb = np.full((height, width, 3), 255, np.uint8)
     for _ in range(4):
@@ -53,14 +53,14 @@ def drawing(seed: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     return rgb
 
 
-def _saved(image: Image.Image, form: str, **options: Any) -> bytes:
+def _encode(image: Image.Image, form: str, **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, form, **options)
     return file.getvalue()
 
 
 def pictures() -> dict[str, list[bytes]]:
-    """Pictures of some pixels, by format."""
+    """Tiny pictures by format."""
     rgb = Image.fromarray(drawing(1, 9, 12))
     rgba, palette = rgb.convert("RGBA"), rgb.convert("P")
     rgba.putpixel((2, 2), (9, 9, 9, 0))
@@ -69,39 +69,44 @@ def pictures() -> dict[str, list[bytes]]:
     more = {"save_all": True, "append_images": [Image.fromarray(drawing(2, 9, 12))]}
     deep = Image.fromarray(drawing(3, 9, 12)[..., 0].astype(np.uint16) * 257)
     return {
-        "png": [_saved(rgb, "PNG"), _saved(rgba, "PNG"), _saved(deep, "PNG"), _saved(palette, "PNG", transparency=1)],
-        "apng": [_saved(rgb, "PNG", **more)],
+        "png": [
+            _encode(rgb, "PNG"),
+            _encode(rgba, "PNG"),
+            _encode(deep, "PNG"),
+            _encode(palette, "PNG", transparency=1),
+        ],
+        "apng": [_encode(rgb, "PNG", **more)],
         "jpeg": [
-            _saved(rgb, "JPEG", exif=exif),
-            _saved(rgb, "JPEG", progressive=True),
-            _saved(rgb.convert("CMYK"), "JPEG"),
+            _encode(rgb, "JPEG", exif=exif),
+            _encode(rgb, "JPEG", progressive=True),
+            _encode(rgb.convert("CMYK"), "JPEG"),
         ],
-        "webp": [_saved(rgba, "WEBP", lossless=True), _saved(rgb, "WEBP"), _saved(rgb, "WEBP", **more)],
-        "gif": [_saved(palette, "GIF"), _saved(rgb, "GIF", **more)],
-        "bmp": [_saved(rgb, "BMP"), _saved(palette, "BMP")],
+        "webp": [_encode(rgba, "WEBP", lossless=True), _encode(rgb, "WEBP"), _encode(rgb, "WEBP", **more)],
+        "gif": [_encode(palette, "GIF"), _encode(rgb, "GIF", **more)],
+        "bmp": [_encode(rgb, "BMP"), _encode(palette, "BMP")],
         "tiff": [
-            *(_saved(rgb, "TIFF", compression=name) for name in ("raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg")),
-            _saved(rgb.convert("1"), "TIFF", compression="group4"),
-            _saved(deep, "TIFF", **more),
+            *(_encode(rgb, "TIFF", compression=name) for name in ("raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg")),
+            _encode(rgb.convert("1"), "TIFF", compression="group4"),
+            _encode(deep, "TIFF", **more),
         ],
-        "avif": [_saved(rgb, "AVIF", speed=10)],
+        "avif": [_encode(rgb, "AVIF", speed=10)],
         "svg": [SVG],
     }
 
 
 def texts() -> dict[str, list[bytes]]:
-    """Sidecars and tables, by the name that they are read by."""
-    post, short = json.dumps(POST).encode(), {"tags": "smile, blue hair", "artist": "x"}
+    """Sidecars, tables and tag rules by file name."""
+    post, minimal_post = json.dumps(POST).encode(), {"tags": "smile, blue hair", "artist": "x"}
     files = [{"file_name": "a.png", "text": "smile, blue hair"}, {"file_name": "b/c.png", "tags": "red"}]
     columns = {"id": [7, 8], "md5": ["0" * 32, "1" * 32], "tags": [["a"], ["b", "c"]], "score": [1, None]}
     parquet = io.BytesIO()
     pq.write_table(pa.table(columns), parquet, compression="zstd")
     return {
-        "a.png.json": [post, json.dumps(short, indent=1).encode()],
+        "a.png.json": [post, json.dumps(minimal_post, indent=1).encode()],
         "a.png.txt": [b"blue hair, smile, artist:someone\n", b"blue hair\nsmile\ncreator:x\n"],
         "posts.jsonl": [b"".join(json.dumps(POST | {"id": n}).encode() + b"\n" for n in range(3))],
         "posts.json": [json.dumps([POST, POST | {"id": 8}]).encode(), post + b"\n" + post],
-        "metadata.jsonl": [b"".join(json.dumps(one).encode() + b"\n" for one in files)],
+        "metadata.jsonl": [b"".join(json.dumps(entry).encode() + b"\n" for entry in files)],
         "metadata.csv": [b'file_name,text,score\r\na.png,"smile, blue hair",3\r\nb/c.png,"a ""b""\n",\r\n'],
         "meta_cap.json": [json.dumps({"a": {"tags": "x, y"}, "/m/b/c.png": {"caption": "z"}}).encode()],
         "posts.parquet": [parquet.getvalue()],
@@ -110,37 +115,37 @@ def texts() -> dict[str, list[bytes]]:
     }
 
 
-def once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """A folder that `make` filled, now or before; two at once make it twice, and one of them is taken."""
+def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Let `make` fill `folder` unless it exists. If two processes make it at once, one result is kept."""
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(mkdtemp(dir=folder.parent))
-        make(made)
+        unfinished = Path(mkdtemp(dir=folder.parent))
+        make(unfinished)
         try:
-            made.rename(folder)
+            unfinished.rename(folder)
         except OSError:
-            shutil.rmtree(made)
+            shutil.rmtree(unfinished)
     return folder
 
 
-def data(folder: Path) -> Path:
-    """A folder with `art`, its `dataset` and `shards` of 16 px."""
+def dataset_and_shards(folder: Path) -> Path:
+    """Make a folder with `art`, `dataset` and `shards` at 16 px."""
 
-    def make(made: Path) -> None:
-        (made / "art").mkdir()
+    def make(target: Path) -> None:
+        (target / "art").mkdir()
         for number in range(6):
-            Image.fromarray(drawing(number, 24, 30)).save(made / "art" / f"{number}.png")
-            (made / "art" / f"{number}.txt").write_text(f"blue_hair, tag{number % 2}\n")
-        source = [Source("art", made / "art")]
-        extract.extract(source, made / "dataset", extract.ExtractOptions(lines=("dilate",), size=16))
-        dedupe.dedupe(made / "dataset", dedupe.DedupeOptions(shares=SplitShares(0.6, 0.2, 0.2)))
-        shard.shard(made / "dataset", made / "shards", shard.ShardOptions(shard_size=3, min_count=1))
+            Image.fromarray(drawing(number, 24, 30)).save(target / "art" / f"{number}.png")
+            (target / "art" / f"{number}.txt").write_text(f"blue_hair, tag{number % 2}\n")
+        source = [Source("art", target / "art")]
+        extract.extract(source, target / "dataset", extract.ExtractOptions(lines=("dilate",), size=16))
+        dedupe.dedupe(target / "dataset", dedupe.DedupeOptions(shares=SplitShares(0.6, 0.2, 0.2)))
+        shard.shard(target / "dataset", target / "shards", shard.ShardOptions(shard_size=3, min_count=1))
 
-    return once(folder, make)
+    return make_once(folder, make)
 
 
-def run(folder: Path, made_from: Path) -> Path:
-    """A run folder whose model was not trained: `train` reads it like any other."""
+def run_folder(folder: Path, data: Path) -> Path:
+    """Make a folder with a `run`, whose model is untrained; `train` reads it like any other."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from train.config import override
     from train.data.pairs import open_index
@@ -150,20 +155,20 @@ def run(folder: Path, made_from: Path) -> Path:
 
     settings = ("width=2", "levels=2", "tag_width=2", "discriminator_width=2", "half_until=0")
 
-    def make(made: Path) -> None:
+    def make(target: Path) -> None:
         config = override(preset_config("tags", gpu=False), settings)
-        index = open_index(made_from / "shards")
-        prepare_run_folder(made_from / "shards", made / "run", config, fresh=False)
-        generator = networks.generator(config, index.size, len((made / "run/vocabulary.txt").read_text().split()))
-        trained_model.save_model(made / "run", generator)
+        index = open_index(data / "shards")
+        prepare_run_folder(data / "shards", target / "run", config, fresh=False)
+        generator = networks.generator(config, index.size, len((target / "run/vocabulary.txt").read_text().split()))
+        trained_model.save_model(target / "run", generator)
         state = {f"average/{place:03d}": weight for place, weight in enumerate(generator.weights[:3])}
-        snapshots.save(made / "run", snapshots.TrainingClock(4, 32, 1.5), state)
+        snapshots.save(target / "run", snapshots.TrainingClock(4, 32, 1.5), state)
 
-    return once(folder, make)
+    return make_once(folder, make)
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG, with the checksum that it ought to have."""
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """A PNG chunk with a correct checksum."""
     import zlib
 
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

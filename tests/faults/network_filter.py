@@ -1,7 +1,7 @@
-"""A process that opens a socket of the internet dies, whoever opens it: Python, TensorFlow or a worker process.
+"""Run commands under a seccomp filter that kills any process that opens an internet socket.
 
-A seccomp filter of this process and all its children, which no code of theirs can take off again. Linux alone has it,
-here on x86-64 and AArch64; a user may set it without being root.
+The filter also holds for child processes and native code (TensorFlow, workers), and no process can remove it. Needs
+Linux on x86-64 or AArch64, but not root.
 
 Source: Linux, Documentation/userspace-api/seccomp_filter.rst; include/uapi/linux/{filter,seccomp,audit,prctl}.h.
 """
@@ -19,20 +19,20 @@ from contextlib import suppress
 from typing import Any
 
 MACHINES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-"""By name: audit's number of the architecture, and that of the system call `socket`."""
+"""By machine name: the audit number of the architecture, and the number of the system call `socket`."""
 NO_NEW_PRIVILEGES, SECCOMP, FILTER = 38, 22, 2
 LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
 ALLOW, KILL = 0x7FFF0000, 0x80000000
-NUMBER, ARCHITECTURE, FAMILY = 0, 4, 16  # places in struct seccomp_data; the low half of the first argument
+NUMBER, ARCHITECTURE, FAMILY = 0, 4, 16  # offsets in struct seccomp_data; FAMILY: low half of the first argument
 
 
-def possible() -> bool:
+def is_supported() -> bool:
     """Whether this machine is one of MACHINES."""
     return sys.platform == "linux" and platform.machine() in MACHINES
 
 
-def shut() -> None:
-    """From now on `socket(AF_INET, ...)` and `socket(AF_INET6, ...)` kill the process. Raises OSError if refused."""
+def kill_on_internet_socket() -> None:
+    """Make `socket(AF_INET, ...)` and `socket(AF_INET6, ...)` kill this process. Raises OSError if Linux refuses."""
     architecture, call = MACHINES[platform.machine()]
     program = [
         (LOAD, 0, 0, ARCHITECTURE),
@@ -45,27 +45,26 @@ def shut() -> None:
         (RETURN, 0, 0, ALLOW),
         (RETURN, 0, 0, KILL),
     ]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *one) for one in program))
+    code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *instruction) for instruction in program))
     # struct sock_fprog: a count, padding, a pointer
-    told = ctypes.create_string_buffer(struct.pack("@HxxxxxxQ", len(program), ctypes.addressof(code)))
+    header = ctypes.create_string_buffer(struct.pack("@HxxxxxxQ", len(program), ctypes.addressof(code)))
     libc = ctypes.CDLL(None, use_errno=True)
     for arguments in (
         (NO_NEW_PRIVILEGES, 1, 0, 0, 0),
-        (SECCOMP, FILTER, ctypes.c_void_p(ctypes.addressof(told)), 0, 0),
+        (SECCOMP, FILTER, ctypes.c_void_p(ctypes.addressof(header)), 0, 0),
     ):
         if libc.prctl(*arguments):
-            raise OSError(ctypes.get_errno(), "no filter of system calls")
+            raise OSError(ctypes.get_errno(), "the seccomp filter cannot be set")
 
 
 def main() -> None:
-    """Run curate's and train's commands one after another; argv: words, commands parted by `--then`.
+    """Run the commands on the command line, separated by `--then`; `connect` opens a socket.
 
-    urllib3 is imported before: as it is, which TensorFlow brings about, it binds a socket to ::1 and closes it, to know
-    whether there is IPv6.
+    urllib3 is imported before the filter is set: its import (by TensorFlow) binds a socket to ::1 to test for IPv6.
     """
     with suppress(ImportError):
         importlib.import_module("urllib3")
-    shut()
+    kill_on_internet_socket()
     from curate.cli import main as curate
     from train.cli import main as train
 
