@@ -213,6 +213,7 @@ def changing_folder(tmp_path: Path) -> Iterator[Path]:
     thread = threading.Thread(target=disturb)
     thread.start()
     yield folder
+    assert thread.is_alive()  # otherwise the test ran undisturbed
     stop.set()
     thread.join()
 

@@ -24,10 +24,13 @@ from tests import ROOT
 from tests.faults import network_filter
 from tests.faults.damage import (
     SETTINGS,
+    Command,
     UndamagedFolders,
     fresh_copy,
     is_one_line_error,
+    judge_command,
     list_files,
+    run_command,
     undamaged_folders,
 )
 
@@ -156,22 +159,36 @@ KINDS = ("a pickle", "an array of objects", "a pickled type", "tags of YAML")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pickle_in_place_of_any_file_of_a_dataset_or_of_shards_is_refused_in_one_line(
+def test_verify_names_a_file_of_a_dataset_or_of_shards_that_a_pickle_replaces(
     undamaged: UndamagedFolders, tmp_path: Path, canary: Path, kind: str
 ) -> None:
-    payload, data = payloads(canary)[kind], tmp_path / "data"
-    for folder, words in (
-        (undamaged.dataset, ["verify", "{data}"]),
-        (undamaged.dataset, ["shard", "{data}", "{out}", "--workers", "1"]),
-        (undamaged.shards["tfrecord"], ["verify", "{data}"]),
-    ):
+    payload = payloads(canary)[kind]
+    for folder in (undamaged.dataset, undamaged.shards["tfrecord"]):
         for name in list_files(folder):
-            fresh_copy(folder, data)
+            data = fresh_copy(folder, tmp_path / "data")
             (data / name).write_bytes(payload)
-            result = CliRunner().invoke(curate, [word.format(data=data, out=tmp_path / "out") for word in words])
-            shutil.rmtree(tmp_path / "out", ignore_errors=True)
-            assert isinstance(result.exception, SystemExit | None), (name, result.exception)
-            assert result.exit_code == 1 or words[0] == "shard", name
+            result = CliRunner().invoke(curate, ["verify", str(data)])
+            assert isinstance(result.exception, SystemExit), (name, result.exception)
+            assert result.exit_code == 1, name
+            assert Path(name).name in result.output, name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shard_refuses_a_pickle_in_place_of_a_file_that_it_reads_and_ignores_one_elsewhere(
+    undamaged: UndamagedFolders, tmp_path: Path, canary: Path, kind: str
+) -> None:
+    payload, out = payloads(canary)[kind], tmp_path / "out"
+    command = Command(("shard", "{data}", "{out}/shards", "--min-count", "1", "--workers", "1"))
+    result, expected = run_command(command, fresh_copy(undamaged.dataset, tmp_path / "data"), out)
+    assert result.exit_code == 0, result.output
+    outcomes = {}
+    for name in list_files(undamaged.dataset):
+        data = fresh_copy(undamaged.dataset, tmp_path / "data")
+        (data / name).write_bytes(payload)
+        outcomes[name] = judge_command(command, expected, data, out)
+    assert set(outcomes.values()) == {"refused", "same"}, outcomes
+    read = [name for name in outcomes if name.startswith(("dataset.json", "manifest/", "pairs/"))]
+    assert {outcomes[name] for name in read} == {"refused"}, outcomes
 
 
 def test_a_pickle_as_picture_sidecar_table_selection_or_tag_rule_does_not_run(
@@ -289,9 +306,31 @@ def rewrite_member(path: Path, name: str, data: bytes) -> None:
             file.writestr(member, content)
 
 
-def test_export_refuses_a_hostile_model_in_one_line(run: Path, tmp_path: Path, canary: Path) -> None:
+@pytest.fixture
+def safe_mode_values(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Collects the values that Keras' safe mode is set to; a call of its public switch is seen as False."""
     import keras
+    from keras.src.backend.common import global_state
 
+    values: list[object] = []
+    set_attribute = global_state.set_global_attribute
+
+    def record(name: str, value: object) -> None:
+        if name == "safe_mode_saving":
+            values.append(value)
+        set_attribute(name, value)
+
+    monkeypatch.setattr(global_state, "set_global_attribute", record)
+    keras.config.enable_unsafe_deserialization()
+    assert values == [False]
+    set_attribute("safe_mode_saving", None)
+    values.clear()
+    return values
+
+
+def test_export_refuses_a_hostile_model_in_one_line_and_never_leaves_safe_mode(
+    run: Path, tmp_path: Path, canary: Path, safe_mode_values: list[object]
+) -> None:
     with zipfile.ZipFile(run / "model.keras") as file:
         config = json.loads(file.read("config.json"))
     for number, (name, hostile) in enumerate(hostile_configs(config, canary)):
@@ -300,7 +339,8 @@ def test_export_refuses_a_hostile_model_in_one_line(run: Path, tmp_path: Path, c
         result = train("export", home, tmp_path / "out")
         assert is_one_line_error(result), (name, result.output, result.exception)
         assert not (tmp_path / "out").exists()
-        assert keras.config.is_safe_mode_enabled() if hasattr(keras.config, "is_safe_mode_enabled") else True
+        assert False not in safe_mode_values, name
+    assert True in safe_mode_values
 
 
 def test_export_refuses_a_lambda_layer_of_python_code_in_one_line(copy: Path, tmp_path: Path, canary: Path) -> None:
