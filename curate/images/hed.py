@@ -18,8 +18,8 @@ from curate.system.errors import MissingExtraError
 
 # longer side of the input: the network was trained at 481 px, needs 1.5 GB at this size, and draws hairlines beyond
 NETWORK_SIDE_PX = 1024
-NETWORK_MARGIN_PX = 32  # the picture's rim is repeated this far, as the network takes the end of its input for an edge
-MEAN_BGR = (104.00699, 116.66877, 122.67892)  # mean of ImageNet, on which VGG-16 was trained
+NETWORK_MARGIN_PX = 32  # the picture's rim is repeated this far: the network sees an edge where its input ends
+MEAN_BGR = (104.00699, 116.66877, 122.67892)  # mean colour of ImageNet, on which VGG-16 was trained
 
 
 def check_installed() -> None:
@@ -31,16 +31,16 @@ def check_installed() -> None:
 def hed(rgb: Rgb) -> Gray:
     """Edges as people draw them around objects: 255·(1 - probability).
 
-    A picture longer than 1,024 px is shrunk for the network and its lines are enlarged; 512 px a side take about 2 s.
+    A picture longer than 1,024 px is shrunk for the network and its lines are enlarged; 512 px square takes about 2 s.
     The weights were trained on the photographs of BSDS-500. Raises MissingExtraError without the extra. Source: Xie and
     Tu, "Holistically-Nested Edge Detection" (ICCV 2015).
     """
     height, width, _ = rgb.shape
     scale = min(1.0, NETWORK_SIDE_PX / max(height, width))
     size = max(1, round(scale * width)), max(1, round(scale * height))
-    seen = rgb if scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    scaled = rgb if scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     framed = cv2.copyMakeBorder(
-        seen, NETWORK_MARGIN_PX, NETWORK_MARGIN_PX, NETWORK_MARGIN_PX, NETWORK_MARGIN_PX, cv2.BORDER_REPLICATE
+        scaled, NETWORK_MARGIN_PX, NETWORK_MARGIN_PX, NETWORK_MARGIN_PX, NETWORK_MARGIN_PX, cv2.BORDER_REPLICATE
     )
     bgr = np.asarray(framed, np.float32)[None, :, :, ::-1] - np.asarray(MEAN_BGR, np.float32)
     edges = np.asarray(_network()(bgr))[

@@ -1,4 +1,4 @@
-"""Line art of a colour picture: one pure function for each method, RGB -> gray, 255 paper and 0 ink.
+"""Line art of a colour picture: one pure function per method, RGB -> gray, 255 for paper and 0 for ink.
 
 Lines are drawn at full resolution, up to 4,096 px a side, and shrunk afterwards.
 """
@@ -33,9 +33,9 @@ def opencv_gray(rgb: Rgb) -> Gray:
 
 
 def dilate(rgb: Rgb) -> Gray:
-    """Dark strokes thinner than a maximum filter, which removes them: line = 255 - |dilate(g) - g|.
+    """Dark strokes that a maximum filter removes, being thinner than its window: line = 255 - |dilate(g) - g|.
 
-    The filter is 5x5 px up to 256 px a side and grows with the picture; otherwise a large one would have hairlines.
+    The window is 5x5 px up to 256 px a side and grows with the picture; otherwise a large one would have hairlines.
     Source: PaintsChainer's first version (T. Yonetsuji, Qiita, 2016).
     """
     luma = opencv_gray(rgb)
@@ -73,9 +73,9 @@ def xdog_of_luma(
 
 
 def limit_size(rgb: Rgb) -> Rgb:
-    """Shrink a picture by area to 4,096 px on its longer side; a smaller one is returned as it is.
+    """Shrink a picture by area to 4,096 px on its longer side; a smaller picture is returned unchanged.
 
-    Filters grow with the picture and took minutes on 170 megapixels, but a line thinner than 1 px of 4,096 leaves no
+    Filters grow with the picture and took minutes on 170 megapixels, yet a line thinner than 1 px of 4,096 leaves no
     trace in a pair.
     """
     height, width, _ = rgb.shape
@@ -95,7 +95,7 @@ def stroke_radius(rgb: Rgb) -> int:
 def dodge(rgb: Rgb) -> Gray:
     """Each pixel as a share of the brightest one around it: line = 255·g / dilate(g).
 
-    A stroke is as black on a dark fill as on paper; the difference that `dilate` takes would fade it.
+    A stroke is as black on a dark fill as on paper, where `dilate` would fade it.
     Source: the "colour dodge" blend of image editors, with a maximum filter for its blur.
     """
     luma = opencv_gray(rgb)
@@ -108,16 +108,15 @@ def contour(rgb: Rgb, weight: float = 0.35) -> Gray:
     line = min over R, G, B of (255·c / close(c), 255 - weight·(dilate(c) - erode(c))), and 0 in the colour of
     `pen_color`. The closing fills what is darker than both its sides and up to 4·`stroke_radius` px wide, so a step
     between two fills is no stroke and a broad stroke is not hollow. The gradient's window is a little wider than
-    `stroke_radius`, about as broad as a line would have been that nobody drew. Sources: the black top-hat of Meyer (in
+    `stroke_radius`, about as broad as the line that the artist left out. Sources: the black top-hat of Meyer (in
     Serra, "Image Analysis and Mathematical Morphology", 1982), as a ratio instead of a difference; Rivest, Soille,
     Beucher, "Morphological gradients" (Journal of Electronic Imaging 2, 1993).
     """
     radius = stroke_radius(rgb)
     half = 5 * radius // 4
     strokes, step = np.full(rgb.shape[:2], 255, np.uint8), np.zeros(rgb.shape[:2], np.uint8)
-    bright, scratch, closed = (
-        np.empty(step.shape, np.uint8) for _ in range(3)
-    )  # reused: new memory costs half the time
+    # reused for each channel: allocating new arrays would take half of the time
+    bright, scratch, closed = (np.empty(step.shape, np.uint8) for _ in range(3))
     channels = [np.asarray(channel, np.uint8) for channel in cv2.split(rgb)]
     for channel in channels:
         maximum_filter(channel, half, bright)
@@ -131,17 +130,16 @@ def contour(rgb: Rgb, weight: float = 0.35) -> Gray:
             cv2.inRange(channel, low, low + 2 * PEN_TOLERANCE_LEVELS)
             for channel, low in zip(channels, color - PEN_TOLERANCE_LEVELS, strict=True)
         )
-        lines = cv2.subtract(
-            lines, reduce(cv2.bitwise_and, near), dst=step
-        )  # three channels at once take three times as long
+        # inRange of all three channels at once takes three times as long
+        lines = cv2.subtract(lines, reduce(cv2.bitwise_and, near), dst=step)
     return np.asarray(lines, np.uint8)
 
 
 @compiled
 def _update_strokes_and_steps(channel: Any, closed: Any, bright: Any, dark: Any, strokes: Any, step: Any) -> None:
-    """Lower `strokes` (n,) to 255·channel / closed, and raise `step` (n,) to bright - dark, of one channel's pixels.
+    """Lower `strokes` (n,) to 255·channel / closed, and raise `step` (n,) to bright - dark, for one channel's pixels.
 
-    The ratio is rounded as OpenCV's `divide` rounds it, halves to even. One pass saves 1.9 of 12 ms on 1.5 megapixels.
+    The ratio is rounded as OpenCV's `divide` does, halves to even. One pass saves 1.9 of 12 ms on 1.5 megapixels.
     """
     for place in range(len(channel)):
         share = np.rint(np.float32(255) * np.float32(channel[place]) / np.float32(max(closed[place], np.uint8(1))))
@@ -152,9 +150,9 @@ def _update_strokes_and_steps(channel: Any, closed: Any, bright: Any, dark: Any,
 def pen_color(rgb: Rgb, strokes: Gray) -> npt.NDArray[np.float64] | None:
     """The dark colour (R, G, B) that most strokes share; None if they share none, are light, or are few.
 
-    An area in the pen's colour is ink too, however broad. Colours are counted in bins of 8 levels; strokes are few on
-    less than a fiftieth of the picture. The constants, and those of `contour`, were chosen on 200 drawings of OpenMoji
-    that are not among the 450 of `tests/bench/lineart.py`.
+    An area in the pen's colour is ink too, however broad. Colours are counted in bins of 8 levels. Strokes are few if
+    they cover less than a fiftieth of the picture. The constants, and those of `contour`, were chosen on 200 OpenMoji
+    drawings that are not among the 450 of `tests/bench/lineart.py`.
     """
     step = max(1, stroke_radius(rgb) // 2)  # a stroke is several px wide
     drawn = strokes[::step, ::step] < PEN_STROKE_MAX_LEVEL
@@ -173,9 +171,8 @@ def pen_color(rgb: Rgb, strokes: Gray) -> npt.NDArray[np.float64] | None:
 def adaptive(rgb: Rgb, offset: float = 10.0) -> Gray:
     """Black where a pixel is more than `offset` levels darker than the mean around it, else white.
 
-    The window is four times as wide as that of `stroke_radius`. Source: Bradley and Roth, "Adaptive Thresholding
-    using the Integral Image" (Journal of Graphics Tools 12, 2007), with a difference instead of
-    their ratio, as in OpenCV.
+    The window is four times as wide as that of `stroke_radius`. Source: Bradley and Roth, "Adaptive Thresholding using
+    the Integral Image" (Journal of Graphics Tools 12, 2007), with a difference instead of their ratio, as in OpenCV.
     """
     side = 8 * stroke_radius(rgb) + 1
     return np.asarray(
@@ -185,7 +182,7 @@ def adaptive(rgb: Rgb, offset: float = 10.0) -> Gray:
 
 
 def canny(rgb: Rgb, low: float = 50.0, high: float = 150.0) -> Gray:
-    """Canny's edges of every colour channel, in black, wide enough to survive the shrinking.
+    """Canny edges of every colour channel, in black, wide enough to survive shrinking.
 
     `low` and `high` are the gradient thresholds of the hysteresis. Source: Canny, "A Computational Approach to Edge
     Detection" (IEEE PAMI 8, 1986).

@@ -1,7 +1,7 @@
 """Compiled versions of OpenCV's INTER_AREA and of Pillow's luma.
 
-In those libraries each takes as long as decoding the picture. All arithmetic is in integers, so that every machine
-rounds alike.
+The libraries' own versions take as long as decoding the picture. All arithmetic is in integers, so that every machine
+rounds in the same way.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ HALF_TOLERANCE = 1 << (2 * WEIGHT_BITS - 16)  # how far the rounded weights can 
 def resize_by_area(pixels: Pixels, width: int, height: int) -> Pixels:
     """Resize (h, w[, 3]) to (height, width[, 3]) by area, as cv2.resize with INTER_AREA does, in a fifth of its time.
 
-    On real art fewer than one byte in 10,000 differs from OpenCV's, by one level. OpenCV itself resizes by whole
-    factors, at which it is fast, and enlarges.
+    On real art fewer than one byte in 10,000 differs from OpenCV's, by one level. Whole factors, at which OpenCV is
+    fast, and enlarging are left to OpenCV.
     """
-    high, wide = pixels.shape[:2]
-    whole = wide % width == 0 and high % height == 0
-    if whole or width > wide or height > high:
+    old_height, old_width = pixels.shape[:2]
+    whole_factors = old_width % width == 0 and old_height % height == 0
+    if whole_factors or width > old_width or height > old_height:
         return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     channels = pixels.shape[2] if pixels.ndim > 2 else 1
-    flat = pixels.reshape(high, wide * channels)  # no copy, even of a trimmed picture
-    weights = (*_cached_area_weights(high, height), *_column_weights(wide, width, channels))
+    flat = pixels.reshape(old_height, old_width * channels)  # no copy, even of a trimmed picture
+    weights = (*_cached_area_weights(old_height, height), *_column_weights(old_width, width, channels))
     return np.asarray(_resize_by_area(flat, channels, *weights).reshape(height, width, *pixels.shape[2:]), np.uint8)
 
 
 def pillow_luma(rgb: Rgb) -> Gray:
-    """Luma as Pillow's `convert("L")` computes it; OpenCV's differs in one colour of a thousand.
+    """Luma as Pillow's `convert("L")` computes it; OpenCV's differs for one colour in a thousand.
 
     Source: Pillow's Convert.c, after ITU-R BT.601.
     """
@@ -60,8 +60,8 @@ def _cached_area_weights(size: int, count: int) -> tuple[Weights, Weights]:
 def _column_weights(size: int, count: int, channels: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
     """`_area_weights` for the values of a row with interleaved channels.
 
-    Returns (4, values) places: where the whole part begins and ends, and the values before and after it; and the
-    (3, values) weights.
+    Returns (4, values): where the whole part begins and ends, and the places of the values before and after it; and
+    (3, values): the weights.
     """
     spans, weights = _cached_area_weights(size, count)
     first, stop = spans[:, 0], spans[:, 0] + spans[:, 1]
@@ -72,10 +72,10 @@ def _column_weights(size: int, count: int, channels: int) -> tuple[npt.NDArray[n
 
 @compiled
 def _area_weights(size: int, count: int) -> Any:
-    """For each of `count` pixels along a side of `size` px, what it covers of the side.
+    """What each of `count` pixels covers of a side of `size` px.
 
-    Returns (count, 2): the first px covered whole, and how many are; and (count, 3): the weight of the px before
-    those, of each of those, and of the px after. Source: OpenCV's resize.cpp, computeResizeAreaTab.
+    Returns (count, 2): the first px covered whole, and how many are; and (count, 3): the weights of the px before the
+    whole ones, of each whole one, and of the px after them. Source: OpenCV's resize.cpp, computeResizeAreaTab.
     """
     scale = size / count
     spans, weights = np.zeros((count, 2), np.int32), np.zeros((count, 3), np.int32)
@@ -94,7 +94,7 @@ def _area_weights(size: int, count: int) -> Any:
 
 @compiled
 def _resize_by_area(flat: Any, channels: int, rows: Any, row_weights: Any, places: Any, weights: Any) -> Any:
-    """Sum rows first, all columns at once, so that nearly all of the work is adding bytes."""
+    """Resize by area. Rows are summed first, all columns at once, so that nearly all of the work is adding bytes."""
     width, count = flat.shape[1], places.shape[1]
     resized = np.empty((len(rows), count), np.uint8)
     sums, running, totals = np.empty(width, np.int32), np.zeros(width + channels, np.int64), np.empty(count, np.int64)
@@ -116,7 +116,7 @@ def _resize_by_area(flat: Any, channels: int, rows: Any, row_weights: Any, place
 
 @compiled
 def _sum_rows(flat: Any, span: Any, weights: Any, sums: Any, block_sums: Any) -> None:
-    """Weighted sum of a span of rows. 256 rows of bytes fit sums of 16 bits, which are twice as fast to add."""
+    """Weighted sum of a span of rows. Sums of 256 rows of bytes fit 16 bits, which are twice as fast to add."""
     first, count = span
     before, whole, after = weights
     sums[:] = 0
@@ -144,7 +144,7 @@ def _prefix_sums_rgb(sums: Any, running: Any) -> None:
 
 @compiled
 def _prefix_sums(sums: Any, running: Any, channels: int) -> None:
-    """Running sums of any number of channels, one after another."""
+    """Running sums of any number of channels, one channel after another."""
     for channel in range(channels):
         total = np.int64(0)
         for x in range(len(sums) // channels):
@@ -160,14 +160,14 @@ def _round(totals: Any, rounded: Any) -> None:
         below = totals[place] >> (2 * WEIGHT_BITS)
         beyond = totals[place] - (below << (2 * WEIGHT_BITS)) - half
         up = np.int64(beyond >= HALF_TOLERANCE) | (
-            np.int64(beyond > -HALF_TOLERANCE) & below & 1  # a half goes up from an odd level only
+            np.int64(beyond > -HALF_TOLERANCE) & below & 1  # a half rounds up from an odd level only
         )
         rounded[place] = np.uint8(below + up)
 
 
 @compiled
 def _pillow_luma(flat: Any, luma: Any) -> None:
-    """Write the luma of (3 n,) values into (n,). Weights are literals: only so is the loop vectorised at 32 bits."""
+    """Write the luma of (3 n,) values into (n,). The weights are literals, or the loop is not vectorised at 32 bits."""
     for place in range(len(luma)):
         red, green, blue = np.int32(flat[3 * place]), np.int32(flat[3 * place + 1]), np.int32(flat[3 * place + 2])
         luma[place] = np.uint8(np.int32(red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16)

@@ -1,4 +1,4 @@
-"""SVG -> PNG, with the optional `svg` extra. Nothing outside the file is read, and no font of the machine is used."""
+"""Render SVG as PNG, with the optional `svg` extra. Nothing outside the file is read, and no system font is used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from curate.images import svg_process
 from curate.system.child_process import ChildEndedError, ChildProcess, describe_exit
 from curate.system.errors import DecodeError
 
-SVG_SIDE_PX = 1024  # px of the longer side: an SVG has no pixels of its own
+SVG_SIDE_PX = 1024  # the longer side of the PNG: an SVG has no pixels of its own
 _START = re.compile(rb"\s*(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE[^>]*>|\s)*<svg[\s>]", re.DOTALL)
 # A reference to another file or place, in an attribute or a style sheet; `#` and `data:` stay inside
 _EXTERNAL_REFERENCE = re.compile(
@@ -28,7 +28,7 @@ def is_svg(data: bytes) -> bool:
 def render_svg(data: bytes, side: int = SVG_SIDE_PX) -> bytes:
     """PNG of an SVG file's bytes, its longer side `side` px, transparent where nothing is drawn.
 
-    Raises DecodeError if the SVG refers to other files or defines entities, and as `render_svg_text` does.
+    Raises DecodeError if the SVG refers to other files or defines entities, and what `render_svg_text` raises.
     """
     text = data.decode("utf-8", "replace")
     if "<!ENTITY" in text:
@@ -40,10 +40,10 @@ def render_svg(data: bytes, side: int = SVG_SIDE_PX) -> bytes:
 
 @lru_cache(maxsize=64)
 def render_svg_text(svg: str, side: int, background: str | None = None) -> bytes:
-    """PNG of an SVG text, drawn by a child process; recent ones are kept.
+    """PNG of an SVG text, drawn by a child process; recent results are kept.
 
-    Raises DecodeError if the SVG is damaged, if it ends the child by its depth, its memory or its time, and without
-    the extra; NurieError if no child can be started.
+    Raises DecodeError if the SVG is damaged, if its depth, memory or time ends the child, or if the extra is missing;
+    NurieError if no child can be started.
     """
     try:
         import resvg_py  # noqa: F401, PLC0415  # an extra
@@ -66,7 +66,7 @@ def _describe_end(exit_code: int) -> str:
 
 @cache
 def _renderer() -> ChildProcess:
-    """The one child that draws for this process."""
+    """The child process that draws for this process."""
     child = ChildProcess(svg_process.prepare_renderer, stderr=subprocess.DEVNULL)
     atexit.register(child.close)
     return child

@@ -1,4 +1,4 @@
-"""What the child process that draws SVGs does: some SVGs crash the library that draws them, some take for ever.
+"""The child process that draws SVGs: some SVGs crash the drawing library, and some take for ever.
 
 Imports nothing else of this package, so that the child starts at once.
 """
@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from curate.system.child_main import Answer
 
-MAX_CPU_SECONDS = 5  # CPU seconds a drawing, after which the system kills the process: sound ones take some hundredths
-MAX_MEMORY_BYTES = 2 << 30  # bytes of address space; 1024 px and their layers take a tenth
+MAX_CPU_SECONDS = 5  # per drawing, after which the system kills the process; most take a few hundredths
+MAX_MEMORY_BYTES = 2 << 30  # of address space; a drawing of 1024 px with its layers takes a tenth
 DRAWN, REFUSED = b"+", b"-"
 
 
 def prepare_renderer(_setup: bytes) -> Answer:
-    """Limit the memory of this process; returns the function that draws."""
+    """Limit the memory of this process, and return the function that draws."""
     _limit(resource.RLIMIT_AS, MAX_MEMORY_BYTES)
     _limit(resource.RLIMIT_CORE, 0)
     return render_request
 
 
 def render_request(request: bytes) -> bytes:
-    """DRAWN and the PNG, or REFUSED and the reason.
+    """Answer a request: DRAWN and the PNG, or REFUSED and the reason.
 
-    Three parts, divided by line ends, make a request: the longer side in px, a background colour or nothing, the SVG.
+    A request has three parts, separated by line ends: the longer side in px, a background colour or nothing, the SVG.
     """
     import resvg_py  # noqa: PLC0415  # an extra
 
@@ -43,7 +43,7 @@ def render_request(request: bytes) -> bytes:
     return DRAWN + bytes(png)
 
 
-def _limit(what: int, most: int) -> None:
-    _, hard = resource.getrlimit(what)
+def _limit(kind: int, maximum: int) -> None:
+    _, hard = resource.getrlimit(kind)
     with suppress(ValueError, OSError):  # a system may have no such limit
-        resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        resource.setrlimit(kind, (maximum if hard == resource.RLIM_INFINITY else min(maximum, hard), hard))

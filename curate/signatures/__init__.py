@@ -2,5 +2,5 @@
 
 In: RGB and line-art arrays. Out: 64-bit hashes, small signatures, and distances between two pictures.
 `trimming` first cuts white borders off; `phash`, `color_grid` and `strokes` make signatures; `alignment` and
-`likeness` compare two pictures. Builds on `images` and `tags`. Pure functions.
+`similarity` compare two pictures. Builds on `images` and `tags`. Pure functions.
 """

@@ -11,7 +11,7 @@ from curate.images.lineart import opencv_gray
 from curate.images.resample import resize_by_area
 
 COLOR_GRID_SIDE = 8  # cells along each side of the colour signature
-EMPTY_TOLERANCE = 8  # levels from the commonest gray within which nothing counts as drawn
+EMPTY_TOLERANCE = 8  # levels from the commonest gray within which a pixel does not count as drawn
 
 
 def color_grid(trimmed: Rgb) -> npt.NDArray[np.float32]:

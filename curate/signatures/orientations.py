@@ -1,4 +1,4 @@
-"""The orientations in which copies are sought: slanted as scans are, mirrored, and turned by quarters."""
+"""The orientations in which copies are searched: slanted like scans, mirrored, and turned by quarters."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def flip_horizontally(pixels: Pixels) -> Pixels:
 
 
 def quarter_turns(quarters: int) -> Orientation:
-    """Turn counter-clockwise by so many quarters of a circle."""
+    """Turn counter-clockwise by this many quarters of a circle."""
     return lambda pixels: np.ascontiguousarray(np.rot90(pixels, quarters))
 
 
 SLANTS = (slant_by(SLANT_DEGREES), slant_by(-SLANT_DEGREES))
 MIRROR_AND_QUARTER_TURNS = (flip_horizontally, quarter_turns(1), quarter_turns(2), quarter_turns(3))
 ORIENTATIONS = (*SLANTS, *MIRROR_AND_QUARTER_TURNS)
-"""In the order of the column `search_hashes`, whose first hash is of the picture as it is."""
+"""In the order of the column `search_hashes`, after its first hash, which is of the unchanged picture."""

@@ -16,14 +16,15 @@ from curate.signatures.orientations import ORIENTATIONS
 from curate.signatures.strokes import INK_MASK_SIDE_PX, edge_mask
 from curate.signatures.trimming import drawn_slices
 
-# A wave with an amplitude of 0.6 levels, in units of the unnormalised DCT-II of 32x32 px (4 * 32 * 32 / 4 a level)
+# The coefficient of a wave with an amplitude of 0.6 levels, in the unnormalised DCT-II of 32x32 px: 4 * 32 * 32 / 4 per
+# level
 COEFFICIENT_MARGIN = 600.0
-STRONG_EDGE_STEP = 90  # levels within 3x3 px; weaker edges are noise to a hash, though they tell strangers apart
+STRONG_EDGE_STEP = 90  # levels within 3x3 px; weaker edges are noise to a hash
 _DCT = 2 * np.cos(np.pi * np.outer(np.arange(8), 2 * np.arange(32) + 1) / 64)  # (8, 32), type II
 
 
 def phash(rgb: Rgb) -> str:
-    """64-bit perceptual hash of a picture as 16 hex digits: that of the library imagehash.
+    """64-bit perceptual hash of a picture as 16 hex digits, computed by the library imagehash.
 
     Source: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), section 3.2: which of
     the lowest 8x8 DCT coefficients of the 32x32 luma exceed their median. `extract` computes the same bits faster, by
@@ -38,8 +39,8 @@ def phash(rgb: Rgb) -> str:
 def phash_from_luma32(small: Gray) -> str:
     """`phash` of a picture given by its luma (32, 32): `resize_lanczos(pillow_luma(rgb))`.
 
-    It makes the very calls that imagehash makes: in a symmetric drawing half of the coefficients are 0 but for their
-    last bits, which another DCT computes differently.
+    It makes the same calls as imagehash: in a symmetric drawing half of the coefficients are 0 except for their last
+    bits, which another DCT computes differently.
     """
     low = fftpack.dct(fftpack.dct(small, axis=0), axis=1)[:8, :8]
     return np.packbits(low > _median(low)).tobytes().hex()
@@ -57,7 +58,7 @@ def robust_phash(drawing: Gray) -> str:
 
 
 def _median(low: npt.NDArray[np.float64]) -> np.float64:
-    """Median of 64 numbers, equal to NumPy's to the last bit; np.median takes as long as all else of a hash."""
+    """Median of 64 numbers, equal to NumPy's to the last bit; np.median takes as long as the rest of a hash."""
     ordered = np.sort(low, axis=None)
     return np.float64((ordered[31] + ordered[32]) / 2)
 
@@ -75,7 +76,7 @@ def edge_hash(view: Rgb) -> str:
 
 
 def outline_hash(plan: Gray, box: ContentBox) -> str | None:
-    """`robust_phash` of the silhouette: everything that white paper does not reach from the border.
+    """`robust_phash` of the silhouette: everything except the white paper that touches the border.
 
     A dark fill changes it even less than it changes the lines. None if the silhouette fills its box in the plan (a
     full-bleed picture, a flag): all such pictures would have the same hash.

@@ -1,4 +1,4 @@
-"""Where the strokes of a small picture lie, as masks, and how far two masks differ."""
+"""Masks of the strokes of a small picture, and how far two masks differ."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def normalized_luma(trimmed: Gray) -> Gray:
 
 
 def ink_mask(plan: Gray) -> Gray:
-    """The ink of a plan in a square of 128 px, 0 for ink and 255 for paper. A recolour leaves it as it is."""
+    """The ink of a plan in a square of 128 px, 0 for ink and 255 for paper. A recolour does not change it."""
     small = cv2.resize(xdog_of_luma(plan), (INK_MASK_SIDE_PX, INK_MASK_SIDE_PX), interpolation=cv2.INTER_AREA)
     return np.where(small < 140, 0, 255).astype(np.uint8)
 
 
 def edge_mask(view: Rgb, step: int = MIN_EDGE_STEP) -> Gray:
-    """0 where a thumbnail changes by more than `step` levels in any channel, else 255; another hue moves no edge."""
+    """0 where a thumbnail changes by more than `step` levels in any channel, else 255; a recolour moves no edge."""
     red, green, blue = cv2.split(cv2.morphologyEx(view, cv2.MORPH_GRADIENT, _NEAR))
     return np.asarray(cv2.threshold(cv2.max(cv2.max(red, green), blue), step, 255, cv2.THRESH_BINARY_INV)[1], np.uint8)
 
 
-def line_difference(one: Gray, other: Gray, min_ink: int = 0) -> float:
+def line_difference(first: Gray, second: Gray, min_ink: int = 0) -> float:
     """How far two ink masks (height, width; 0 = ink) differ: 0 for the same strokes.
 
-    The pixels that differ, as a share of the ink of the drawing with less ink, which counts as at least `min_ink` px;
-    infinite if it has none. Strokes may lie 1 px off. A solid fill that the other drawing only outlines (black hair
-    and blond hair) is no difference: a thick region counts only if its rim is not drawn in the other.
+    The number of pixels that differ, as a share of the ink of the drawing with less ink, which counts as at least
+    `min_ink` px; infinite if it has none. Strokes may be 1 px off. A solid fill that the other drawing only outlines
+    (black hair and blond hair) is no difference: a thick region counts only if the other drawing lacks its rim.
     """
-    a, b = (one == 0).astype(np.uint8), (other == 0).astype(np.uint8)
+    a, b = (first == 0).astype(np.uint8), (second == 0).astype(np.uint8)
     least = max(min_ink, min(int(a.sum()), int(b.sum())))
     if least == 0:
         return float("inf")

@@ -1,4 +1,4 @@
-"""Cut the white borders off a picture, so that copies with other borders compare equal."""
+"""Cut the white borders off a picture, so that copies with different borders compare equal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from curate.images.array_types import Gray, Rgb
 from curate.images.resample import pillow_luma
 
 # A border ends at the first pixel this much darker than white. Measured on re-encoded OpenMoji: the ringing of JPEG 40
-# stays below it, so a copy is trimmed as its original is (99 % of colour signatures within 5.6; 37 at a tolerance of 8)
+# stays below it, so a copy is trimmed like its original (99 % of colour signatures differ by 5.6 or less, and by 37 or
+# less at a tolerance of 8)
 BORDER_TOLERANCE = 96
 
 

@@ -21,7 +21,9 @@ from curate.images.lineart import (
 from curate.images.square import content_box, letterbox
 
 GOLDEN = Path(__file__).parent / "golden"
-EXACT = {name: method for name, method in LINE_METHODS.items() if name != "hed"}  # a network is never quite sure
+EXACT = {
+    name: method for name, method in LINE_METHODS.items() if name != "hed"
+}  # a network leaves traces on blank paper
 
 
 def read(name: str) -> np.ndarray:
@@ -29,11 +31,11 @@ def read(name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("method", sorted(LINE_METHODS))
-def test_line_art_of_a_real_drawing_is_as_it_was(method: str) -> None:
+def test_line_art_of_a_real_drawing_equals_the_stored_picture(method: str) -> None:
     expected = opencv_gray(read(f"1F44B-1F3FD.{method}")).astype(int)
-    found = LINE_METHODS[method](read("1F44B-1F3FD")).astype(int)
-    # another processor may round otherwise, and more so through a network's layers
-    assert np.abs(expected - found).max() <= (5 if method == "hed" else 1)
+    lines = LINE_METHODS[method](read("1F44B-1F3FD")).astype(int)
+    # processors round differently, and more so through a network's layers
+    assert np.abs(expected - lines).max() <= (5 if method == "hed" else 1)
 
 
 @pytest.mark.parametrize("method", EXACT.values(), ids=EXACT)
@@ -53,7 +55,7 @@ def test_a_black_stroke_on_paper_is_ink(method: Callable[[np.ndarray], np.ndarra
     assert (lines[:, [0, 20]] == 255).all()
 
 
-def test_dilate_takes_the_drop_from_the_brightest_of_5x5_in_a_small_picture() -> None:
+def test_dilate_subtracts_from_the_brightest_of_5x5_pixels_in_a_small_picture() -> None:
     picture = np.full((7, 7, 3), 200, np.uint8)
     picture[3, 3] = 150
     # the maximum around the dark pixel is 200, so its line is 255 - (200 - 150); elsewhere 255 - (200 - 200)
@@ -61,7 +63,7 @@ def test_dilate_takes_the_drop_from_the_brightest_of_5x5_in_a_small_picture() ->
     assert (np.delete(dilate(picture).ravel(), 24) == 255).all()
 
 
-def test_dodge_is_the_share_of_the_brightest_around() -> None:
+def test_dodge_is_the_share_of_the_brightest_pixel_around() -> None:
     picture = np.full((7, 7, 3), 200, np.uint8)
     picture[3, 3] = 150
     assert dodge(picture)[3, 3] == 191  # 255 * 150 / 200
@@ -83,7 +85,7 @@ def test_contour_draws_the_border_of_two_colours_of_equal_luma() -> None:
     assert (contour(picture)[:, 18:22] == 241).all()  # 255 - 0.35 * (220 - 180), the step in red, on either side
 
 
-def test_contour_draws_a_stroke_as_dark_as_the_channel_that_tells_most() -> None:
+def test_contour_draws_a_stroke_as_dark_as_in_its_clearest_channel() -> None:
     picture = np.full((40, 40, 3), (200, 150, 100), np.uint8)
     picture[:, 20] = (180, 120, 20)
     assert (contour(picture)[:, 20] == 51).all()  # 255 * 20 / 100
@@ -95,17 +97,17 @@ def test_contour_fills_a_stroke_between_two_fills_and_draws_their_step_paler() -
     picture[:, 40:] = (200, 120, 40)
     step = contour(picture)
     assert step[:, 38:42].max() == step.min() == 206  # 255 - 0.35 * (180 - 40), in blue
-    for width in range(1, 10):  # up to 4 * reach + 1 px
+    for width in range(1, 10):  # up to 4 * stroke_radius + 1 px
         picture[:, 40 : 40 + width] = 0
         assert (contour(picture)[:, 40 : 40 + width] == 0).all()
 
 
-@pytest.mark.parametrize("colour", [(0, 0, 0), (3, 5, 2), (107, 68, 35), (20, 20, 90)])
-def test_contour_blackens_whatever_is_of_the_pens_colour_however_broad(colour: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("color", [(0, 0, 0), (3, 5, 2), (107, 68, 35), (20, 20, 90)])
+def test_contour_blackens_areas_of_any_width_in_the_pens_colour(color: tuple[int, int, int]) -> None:
     picture = np.full((100, 100, 3), (250, 230, 210), np.uint8)
-    picture[10:16, 5:95] = colour
-    picture[30:90, 5:45] = colour
-    picture[30:90, 55:95] = np.array(colour) + 10  # no ink: another colour than the pen's
+    picture[10:16, 5:95] = color
+    picture[30:90, 5:45] = color
+    picture[30:90, 55:95] = np.array(color) + 10  # not ink: not the pen's colour
     lines = contour(picture)
     assert (lines[30:90, 5:45] == 0).all()
     assert (lines[40:80, 65:85] == 255).all()
@@ -114,22 +116,23 @@ def test_contour_blackens_whatever_is_of_the_pens_colour_however_broad(colour: t
 def test_a_pen_is_dark_and_draws_most_of_the_strokes_and_not_too_few() -> None:
     paper = np.full((100, 100, 3), 250, np.uint8)
 
-    def drawn(*colors: tuple[int, int, int], last: int = 95) -> list[float] | None:
+    def pen(*colors: tuple[int, int, int], last: int = 95) -> list[float] | None:
+        """The pen's colour in a picture with one stroke of each colour, from column 5 to `last`."""
         picture = paper.copy()
-        for row, colour in enumerate(colors):
-            picture[20 * row + 10 : 20 * row + 14, 5:last] = colour
-        found = pen_color(picture, picture.min(axis=2))
-        return None if found is None else found.tolist()
+        for row, color in enumerate(colors):
+            picture[20 * row + 10 : 20 * row + 14, 5:last] = color
+        pen_or_none = pen_color(picture, picture.min(axis=2))
+        return None if pen_or_none is None else pen_or_none.tolist()
 
-    assert drawn((107, 68, 35)) == [107, 68, 35]
-    assert drawn((0, 0, 0), (0, 0, 0), (10, 90, 120)) == [0, 0, 0]
-    assert drawn((0, 0, 0), (60, 20, 30), (10, 90, 120)) is None  # none has half of the strokes
-    assert drawn((200, 30, 30)) is None
-    assert drawn((0, 0, 0), last=40) is None  # 1.4 % of the picture
-    assert drawn() is None
+    assert pen((107, 68, 35)) == [107, 68, 35]
+    assert pen((0, 0, 0), (0, 0, 0), (10, 90, 120)) == [0, 0, 0]
+    assert pen((0, 0, 0), (60, 20, 30), (10, 90, 120)) is None  # no colour has half of the strokes
+    assert pen((200, 30, 30)) is None
+    assert pen((0, 0, 0), last=40) is None  # 1.4 % of the picture
+    assert pen() is None
 
 
-def test_the_learned_style_finds_edges_inside_a_picture_and_none_at_its_end() -> None:
+def test_hed_finds_edges_inside_a_picture_and_none_at_its_border() -> None:
     paper = np.full((120, 160, 3), 255, np.uint8)
     blank = LINE_METHODS["hed"](paper)
     assert blank.shape == (120, 160)
@@ -141,7 +144,7 @@ def test_the_learned_style_finds_edges_inside_a_picture_and_none_at_its_end() ->
     assert lines[:20].min() > 200
 
 
-def test_the_learned_style_draws_pictures_of_any_size() -> None:
+def test_hed_draws_pictures_of_any_size() -> None:
     for size in ((1, 1), (3, 700), (1500, 40)):
         assert LINE_METHODS["hed"](np.full((*size, 3), 255, np.uint8)).shape == size
 
@@ -154,17 +157,17 @@ def test_the_size_of_a_picture_does_not_thin_its_lines(method: str) -> None:
     assert ink[1] == pytest.approx(ink[0], rel=0.25)
 
 
-def test_lines_of_a_huge_picture_are_drawn_of_a_smaller_one_and_lie_where_they_lay() -> None:
+def test_lines_of_a_huge_picture_are_drawn_at_a_smaller_size_in_the_same_places() -> None:
     huge = np.full((4100, 6150, 3), 255, np.uint8)
     huge[:, 3000:3100] = 0
-    seen = limit_size(huge)
-    assert seen.shape == (2731, 4096, 3)
+    limited = limit_size(huge)
+    assert limited.shape == (2731, 4096, 3)
     assert limit_size(huge[:4096, :4096]).shape == (4096, 4096, 3)
-    found, whole = (dodge(picture) for picture in (seen, huge))
+    lines, full_size_lines = (dodge(picture) for picture in (limited, huge))
     box = content_box(*huge.shape[:2], 128)
-    apart = np.abs(letterbox(found, 128, box).astype(int) - letterbox(whole, 128))
-    assert apart.max() <= 2
-    assert letterbox(whole, 128).min() < 100
+    difference = np.abs(letterbox(lines, 128, box).astype(int) - letterbox(full_size_lines, 128))
+    assert difference.max() <= 2
+    assert letterbox(full_size_lines, 128).min() < 100
 
 
 def test_xdog_is_black_or_white_unless_softened() -> None:
@@ -186,16 +189,16 @@ def test_shrinking_by_area_keeps_the_mean_where_cubic_makes_jaggies() -> None:
 def test_a_square_holds_the_whole_picture_centred_on_white(height: int, width: int) -> None:
     picture = np.zeros((height, width, 3), np.uint8)
     box = content_box(height, width, 128)
-    found = letterbox(picture, 128)
-    assert found.shape == (128, 128, 3)
+    square = letterbox(picture, 128)
+    assert square.shape == (128, 128, 3)
     inside = np.zeros((128, 128), bool)
     inside[box.top : box.top + box.height, box.left : box.left + box.width] = True
-    np.testing.assert_array_equal((found == 0).all(axis=2), inside)
+    np.testing.assert_array_equal((square == 0).all(axis=2), inside)
     assert max(box.height, box.width) == 128
 
 
 @pytest.mark.parametrize("phi", [1e9, 30.0, 1.0])
-def test_xdogs_soft_step_is_its_formula(phi: float) -> None:
+def test_the_soft_step_of_xdog_follows_its_formula(phi: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (150, 90), dtype=np.uint8)
     luma = np.asarray(cv2.GaussianBlur(noise, (0, 0), 2), np.uint8)
     shade = luma.astype(np.float32) / np.float32(255)
@@ -204,11 +207,10 @@ def test_xdogs_soft_step_is_its_formula(phi: float) -> None:
     assert np.array_equal(xdog_of_luma(luma, phi=phi), np.rint(255 * (1 + np.tanh(phi * np.minimum(step, 0)))))
 
 
-def test_strokes_and_steps_are_opencvs_for_every_pair_of_levels() -> None:
-    channel, closed = (
-        one.reshape(-1) for one in np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
-    )
-    channel = np.minimum(channel, closed)  # as a closing is never darker
+def test_strokes_and_steps_equal_opencvs_for_every_pair_of_levels() -> None:
+    levels = np.arange(256, dtype=np.uint8)
+    channel, closed = (grid.reshape(-1) for grid in np.meshgrid(levels, levels))
+    channel = np.minimum(channel, closed)  # a closing is never darker
     strokes, step = np.full_like(channel, 200), np.full_like(channel, 50)
     _update_strokes_and_steps(channel, closed, closed, channel, strokes, step)
     assert np.array_equal(strokes, np.minimum(cv2.divide(channel, closed, scale=255).reshape(-1), 200))

@@ -20,7 +20,7 @@ from curate.signatures.trimming import trim_white_borders
 
 
 def fast_phash(rgb: np.ndarray) -> str:
-    """As extract computes the column `phash`."""
+    """The hash as extract computes it for the column `phash`."""
     return phash.phash_from_luma32(resize_lanczos(pillow_luma(rgb)))
 
 
@@ -39,9 +39,9 @@ def test_the_hash_of_any_picture_equals_imagehashs(rgb: np.ndarray) -> None:
 def test_the_hash_equals_imagehashs_in_colours_whose_gray_opencv_rounds_differently() -> None:
     green, blue = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
     colors = np.stack([np.zeros_like(green), green, blue], axis=-1)
-    odd = colors[opencv_gray(colors) != np.asarray(Image.fromarray(colors).convert("L"))]
+    differing = colors[opencv_gray(colors) != np.asarray(Image.fromarray(colors).convert("L"))]
     for seed in range(20):
-        rgb = odd[np.random.default_rng(seed).integers(0, len(odd), (32, 32))]
+        rgb = differing[np.random.default_rng(seed).integers(0, len(differing), (32, 32))]
         assert fast_phash(rgb) == str(imagehash.phash(Image.fromarray(rgb)))
 
 
@@ -52,7 +52,7 @@ def test_white_borders_do_not_change_the_search_hash(art: Path) -> None:
     assert phash.phash(trim_white_borders(padded)) == phash.phash(trim_white_borders(rgb))
 
 
-def test_the_colour_signature_is_lab_by_cell() -> None:
+def test_the_colour_signature_is_the_mean_lab_colour_of_each_cell() -> None:
     rgb = np.zeros((80, 80, 3), np.uint8)
     rgb[:40] = (255, 0, 0)
     grid = color_grid(rgb).reshape(8, 8, 3)
@@ -71,22 +71,20 @@ def outline(trimmed: np.ndarray) -> str | None:
     return phash.outline_hash(plan, content_box(trimmed.shape[0], trimmed.shape[1], len(plan)))
 
 
-def test_a_full_bleed_picture_has_no_outline() -> None:
+def test_a_full_bleed_picture_has_no_outline_hash() -> None:
     rgb = np.random.default_rng(0).integers(0, 200, (90, 120, 3), dtype=np.uint8)
     assert outline(rgb) is None
 
 
-def test_the_outline_survives_a_recolour(art: Path) -> None:
+def test_a_recolour_does_not_change_the_outline_hash(art: Path) -> None:
     hashes = {outline(trim_white_borders(decode(path.read_bytes()).rgb)) for path in sorted(art.glob("1F44B-*.png"))}
     assert len(hashes) == 1
 
 
-def test_a_jpeg_copy_keeps_its_signature(art: Path) -> None:
+def test_a_jpeg_copy_has_nearly_the_same_colour_signature(art: Path) -> None:
     rgb = decode((art / "1F408.png").read_bytes()).rgb
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=60)
-    one, other = (
-        color_grid(trim_white_borders(rgb)),
-        color_grid(trim_white_borders(decode(buffer.getvalue()).rgb)),
-    )
-    assert np.linalg.norm((one - other).reshape(-1, 3), axis=1).max() < 6
+    copy = decode(buffer.getvalue()).rgb
+    original_grid, copy_grid = (color_grid(trim_white_borders(picture)) for picture in (rgb, copy))
+    assert np.linalg.norm((original_grid - copy_grid).reshape(-1, 3), axis=1).max() < 6

@@ -6,11 +6,13 @@ from hypothesis.extra.numpy import arrays
 from curate.signatures.trimming import BORDER_TOLERANCE, drawn_slices, trim_white_borders
 
 sides = st.integers(1, 90)
-levels = st.sampled_from([0, 254 - BORDER_TOLERANCE, 255 - BORDER_TOLERANCE, 255])  # around the limit of a border
+levels = st.sampled_from(
+    [0, 254 - BORDER_TOLERANCE, 255 - BORDER_TOLERANCE, 255]
+)  # just within and beyond the tolerance of a border
 
 
 @given(arrays(np.uint8, st.tuples(sides, sides), elements=levels, fill=st.just(255)))
-def test_the_smallest_box_around_what_is_drawn_is_found(gray: np.ndarray) -> None:
+def test_drawn_slices_are_the_smallest_box_around_what_is_drawn(gray: np.ndarray) -> None:
     rows, columns = np.nonzero(gray < 255 - BORDER_TOLERANCE)
     expected = (slice(0, gray.shape[0]), slice(0, gray.shape[1]))
     if rows.size:
