@@ -95,10 +95,17 @@ def test_a_store_that_stops_answering_is_one_line_and_makes_no_record(
             read()
 
 
-def test_a_missing_file_or_folder_in_a_bucket_is_an_error_of_its_own(bucket: object) -> None:
+def test_a_file_missing_from_a_bucket_becomes_an_unreadable_record(bucket: object) -> None:
+    missing = storage.parse_address("s3://bucket/art/gone.png")
+    assert not storage.exists(missing)
     with pytest.raises(FileNotFoundError):
-        storage.read_bytes(storage.parse_address("s3://bucket/art/gone.png"))
-    assert not storage.exists(storage.parse_address("s3://bucket/art/gone.png"))
+        storage.read_bytes(missing)
+    listed = next(file for file in scan_sources(parse_sources(["s3://bucket/art"])) if file.path.endswith(".png"))
+    record, pair = extract_file(replace(listed, real_path=missing, sidecars=()), OPTIONS)
+    assert (record["dropped"], record["path"], pair) == ("unreadable", listed.path, None)
+
+
+def test_a_folder_missing_from_a_bucket_is_refused(bucket: object) -> None:
     with pytest.raises(SourceError, match="is not a folder"):
         parse_sources(["s3://bucket/other"])
 

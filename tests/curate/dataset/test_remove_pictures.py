@@ -1,4 +1,4 @@
-"""What opts out is deleted from everything stored and stays out; nothing else is lost."""
+"""Opted-out pictures are deleted from everything stored and never read again; nothing else is lost."""
 
 import hashlib
 import re
@@ -71,7 +71,7 @@ def home(begun: Path, tmp_path: Path) -> Path:
 
 
 def pixels(dataset: Path, *ids: str) -> list[bytes]:
-    """Every PNG that is stored of some pictures."""
+    """Every stored PNG of the pictures with these ids."""
     pairs = [pair for pair in parquet.read_parts(dataset / "pairs").to_pylist() if pair["id"] in ids]
     assert {pair["id"] for pair in pairs} == set(ids)
     return [value for pair in pairs for value in pair.values() if isinstance(value, bytes)]
@@ -84,21 +84,22 @@ def stored(dataset: Path) -> list[Any]:
 
 
 def empty(row: Row) -> bool:
+    """Whether a row keeps nothing of a removed picture but its path and id."""
     kept = {"source", "path", "path_raw", "id", "dropped"}
     return row["dropped"] == "removed" and not any(value for name, value in row.items() if name not in kept)
 
 
 def test_every_copy_of_a_removed_picture_becomes_a_blank_row_and_counts_still_add_up(home: Path) -> None:
     before = rows(home / "d")
-    told = remove(home / "d", ["cat.png"])
+    counts = remove(home / "d", ["cat.png"])
     assert verify(home / "d") == []
     after = rows(home / "d")
     assert [(path, row["id"]) for path, row in after.items()] == [(path, row["id"]) for path, row in before.items()]
     assert {path for path, row in after.items() if empty(row)} == {"cat.png", "cat-again.png"}
-    assert (told["in"], told["dropped"]) == (len(before), {"removed": 2, "unreadable": 1})
-    assert told["in"] == told["kept"] + sum(told["dropped"].values())
-    assert (told["removed"], told["absent"], told["remembered"]) == (2, [], {"ids": 1, "artists": 0})
-    assert told["lookalikes"] == ["cat0.jpg", "cat1.jpg"]
+    assert (counts["in"], counts["dropped"]) == (len(before), {"removed": 2, "unreadable": 1})
+    assert counts["in"] == counts["kept"] + sum(counts["dropped"].values())
+    assert (counts["removed"], counts["absent"], counts["remembered"]) == (2, [], {"ids": 1, "artists": 0})
+    assert counts["lookalikes"] == ["cat0.jpg", "cat1.jpg"]
     assert pq.read_table(home / "d" / "manifest").equals(pq.read_table(home / "d" / "records"))
 
 
@@ -120,10 +121,12 @@ def test_the_next_best_duplicate_becomes_the_survivor(home: Path) -> None:
 def test_an_artist_is_found_by_column_or_tag_in_any_spelling(home: Path, name: str, path: str) -> None:
     remove(home / "d", [name])
     after = rows(home / "d")
-    copies = {one for one, row in after.items() if row["id"] == after[path]["id"]}
+    copies = {copy for copy, row in after.items() if row["id"] == after[path]["id"]}
     assert path in copies
-    assert {one for one, row in after.items() if empty(row)} == copies
-    assert not any(isinstance(value, str) and "secret" in value for value in stored(home / "d")) or path == BERT
+    assert {removed for removed, row in after.items() if empty(row)} == copies
+    texts = [str(value) for value in stored(home / "d") if not isinstance(value, bytes)]
+    assert any("secret" in text for text in texts) == (path != ANNA)  # the title in Anna's sidecar
+    assert any("upward" in text for text in texts) == (path != BERT)  # a tag in Bert's
 
 
 def test_new_pictures_by_the_artist_or_with_the_same_bytes_become_removed_rows_without_pixels(
@@ -165,10 +168,10 @@ def test_extract_fresh_keeps_opt_outs_and_gives_the_same_rows(home: Path) -> Non
 def test_opt_outs_of_pictures_not_in_the_dataset_are_remembered(art: Path, home: Path) -> None:
     shutil.copy(art / "1F499.png", home / "new.png")
     key = digest(home / "new.png")
-    told = remove(home / "d", [key.upper(), "artist:nobody"])
-    assert (told["removed"], told["absent"]) == (0, [key.upper(), "artist:nobody"])
+    counts = remove(home / "d", [key.upper(), "artist:nobody"])
+    assert (counts["removed"], counts["absent"]) == (0, [key.upper(), "artist:nobody"])
     assert verify(home / "d") == []
-    assert rows(home / "d")["cat0.jpg"]["dropped"] == "duplicate"  # nothing to decide afresh
+    assert rows(home / "d")["cat0.jpg"]["dropped"] == "duplicate"  # the manifest need not be decided again
     shutil.move(home / "new.png", home / "s")
     assert empty(grow(home)["new.png"])
 
@@ -187,7 +190,7 @@ def test_removing_again_changes_nothing(home: Path, tree: Tree) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "message"),
     [
         ("none.png", "'none.png' is neither the path of a record nor an id of 32 hex digits: give a path below"),
         ("0123abc", "nor an id of 32 hex digits"),
@@ -195,9 +198,9 @@ def test_removing_again_changes_nothing(home: Path, tree: Tree) -> None:
         ("torn.png", "'torn.png' could not be read"),
     ],
 )
-def test_an_unknown_key_is_refused_before_anything_is_removed(home: Path, tree: Tree, key: str, told: str) -> None:
+def test_an_unknown_key_is_refused_before_anything_is_removed(home: Path, tree: Tree, key: str, message: str) -> None:
     before = tree(home / "d")
-    with pytest.raises(NurieError, match=re.escape(told)):
+    with pytest.raises(NurieError, match=re.escape(message)):
         remove(home / "d", ["cat.png", key])
     assert tree(home / "d") == before
 
@@ -241,8 +244,8 @@ def test_verify_finds_removed_data_that_was_restored(home: Path) -> None:
         path.write_bytes(data)
     state = ledger.read_ledger(home / "d")
     names = ("records", "pairs", "manifest", "edges")
-    counted = parquet.count_fates(parquet.read_parts(home / "d" / "manifest", ["dropped"]))
-    ledger.write_ledger(home / "d", state | {"counts": counted}, rehash=names)
+    counts = parquet.count_fates(parquet.read_parts(home / "d" / "manifest", ["dropped"]))
+    ledger.write_ledger(home / "d", state | {"counts": counts}, rehash=names)
     assert part.is_file()
     assert any("which opted out: run `curate dedupe`" in fault for fault in verify(home / "d"))
     grow(home)
@@ -250,10 +253,10 @@ def test_verify_finds_removed_data_that_was_restored(home: Path) -> None:
 
 
 def test_the_command_prints_counts_and_the_next_step(home: Path, run: Callable[..., Any]) -> None:
-    told = run("remove", home / "d", "cat.png", "artist:anna b.")
-    assert told["in"] == told["kept"] + sum(told["dropped"].values())
-    assert told["removed"] == 4
-    assert "curate dedupe" in told["next"]
+    counts = run("remove", home / "d", "cat.png", "artist:anna b.")
+    assert counts["in"] == counts["kept"] + sum(counts["dropped"].values())
+    assert counts["removed"] == 4
+    assert "curate dedupe" in counts["next"]
     assert run("verify", home / "d")["faults"] == []
 
 
@@ -297,33 +300,37 @@ ROWS = st.lists(
 )
 
 
-@given(told=ROWS)
-def test_artists_of_a_table_are_the_artists_of_its_rows(told: list[RecordRow]) -> None:
+@given(ROWS)
+def test_artists_of_a_table_are_the_artists_of_its_rows(records: list[RecordRow]) -> None:
     schema = pa.schema([MANIFEST_SCHEMA.field(name) for name in ("artist", "own_tags")])
-    found = set(opt_out.iter_artist_tags(pa.Table.from_pylist(told, schema=schema)))
-    assert found == {(number, artist) for number, row in enumerate(told) for artist in opt_out.artist_tags_of(row)}
+    artists = set(opt_out.iter_artist_tags(pa.Table.from_pylist(records, schema=schema)))
+    expected = {(number, artist) for number, row in enumerate(records) for artist in opt_out.artist_tags_of(row)}
+    assert artists == expected
 
 
 class KilledError(BaseException):
-    """As if the process had been killed: nothing that comes after it changes a file."""
+    """The simulated death of the process, after which no file is changed."""
 
 
 class Killer:
-    """Dies at the call number `fatal` of whatever changes files, and stays dead; 0 lives, and counts."""
+    """Raises KilledError at call number `fatal` of the functions that change files, and at every later call.
+
+    With 0 it only counts the calls.
+    """
 
     def __init__(self, patch: pytest.MonkeyPatch, fatal: int) -> None:
-        self.fatal, self.done, self.dead = fatal, 0, False
-        for place, name in (
+        self.fatal, self.calls, self.dead = fatal, 0, False
+        for owner, name in (
             *((Path, name) for name in ("replace", "rename", "unlink", "mkdir")),
             (shutil, "rmtree"),
             (pq, "write_table"),
         ):
-            patch.setattr(place, name, self.dying(getattr(place, name)))
+            patch.setattr(owner, name, self.wrap(getattr(owner, name)))
 
-    def dying(self, real: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            self.done += 1
-            self.dead = self.dead or self.done == self.fatal
+            self.calls += 1
+            self.dead = self.dead or self.calls == self.fatal
             if self.dead:
                 raise KilledError
             return real(*arguments, **options)
@@ -335,20 +342,20 @@ KEYS = ("cat.png", "artist:anna b.", "artist:bert", "artist:nobody")
 
 
 def killed(home: Path, fatal: int) -> int:
-    """Number of calls that changed files, of a removal that died at one of them, or lived."""
+    """Kill a removal at call number `fatal`, or never if it is 0; returns the number of calls that changed files."""
     with pytest.MonkeyPatch.context() as patch:
         killer = Killer(patch, fatal)
         if not fatal:
             remove(home / "d", KEYS)
-            return killer.done
+            return killer.calls
         with pytest.raises(KilledError):
             remove(home / "d", KEYS)
-    return killer.done
+    return killer.calls
 
 
 @pytest.fixture(scope="module")
 def unbroken(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """A dataset after a removal, and how many calls it took. Not to be changed."""
+    """A dataset after a removal, and how many calls changed files. Not to be changed."""
     home = tmp_path_factory.mktemp("unbroken") / "home"
     shutil.copytree(begun, home)
     decisions.decide(home / "d", "retag", ["apple.png"], "hush")
@@ -375,7 +382,7 @@ def test_an_interrupted_removal_is_finished_by_extract_and_by_dedupe(
     begun: Path, unbroken: tuple[Path, int], tmp_path: Path
 ) -> None:
     ids = sorted(opt_out.read(unbroken[0] / "d").ids)
-    finished, calls = 0, killed(Path(shutil.copytree(begun, tmp_path / "counted")), 0)
+    finished_count, calls = 0, killed(Path(shutil.copytree(begun, tmp_path / "counted")), 0)
     for fatal in range(4, calls, 9):
         home = Path(shutil.copytree(begun, tmp_path / str(fatal)))
         killed(home, fatal)
@@ -386,20 +393,20 @@ def test_an_interrupted_removal_is_finished_by_extract_and_by_dedupe(
         dedupe.dedupe(home / "d", OPTIONS)
         assert verify(home / "d") == []
         assert sorted({row["id"] for row in rows(home / "d").values() if empty(row)}) == ids
-        finished += 1
-    assert finished > 3
+        finished_count += 1
+    assert finished_count > 3
 
 
 def leftovers(folder: Path, gone: list[bytes]) -> list[str]:
-    """Files below a folder that hold any of some bytes, as they are or in a cell of a table."""
-    found = []
+    """Names of files below a folder that hold any of the `gone` bytes, directly or in a cell of a table."""
+    names = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        held = [path.read_bytes()]
+        contents = [path.read_bytes()]
         if path.suffix == ".parquet":
             rows = pq.read_table(path, partitioning=None).to_pylist()
-            held += [value for row in rows for value in row.values() if isinstance(value, bytes)]
-        found += [path.name for one in gone if any(one in data for data in held)]
-    return sorted(set(found))
+            contents += [value for row in rows for value in row.values() if isinstance(value, bytes)]
+        names += [path.name for pixels in gone if any(pixels in data for data in contents)]
+    return sorted(set(names))
 
 
 def test_no_byte_of_a_removed_picture_is_in_any_later_output(home: Path) -> None:
@@ -415,13 +422,13 @@ def test_no_byte_of_a_removed_picture_is_in_any_later_output(home: Path) -> None
 
     shutil.copy(home / "s" / "cat.png", home / "s" / "yet-another-cat.png")
     after = grow(home)
-    counted = shard.shard(home / "d", home / "new", shard.ShardOptions(min_count=1))
+    counts = shard.shard(home / "d", home / "new", shard.ShardOptions(min_count=1))
     assert leftovers(home / "d", gone) == leftovers(home / "new", gone) == []
     assert verify(home / "d") == verify(home / "new") == []
-    assert len(after) == len(before) + 1 == counted["in"] == counted["kept"] + sum(counted["dropped"].values())
+    assert len(after) == len(before) + 1 == counts["in"] == counts["kept"] + sum(counts["dropped"].values())
     removed = {path for path, row in after.items() if empty(row)}
     assert removed == {"cat.png", "cat-again.png", "yet-another-cat.png", ANNA, "zz-apple.png", BERT}
-    assert counted["dropped"]["removed"] == len(removed)
+    assert counts["dropped"]["removed"] == len(removed)
     assert after["cat0.jpg"]["dropped"] is None
     index = (home / "new" / "index.json").read_text()
     assert not any(word in index for word in ("Anna", "windfall", "upward", "whiskers"))

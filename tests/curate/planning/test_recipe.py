@@ -37,8 +37,8 @@ def test_every_stage_accepts_the_shipped_recipes(path: Path) -> None:
     for stage in read.stages:
         context = read.make_context(stage, {})
         for key, value in tomllib.loads(path.read_text("utf-8"))[stage].items():
-            name = next(one.name for one in STAGE_COMMANDS[stage].params if f"--{key}" in one.opts or key in one.opts)
-            parsed = str(context.params[str(name)])
+            option = next(option for option in STAGE_COMMANDS[stage].params if {key, f"--{key}"} & {*option.opts})
+            parsed = str(context.params[str(option.name)])
             assert parsed in {str(tuple(value) if isinstance(value, list) else value), f"{value}.0"}
 
 
@@ -110,36 +110,33 @@ def test_a_recipe_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         recipe.read_recipe(path, STAGE_COMMANDS)
 
 
-def value(option: click.Parameter) -> str:
-    """A value that an option accepts, as TOML."""
+def value_other_than(default: object, option: click.Parameter) -> str:
+    """A value that an option accepts and that is not its default, as TOML."""
     if isinstance(option, click.Option) and option.is_flag:
-        return "true"
+        return str(not default).lower()
     if isinstance(option.type, click.Choice):
-        return f'"{option.type.choices[0]}"'
-    least = getattr(option.type, "min", None)
+        return f'"{next(choice for choice in option.type.choices if choice != default)}"'
     if isinstance(option.type, click.types.IntParamType | click.types.FloatParamType):
-        return str(least if least is not None else 0)
+        minimum = getattr(option.type, "min", None) or 0
+        return str(minimum + 1 if default == minimum else minimum)
     return '["x"]' if option.multiple or option.nargs == -1 else '"x"'
 
 
 @pytest.mark.parametrize("stage", recipe.STAGES)
 def test_a_recipe_can_set_every_option_of_a_stage(tmp_path: Path, stage: str) -> None:
-    keys = {max(one.opts, key=len).removeprefix("--"): one for one in STAGE_COMMANDS[stage].params}
-    options = {key: one for key, one in keys.items() if key not in recipe.RUN_OPTIONS}
-    if stage != "extract":
-        options.pop("dataset", None)
-    lines = "\n".join(f"{key} = {value(one)}" for key, one in options.items())
+    command = STAGE_COMMANDS[stage]
+    keys = {max(option.opts, key=len).removeprefix("--"): option for option in command.params}
+    left_out = {*recipe.RUN_OPTIONS, *(["dataset"] if stage != "extract" else [])}
+    options = {key: option for key, option in keys.items() if key not in left_out}
+    defaults = command.make_context(stage, [], resilient_parsing=True, help_option_names=[]).params
+    lines = "\n".join(
+        f"{key} = {value_other_than(defaults[str(option.name)], option)}" for key, option in options.items()
+    )
     others = re.sub(rf"\[{stage}\]\n(?:[^\[].*\n)*", "", MINIMAL_RECIPE)
     read = recipe.read_recipe(write_recipe(tmp_path, f"{others}[{stage}]\n{lines}\n"), STAGE_COMMANDS)
     params = read.make_context(stage, {"workers": 2, "fresh": True, "dry-run": True}).params
-    for one in options.values():
-        default = (
-            STAGE_COMMANDS[stage]
-            .make_context(stage, [], resilient_parsing=True, help_option_names=[])
-            .params[str(one.name)]
-        )
-        same = value(one) in {"0", "1", f'"{default}"'}
-        assert same or params[str(one.name)] != default
+    for key, option in options.items():
+        assert params[str(option.name)] != defaults[str(option.name)], key
     assert params["dry_run"] is True
     assert params.get("workers", 2) == 2
 

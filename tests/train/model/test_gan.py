@@ -79,17 +79,34 @@ def test_each_update_changes_only_its_own_network(name: str, pairs32: Path, batc
     assert not changed(discriminator, gan.discriminator.trainable_weights)
 
 
+def step_kinds(name: str) -> tuple[StepKind, ...]:
+    return ("half", "plain") if preset_config(name).adversary == "none" else ("half", "plain", "critic", "both")
+
+
+# `pooled` sampling is never compiled by XLA
+COMPILED_PRESETS = [name for name in PRESET_NAMES if preset_config(name).sampling != "pooled"]
+
+
 @pytest.mark.parametrize(
-    "name",
-    ["autoencoder", *(pytest.param(name, marks=pytest.mark.slow) for name in PRESET_NAMES if name != "autoencoder")],
+    ("name", "kinds"),
+    [
+        ("unet-l1", ("plain",)),
+        *(pytest.param(name, step_kinds(name), marks=pytest.mark.slow) for name in COMPILED_PRESETS),
+    ],
 )
-def test_a_training_compiled_by_xla_runs_to_its_end(name: str, pairs32: Path, tmp_path: Path) -> None:
+def test_steps_compiled_by_xla_return_the_figures_of_eager_steps(
+    name: str, kinds: tuple[StepKind, ...], pairs32: Path, batch: Batch, eagerly: Any
+) -> None:
     config = tiny(name, "jit=true", "width=4", "discriminator_width=4", "half_until=0.3", "adversary_from=0.6")
-    config = replace(config, critic_steps=1, log_every=3, snapshot_every=3)
-    assert (
-        fit(pairs32, tmp_path / "run", config, TrainingLength(steps=3), on_progress=lambda *_: None)["images_seen"]
-        == 12
-    )
+    compiled, eager = (training.build_gan(config, pairs32) for _ in range(2))
+    assert all(compiled.step_functions[kind]._jit_compile for kind in kinds)  # as given to tf.function
+    for kind in kinds:
+        figures = compiled.step(batch, SETTINGS, 1.0, kind)
+        with eagerly():
+            expected = eager.step(batch, SETTINGS, 1.0, kind)
+        assert {figure: float(value) for figure, value in figures.items()} == pytest.approx(
+            {figure: float(value) for figure, value in expected.items()}, rel=1e-3, abs=1e-4
+        )
 
 
 def test_a_half_step_equals_a_plain_step_on_pairs_of_half_the_size(pairs32: Path, batch: Batch) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from curate.system.errors import NurieError, explain_system_errors
-from tests.faults.disk import Disk, error_line, mounted
+from tests.faults.disk import PAGE, Disk, error_line, mounted
 from train.cli import main
 from train.config import Config
 from train.errors import translate_tensorflow_errors
@@ -72,8 +74,11 @@ def test_an_export_to_a_full_disk_leaves_no_files(disk: Disk, trained: Path, for
 
 
 def test_colouring_onto_a_full_disk_leaves_only_whole_pictures(disk: Disk, trained: Path, pairs32: Path) -> None:
-    disk.leave(2 * 4096)
-    message_of_failure("colorize", trained, pairs32, disk.folder / "out", "--count", 4)
-    pictures = list((disk.folder / "out").iterdir())
-    assert all(path.read_bytes().endswith(b"IEND\xaeB`\x82") for path in pictures)
+    """The disk has room for two pictures, in whole pages, of eight (four pairs, each in two colourings)."""
+    command = ("colorize", trained, pairs32, disk.folder / "out", "--count", 4)
+    result = CliRunner().invoke(main, [*map(str, command), "--quiet", "--json"])
+    whole = {Path(path).name: Path(path).read_bytes() for path in json.loads(result.stdout)["pictures"]}
     shutil.rmtree(disk.folder / "out")
+    disk.leave(sum(-(-len(data) // PAGE) * PAGE for data in [*whole.values()][:2]))
+    message_of_failure(*command)
+    assert {path.name: path.read_bytes() for path in (disk.folder / "out").iterdir()} == dict([*whole.items()][:2])
