@@ -1,4 +1,4 @@
-r"""Programs that people use for a part of what nurie does, run beside it where they are installed.
+r"""Other programs that do a part of what nurie does, run for comparison where they are installed.
 
 imagededup: pip install --no-deps --target PEERS imagededup PyWavelets scikit-learn joblib threadpoolctl cloudpickle \
 narwhals
@@ -24,17 +24,17 @@ STAND_INS = {
 def imagededup(peers: Path, pictures: Path, max_distance: int = 10) -> set[tuple[str, str]]:
     """Pairs of file names that its PHash finds within `max_distance` bits, its default, in one folder.
 
-    Its package imports PyTorch and matplotlib for what is not asked of it here: stand-ins take their place.
+    Its package imports PyTorch and matplotlib for features that are not used here: stand-ins replace them.
     """
     hasher, hashes = encoded(peers, pictures)
-    found = hasher.find_duplicates(
+    duplicates = hasher.find_duplicates(
         encoding_map=hashes, max_distance_threshold=max_distance, num_dist_workers=0, search_method="brute_force"
     )
-    return {(min(name, other), max(name, other)) for name, others in found.items() for other in others}
+    return {(min(name, copy), max(name, copy)) for name, copies in duplicates.items() for copy in copies}
 
 
 def encoded(peers: Path, pictures: Path) -> tuple[Any, dict[str, str]]:
-    """imagededup's PHash, and what it makes of the pictures in one folder, by one process."""
+    """imagededup's PHash, and its hashes of the pictures in a folder by file name, made by one process."""
     _stand_in(peers)
     hasher: Any = import_module("imagededup.methods").PHash(verbose=False)
     return hasher, hasher.encode_images(image_dir=str(pictures), num_enc_workers=0)
@@ -51,9 +51,9 @@ SEARCHES = ("faiss_flat", "faiss_multihash", "imagededup")
 
 
 def faiss_search(peers: Path | None, kind: str) -> Any:
-    """(hashes, radius) -> pairs, by faiss's binary index of a kind: `flat` compares all, `multihash` probes.
+    """A function (hashes, radius) -> pairs that uses a binary index of faiss: `flat` compares all, `multihash` probes.
 
-    MultiHash gets bands as wide as log2 n and as many flips as make it complete.
+    MultiHash gets bands as wide as log2 n, and as many flips as it needs to miss no pair.
     """
     sys.path.append(str(peers))
     faiss: Any = import_module("faiss")
@@ -68,25 +68,27 @@ def faiss_search(peers: Path | None, kind: str) -> Any:
             index.nflip = radius // (64 // width)
         index.add(codes)
         faiss.omp_set_num_threads(1)
-        limits, _, found = index.range_search(codes, radius + 1)  # its radius is exclusive
-        a = np.repeat(np.arange(len(hashes)), np.diff(limits.astype(np.int64)))
-        return np.stack([a, found], axis=1)[a < found]
+        limits, _, partners = index.range_search(codes, radius + 1)  # its radius is exclusive
+        rows = np.repeat(np.arange(len(hashes)), np.diff(limits.astype(np.int64)))
+        return np.stack([rows, partners], axis=1)[rows < partners]
 
     return search
 
 
 def imagededup_search(peers: Path | None) -> Any:
-    """(hashes, radius) -> pairs, by its default search, which compares all."""
+    """A function (hashes, radius) -> pairs that uses imagededup's default search, which compares all hashes."""
     _stand_in(peers)
     brute_force: Any = import_module("imagededup.handlers.search.brute_force_cython").BruteForceCython
     distance = import_module("imagededup.methods").PHash.hamming_distance
 
     def search(hashes: Any, radius: int) -> Any:
-        named = {str(row): f"{value:016x}" for row, value in enumerate(hashes.tolist())}
-        table = brute_force(named, distance)
-        found = (
-            (int(row), int(other)) for row, one in named.items() for other, _ in table.search(query=one, tol=radius)
+        hash_by_row = {str(row): f"{value:016x}" for row, value in enumerate(hashes.tolist())}
+        table = brute_force(hash_by_row, distance)
+        pairs = (
+            (int(row), int(partner))
+            for row, value in hash_by_row.items()
+            for partner, _ in table.search(query=value, tol=radius)
         )
-        return np.array([pair for pair in found if pair[0] < pair[1]], np.int64).reshape(-1, 2)
+        return np.array([pair for pair in pairs if pair[0] < pair[1]], np.int64).reshape(-1, 2)
 
     return search

@@ -1,4 +1,4 @@
-"""Screenshots of every page about the demo, light and dark, for a person to look at; some are README's pictures.
+"""Take screenshots of every page about the demo, light and dark, to look at; some are README's pictures.
 
 Run after `make demo`: python -m tests.screenshots [DEMO] [OUT] [--readme FOLDER]. Needs a Chromium.
 """
@@ -18,7 +18,7 @@ from curate.contract import read_index
 from tests.browser import DESKTOP, NO_NETWORK, PHONE, find_chromium
 from tests.served import served
 
-if TYPE_CHECKING:  # few imports of this module open a browser
+if TYPE_CHECKING:  # imported only to take screenshots
     from playwright.sync_api import Browser, Page
 
 WINDOW_SIZES = {"desk": DESKTOP, "phone": PHONE}
@@ -29,23 +29,23 @@ WEBP_QUALITY = 85
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 PreparePage = Callable[["Page"], None]
-"""What is done on a page before its screenshot."""
+"""A function that prepares a page for its screenshot."""
 
 
 def open_first_picture(page: Page) -> None:
     """Open the first picture of the list with its details."""
     page.locator("#list .tile").first.wait_for()
     page.locator("#list .tile").first.click()
-    page.wait_for_timeout(1000)  # its pictures are loading
+    page.wait_for_timeout(1000)  # until its pictures are loaded
 
 
 def color_unseen_drawing(demo: Path) -> PreparePage:
-    """Colour the line art of a validation picture as tagged and with another colour tag."""
+    """Return a function that colours the line art of a validation picture as tagged and with another colour tag."""
     rows, index = pd.read_parquet(demo / "dataset" / "manifest"), read_index(demo / "shards")
-    known, colors = index.tags["train"], index.colors
+    vocabulary, colors = index.tags["train"], index.colors
     unseen = rows[(rows["split"] == "validation") & rows["dropped"].isna()].sort_values("id")
     path, tags = next(
-        (path, [tag for tag in tags if tag in known])
+        (path, [tag for tag in tags if tag in vocabulary])
         for path, tags in zip(unseen["path"], unseen["tags"], strict=True)
         if colors.keys() & {*tags}
     )

@@ -1,4 +1,4 @@
-"""The wheel, the lock and the promises about imports: what a user meets before the first picture."""
+"""The wheel, the lock file, and which imports need which dependencies."""
 
 import ast
 import os
@@ -25,11 +25,11 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 PACKAGES = ("curate", "train")
 TEMPLATES = ("curate/audit/report.css", "curate/audit/report.html.jinja")
 HEAVY = {"tensorflow", "keras", "tensorboard", "cv2", "numpy", "pandas", "pyarrow", "PIL"}
-"""Imported once a command needs them: `--help` shall be there at once."""
+"""Slow to import: imported only when a command needs them, so that `--help` appears at once."""
 
 
 def output(*command: str | Path, cwd: Path = ROOT) -> str:
-    """Run a program to its end, with no terminal and nothing of ours on its path."""
+    """Run a program without a terminal and without this checkout on its path, and return what it printed."""
     env = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
     done = subprocess.run(
         command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
@@ -39,28 +39,28 @@ def output(*command: str | Path, cwd: Path = ROOT) -> str:
 
 
 def project_files() -> list[Path]:
-    """What is committed or about to be."""
+    """Files that are committed or would be."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     names = output("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     return [path for name in names if name and (path := ROOT / name).is_file()]
 
 
-def needed(requirements: list[str], found: dict[str, Path]) -> dict[str, Path]:
-    """Follow requirements to all that they bring: distribution name -> the folder that it is installed in."""
+def needed(requirements: list[str], folders: dict[str, Path]) -> dict[str, Path]:
+    """Add the distributions that requirements need, directly or not: name -> the folder that it is installed in."""
     for requirement in map(Requirement, requirements):
         name = canonicalize_name(requirement.name)
-        if name in found or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+        if name in folders or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
             continue
         dist = distribution(name)
-        found[name] = Path(str(dist.locate_file("")))
-        needed(dist.requires or [], found)
-    return found
+        folders[name] = Path(str(dist.locate_file("")))
+        needed(dist.requires or [], folders)
+    return folders
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy, so that a stale build folder can neither help nor be left behind."""
+    """The wheel, built from a copy: an old build folder has no effect, and no new one is left behind."""
     tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
     for path in project_files():
         copy = tree / path.relative_to(ROOT)
@@ -73,7 +73,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an empty environment holding the wheel and links to what its own metadata asks for, no more."""
+    """The `bin` of an environment with the wheel and links to the dependencies in its metadata, and nothing else."""
     home = tmp_path_factory.mktemp("venv")
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
@@ -88,7 +88,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin"
 
 
-def test_wheel_holds_the_packages_and_their_types_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_packages_their_types_and_data_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert tops == {*PACKAGES, f"nurie-{distribution('nurie').version}.dist-info"}
@@ -99,7 +99,9 @@ def test_wheel_holds_the_packages_and_their_types_and_nothing_else(wheel: Path) 
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_wheel_runs_in_an_empty_environment(installed: Path, package: str, tmp_path: Path) -> None:
+def test_the_wheel_runs_in_an_environment_with_its_dependencies_only(
+    installed: Path, package: str, tmp_path: Path
+) -> None:
     home = output(installed / "python", "-c", f"import {package}; print({package}.__file__)", cwd=tmp_path).strip()
     assert Path(home).is_relative_to(installed.parent)
     by_script = output(installed / package, "--help", cwd=tmp_path)
@@ -112,7 +114,7 @@ NEEDS_FASTAPI = re.compile(r"(browsing|serving)/(app|api_models|serve)\.py|web/(
 
 
 def test_every_module_imports_with_the_base_dependencies(installed: Path, tmp_path: Path) -> None:
-    """An extra, or one of the development tools, may be imported only where it is used."""
+    """Extras and development tools may be imported only inside the functions that use them."""
     modules = sorted(
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for package in PACKAGES
@@ -122,7 +124,7 @@ def test_every_module_imports_with_the_base_dependencies(installed: Path, tmp_pa
     output(installed / "python", "-c", "\n".join(f"import {module}" for module in modules), cwd=tmp_path)
 
 
-def test_a_line_style_of_an_extra_that_is_missing_is_told_before_anything_is_read(
+def test_a_line_style_whose_extra_is_missing_is_refused_before_anything_is_read(
     installed: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "art").mkdir()
@@ -147,7 +149,7 @@ def test_starting_imports_nothing_heavy(package: str, arguments: list[str]) -> N
 
 
 def test_pictures_need_no_libgl() -> None:
-    """What is mapped into the process is what was needed, even on a machine that has libGL."""
+    """Libraries that are mapped into the process are needed, even on a machine that has libGL."""
     maps = Path("/proc/self/maps")
     if not maps.exists():
         pytest.skip("no /proc here")
@@ -159,10 +161,14 @@ def test_pictures_need_no_libgl() -> None:
     "module",
     ["contract", "system.errors", "system.files", "system.hashing", "system.lock", "system.paths", "system.signals"],
 )
-def test_what_train_knows_of_curate_needs_the_standard_library_only(module: str) -> None:
+def test_modules_of_curate_that_train_imports_need_only_the_standard_library(module: str) -> None:
     code = f"import sys; before = set(sys.modules); import curate.{module}; print(*set(sys.modules) - before)"
     names = {name.split(".")[0] for name in output(sys.executable, "-c", code).split()}
-    assert names <= {*sys.stdlib_module_names, "__mp_main__", "curate"}  # what multiprocessing calls the program, too
+    assert names <= {
+        *sys.stdlib_module_names,
+        "__mp_main__",
+        "curate",
+    }  # __mp_main__ is multiprocessing's name for the program
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -173,15 +179,15 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
             yield node.module.split(".")[0], node.lineno
 
 
-PEERS = {"jax", "torch", "atheris"}  # no dependencies: benchmarks take them from a folder, the fuzzer where it is
+PEERS = {"jax", "torch", "atheris"}  # not dependencies: benchmarks and the fuzzer use them where they are installed
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, "tests"])
-def test_what_is_imported_is_declared(package: str) -> None:
-    """That a library happens to come with another one is no ground to stand on."""
+def test_every_imported_library_is_declared(package: str) -> None:
+    """A library that is only another one's dependency may disappear."""
     extras = [name for name in EXTRAS if name != "dev" or package == "tests"]
-    wanted = [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]
-    declared = {canonicalize_name(Requirement(line).name) for line in wanted}
+    lines = [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
     providers = packages_distributions()
     missing = [
         f"{path.relative_to(ROOT)}:{line} {name}"
@@ -194,14 +200,16 @@ def test_what_is_imported_is_declared(package: str) -> None:
     assert not missing
 
 
-def test_every_dependency_has_its_reason_beside_it() -> None:
+def test_every_dependency_has_a_comment_with_its_reason() -> None:
     lines = [line.strip() for line in PYPROJECT.splitlines()]
     declared = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
-    bare = [entry for entry in declared if not any(re.match(rf'"{re.escape(entry)}",\s+# \S', line) for line in lines)]
-    assert not bare
+    unexplained = [
+        entry for entry in declared if not any(re.match(rf'"{re.escape(entry)}",\s+# \S', line) for line in lines)
+    ]
+    assert not unexplained
 
 
-def test_lock_pins_every_dependency_with_hashes() -> None:
+def test_the_lock_pins_every_dependency_with_hashes() -> None:
     blocks = re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text("utf-8"))
     pins = [block for block in blocks if not block.startswith("#")]
     assert all(re.match(r"[\w.-]+==\S+", pin) and "--hash=sha256:" in pin for pin in pins)
@@ -210,39 +218,39 @@ def test_lock_pins_every_dependency_with_hashes() -> None:
     assert {canonicalize_name(Requirement(line).name) for line in declared} <= locked, "run `make lock`"
 
 
-def test_environment_is_what_the_lock_says() -> None:
+def test_the_environment_has_the_versions_of_the_lock() -> None:
     text = (ROOT / "requirements.lock").read_text("utf-8")
     differing = []
     for name, version, marker in re.findall(r"^([\w.-]+)==(\S+)(?: ; (.*?))? \\$", text, re.MULTILINE):
         if marker and not Requirement(f"{name} ; {marker}").marker.evaluate():  # type: ignore[union-attr]  # it has one
             continue
         try:
-            found = distribution(name).version
+            installed_version = distribution(name).version
         except PackageNotFoundError:
-            found = "absent"
-        if found != version:
-            differing.append(f"{name} {found}, locked {version}")
+            installed_version = "absent"
+        if installed_version != version:
+            differing.append(f"{name} {installed_version}, locked {version}")
     assert not differing
 
 
-def test_no_file_is_larger_than_a_clone_should_carry() -> None:
+def test_no_file_is_larger_than_500_kb() -> None:
     sizes = {path.name: path.stat().st_size for path in project_files()}
     assert not {name: size for name, size in sizes.items() if size > 500_000}
 
 
 def test_no_file_names_an_index_or_a_machine() -> None:
-    """Where packages come from, and where things lie, is each machine's own matter."""
+    """Where packages come from and where folders are differs from machine to machine."""
     index = r"py[p]i\.(?:org|python)|py[t]honhosted|np[m]js|index[-_]url\b|find[-_]links\b|/simpl[e]/|fil[e]:///"
     machine = r"(?<![\w.])/(?:wor[k]|op[t]|roo[t]|hom[e]|User[s]|mn[t])/\w"
-    told = ("--no-emit-index-url", "--no-emit-find-links")  # make lock's own way to keep them out
-    found = []
+    allowed = ("--no-emit-index-url", "--no-emit-find-links")  # options of `make lock` that keep them out
+    faults = []
     for path in project_files():
         data = path.read_bytes()
         if b"\0" in data:
             continue
         for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
-            for flag in told:
-                line = line.replace(flag, "")  # noqa: PLW2901  # the line, less what it may say
+            for flag in allowed:
+                line = line.replace(flag, "")  # noqa: PLW2901  # the line without what it may say
             if re.search(f"{index}|{machine}", line):
-                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
-    assert not found
+                faults.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}")
+    assert not faults

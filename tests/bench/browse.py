@@ -45,7 +45,7 @@ WHERE = "width >= 512 and line_ink < 0.2"
 
 
 def grown(dataset: Path, out: Path, pictures: int) -> Path:
-    """Repeat the dataset's parts under other ids until there are at least so many rows."""
+    """Repeat the dataset's parts under other ids until there are at least `pictures` rows."""
     shutil.copytree(dataset, out, ignore=shutil.ignore_patterns("*.parquet"))
     copies = -(-pictures // parquet.count_rows(dataset / "manifest"))
     for folder, names in ID_COLUMNS.items():
@@ -89,9 +89,9 @@ def load_pictures(client: httpx2.Client, path: str, **query: str | int) -> None:
     assert all(sizes)
 
 
-def calls(client: httpx2.Client, total: int, chance: np.random.Generator) -> dict[str, Callable[[], object]]:
-    """What a visitor does, by name; each round asks for other pages."""
-    place = int(chance.integers(0, total - 60))
+def calls(client: httpx2.Client, total: int, random: np.random.Generator) -> dict[str, Callable[[], object]]:
+    """What a visitor does, by name, at a random place; each round asks for other pages."""
+    place = int(random.integers(0, total - 60))
     word = FILTERS[place % len(FILTERS)]
     [row] = get_json(client, "pictures", start=place, count=1)["rows"]
     return {
@@ -112,14 +112,14 @@ def measure(dataset: Path) -> dict[str, Any]:
     """Seconds of each call, and the CPU time and memory of the server."""
     spent: dict[str, list[float]] = {}
     cpu: dict[str, float] = {}
-    chance = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     with (
         served("curate", "browse", str(dataset)) as (process, address, ready),
         httpx2.Client(base_url=address, timeout=60) as client,
     ):
         total = get_json(client, "dataset")["pictures"]
         for _ in range(ROUNDS):
-            for name, call in calls(client, total, chance).items():
+            for name, call in calls(client, total, random).items():
                 before = spent_cpu(process)
                 spent.setdefault(name, []).append(seconds(call))
                 cpu[name] = cpu.get(name, 0) + (spent_cpu(process) - before) / ROUNDS
@@ -127,9 +127,9 @@ def measure(dataset: Path) -> dict[str, Any]:
     return {
         "pictures": total,
         "ready_seconds": round(ready, 2),
-        "seconds": {name: round(statistics.median(one), 3) for name, one in spent.items()},
-        "longest": {name: round(max(one), 3) for name, one in spent.items()},
-        "cpu": {name: round(one, 3) for name, one in cpu.items()},
+        "seconds": {name: round(statistics.median(times), 3) for name, times in spent.items()},
+        "longest": {name: round(max(times), 3) for name, times in spent.items()},
+        "cpu": {name: round(mean, 3) for name, mean in cpu.items()},
         "memory_mb": round(int(status.split("VmHWM:")[1].split()[0]) / 1024),
     }
 

@@ -1,9 +1,9 @@
-"""Extract on a Dask cluster of this host against as many local processes, on the same pictures, by turns.
+"""Compare extract on a Dask cluster of this host with as many local processes, in turns on the same pictures.
 
-`efficiency` is the time of local processes over that of the cluster, `cpu_efficiency` the same of CPU seconds, in which
-the scheduler counts; medians of the rounds. The cluster's workers have started before, the local ones start each time.
-`ms_a_task` is the wall time of a task that does nothing, alone in its future: what every thousand pictures pay.
-A cluster's tasks are of two parts, 1,024 pictures: as many workers are even with as many times that.
+`efficiency` is the wall time of local processes divided by that of the cluster; `cpu_efficiency` is the same ratio of
+CPU seconds, the scheduler's included. Both are medians of the rounds. The cluster's workers are already running; the
+local ones start in every round. `ms_a_task` is the wall time of an empty task alone in its future, which is the
+overhead of a thousand pictures. A cluster's task has two parts, 1,024 pictures: give each worker a multiple of that.
 
 Run: python -m tests.bench.cluster [ART] [--pictures 2048] [--workers 2] [--rounds 2] [--json]
 """
@@ -28,25 +28,25 @@ from curate.workers import executor
 from curate.workers.dask_cluster import DaskCluster
 from tests.hosts import connected, hosts
 
-TASKS = 1000  # empty ones
+EMPTY_TASKS = 1000
 
 Cost = dict[str, float]
 
 
-def spent(seconds: Callable[[], float], work: Callable[[], Any]) -> Cost:
-    """Wall and CPU seconds of `work`, the latter by `seconds`."""
-    wall, cpu = time.monotonic(), seconds()
+def spent(cpu_seconds: Callable[[], float], work: Callable[[], Any]) -> Cost:
+    """Wall and CPU seconds of `work`; `cpu_seconds` reads the CPU seconds used so far."""
+    wall, cpu = time.monotonic(), cpu_seconds()
     work()
-    return {"wall": time.monotonic() - wall, "cpu": seconds() - cpu}
+    return {"wall": time.monotonic() - wall, "cpu": cpu_seconds() - cpu}
 
 
-def here() -> float:
+def local_cpu_seconds() -> float:
     """CPU seconds of this process and its ended children."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
-def everywhere(cluster: DaskCluster) -> float:
+def cluster_cpu_seconds(cluster: DaskCluster) -> float:
     """CPU seconds of this process, the scheduler and the workers."""
     workers = cluster.client.run(time.process_time).values()
     return float(time.process_time() + cluster.client.run_on_scheduler(time.process_time) + sum(workers))
@@ -63,17 +63,18 @@ def measure(art: Path, folder: Path, cluster: DaskCluster, pictures: int, rounds
         source, options = [Source("art", art)], extract.ExtractOptions(keep_monochrome=True)
         extract.extract(source, folder / name, options, workers=workers, limit=limit, fresh=True)
 
-    make(
-        "cluster", cluster, 64 * cluster.last_worker_count
-    )  # modules are loaded, as they are on workers that have worked
+    make("cluster", cluster, 64 * cluster.last_worker_count)  # loads the modules on its workers
     local, remote = [], []
     for _ in range(rounds):
-        local.append(spent(here, lambda: make("local", cluster.last_worker_count, pictures)))
-        remote.append(spent(lambda: everywhere(cluster), lambda: make("cluster", cluster, pictures)))
-    one_by_one = DaskCluster(
+        local.append(spent(local_cpu_seconds, lambda: make("local", cluster.last_worker_count, pictures)))
+        remote.append(spent(lambda: cluster_cpu_seconds(cluster), lambda: make("cluster", cluster, pictures)))
+    one_task_cluster = DaskCluster(
         cluster.client, cluster.address, min_pictures_per_future=1, last_worker_count=cluster.last_worker_count
     )
-    empty = spent(here, lambda: list(executor.run(nothing, range(TASKS), one_by_one, pictures_per_task=1)))
+    empty = spent(
+        local_cpu_seconds,
+        lambda: list(executor.run(nothing, range(EMPTY_TASKS), one_task_cluster, pictures_per_task=1)),
+    )
 
     def ratio(kind: str) -> float:
         return statistics.median(a[kind] / b[kind] for a, b in zip(local, remote, strict=True))
@@ -83,7 +84,7 @@ def measure(art: Path, folder: Path, cluster: DaskCluster, pictures: int, rounds
         "workers": cluster.last_worker_count,
         "efficiency": ratio("wall"),
         "cpu_efficiency": ratio("cpu"),
-        "ms_a_task": 1000 * empty["wall"] / TASKS,
+        "ms_a_task": 1000 * empty["wall"] / EMPTY_TASKS,
         "seconds": {"local": local, "cluster": remote},
     }
 
@@ -99,16 +100,16 @@ def main(art: Path, pictures: int, workers: int, rounds: int, as_json: bool) -> 
     QUIET.set(True)
     with (
         tempfile.TemporaryDirectory() as temporary,
-        hosts(Path(temporary) / "hosts", workers) as one,
-        connected(one, workers) as cluster,
+        hosts(Path(temporary) / "hosts", workers) as servers,
+        connected(servers, workers) as cluster,
     ):
         cluster.count_threads()
         result = measure(art.absolute(), Path(temporary), cluster, pictures, rounds)
     if as_json:
         click.echo(json.dumps(result))
         return
-    told = "efficiency {efficiency:.2f} in time, {cpu_efficiency:.2f} in CPU seconds; {ms_a_task:.1f} ms a task"
-    click.echo(f"{workers} workers, {pictures} pictures: " + told.format(**result))
+    line = "efficiency {efficiency:.2f} in time, {cpu_efficiency:.2f} in CPU seconds; {ms_a_task:.1f} ms a task"
+    click.echo(f"{workers} workers, {pictures} pictures: " + line.format(**result))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import click
 
 COSTS = Path("curate/planning/costs.json")
-DIGITS = 4  # of a constant; none is known better
+DIGITS = 4  # significant digits of a constant; none is measured more exactly
 
 Figures = dict[str, Any]
 """What a benchmark prints with --json."""
@@ -34,23 +34,23 @@ class Constant(NamedTuple):
     get: Callable[[Figures], float]
 
 
-def fit_line(figures: Figures, what: str, styles: int) -> tuple[float, float]:
-    """(constant, per megapixel) cost of reading a picture with so many line styles: a line through two sizes."""
-    few, many = (one for one in figures["reading"] if one["lines"] == styles)
-    slope = (many[what] - few[what]) / (many["megapixels"] - few["megapixels"])
-    return max(0.0, few[what] - slope * few["megapixels"]), max(0.0, slope)
+def fit_line(figures: Figures, figure: str, styles: int) -> tuple[float, float]:
+    """(constant, per megapixel) cost of reading a picture with `styles` line styles: a line through two sizes."""
+    small, large = (reading for reading in figures["reading"] if reading["lines"] == styles)
+    slope = (large[figure] - small[figure]) / (large["megapixels"] - small["megapixels"])
+    return max(0.0, small[figure] - slope * small["megapixels"]), max(0.0, slope)
 
 
-def further(figures: Figures, which: int) -> float:
-    """CPU seconds of each line style after the first."""
-    one, three = (fit_line(figures, "cpu_seconds", styles)[which] for styles in (1, 3))
-    return max(0.0, three - one) / 2
+def further_style(figures: Figures, term: int) -> float:
+    """CPU seconds of each line style after the first: the constant (`term` 0) or those per megapixel (1)."""
+    with_one, with_three = (fit_line(figures, "cpu_seconds", styles)[term] for styles in (1, 3))
+    return max(0.0, with_three - with_one) / 2
 
 
 def million(figures: Figures, radius: int) -> Figures:
     """The figures of searching a million hashes."""
-    [found] = [one for one in figures["ours"] if (one["hashes"], one["radius"]) == (10**6, radius)]
-    return dict(found)
+    [search] = [search for search in figures["ours"] if (search["hashes"], search["radius"]) == (10**6, radius)]
+    return dict(search)
 
 
 def at(*names: str) -> Callable[[Figures], float]:
@@ -70,16 +70,18 @@ CONSTANTS: dict[str, Constant] = {
         "bytes a pixel",
         "stages",
         lambda figures: (
-            sum(one["bytes"] / one["megapixels"] for one in figures["reading"]) / len(figures["reading"]) / 1e6
+            sum(reading["bytes"] / reading["megapixels"] for reading in figures["reading"])
+            / len(figures["reading"])
+            / 1e6
         ),
     ),
     "picture_seconds": Constant(SECONDS, "stages", lambda figures: fit_line(figures, "cpu_seconds", 1)[0]),
     "megapixel_seconds": Constant(
         "CPU s a megapixel", "stages", lambda figures: fit_line(figures, "cpu_seconds", 1)[1]
     ),
-    "style_seconds": Constant(f"{SECONDS} and further line style", "stages", lambda figures: further(figures, 0)),
+    "style_seconds": Constant(f"{SECONDS} and further line style", "stages", lambda figures: further_style(figures, 0)),
     "style_megapixel_seconds": Constant(
-        "CPU s a megapixel and further line style", "stages", lambda figures: further(figures, 1)
+        "CPU s a megapixel and further line style", "stages", lambda figures: further_style(figures, 1)
     ),
     "extract_worker_mb": Constant("MB a worker", "stages", lambda figures: fit_line(figures, "peak_mb", 3)[0]),
     "megapixel_mb": Constant("MB a worker and megapixel", "stages", lambda figures: fit_line(figures, "peak_mb", 3)[1]),
@@ -143,30 +145,33 @@ def make_costs(figures: dict[str, Figures]) -> dict[str, Any]:
     """The contents of costs.json, from figures by benchmark."""
     constants = {
         name: {
-            "value": float(f"{one.get(figures[one.benchmark]):.{DIGITS}g}"),
-            "unit": one.unit,
-            "benchmark": f"tests/bench/{one.benchmark}.py",
+            "value": float(f"{constant.get(figures[constant.benchmark]):.{DIGITS}g}"),
+            "unit": constant.unit,
+            "benchmark": f"tests/bench/{constant.benchmark}.py",
         }
-        for name, one in CONSTANTS.items()
+        for name, constant in CONSTANTS.items()
     }
     return {"machine": machine(), "constants": constants}
 
 
 @click.command()
 @click.option(
-    "--from", "folder", type=click.Path(path_type=Path, exists=True), help="Read NAME.json from here; run nothing."
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path, exists=True),
+    help="Read NAME.json from this folder; run nothing.",
 )
 @click.option("--json", "as_json", is_flag=True)
 def main(folder: Path | None, as_json: bool) -> None:
     """Write curate/planning/costs.json."""
-    needed = sorted({one.benchmark for one in CONSTANTS.values()})
-    costs = make_costs({name: read(folder, name) if folder else run_benchmark(name) for name in needed})
+    benchmarks = sorted({constant.benchmark for constant in CONSTANTS.values()})
+    costs = make_costs({name: read(folder, name) if folder else run_benchmark(name) for name in benchmarks})
     COSTS.write_text(json.dumps(costs, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if as_json:
         click.echo(json.dumps(costs))
         return
-    for name, one in costs["constants"].items():
-        click.echo(f"{name:24} {one['value']:<10.4g} {one['unit']}, {one['benchmark']}")
+    for name, constant in costs["constants"].items():
+        click.echo(f"{name:24} {constant['value']:<10.4g} {constant['unit']}, {constant['benchmark']}")
 
 
 if __name__ == "__main__":

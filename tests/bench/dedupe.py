@@ -1,4 +1,4 @@
-"""Plant edited copies among real art and measure what dedupe finds of each edit, and what it joins wrongly.
+"""Plant edited copies among real art, and measure which share of each edit dedupe finds and what it joins wrongly.
 
 Half of the sources (and of the random choices of edits) is for tuning, the other half for reporting.
 
@@ -41,7 +41,7 @@ def resized(scale: float) -> Edit:
 
 
 def cropped(share: float) -> Edit:
-    """Cut `share` of each side away, at random places."""
+    """Crop `share` of the height and of the width, at a random place."""
 
     def edit(rgb: Rgb, random: np.random.Generator) -> Rgb:
         height, width, _ = rgb.shape
@@ -121,7 +121,7 @@ RECOLORS = ("hue 30", "hue 180", "gray")
 
 
 def plant(task: tuple[Path, Path, int]) -> int:
-    """Write every edit of one source; returns their number."""
+    """Write every edit of one source, and return their number."""
     source, folder, seed = task
     rgb = decode(source.read_bytes()).rgb
     for number, (name, (edit, suffix, quality)) in enumerate(EDITS.items()):
@@ -137,7 +137,7 @@ def plant(task: tuple[Path, Path, int]) -> int:
 
 
 def colored(path: Path) -> bool:
-    """Whether a picture has hues to change: one in grays has no recolours."""
+    """Whether a picture has hues to change: a picture in grays has no recolours."""
     rgb = decode(path.read_bytes()).rgb
     return float((np.ptp(rgb, axis=2) > 60).mean()) > 0.02
 
@@ -146,12 +146,12 @@ def sources(art: Path, half: str, count: int) -> list[Path]:
     """Coloured drawings of one half, one for each family of skin tones, in the order of the hashes of their names."""
     paths = sorted(art.glob("*.png"), key=lambda path: sha256(path.name.encode()).digest())
     plain = [path for path in paths if not any(f"1F3F{last}" in path.stem for last in "BCDEF")]
-    mine = plain[::2] if half == "tune" else plain[1::2]
-    return [path for path in mine if colored(path)][:count]
+    chosen = plain[::2] if half == "tune" else plain[1::2]
+    return [path for path in chosen if colored(path)][:count]
 
 
 def drawing(path: Path) -> tuple[str, str]:
-    """A file's stem and a digest of its pixels. OpenMoji has some drawings under several names, in unequal files."""
+    """A file's stem and a digest of its pixels. OpenMoji has some drawings under several names, in different files."""
     return path.stem, sha256(decode(path.read_bytes()).rgb.tobytes()).hexdigest()
 
 
@@ -165,25 +165,23 @@ def report(manifest: pd.DataFrame, draws: dict[str, str]) -> dict[str, Any]:
     manifest = manifest.assign(stem=manifest["path"].str.rsplit(".", n=1).str[0])
     originals = {row["stem"]: row for row in manifest[manifest["source"] == "art"].to_dict("records")}
     copies = manifest[manifest["source"] == "copies"]
-    found: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
-    twin: dict[str, list[str]] = defaultdict(list)
+    joined: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+    stems_by_drawing: dict[str, list[str]] = defaultdict(list)
     for stem in originals:
-        twin[draws[stem]].append(stem)
+        stems_by_drawing[draws[stem]].append(stem)
     for row in copies.to_dict("records"):
         stem, name = row["stem"].split("~")
-        if "straddles" in {
-            row["dropped"],
-            originals[stem]["dropped"],
-        }:  # it looks like pictures of two splits, so it has no family
-            continue
-        twins = [originals[other] for other in twin[draws[stem]]]
-        same = [
-            any(row[column] == one[column] for one in twins) for column in ("group", "family")
-        ]  # null equals nothing, null included
-        found[name].append((same[0], same[1]))
+        if "straddles" in {row["dropped"], originals[stem]["dropped"]}:
+            continue  # it looks like pictures of two splits, so it has no family
+        same_drawings = [originals[same] for same in stems_by_drawing[draws[stem]]]
+        # null equals nothing, not even null
+        in_group, in_family = (
+            any(row[column] == drawing[column] for drawing in same_drawings) for column in ("group", "family")
+        )
+        joined[name].append((in_group, in_family))
     edits = {
         name: {"duplicate": float(np.mean([d for d, _ in pairs])), "alike": float(np.mean([a for _, a in pairs]))}
-        for name, pairs in ((name, found[name.replace(" ", "_")]) for name in EDITS)
+        for name, pairs in ((name, joined[name.replace(" ", "_")]) for name in EDITS)
     }
     return {"pictures": len(manifest), "copies": len(copies), "edits": edits, "precision": precision(manifest, draws)}
 
@@ -194,8 +192,7 @@ def precision(manifest: pd.DataFrame, draws: dict[str, str]) -> dict[str, Any]:
     survivor = pd.Series(drawn.to_numpy(), index=manifest["id"]).groupby(level=0).first()
     name = pd.Series(manifest["stem"].to_numpy(), index=manifest["id"]).groupby(level=0).first()
     dropped = manifest[manifest["role"] == "duplicate"]
-    mine = drawn[dropped.index]
-    right = (mine.to_numpy() == survivor.reindex(dropped["duplicate_of"]).to_numpy()) | (
+    right = (drawn[dropped.index].to_numpy() == survivor.reindex(dropped["duplicate_of"]).to_numpy()) | (
         dropped["id"].to_numpy() == dropped["duplicate_of"].to_numpy()
     )
     wrong = dropped[~right]
@@ -204,19 +201,19 @@ def precision(manifest: pd.DataFrame, draws: dict[str, str]) -> dict[str, Any]:
 
 
 def peer(peers: Path, art: Path, copies: Path, folder: Path, draws: dict[str, str]) -> dict[str, Any]:
-    """What imagededup finds in the same files: recall by edit, and the share of its pairs that show one drawing."""
+    """imagededup's recall by edit on the same files, and the share of its pairs that show one drawing."""
     folder.mkdir()
     for path in (*art.glob("*.png"), *copies.iterdir()):
         (folder / path.name).symlink_to(path.resolve())
     pairs = imagededup(peers, folder)
     stems = {tuple(sorted(name.rsplit(".", 1)[0] for name in pair)) for pair in pairs}
-    right = [len({draws[one.split("~")[0]] for one in pair}) == 1 for pair in stems]
+    right = [len({draws[stem.split("~")[0]] for stem in pair}) == 1 for pair in stems]
     planted = {path.stem for path in copies.iterdir()}
     recall: dict[str, list[bool]] = defaultdict(list)
     for stem in sorted(planted):
         drawing, edit = stem.split("~")
         recall[edit.replace("_", " ")].append((drawing, stem) in stems)
-    edits = {name: float(np.mean(found)) for name, found in recall.items()}
+    edits = {name: float(np.mean(hits)) for name, hits in recall.items()}
     return {"pairs": len(stems), "precision": float(np.mean(right)), "edits": edits}
 
 
@@ -250,14 +247,15 @@ def main(art: Path, count: int, half: str, mirror: bool, peers: Path | None, wor
     click.echo(
         f"{result['copies']} copies among {result['pictures']} pictures; share found as duplicate, as look-alike"
     )
-    other = result.get("imagededup", {"edits": {}})
+    imagededup_result = result.get("imagededup", {"edits": {}})
     for name, shares in result["edits"].items():
-        beside = f"  imagededup {other['edits'][name]:.3f}" if name in other["edits"] else ""
-        click.echo(f"{name:15} {shares['duplicate']:.3f}  {shares['alike']:.3f}{beside}")
-    told = result["precision"]
-    click.echo(f"precision of {told['duplicates']} duplicates: {told['right']:.4f}; wrong: {told['wrong']}")
+        peer_recalls = imagededup_result["edits"]
+        peer_text = f"  imagededup {peer_recalls[name]:.3f}" if name in peer_recalls else ""
+        click.echo(f"{name:15} {shares['duplicate']:.3f}  {shares['alike']:.3f}{peer_text}")
+    joins = result["precision"]
+    click.echo(f"precision of {joins['duplicates']} duplicates: {joins['right']:.4f}; wrong: {joins['wrong']}")
     if peers:
-        click.echo(f"imagededup: {other['pairs']} pairs, precision {other['precision']:.4f}")
+        click.echo(f"imagededup: {imagededup_result['pairs']} pairs, precision {imagededup_result['precision']:.4f}")
 
 
 if __name__ == "__main__":

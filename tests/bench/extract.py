@@ -1,7 +1,7 @@
-"""What extract does a CPU second with JPEGs of 1 to 2 megapixels, against scripts a user would write, and decoding.
+"""Compare extract's pictures per CPU second with scripts that a user would write, and with decoding alone.
 
-The pictures are pages of OpenMoji's drawings, 1,000 to 1,414 px wide and stored as JPEG 90. All take turns on one core,
-in rounds; a round's ratio is of CPU seconds, and the median of the rounds is told.
+The pictures are JPEGs (quality 90) of 1 to 2 megapixels: pages of OpenMoji's drawings, 1,000 to 1,414 px wide. All take
+turns on one core. The ratio of a round is of CPU seconds; the median of the rounds is reported.
 
 Run: python -m tests.bench.extract [--pictures 48] [--rounds 5] [--json]
 """
@@ -40,14 +40,14 @@ from curate.sources.sample_art import _drawings, read_svg
 from curate.sources.scan import Source, scan_sources
 from curate.workers import executor
 
-SIDES = (1000, 1414)  # px of the longer side, least and most
+SIDES = (1000, 1414)  # the shortest and longest longer side, px
 QUALITY = 90
-ACROSS = 5  # drawings in a row of a page: as many bytes a pixel as illustrations have
+ACROSS = 5  # drawings in a row of a page, which gives as many bytes per pixel as in illustrations
 
 
 def pictures(folder: Path, count: int, sides: tuple[int, int] = SIDES) -> list[Path]:
-    """JPEGs, each of another size: pages of drawings spread over the whole set, as dense as an illustration is."""
-    codes, random = [one.code for one in _drawings()], np.random.default_rng(0)
+    """JPEGs of different sizes: pages of random drawings, as dense as an illustration."""
+    codes, random = [drawing.code for drawing in _drawings()], np.random.default_rng(0)
     for number in range(count):
         side = int(random.integers(*sides)) // ACROSS
         drawn = [decode(render_svg_text(read_svg(code), side, "white")).rgb for code in random.choice(codes, ACROSS**2)]
@@ -60,28 +60,29 @@ def pictures(folder: Path, count: int, sides: tuple[int, int] = SIDES) -> list[P
 
 
 def by_pillow(paths: list[Path], out: Path) -> None:
-    """(a): Pillow and imagehash; lines by a maximum filter."""
+    """A script with Pillow and imagehash; lines by a maximum filter."""
     rows = []
     for path in paths:
         image = Image.open(path).convert("RGB")
         gray = image.convert("L")
         lines = ImageChops.invert(ImageChops.difference(gray.filter(ImageFilter.MaxFilter(5)), gray))
-        for name, one in (("color", image), ("line", lines)):
-            one.resize((128, 128), Image.Resampling.BOX).save(out / f"{path.stem}.{name}.png")
+        for name, picture in (("color", image), ("line", lines)):
+            picture.resize((128, 128), Image.Resampling.BOX).save(out / f"{path.stem}.{name}.png")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         rows.append({"path": path.name, "sha256": digest, "phash": str(imagehash.phash(image))})
     pd.DataFrame(rows).to_parquet(out / "rows.parquet")
 
 
 def by_opencv(paths: list[Path], out: Path) -> None:
-    """(b): the same by OpenCV and imagehash."""
+    """The same script with OpenCV and imagehash."""
     rows = []
     for path in paths:
         image = np.asarray(cv2.imread(str(path)), np.uint8)
         gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         lines = 255 - cv2.absdiff(cv2.dilate(gray, np.ones((5, 5), np.uint8)), gray)
-        for name, one in (("color", image), ("line", lines)):
-            cv2.imwrite(str(out / f"{path.stem}.{name}.png"), cv2.resize(one, (128, 128), interpolation=cv2.INTER_AREA))
+        for name, picture in (("color", image), ("line", lines)):
+            small = cv2.resize(picture, (128, 128), interpolation=cv2.INTER_AREA)
+            cv2.imwrite(str(out / f"{path.stem}.{name}.png"), small)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         hashed = imagehash.phash(Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)))
         rows.append({"path": path.name, "sha256": digest, "phash": str(hashed)})
@@ -89,13 +90,13 @@ def by_opencv(paths: list[Path], out: Path) -> None:
 
 
 def decoding(paths: list[Path], _: Path) -> None:
-    """(c): OpenCV's decoder alone."""
+    """OpenCV's decoder alone."""
     for path in paths:
         cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
 
 
 def ours(lines: str) -> Callable[[list[Path], Path], None]:
-    """The stage's own work on one part: everything dedupe and training need, rows and pairs on disk."""
+    """Extract's work on one part: everything that dedupe and training need, written as rows and pairs."""
 
     def run(paths: list[Path], out: Path) -> None:
         for folder in ("records", "pairs"):
@@ -110,15 +111,15 @@ def ours(lines: str) -> Callable[[list[Path], Path], None]:
 
 
 def bare(encode: Callable[[Rgb], bytes]) -> Callable[[list[Path], Path], None]:
-    """What the scripts make, and no more, by the stage's own parts: the least that extract could take."""
+    """The scripts' results, made with extract's own functions: the least time that extract could take."""
 
     def run(paths: list[Path], out: Path) -> None:
         rows = []
         for path in paths:
             data = path.read_bytes()
             rgb = decode(data).rgb
-            for name, one in (("color", rgb), ("line", lineart.dilate(rgb))):
-                (out / f"{path.stem}.{name}.png").write_bytes(encode(letterbox(one, 128)))
+            for name, picture in (("color", rgb), ("line", lineart.dilate(rgb))):
+                (out / f"{path.stem}.{name}.png").write_bytes(encode(letterbox(picture, 128)))
             digest = hashlib.sha256(data).hexdigest()
             rows.append(
                 {
@@ -144,8 +145,8 @@ WAYS: dict[str, Callable[[list[Path], Path], None]] = {
 
 
 def report(folder: Path, count: int, rounds: int) -> dict[str, Any]:
-    """Pictures a CPU second of every way, and how many times ours it takes."""
-    executor.set_up_worker()  # as extract's workers are; it helps the scripts, too
+    """Pictures per CPU second of every way, and how many times faster each of ours is."""
+    executor.set_up_worker()  # as in extract's workers; it helps the scripts too
     (folder / "art").mkdir()
     paths = pictures(folder / "art", count)
     spent: dict[str, list[float]] = {name: [] for name in WAYS}
@@ -158,15 +159,19 @@ def report(folder: Path, count: int, rounds: int) -> dict[str, Any]:
             spent[name].append(time.process_time() - started)
     megapixels = float(np.mean([np.prod(decode(path.read_bytes()).rgb.shape[:2]) for path in paths]) / 1e6)
     size = sum(path.stat().st_size for path in paths) / len(paths)
-    found: dict[str, Any] = {"pictures": len(paths), "megapixels": megapixels, "bytes_a_pixel": size / megapixels / 1e6}
-    found["per_cpu_second"] = {name: len(paths) / median(seconds[1:]) for name, seconds in spent.items()}
+    figures: dict[str, Any] = {
+        "pictures": len(paths),
+        "megapixels": megapixels,
+        "bytes_a_pixel": size / megapixels / 1e6,
+    }
+    figures["per_cpu_second"] = {name: len(paths) / median(seconds[1:]) for name, seconds in spent.items()}
     for name in ("ours, dilate", "ours, contour"):
-        found[f"speed of {name}"] = {
-            other: median(theirs / mine for mine, theirs in list(zip(spent[name], seconds, strict=True))[1:])
-            for other, seconds in spent.items()
-            if not other.startswith("ours")
+        figures[f"speed of {name}"] = {
+            peer: median(peers / ours for ours, peers in list(zip(spent[name], seconds, strict=True))[1:])
+            for peer, seconds in spent.items()
+            if not peer.startswith("ours")
         }
-    return found
+    return figures
 
 
 @click.command()
@@ -176,18 +181,16 @@ def report(folder: Path, count: int, rounds: int) -> dict[str, Any]:
 def main(count: int, rounds: int, as_json: bool) -> None:
     """Time all ways on COUNT pictures, in turns."""
     with tempfile.TemporaryDirectory() as folder:
-        found = report(Path(folder), count, rounds)
+        figures = report(Path(folder), count, rounds)
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(figures))
         return
-    click.echo(
-        f"{found['pictures']} JPEGs of {found['megapixels']:.2f} megapixels, {found['bytes_a_pixel']:.2f} bytes a pixel"
-    )
-    for name, speed in found["per_cpu_second"].items():
-        click.echo(f"{name:27} {speed:7.1f} pictures a CPU second")
+    click.echo("{pictures} JPEGs of {megapixels:.2f} megapixels, {bytes_a_pixel:.2f} bytes per pixel".format(**figures))
+    for name, speed in figures["per_cpu_second"].items():
+        click.echo(f"{name:27} {speed:7.1f} pictures per CPU second")
     for name in ("ours, dilate", "ours, contour"):
-        told = ", ".join(f"{ratio:.2f} times {other}" for other, ratio in found[f"speed of {name}"].items())
-        click.echo(f"{name}: {told}")
+        ratios = ", ".join(f"{ratio:.2f} times {peer}" for peer, ratio in figures[f"speed of {name}"].items())
+        click.echo(f"{name}: {ratios}")
 
 
 if __name__ == "__main__":

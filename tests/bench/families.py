@@ -1,4 +1,4 @@
-"""Compare the families that dedupe finds in the OpenMoji sample with those that its file names tell.
+"""Compare the families that dedupe finds in the OpenMoji sample with those that its file names give.
 
 Run: python -m tests.bench.families demo/dataset [--art demo/art] [--list] [--json]
 """
@@ -27,20 +27,20 @@ SAME_DRAWING = 0.7  # least intersection over union of the artists' own lines, w
 
 def true_families(manifest: pd.DataFrame) -> dict[str, list[int]]:
     """Row numbers by family: file names that differ only by skin tone, or titles that differ only by colour."""
-    found: dict[str, list[int]] = defaultdict(list)
-    titled: dict[str, dict[str, int]] = defaultdict(dict)
+    rows_by_code: dict[str, list[int]] = defaultdict(list)
+    rows_by_noun: dict[str, dict[str, int]] = defaultdict(dict)
     for row, (path, tags) in enumerate(zip(manifest["path"], manifest["own_tags"], strict=True)):
-        found[without_skin_tones(PurePosixPath(path).stem)].append(row)
+        rows_by_code[without_skin_tones(PurePosixPath(path).stem)].append(row)
         title = next((tag for tag in tags if ":" not in tag), "")
-        pair = split_color(title)
-        if pair and pair[0] in COLORS and pair[1]:
-            titled[pair[1]][pair[0]] = row
-    tones = {f"tone {code}": rows for code, rows in found.items() if len(rows) > 1}
-    return tones | {f"color {noun}": [*rows.values()] for noun, rows in titled.items() if len(rows) > 1}
+        color, noun = split_color(title) or ("", "")
+        if color in COLORS and noun:
+            rows_by_noun[noun][color] = row
+    tones = {f"tone {code}": rows for code, rows in rows_by_code.items() if len(rows) > 1}
+    return tones | {f"color {noun}": [*rows.values()] for noun, rows in rows_by_noun.items() if len(rows) > 1}
 
 
 def report(manifest: pd.DataFrame, art: Path | None) -> dict[str, Any]:
-    """Counts of families that are whole or split, of dropped members and of joined strangers."""
+    """Counts of families that are whole or split, of dropped members, and of different drawings that are joined."""
     families = true_families(manifest)
     kinds = {kind: {k: rows for k, rows in families.items() if k.startswith(kind)} for kind in ("tone", "color")}
     return {kind: _against(manifest, members) for kind, members in kinds.items()} | _strangers(
@@ -49,8 +49,8 @@ def report(manifest: pd.DataFrame, art: Path | None) -> dict[str, Any]:
 
 
 def _against(manifest: pd.DataFrame, families: Mapping[str, list[int]]) -> dict[str, Any]:
-    found, dropped = manifest["family"], manifest["dropped"]
-    whole = [name for name, rows in families.items() if len(found.iloc[rows].unique()) == 1]
+    family, dropped = manifest["family"], manifest["dropped"]
+    whole = [name for name, rows in families.items() if len(family.iloc[rows].unique()) == 1]
     rows = [row for members in families.values() for row in members]
     twins = manifest["duplicate_of"].iloc[rows] == manifest["id"].iloc[rows]
     splits = [
@@ -74,7 +74,7 @@ def _strangers(manifest: pd.DataFrame, tones: Mapping[str, list[int]], art: Path
     members = bases.groupby(manifest["family"]).unique()
     mixed = members[members.map(len) > 1]
     toned = {name.removeprefix("tone ") for name in tones}
-    joined = sum(len(set(one) & toned) for one in mixed if set(one) & toned)
+    joined = sum(len(set(names) & toned) for names in mixed)
     result: dict[str, Any] = {
         "found_families": int((manifest["family"].value_counts() > 1).sum()),
         "found_families_of_several_names": len(mixed),
@@ -82,13 +82,13 @@ def _strangers(manifest: pd.DataFrame, tones: Mapping[str, list[int]], art: Path
         "largest": int(manifest["family"].value_counts().max()),
     }
     if art is not None:
-        alike = [_alike(art, one[0], other) for one in mixed for other in one[1:]]
-        result |= {"names_joined": len(alike), "of_them_strangers_by_the_artists_lines": int(sum(not a for a in alike))}
+        same = [_same_drawing(art, names[0], name) for names in mixed for name in names[1:]]
+        result |= {"names_joined": len(same), "of_them_strangers_by_the_artists_lines": same.count(False)}
     return result
 
 
-def _alike(art: Path, one: str, other: str) -> bool:
-    a, b = (_ink(art, code) for code in (one, other))
+def _same_drawing(art: Path, first: str, second: str) -> bool:
+    a, b = (_ink(art, code) for code in (first, second))
     wide = [cv2.dilate(mask, np.ones((3, 3), np.uint8)) for mask in (a, b)]
     covered = (int((a & wide[1]).sum()) + int((b & wide[0]).sum())) / max(1, int(a.sum()) + int(b.sum()))
     return covered >= SAME_DRAWING
@@ -101,7 +101,7 @@ def _drawings(folder: Path) -> dict[str, Path]:
 
 
 def _ink(art: Path, code: str) -> Any:
-    """Artists' lines of a family's first tone, trimmed and scaled to 128 px, so that size and place do not matter."""
+    """The artists' lines of a family's first tone, trimmed and scaled to 128 px to ignore size and place."""
     path = _drawings(line_art_folder(art))[code]
     ink = (opencv_gray(decode(path.read_bytes()).rgb) < 128).astype(np.uint8)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
@@ -121,7 +121,7 @@ def _ink(art: Path, code: str) -> Any:
 @click.option("--list", "listed", is_flag=True, help="Print every family with the fates of its members.")
 @click.option("--json", "as_json", is_flag=True)
 def main(dataset: Path, art: Path | None, listed: bool, as_json: bool) -> None:
-    """Count the families in DATASET/manifest that are whole, split or joined with strangers."""
+    """Count the families in DATASET/manifest that are whole, split or joined with different drawings."""
     manifest = pd.read_parquet(dataset / "manifest")
     if listed:
         for name, rows in true_families(manifest).items():

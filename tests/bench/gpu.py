@@ -1,8 +1,8 @@
-"""Pairs per second of the default GPU preset through Keras' JAX backend, and of the same steps in PyTorch.
+"""Measure pairs per second of the default GPU preset in Keras' JAX backend, and of the same steps in PyTorch.
 
 Both compute the generator in bfloat16 and the rest in float32, on the GPU if there is one, from the same weights and in
-one process; PyTorch channels-last, eager and compiled. Pairs are random, since a step's time does not depend on what
-they show. Both are compared with the roofline of tests.roof, measured on the same device.
+one process; PyTorch channels-last, eager and compiled. Pairs are random, since a step's time does not depend on
+their pixels. Both are compared with the roofline of tests.roof, measured on the same device.
 Neither JAX nor PyTorch is in the lock file: without --peers, a folder with both, nothing is timed. For a GPU:
 pip install --target PEERS torch==2.13.0 'jax[cuda13]'
 
@@ -33,7 +33,7 @@ from train.presets import preset_config as named
 SIZE, VOCABULARY = 128, 500
 KINDS = ("half", "plain", "both")
 RATE, DECAY = 0.01, 0.995
-STEPS = 10  # between looks at the clock, since a GPU works asynchronously
+STEPS = 10  # between readings of the clock, since a GPU works asynchronously
 Step = Callable[[str], dict[str, Any]]
 
 
@@ -71,13 +71,13 @@ class Ours:
         self.optimizers = [keras.optimizers.Adam(RATE * rate, config.beta_1, config.beta_2) for rate in rates]
         for optimizer, model in zip(self.optimizers, self.models, strict=True):
             optimizer.build(model.trainable_variables)
-        self.names = [[one.name for one in optimizer.variables] for optimizer in self.optimizers]
+        self.names = [[variable.name for variable in optimizer.variables] for optimizer in self.optimizers]
 
     def begin(self) -> dict[str, Any]:
         """Everything that a step changes."""
-        weights = [[one.value for one in model.trainable_variables] for model in self.models]
-        fixed = [[one.value for one in model.non_trainable_variables] for model in self.models]
-        moments = [[one.value for one in optimizer.variables] for optimizer in self.optimizers]
+        weights = [[variable.value for variable in model.trainable_variables] for model in self.models]
+        fixed = [[variable.value for variable in model.non_trainable_variables] for model in self.models]
+        moments = [[variable.value for variable in optimizer.variables] for optimizer in self.optimizers]
         return {
             "weights": weights, "fixed": fixed, "moments": moments, "average": list(weights[0]), "decay": DECAY
         }  # fmt: skip
@@ -95,7 +95,7 @@ class Ours:
         decay = np.float32(min(self.config.average_decay, (1 + step) / (10 + step)))
         return state | {"moments": moments, "decay": decay}
 
-    def called(self, place: int, weights: Any, fixed: Any, inputs: Any, *, training: bool) -> tuple[Any, Any, Any]:
+    def call(self, place: int, weights: Any, fixed: Any, inputs: Any, *, training: bool) -> tuple[Any, Any, Any]:
         """Outputs of the generator (`place` 0) or discriminator (1) with these weights, and its weights afterwards."""
         import keras
 
@@ -139,13 +139,13 @@ class Ours:
     def error(self, weights: Any, state: dict[str, Any], pairs: Pairs) -> tuple[Any, Any]:
         from train.model.losses import l1, masked_mean
 
-        fakes, _, _ = self.called(0, weights, state["fixed"][0], [pairs.lines, pairs.tags], training=True)
+        fakes, _, _ = self.call(0, weights, state["fixed"][0], [pairs.lines, pairs.tags], training=True)
         fakes = fakes * pairs.mask + (1 - pairs.mask)
         return fakes, masked_mean(l1(fakes, pairs.colors), pairs.mask)
 
     def logits(self, weights: Any, state: dict[str, Any], pairs: Pairs, colors: Any) -> Any:
         inputs = [pairs.lines, colors, pairs.tags]
-        return self.called(1, weights, state["fixed"][1], inputs, training=False)[0]
+        return self.call(1, weights, state["fixed"][1], inputs, training=False)[0]
 
     def update_discriminator(
         self, state: dict[str, Any], pairs: Pairs, adversarial_loss: Any
@@ -155,8 +155,8 @@ class Ours:
 
         fakes, _ = self.error(state["weights"][0], state, pairs)  # XLA merges this with the generator's own pass
         inputs = [pairs.lines, pairs.colors, pairs.tags]
-        _, first, fixed = self.called(1, state["weights"][1], state["fixed"][1], inputs, training=True)
-        _, second, fixed = self.called(1, first, fixed, inputs, training=True)
+        _, first, fixed = self.call(1, state["weights"][1], state["fixed"][1], inputs, training=True)
+        _, second, fixed = self.call(1, first, fixed, inputs, training=True)
 
         def loss(real_weights: Any, fake_weights: Any) -> Any:
             real_logits = self.logits(real_weights, state, pairs, pairs.colors)
@@ -190,17 +190,17 @@ def step_work(ours: Ours, pairs: Pairs, kind: str) -> list[roof.Work]:
     return list((Counter(work) - Counter(roof.works(repeated.jaxpr))).elements())
 
 
-def under_the_roof(ours: Ours, pairs: Pairs, rates: dict[str, dict[str, float]]) -> dict[str, Any]:
+def compare_with_roofline(ours: Ours, pairs: Pairs, rates: dict[str, dict[str, float]]) -> dict[str, Any]:
     """The device's limits, the least seconds that each step can take, and the share of that speed that each reaches."""
     work = {kind: step_work(ours, pairs, kind) for kind in KINDS}
-    ceilings = roof.ceilings({item.dtype for items in work.values() for item in items})
-    floors = {kind: roof.least(items, ceilings) for kind, items in work.items()}
+    limits = roof.ceilings({item.dtype for items in work.values() for item in items})
+    floors = {kind: roof.least(items, limits) for kind, items in work.items()}
     share = {
         kind: {name: rate * floors[kind] / ours.config.batch_size for name, rate in rates[kind].items()}
         for kind in KINDS
     }
     flops = {kind: sum(item.flops for item in items) for kind, items in work.items()}
-    return {"ceilings": ceilings, "flops": flops, "least_seconds": floors, "share": share}
+    return {"ceilings": limits, "flops": flops, "least_seconds": floors, "share": share}
 
 
 def halved(pixels: Any) -> Any:
@@ -264,7 +264,7 @@ def compare(ours: Ours, rounds: int) -> dict[str, Any]:
         result["ratio"][f"{kind} over PyTorch's best"] = rates["ours"] / max(
             rates[name] for name in rates if name != "ours"
         )
-    result["roof"] = under_the_roof(ours, pairs, result["pairs_per_second"])
+    result["roof"] = compare_with_roofline(ours, pairs, result["pairs_per_second"])
     return result | {"device": describe_device()}
 
 
@@ -291,7 +291,7 @@ def main(preset: str, settings: tuple[str, ...], peers: Path | None, rounds: int
         sys.path.append(str(peers))
         os.environ["KERAS_BACKEND"] = "jax"
         sys.modules["tensorflow"] = None  # type: ignore[assignment]  # else Keras imports it, and it fails beside Triton
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # so that memory is left for PyTorch
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves memory for PyTorch
         result = compare(Ours(override(named(preset), ("precision=bfloat16", *settings))), rounds)
     click.echo(json.dumps(result) if as_json else json.dumps(result, indent=1))
 

@@ -1,4 +1,4 @@
-"""Seconds that `import curate` and both programs' --help take beyond what Python itself does.
+"""Measure how many seconds `import curate` and both programs' --help take beyond Python's own start.
 
 Run: python -m tests.bench.imports [--json]
 """
@@ -33,11 +33,11 @@ def seconds(arguments: list[str]) -> float:
 @click.command()
 @click.option("--json", "as_json", is_flag=True)
 def main(as_json: bool) -> None:
-    """Medians of rounds in which the commands take turns, less the bare interpreter's; a first one warms the disk."""
-    taken = [{name: seconds(arguments) for name, arguments in COMMANDS.items()} for _ in range(ROUNDS + 1)][1:]
-    found = {name: median(one[name] for one in taken) for name in COMMANDS}
-    more = {f"{name}_more": round(found[name] - found["python"], 3) for name in COMMANDS if name != "python"}
-    click.echo(json.dumps({"python": round(found["python"], 3)} | more, indent=None if as_json else 1))
+    """Medians of rounds in which the commands take turns, minus bare Python's; a first round warms the disk cache."""
+    rounds = [{name: seconds(arguments) for name, arguments in COMMANDS.items()} for _ in range(ROUNDS + 1)][1:]
+    medians = {name: median(times[name] for times in rounds) for name in COMMANDS}
+    more = {f"{name}_more": round(medians[name] - medians["python"], 3) for name in COMMANDS if name != "python"}
+    click.echo(json.dumps({"python": round(medians["python"], 3)} | more, indent=None if as_json else 1))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Every line-art method against the artists' own lines of OpenMoji, at 128 px.
+"""Compare every line-art method with the artists' own lines of OpenMoji, at 128 px.
 
-Three kinds of picture: as drawn, with the outline in brown, with the outline taken away (its fills alone). A pixel is
-right within 1 px. The threshold of each method and kind is tuned on a third of the pictures and reported on the rest.
+Three kinds of picture: as drawn, with the outline in brown, and with the outline removed (only fills). A pixel is right
+if it is within 1 px. The threshold of each method and kind is tuned on a third of the pictures; the rest are reported.
 
-Run: python -m tests.bench.lineart [--pictures N] [--methods contour,hed] [--json]; hed takes seconds a picture
+Run: python -m tests.bench.lineart [--pictures N] [--methods contour,hed] [--json]
+hed takes seconds per picture.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from curate.images.square import letterbox
 from curate.images.svg import render_svg_text
 from curate.sources.sample_art import LINE_GROUP_IDS, _drawings, read_svg
 
-SIZE, PAIR = 512, 128  # px: as the sample is drawn, as pairs are stored
+SIZE, PAIR = 512, 128  # px of the sample, and of stored pairs
 BROWN = "#6b4423"
 FAR = 5.0  # px, the cap of a chamfer distance
-THRESHOLDS = (*range(20, 240, 20), 240, 246, 250, 252, 253, 254, 255)  # gray below is ink
+THRESHOLDS = (*range(20, 240, 20), 240, 246, 250, 252, 253, 254, 255)  # darker grays are ink
 NEAR = np.ones((3, 3), np.uint8)
 
 Mask = npt.NDArray[np.bool_]
@@ -53,7 +54,7 @@ def brown(root: ET.Element) -> None:
 
 
 def no_outline(root: ET.Element) -> None:
-    """The line groups taken away."""
+    """The line groups are removed."""
     for group in line_groups(root):
         root.remove(group)
 
@@ -79,7 +80,7 @@ def only_lines(root: ET.Element) -> None:
 
 @dataclass(frozen=True)
 class Score:
-    """How ink agrees with the truth; F1, precision and recall within 1 px, chamfer in px both ways, at most FAR."""
+    """How ink agrees with the truth: F1, precision and recall within 1 px; chamfer distance in px, at most FAR."""
 
     f1: float
     precision: float
@@ -99,35 +100,35 @@ def near(ink: Mask) -> Mask:
 
 
 def share(ink: Mask, inside: Mask) -> float:
-    """Share of `ink` that lies `inside`; nothing is all right."""
+    """Share of `ink` that is `inside`. Without ink: 1 if `inside` is empty too, else 0."""
     return float((ink & inside).sum() / ink.sum()) if ink.any() else float(not inside.any())
 
 
-def distance(ink: Mask, to: Mask) -> float:
-    """Mean distance of ink to the nearest of `to`, px, capped."""
-    if not ink.any() or not to.any():
-        return 0.0 if ink.any() == to.any() else FAR
-    away = cv2.distanceTransform((~to).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return float(np.minimum(away[ink], FAR).mean())
+def distance(ink: Mask, target: Mask) -> float:
+    """Mean distance of ink from the nearest pixel of `target`, px, at most FAR each."""
+    if not ink.any() or not target.any():
+        return 0.0 if ink.any() == target.any() else FAR
+    distances = cv2.distanceTransform((~target).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return float(np.minimum(distances[ink], FAR).mean())
 
 
 def against(lines: list[Gray], truths: list[Mask]) -> dict[str, float]:
-    """Mean scores over all but the third on which the threshold is tuned."""
+    """Mean scores of all pictures except the third on which the threshold is tuned."""
     tuned = len(lines) // 3
 
     def mean_f1(threshold: int) -> float:
-        found = zip(lines[:tuned], truths[:tuned], strict=True)
-        return float(np.mean([score(line < threshold, truth).f1 for line, truth in found]))
+        tuning = zip(lines[:tuned], truths[:tuned], strict=True)
+        return float(np.mean([score(line < threshold, truth).f1 for line, truth in tuning]))
 
     best = max(THRESHOLDS, key=mean_f1)
-    rest = [score(line < best, truth) for line, truth in zip(lines[tuned:], truths[tuned:], strict=True)]
-    means = {name: float(np.mean([getattr(one, name) for one in rest])) for name in Score.__dataclass_fields__}
+    scores = [score(line < best, truth) for line, truth in zip(lines[tuned:], truths[tuned:], strict=True)]
+    means = {name: float(np.mean([getattr(each, name) for each in scores])) for name in Score.__dataclass_fields__}
     return {name: round(value, 4) for name, value in means.items()} | {"threshold": best}
 
 
 def report(pictures: int, methods: tuple[str, ...]) -> dict[str, Any]:
     """Scores by method and kind of `pictures` drawings, chosen by the hash of their names."""
-    codes = sorted((one.code for one in _drawings()), key=lambda code: sha256(code.encode()).digest())
+    codes = sorted((drawing.code for drawing in _drawings()), key=lambda code: sha256(code.encode()).digest())
     svgs = [svg for code in codes if line_groups(ET.fromstring(svg := read_svg(code)))][:pictures]
     truths = [letterbox(variant(svg, only_lines)[..., 0], PAIR) < 128 for svg in svgs]
     scores: dict[str, dict[str, Any]] = {name: {} for name in methods}

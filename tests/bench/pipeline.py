@@ -1,4 +1,4 @@
-"""CPU time of reading training pairs: our pipeline against a plain tf.data one, on PNG and raw shards; and of steps.
+"""Compare the CPU time of our input pipeline with a plain tf.data one, on PNG and raw shards, and with training steps.
 
 Run, after `make demo`: python -m tests.bench.pipeline [demo/dataset] [--json]
 """
@@ -67,7 +67,7 @@ def naive(folder: Path, index: ShardIndex) -> Iterator[Any]:
 
 
 def pipelines(folder: Path) -> dict[str, Iterator[Any]]:
-    """The naive pipeline; and ours without variation, with the preset's, and with varied lines too."""
+    """The naive pipeline, and ours without variation, with the preset's variation, and with varied lines too."""
     pairs, varied = Pairs(folder, "train"), BatchOptions.from_config(preset_config("tags-cpu"))
     ours = {"plain": BatchOptions(0), "varied": varied, "lines_too": replace(varied, line_variation=0.5)}
     return {"naive": naive(folder, pairs.index)} | {
@@ -76,7 +76,7 @@ def pipelines(folder: Path) -> dict[str, Iterator[Any]]:
 
 
 def microseconds(batches: Mapping[str, Iterator[Any]]) -> list[dict[str, float]]:
-    """CPU microseconds per pair of all threads, in each of ROUNDS in which the pipelines take turns."""
+    """CPU microseconds per pair, of all threads, in each of ROUNDS in which the pipelines take turns."""
     rounds: list[dict[str, float]] = []
     for _ in range(ROUNDS + 1):
         rounds.append({})
@@ -89,7 +89,7 @@ def microseconds(batches: Mapping[str, Iterator[Any]]) -> list[dict[str, float]]
 
 
 def report(rounds: list[dict[str, float]], medians: Mapping[str, float]) -> dict[str, Any]:
-    """Ratio to the naive pipeline within a round, and rates on many cores if none waits for another."""
+    """Median ratio to the naive pipeline in a round, and rates on many cores if no thread waits for another."""
     return {
         "pairs_per_cpu_second_against_naive": round(median(times["naive"] / times["plain"] for times in rounds), 2),
         "microseconds_a_pair": {name: round(took) for name, took in medians.items()},

@@ -34,7 +34,7 @@ def measure(dataset: Path, page: Path) -> dict[str, Any]:
 
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path, exists=True), default="demo/dataset")
-@click.option("--pictures", type=click.IntRange(1), default=100_000, show_default=True, help="At least so many.")
+@click.option("--pictures", type=click.IntRange(1), default=100_000, show_default=True, help="At least this many.")
 @click.option("--json", "as_json", is_flag=True)
 def main(dataset: Path, pictures: int, as_json: bool) -> None:
     """Print page size, time and memory for the dataset itself, and for the dataset repeated many times."""

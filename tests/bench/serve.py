@@ -1,4 +1,4 @@
-"""How long `train serve` takes to colour a drawing over HTTP, against one pass of the network alone.
+"""Compare the time that `train serve` takes to colour a drawing over HTTP with one pass of the network alone.
 
 The drawing is OpenMoji line art of 512 px, the model is the demo's. Times are wall seconds, medians of rounds that
 alternate between both. The first picture, for which TensorFlow builds its graph, is reported by itself.

@@ -42,7 +42,7 @@ Row = dict[str, Any]
 OPTIONS = shard.ShardOptions()
 TIMED_PAIRS = 32_000  # with a few thousand, startup and finish would take as long
 MEMORY_PAIR_SIDE = 16  # px
-ROWS_PER_COPY = 5000  # of a part, about
+ROWS_PER_COPY = 5000  # rows of a part, at most
 FORECAST_PAIRS = 10_000_000
 
 
@@ -110,10 +110,10 @@ def pack_ours(rows: list[Row], path: Path) -> None:
             file.write(tfrecord.frame_record(record))
 
 
-def check_equal(folder: Path, other: Path) -> None:
+def check_equal(first: Path, second: Path) -> None:
     """Assert that two folders hold the same records, in any order."""
-    records, other_records = ({one["id"]: one for one in _records(path)} for path in (folder, other))
-    assert records == other_records, "the two do not write the same records"
+    first_records, second_records = ({record["id"]: record for record in _records(path)} for path in (first, second))
+    assert first_records == second_records, "the two do not write the same records"
 
 
 def _records(folder: Path) -> Iterator[dict[str, Any]]:
@@ -122,7 +122,7 @@ def _records(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(folder.glob("*.tfrecord")):
         for record in tf.data.TFRecordDataset(str(path)):
             features = tf.train.Example.FromString(record.numpy()).features.feature
-            yield {name: one.SerializeToString() for name, one in features.items()}
+            yield {name: feature.SerializeToString() for name, feature in features.items()}
 
 
 def grown(dataset: Path, out: Path, pairs: int, side: int | None) -> Path:
@@ -132,12 +132,12 @@ def grown(dataset: Path, out: Path, pairs: int, side: int | None) -> Path:
     stored = parquet.read_parts(dataset / "pairs", _columns(dataset))
     stored = stored.take(pc.index_in(rows["id"], stored["id"].combine_chunks()))
     if side:
-        for name in (one for one in stored.column_names if one == "color" or one.startswith("line_")):
-            small = pa.array([shrunk(one, side) for one in stored[name].to_pylist()], pa.binary())
+        for name in [name for name in stored.column_names if name == "color" or name.startswith("line_")]:
+            small = pa.array([shrunk(png, side) for png in stored[name].to_pylist()], pa.binary())
             stored = stored.set_column(stored.column_names.index(name), name, small)
     for name in ("manifest", "pairs"):
         (out / name).mkdir(parents=True)
-    ledger.write_ledger(out, ledger.read_ledger(dataset) | {"parts": {}})  # its parts are others
+    ledger.write_ledger(out, ledger.read_ledger(dataset) | {"parts": {}})  # the parts are new
     for copy in range(-(-pairs // len(rows))):
         parquet.write_table(parquet.part_path(out / "manifest", copy), _renamed(rows, copy, ("id", "family", "group")))
         parquet.write_table(parquet.part_path(out / "pairs", copy), _renamed(stored, copy, ("id",)))
@@ -183,7 +183,7 @@ def speed(dataset: Path, work: Path, rounds: int) -> dict[str, Any]:
         if number == 0:  # a warm-up, with TensorFlow's import
             check_equal(work / "plain", work / "ours")
             spent = {name: [] for name in spent}
-    seconds = {name: statistics.median(one) for name, one in spent.items()}
+    seconds = {name: statistics.median(times) for name, times in spent.items()}
     pairs = sum(read_index(work / "ours").pairs.values())
     return {
         "pairs": pairs,
@@ -210,12 +210,12 @@ def memory(dataset: Path, work: Path, pairs: int) -> dict[str, Any]:
             peaks[parquet.count_rows(folder / "manifest")] = process.submit(peak, folder, work / "shards").result()
         for path in (folder, work / "shards"):
             shutil.rmtree(path)
-    _, (middle, low), (most, high) = peaks.items()
-    slope = (high - low) / (most - middle)
+    _, (fewer_pairs, lower_peak), (most_pairs, highest_peak) = peaks.items()
+    slope = (highest_peak - lower_peak) / (most_pairs - fewer_pairs)
     return {
-        "peak_megabytes": {str(count): round(one / 1e6) for count, one in peaks.items()},
+        "peak_megabytes": {str(count): round(size / 1e6) for count, size in peaks.items()},
         "bytes_per_pair": round(slope),
-        "gigabytes_at_10_million": round((high + slope * (FORECAST_PAIRS - most)) / 1e9, 2),
+        "gigabytes_at_10_million": round((highest_peak + slope * (FORECAST_PAIRS - most_pairs)) / 1e9, 2),
     }
 
 
@@ -239,7 +239,7 @@ def main(dataset: Path, rounds: int, pairs: int, as_json: bool) -> None:
     click.echo(
         f"times faster than the script: {result['ratio']:.2f} in all, {result['packing_ratio']:.2f} for packing alone"
     )
-    peaks = ", ".join(f"{one} MB at {int(count):,}" for count, one in result["peak_megabytes"].items())
+    peaks = ", ".join(f"{size} MB at {int(count):,}" for count, size in result["peak_megabytes"].items())
     click.echo(f"peak memory: {peaks} pairs; {result['bytes_per_pair']} bytes for each further pair")
     click.echo(f"ten million pairs: {result['gigabytes_at_10_million']} GB")
 

@@ -1,7 +1,7 @@
-"""Contact sheets of what dedupe joined, to be judged by eye: pairs by kind, chosen by the hash of their ids.
+"""Draw contact sheets of the pairs that dedupe joined, to judge by eye; pairs are chosen by the hash of their ids.
 
-Duplicates stand beside their survivor, alternates beside the survivor of their family; byte copies are only counted.
-The verdicts of a set whose files are fixed lie beside its sheets (`tests/bench/openclipart/`).
+Duplicates are shown beside their survivor, alternates beside the survivor of their family; byte copies are only
+counted. The verdicts about a set with fixed files are stored beside its sheets (`tests/bench/openclipart/`).
 
 Run: python -m tests.bench.sheets [DATASET OUT] [--pairs 50] [--verdicts VERDICTS.csv] [--json]
 """
@@ -23,22 +23,22 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 KINDS = ("duplicate", "alternate")
-SIDE, COLUMNS, GAP = 64, 10, 4  # px of a picture, pairs a row, px between two pairs
+SIDE, COLUMNS, GAP = 64, 10, 4  # px of a picture, pairs in a row, px between two pairs
 
 Pixels = npt.NDArray[np.uint8]
 
 
 def pairs(manifest: pd.DataFrame) -> pd.DataFrame:
-    """(kind, a, b, distance) of every picture that was joined to another one; byte copies left out."""
-    held = manifest[manifest["id"].notna()]
-    first = held[held["role"] == "survivor"].drop_duplicates("family").set_index("family")["id"]
-    found = []
+    """(kind, a, b, distance) of every picture that was joined to another one, without byte copies."""
+    readable = manifest[manifest["id"].notna()]
+    survivor_ids = readable[readable["role"] == "survivor"].drop_duplicates("family").set_index("family")["id"]
+    frames = []
     for kind in KINDS:
-        rows = held[held["role"] == kind]
-        other = rows["duplicate_of"] if kind == "duplicate" else rows["family"].map(first)
-        found.append(pd.DataFrame({"kind": kind, "a": rows["id"], "b": other, "distance": rows["distance"]}))
-    told = pd.concat(found).dropna(subset=["a", "b"])
-    return told[told["a"] != told["b"]].drop_duplicates(["a", "b"])
+        rows = readable[readable["role"] == kind]
+        partner = rows["duplicate_of"] if kind == "duplicate" else rows["family"].map(survivor_ids)
+        frames.append(pd.DataFrame({"kind": kind, "a": rows["id"], "b": partner, "distance": rows["distance"]}))
+    joined = pd.concat(frames).dropna(subset=["a", "b"])
+    return joined[joined["a"] != joined["b"]].drop_duplicates(["a", "b"])
 
 
 def groups(manifest: pd.DataFrame, joined: pd.DataFrame) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def groups(manifest: pd.DataFrame, joined: pd.DataFrame) -> dict[str, Any]:
 
 
 def chosen(joined: pd.DataFrame, kind: str, count: int) -> pd.DataFrame:
-    """`count` pairs of a kind, the same ones wherever the set lies."""
+    """`count` pairs of a kind, the same ones on every machine."""
     rows = joined[joined["kind"] == kind]
     key = (rows["a"] + rows["b"]).map(lambda text: sha256(text.encode()).hexdigest())
     return rows.iloc[np.argsort(key.to_numpy(str))][:count].reset_index(drop=True)
@@ -66,14 +66,14 @@ def chosen(joined: pd.DataFrame, kind: str, count: int) -> pd.DataFrame:
 
 def colors(dataset: Path, ids: Iterable[str]) -> dict[str, Pixels]:
     """The colour square of each id: (size, size, 3) BGR."""
-    wanted, found = set(ids), {}
+    wanted, squares = set(ids), {}
     for part in sorted((dataset / "pairs").glob("part-*.parquet")):
         table = pq.read_table(part, columns=["id", "color"])
         for key, data in zip(table["id"].to_pylist(), table["color"].to_pylist(), strict=True):
             if key in wanted:
                 decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-                found[key] = np.asarray(decoded, np.uint8)
-    return found
+                squares[key] = np.asarray(decoded, np.uint8)
+    return squares
 
 
 def sheet(rows: pd.DataFrame, squares: dict[str, Pixels]) -> Pixels:
@@ -106,7 +106,7 @@ def judged(verdicts: Path) -> dict[str, Any]:
 @click.argument("dataset", type=click.Path(path_type=Path, exists=True), default="demo/dataset")
 @click.argument("out", type=click.Path(path_type=Path), default="demo/sheets")
 @click.option("--pairs", "count", type=click.IntRange(1), default=50, show_default=True, help="Of each kind.")
-@click.option("--verdicts", type=click.Path(path_type=Path, exists=True), help="Count what a person said of them.")
+@click.option("--verdicts", type=click.Path(path_type=Path, exists=True), help="Also count the verdicts in this file.")
 @click.option("--json", "as_json", is_flag=True)
 def main(dataset: Path, out: Path, count: int, verdicts: Path | None, as_json: bool) -> None:
     """Write OUT/duplicate.png, OUT/alternate.png and OUT/pairs.csv, and print the groups of DATASET."""

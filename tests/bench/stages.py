@@ -1,11 +1,12 @@
 """Measure the time, memory and disk that each stage takes for a picture.
 
-tests/bench/costs.py makes the constants of `curate plan` from the figures.
-CPU seconds of the process that runs a stage, which no worker can share, are apart from those of its workers. Memory of
-that process is the most that Python and Arrow had allocated; of a worker, the most that was resident. The pictures are
-the demo's. Only the time to read one is measured with pages of two sizes, as tests/bench/extract.py makes them.
+tests/bench/costs.py makes the constants of `curate plan` from the figures. CPU seconds of the main process, which no
+worker can share, are separate from those of its workers. The memory of the main process is the most that Python and
+Arrow had allocated; that of a worker is the most that was resident. The pictures are the demo's, except that the time
+to read a picture is measured with pages of two sizes, made by tests/bench/extract.py.
 
-Run: python -m tests.bench.stages [ART] [DATASET] [--pages 8] [--rounds 3] [--json]; minutes, on Linux
+Run: python -m tests.bench.stages [ART] [DATASET] [--pages 8] [--rounds 3] [--json]
+Takes minutes; Linux only.
 """
 
 from __future__ import annotations
@@ -59,61 +60,61 @@ Cost = dict[str, float]
 
 
 def spent(call: Callable[[], object]) -> Cost:
-    """CPU seconds of this process and of its workers, without their start; most MB that a worker had resident."""
+    """CPU seconds of this process and of its workers, without their start-up; peak resident MB of a worker."""
     marks = [_seconds()]
     list(executor.run(nothing, range(WORKERS), WORKERS))
     marks.append(_seconds())
     with ThreadPoolExecutor(1) as pool:
         ended = threading.Event()
-        watched = pool.submit(_watched, ended)
+        worker_mb = pool.submit(_watch_workers, ended)
         try:
             call()
         finally:
             ended.set()
     marks.append(_seconds())
     node, workers = (max(0.0, last - 2 * middle + first) for first, middle, last in zip(*marks, strict=True))
-    return {"node": node, "workers": workers, "worker_mb": watched.result()}
+    return {"node": node, "workers": workers, "worker_mb": worker_mb.result()}
 
 
 def _seconds() -> tuple[float, float]:
     """CPU seconds so far of this process, and of its children that have ended."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    mine, theirs = (usage.ru_utime + usage.ru_stime for usage in usages)
-    return mine, theirs
+    own, children = (usage.ru_utime + usage.ru_stime for usage in usages)
+    return own, children
 
 
-def _watched(ended: threading.Event) -> float:
-    """Most MB that a child had resident, read while it runs: later, the figure counts its parent's memory."""
-    most = 0.0
+def _watch_workers(ended: threading.Event) -> float:
+    """The most MB that a child had resident. It is read while the child runs; afterwards it includes its parent's."""
+    peak = 0.0
     while not ended.wait(TICK):
         for child in active_children():
             with suppress(OSError):
-                most = max(most, resident(str(child.pid)))
-    return most
+                peak = max(peak, resident(str(child.pid)))
+    return peak
 
 
 def resident(process: str = "self") -> float:
-    """Most MB that a process had resident."""
-    told = Path("/proc", process, "status").read_text().partition("VmHWM:")[2].split()
-    return int(told[0]) / 1024 if told else 0.0  # a zombie has none
+    """The most MB that a process had resident."""
+    words = Path("/proc", process, "status").read_text().partition("VmHWM:")[2].split()
+    return int(words[0]) / 1024 if words else 0.0  # a zombie has none
 
 
 def nothing(number: int) -> int:
     return number
 
 
-def held(call: Callable[[], object]) -> float:
-    """Most bytes that Python and Arrow allocate in a call, in a process that does nothing else."""
-    call()  # what is loaded and compiled here stays, whatever the number of pictures
+def allocated(call: Callable[[], object]) -> float:
+    """The most bytes that Python and Arrow allocate in a call, in a process that does nothing else."""
+    call()  # loads and compiles what takes the same memory for any number of pictures
     tracemalloc.start()
     call()
-    _, most = tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return float(most + pa.default_memory_pool().max_memory())
+    return float(peak + pa.default_memory_pool().max_memory())
 
 
 def reading(folder: Path, lines: tuple[str, ...], rounds: int) -> dict[str, Any]:
-    """CPU seconds of a page in a worker of extract, and the most MB that the process had resident."""
+    """CPU seconds that a worker of extract takes for a page, and the most MB that the process had resident."""
     cv2.setNumThreads(1)
     files = tuple(scan_sources([Source("pages", folder)]))
     seconds = []
@@ -140,38 +141,38 @@ def reading(folder: Path, lines: tuple[str, ...], rounds: int) -> dict[str, Any]
 
 def readings(work: Path, number: int, rounds: int) -> list[dict[str, Any]]:
     """`reading` for every page size and number of line styles, each in a process of its own."""
-    told = []
+    figures = []
     for sides in SIDES:
         folder = work / f"pages-{sides[0]}"
         folder.mkdir()
         pages(folder, number, sides)
-        told += [alone(reading, folder, lines, rounds) for lines in STYLES]
-    return told
+        figures += [alone(reading, folder, lines, rounds) for lines in STYLES]
+    return figures
 
 
 def extracting(art: Path, dataset: Path, work: Path) -> Cost:
-    """What the main process of extract takes: CPU seconds and bytes a picture, wall seconds to commit a part."""
-    some, out = work / "art", work / "extracted"
-    some.mkdir()
+    """Costs of extract's main process: CPU seconds and bytes per picture, and wall seconds to commit a part."""
+    few, out = work / "art", work / "extracted"
+    few.mkdir()
     for path in sorted(art.iterdir())[:FILES]:
-        (some / path.name).symlink_to(path.resolve())
+        (few / path.name).symlink_to(path.resolve())
     options = extract.ExtractOptions(keep_monochrome=True)
-    cost = spent(lambda: extract.extract([Source("art", some)], out, options, workers=WORKERS))
+    cost = spent(lambda: extract.extract([Source("art", few)], out, options, workers=WORKERS))
     rows = parquet.count_rows(out / "records")
     copy = shutil.copytree(dataset, work / "again")
     return {
         "node_cpu_seconds": cost["node"] / rows,
         "commit_seconds": committing(out),
-        "memory": alone(_held_again, art, copy) / parquet.count_rows(dataset / "records"),
+        "memory": alone(_memory_with_nothing_new, art, copy) / parquet.count_rows(dataset / "records"),
     }
 
 
-def _held_again(art: Path, dataset: Path) -> float:
-    """Bytes that an extract allocates that finds nothing new."""
+def _memory_with_nothing_new(art: Path, dataset: Path) -> float:
+    """Bytes that extract allocates if it finds nothing new."""
     QUIET.set(True)
     state = ledger.read_ledger(dataset)
     options = extract.ExtractOptions(**state["options"] | {"lines": tuple(state["options"]["lines"])})
-    return held(lambda: extract.extract([Source(state["sources"][0], art)], dataset, options))
+    return allocated(lambda: extract.extract([Source(state["sources"][0], art)], dataset, options))
 
 
 def committing(dataset: Path) -> float:
@@ -188,35 +189,35 @@ def committing(dataset: Path) -> float:
     return (time.monotonic() - started) / COMMITS
 
 
-def deduping(dataset: Path, work: Path, rows: int, pictures: Pictures, found: RowPairs) -> Cost:
-    """What dedupe takes: for a picture to gather and decide, for a proposed pair to describe and verify; and memory."""
+def deduping(dataset: Path, work: Path, rows: int, pictures: Pictures, pairs: RowPairs) -> Cost:
+    """Costs of dedupe: to gather and decide per picture, to describe and verify per proposed pair; and memory."""
     copy = shutil.copytree(dataset, work / "deduped")
     shutil.rmtree(copy / "edges", ignore_errors=True)
-    whole = alone(_deduped, copy)
-    known = alone(_deduped, copy)  # reads every edge that is stored
-    blocks = [pair for pair in np.array_split(found, 5) if len(pair)]  # as if five searches had proposed them
+    first = alone(_deduped, copy)
+    second = alone(_deduped, copy)  # reads every edge from disk
+    blocks = [block for block in np.array_split(pairs, 5) if len(block)]  # as if five searches had proposed them
     return {
-        "node_cpu_seconds": known["node"] / rows,
-        "proposal_cpu_seconds": proposing(copy, pictures, found),
-        "look_cpu_seconds": whole["workers"] / len(found),
+        "node_cpu_seconds": second["node"] / rows,
+        "proposal_cpu_seconds": proposing(copy, pictures, pairs),
+        "look_cpu_seconds": first["workers"] / len(pairs),
         "part_cpu_seconds": looked_up(parquet.part_paths(dataset / "pairs")),
-        "worker_mb": whole["worker_mb"],
-        "memory": alone(_held_edges, copy) / rows,
-        "proposal_memory": alone(_held_proposals, blocks) / len(found),
+        "worker_mb": first["worker_mb"],
+        "memory": alone(_memory_of_edges, copy) / rows,
+        "proposal_memory": alone(_memory_of_proposals, blocks) / len(pairs),
     }
 
 
-def proposing(dataset: Path, pictures: Pictures, found: RowPairs) -> float:
+def proposing(dataset: Path, pictures: Pictures, pairs: RowPairs) -> float:
     """CPU seconds to describe a pair for the workers, after it has passed the sieve."""
-    proposed = np.concatenate([found, np.zeros((len(found), 1), np.int64)], axis=1)
+    proposed = np.concatenate([pairs, np.zeros((len(pairs), 1), np.int64)], axis=1)
     with lookalike_search.start_search([dataset], pictures, dedupe.DedupeOptions().max_distance, 1) as run:
-        spent = []
-        for _ in range(2):  # the first time loads what it needs
+        seconds = []
+        for _ in range(2):  # the first loads modules
             started = time.process_time()
             blocks = np.split(proposed, range(CANDIDATES_PER_TASK, len(proposed), CANDIDATES_PER_TASK))
             list(run.compare_tasks(blocks))
-            spent.append(time.process_time() - started)
-    return spent[-1] / len(found)
+            seconds.append(time.process_time() - started)
+    return seconds[-1] / len(pairs)
 
 
 def _deduped(dataset: Path) -> Cost:
@@ -225,7 +226,7 @@ def _deduped(dataset: Path) -> Cost:
 
 
 def looked_up(parts: list[Path]) -> float:
-    """CPU seconds to read what dedupe compares from a part that is not in memory."""
+    """CPU seconds to read the columns that dedupe compares from a part that is not in memory."""
     started = time.process_time()
     for path in parts:
         for name in ("sketch", "view"):
@@ -233,13 +234,13 @@ def looked_up(parts: list[Path]) -> float:
     return (time.process_time() - started) / len(parts)
 
 
-def _held_edges(dataset: Path) -> float:
+def _memory_of_edges(dataset: Path) -> float:
     QUIET.set(True)
-    return held(lambda: dedupe.dedupe(dataset, dedupe.DedupeOptions()))
+    return allocated(lambda: dedupe.dedupe(dataset, dedupe.DedupeOptions()))
 
 
-def _held_proposals(blocks: list[RowPairs]) -> float:
-    return held(lambda: np.unique(np.concatenate(blocks), axis=0))
+def _memory_of_proposals(blocks: list[RowPairs]) -> float:
+    return allocated(lambda: np.unique(np.concatenate(blocks), axis=0))
 
 
 def sharding(dataset: Path, work: Path) -> Cost:
@@ -293,19 +294,19 @@ def report(art: Path, dataset: Path, work: Path, number: int, rounds: int) -> di
     """The figures of every stage, and the bytes of the dataset."""
     QUIET.set(True)
     pictures = pictures_of(dataset)
-    found = proposals(pictures)
+    pairs = proposals(pictures)
     rows = parquet.count_rows(dataset / "records")
-    told: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "pictures": rows,
         "reading": readings(work, number, rounds),
         "extract": extracting(art, dataset, work),
-        "dedupe": deduping(dataset, work, rows, pictures, found),
+        "dedupe": deduping(dataset, work, rows, pictures, pairs),
         "shard": sharding(dataset, work),
         "stored": stored(dataset, rows),
     }
-    sizes, lines = told["stored"], len(ledger.read_ledger(dataset)["options"]["lines"])
+    sizes, lines = figures["stored"], len(ledger.read_ledger(dataset)["options"]["lines"])
     pixels = sizes["color"] + lines * sizes["line"]
-    return told | {"stored": sizes | {"packed": max(0.0, told["shard"]["bytes"] - pixels)}}
+    return figures | {"stored": sizes | {"packed": max(0.0, figures["shard"]["bytes"] - pixels)}}
 
 
 @click.command()
@@ -317,7 +318,7 @@ def report(art: Path, dataset: Path, work: Path, number: int, rounds: int) -> di
 )
 @click.option("--json", "as_json", is_flag=True)
 def main(art: Path, dataset: Path, number: int, rounds: int, as_json: bool) -> None:
-    """Measure the stages on ART and the DATASET made from it, which stays as it is."""
+    """Measure the stages on ART and the DATASET made from it, which is not changed."""
     with tempfile.TemporaryDirectory() as folder:
         result = report(art, dataset, Path(folder), number, rounds)
     if as_json:

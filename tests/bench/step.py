@@ -1,4 +1,4 @@
-"""Seconds of each kind of training step of `train fit`, and of the same step in PyTorch.
+"""Measure the seconds of each kind of training step of `train fit`, and of the same step in PyTorch.
 
 With --peers, a folder of packages that tests/twin.py explains how to fill, PyTorch and our code take turns in one
 process: PyTorch eager and compiled, channels first and last, each from our weights. The figures of the steps are
@@ -35,7 +35,7 @@ from train.training.schedule import step_settings
 
 KINDS: tuple[StepKind, ...] = ("half", "plain", "both")
 BATCHES = 4
-PAUSE = 0.1  # s: the threads of the contender before spin for a while, and would take a core from the next one
+PAUSE = 0.1  # s: the previous contender's threads spin for a while and would take a core from the next one
 RATE = 0.01  # of the peak rates, so that weights hardly change
 TOLERANCE = {"pixels": 1e-3, "figures": 1e-4}  # largest difference; PyTorch's group norm is coarser channels-last
 Step = Callable[[Batch, StepSettings, StepKind], dict[str, float]]
@@ -58,7 +58,7 @@ def randomize_zeros(gan: Gan) -> None:
 
 
 def twins(gan: Gan, peers: Path, *, compiled: bool) -> dict[str, Any]:
-    """Twins by how they are made fast: not at all, by the memory order, by the compiler, by both."""
+    """Twins by name: eager or compiled, with channels first or last."""
     sys.path.append(str(peers))
     sys.modules["triton"] = None  # type: ignore[assignment]  # for GPUs only, and cannot be loaded beside TensorFlow
     import torch
@@ -68,8 +68,8 @@ def twins(gan: Gan, peers: Path, *, compiled: bool) -> dict[str, Any]:
     orders = {"": torch.contiguous_format, " channels-last": torch.channels_last}
     compilers = {"eager": None} | ({"compile": partial(torch.compile, dynamic=False)} if compiled else {})
     return {
-        how + order: Twin(gan, memory, compiler)
-        for how, compiler in compilers.items()
+        name + order: Twin(gan, memory, compiler)
+        for name, compiler in compilers.items()
         for order, memory in orders.items()
     }
 
@@ -186,7 +186,7 @@ def main(
         )
     )
     with tempfile.TemporaryDirectory() as empty:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty  # so that first calls find nothing compiled earlier
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty  # so that first calls compile
         result = compare(gan, batches, step_settings(config, 10, 0.5), peers, rounds, compiled=compiled)
     if as_json:
         click.echo(json.dumps(result))

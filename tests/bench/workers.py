@@ -1,4 +1,6 @@
-"""Extract by two worker processes against one, on the same pictures, by turns: wall time, for a quiet machine.
+"""Compare the wall time of extract with two worker processes and with one, in turns on the same pictures.
+
+Run it on a quiet machine.
 
 Run: python -m tests.bench.workers [ART] [--pictures 4096] [--rounds 3] [--json]
 """
@@ -21,7 +23,7 @@ LINES = ("dilate",)
 
 
 def seconds(art: Path, dataset: Path, pictures: int, workers: int) -> float:
-    """Wall time of the whole stage, the workers' start included."""
+    """Wall time of the whole stage, with the start of the workers."""
     options = extract.ExtractOptions(lines=LINES, keep_monochrome=True)
     started = time.monotonic()
     extract.extract([Source("art", art)], dataset, options, workers=workers, limit=pictures, fresh=True, part_size=128)
@@ -39,7 +41,7 @@ def main(art: Path, pictures: int, rounds: int, as_json: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         seconds(art, Path(folder) / "d", 128, 1)  # warms up
         turns = [[seconds(art, Path(folder) / "d", pictures, workers) for workers in (1, 2)] for _ in range(rounds)]
-    ratio = statistics.median(one / two for one, two in turns)
+    ratio = statistics.median(with_one / with_two for with_one, with_two in turns)
     if as_json:
         click.echo(json.dumps({"pictures": pictures, "speed_of_two_workers": ratio, "seconds": turns}))
         return

@@ -51,39 +51,39 @@ def after(dataset: Path, *decisions: tuple[str, ...], tags: str | None = None) -
     return rows(dataset)
 
 
-def fates(found: dict[str, Row], *names: str) -> list[str | None]:
-    return [found[name]["dropped"] for name in names]
+def fates(rows_by_path: dict[str, Row], *names: str) -> list[str | None]:
+    return [rows_by_path[name]["dropped"] for name in names]
 
 
 def test_without_decisions_copies_are_dropped_and_recolours_kept(dataset: Path) -> None:
-    found = after(dataset)
-    assert fates(found, "1F408.png", "cat0.jpg", "cat1.jpg") == [None, "duplicate", "duplicate"]
-    assert found["1F44B-1F3FB.png"]["family"] == found["1F44B-1F3FF.png"]["family"]
+    manifest = after(dataset)
+    assert fates(manifest, "1F408.png", "cat0.jpg", "cat1.jpg") == [None, "duplicate", "duplicate"]
+    assert manifest["1F44B-1F3FB.png"]["family"] == manifest["1F44B-1F3FF.png"]["family"]
 
 
 def test_different_pictures_are_kept_in_separate_families(dataset: Path) -> None:
-    found = after(dataset, ("different", "1F408.png", "cat0.jpg"), ("different", "cat0.jpg", "cat1.jpg"))
-    assert fates(found, "1F408.png", "cat0.jpg", "cat1.jpg") == [None, None, "duplicate"]
-    assert found["cat0.jpg"]["family"] != found["1F408.png"]["family"]
-    assert "asleep" not in found["1F408.png"]["tags"]
+    manifest = after(dataset, ("different", "1F408.png", "cat0.jpg"), ("different", "cat0.jpg", "cat1.jpg"))
+    assert fates(manifest, "1F408.png", "cat0.jpg", "cat1.jpg") == [None, None, "duplicate"]
+    assert manifest["cat0.jpg"]["family"] != manifest["1F408.png"]["family"]
+    assert "asleep" not in manifest["1F408.png"]["tags"]
 
 
 def test_pictures_decided_to_be_duplicates_are_kept_once(dataset: Path) -> None:
-    found = after(dataset, ("duplicate", "1F408.png", "1F34E.png"))
-    assert sorted(fates(found, "1F408.png", "1F34E.png"), key=str) == [None, "duplicate"]
-    assert len({found[name]["group"] for name in ("1F408.png", "1F34E.png")}) == 1
+    manifest = after(dataset, ("duplicate", "1F408.png", "1F34E.png"))
+    assert sorted(fates(manifest, "1F408.png", "1F34E.png"), key=str) == [None, "duplicate"]
+    assert len({manifest[name]["group"] for name in ("1F408.png", "1F34E.png")}) == 1
 
 
 def test_pictures_decided_to_be_recolours_are_kept_in_one_family(dataset: Path) -> None:
-    found = after(dataset, ("alternate", "cat0.jpg", "1F34E.png"), ("alternate", "1F408.png", "cat0.jpg"))
-    assert fates(found, "1F408.png", "cat0.jpg", "1F34E.png") == [None, None, None]
-    assert len({found[name]["family"] for name in ("1F408.png", "cat0.jpg", "1F34E.png")}) == 1
+    manifest = after(dataset, ("alternate", "cat0.jpg", "1F34E.png"), ("alternate", "1F408.png", "cat0.jpg"))
+    assert fates(manifest, "1F408.png", "cat0.jpg", "1F34E.png") == [None, None, None]
+    assert len({manifest[name]["family"] for name in ("1F408.png", "cat0.jpg", "1F34E.png")}) == 1
 
 
 def test_a_picture_decided_to_be_kept_is_the_survivor(dataset: Path) -> None:
-    found = after(dataset, ("keep", "cat1.jpg"))
-    assert fates(found, "1F408.png", "cat0.jpg", "cat1.jpg") == ["duplicate", "duplicate", None]
-    assert found["1F408.png"]["duplicate_of"] == found["cat1.jpg"]["id"]
+    manifest = after(dataset, ("keep", "cat1.jpg"))
+    assert fates(manifest, "1F408.png", "cat0.jpg", "cat1.jpg") == ["duplicate", "duplicate", None]
+    assert manifest["1F408.png"]["duplicate_of"] == manifest["cat1.jpg"]["id"]
 
 
 def test_two_copies_decided_to_be_kept_are_both_kept(dataset: Path) -> None:
@@ -91,24 +91,24 @@ def test_two_copies_decided_to_be_kept_are_both_kept(dataset: Path) -> None:
 
 
 def test_a_dropped_picture_is_replaced_by_its_copy(dataset: Path) -> None:
-    found = after(dataset, ("drop", "1F408.png"))
-    assert sorted(fates(found, "cat0.jpg", "cat1.jpg"), key=str) == [None, "duplicate"]
-    assert found["1F408.png"]["dropped"] == "decision"
+    manifest = after(dataset, ("drop", "1F408.png"))
+    assert sorted(fates(manifest, "cat0.jpg", "cat1.jpg"), key=str) == [None, "duplicate"]
+    assert manifest["1F408.png"]["dropped"] == "decision"
     assert "people left it out" in why(dataset, "1F408.png")[0]["story"][-1]
 
 
 def test_retag_replaces_the_tags_of_the_sidecar(dataset: Path) -> None:
-    found = after(dataset, ("retag", "1F408.png"), tags="Blue Hair, smile")
-    assert found["1F408.png"]["tags"] == ["blue_hair", "smile", "asleep"]
-    assert "cat" in found["1F408.png"]["own_tags"]
+    manifest = after(dataset, ("retag", "1F408.png"), tags="Blue Hair, smile")
+    assert manifest["1F408.png"]["tags"] == ["blue_hair", "smile", "asleep"]
+    assert "cat" in manifest["1F408.png"]["own_tags"]
     story = why(dataset, "1F408.png")[0]["story"]
     assert "decision 0: retag blue_hair, smile" in story
     assert "tags: asleep from cat0.jpg" in story
 
 
 def test_a_later_decision_overrules_an_earlier_one(dataset: Path) -> None:
-    found = after(dataset, ("drop", "1F34E.png"), ("keep", "1F34E.png"))
-    assert fates(found, "1F34E.png") == [None]
+    manifest = after(dataset, ("drop", "1F34E.png"), ("keep", "1F34E.png"))
+    assert fates(manifest, "1F34E.png") == [None]
 
 
 def test_undone_decisions_leave_the_manifest_as_it_was(dataset: Path, tree: Tree) -> None:
@@ -171,16 +171,15 @@ kinds = st.lists(st.tuples(st.booleans(), st.integers(0, 10)), max_size=12)
 
 
 @given(kinds)
-def test_a_decision_holds_if_no_undo_of_it_holds(steps: list[tuple[bool, int]]) -> None:
-    told: list[DecisionRow] = []
-    for undo, number in steps:
-        kind, a = ("undo", str(number % len(told))) if undo and told else ("drop", "x")
-        told.append({"sequence": len(told), "kind": kind, "a": a, "b": None, "tags": None})
+def test_a_decision_is_in_force_if_no_undo_of_it_is(steps: list[tuple[bool, int]]) -> None:
+    decisions: list[DecisionRow] = []
+    for is_undo, number in steps:
+        kind, a = ("undo", str(number % len(decisions))) if is_undo and decisions else ("drop", "x")
+        decisions.append({"sequence": len(decisions), "kind": kind, "a": a, "b": None, "tags": None})
 
     def holds(sequence: int) -> bool:
-        later = [row["sequence"] for row in told if row["kind"] == "undo" and row["a"] == str(sequence)]
-        return not any(holds(one) for one in later)
+        undone_by = [row["sequence"] for row in decisions if row["kind"] == "undo" and row["a"] == str(sequence)]
+        return not any(holds(undo) for undo in undone_by)
 
-    assert [row["sequence"] for row in rows_in_force(told)] == [
-        row["sequence"] for row in told if row["kind"] == "drop" and holds(row["sequence"])
-    ]
+    expected = [row["sequence"] for row in decisions if row["kind"] == "drop" and holds(row["sequence"])]
+    assert [row["sequence"] for row in rows_in_force(decisions)] == expected

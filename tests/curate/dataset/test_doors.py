@@ -17,9 +17,10 @@ def by_polars(manifest: Path) -> list[dict[str, Any]]:
 
 
 def by_duckdb(manifest: Path) -> list[dict[str, Any]]:
-    told = duckdb.sql(f"SELECT {', '.join(PLAIN)}, tags FROM '{manifest}/*.parquet' ORDER BY filename, file_row_number")
-    assert told is not None
-    return list(told.to_arrow_table().to_pylist())
+    columns = ", ".join(PLAIN)
+    rows = duckdb.sql(f"SELECT {columns}, tags FROM '{manifest}/*.parquet' ORDER BY filename, file_row_number")
+    assert rows is not None
+    return list(rows.to_arrow_table().to_pylist())
 
 
 def by_datasets(manifest: Path) -> list[dict[str, Any]]:
@@ -34,7 +35,7 @@ def by_datasets(manifest: Path) -> list[dict[str, Any]]:
 def test_every_row_has_the_values_that_pandas_reads(dataset: Path, read: Any) -> None:
     pictures = pd.read_parquet(dataset / "manifest")[[*PLAIN, "tags"]]
     expected = [
-        {name: list(one) if name == "tags" else None if pd.isna(one) else one for name, one in row.items()}
+        {name: list(value) if name == "tags" else None if pd.isna(value) else value for name, value in row.items()}
         for row in pictures.to_dict("records")
     ]
     assert read(dataset / "manifest") == expected

@@ -81,7 +81,7 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
 def test_uncompressed_bytes_do_not_depend_on_compression(tmp_path: Path) -> None:
     path = tmp_path / "part.parquet"
     pixels = [bytes([number]) * 10_000 for number in range(50)]
-    parquet.write_table(path, pa.table({"color": pixels, "line_dilate": [one[:5_000] for one in pixels]}))
+    parquet.write_table(path, pa.table({"color": pixels, "line_dilate": [data[:5_000] for data in pixels]}))
     assert path.stat().st_size < 50_000
     assert parquet.uncompressed_bytes(path, {"color"}) == pytest.approx(500_000, rel=0.01)
     assert parquet.uncompressed_bytes(path, {"color", "line_dilate"}) == pytest.approx(750_000, rel=0.01)
@@ -90,6 +90,6 @@ def test_uncompressed_bytes_do_not_depend_on_compression(tmp_path: Path) -> None
 
 def test_equal_tables_are_written_with_equal_bytes(dataset: Path, tmp_path: Path) -> None:
     table = parquet.read_parts(dataset / "manifest")
-    for name in ("one", "two"):
+    for name in ("first", "second"):
         parquet.write_table(tmp_path / name, table)
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()

@@ -37,14 +37,14 @@ def pairs(folder: Path) -> list[tuple[str, str]]:
 @settings(max_examples=40)
 @given(st.lists(ROWS, max_size=3), st.sampled_from([1, 2, 100]))
 def test_the_tag_table_is_the_sorted_set_of_ids_and_tags_of_kept_rows(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[list[dict[str, object]]], at_once: int
+    tmp_path_factory: pytest.TempPathFactory, parts: list[list[dict[str, object]]], pictures_per_table: int
 ) -> None:
     dataset: Path = tmp_path_factory.mktemp("t")
     (dataset / "manifest").mkdir()
     for number, rows in enumerate(parts):
         parquet.write_rows(parquet.part_path(dataset / "manifest", number), rows, MANIFEST_SCHEMA)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tag_table, "PICTURES_PER_TABLE", at_once)
+        patch.setattr(tag_table, "PICTURES_PER_TABLE", pictures_per_table)
         tag_table.write(dataset)
         table = parquet.read_table(dataset / ledger.TAG_TABLE)
         assert table.schema == TAG_TABLE_SCHEMA
@@ -60,12 +60,12 @@ def test_the_tag_table_follows_the_manifest_through_every_stage(art: Path, tmp_p
         extract.extract([Source("art", art)], target, extract.ExtractOptions(lines=("dilate",)), limit=limit)
         frame = pd.read_parquet(target / "tags.parquet")
         assert list(frame.itertuples(index=False, name=None)) == pairs(target / "manifest")
-    decisions.decide(target, "retag", ["1F408.png"], "told by people")
+    decisions.decide(target, "retag", ["1F408.png"], "chosen by people")
     dedupe.dedupe(target, dedupe.DedupeOptions())
     parts = parquet.part_paths(target / "manifest")
     frame = pd.read_parquet(target / "tags.parquet")
     assert list(frame.itertuples(index=False, name=None)) == pairs(target / "manifest")
-    assert "told_by_people" in set(frame["tag"])
+    assert "chosen_by_people" in set(frame["tag"])
     hashes = {pq.read_schema(path).metadata[b"nurie.options_hash"] for path in (target / "tags.parquet", *parts)}
     assert len(hashes) == 1
     assert verify(target) == []

@@ -32,8 +32,9 @@ Tree = Callable[[Path], dict[str, bytes]]
 
 @pytest.fixture(params=["dataset", "shard_folder"])
 def whole(request: pytest.FixtureRequest) -> Path:
-    found: Path = request.getfixturevalue(request.param)
-    return found
+    """A finished dataset or shard folder."""
+    folder: Path = request.getfixturevalue(request.param)
+    return folder
 
 
 def test_a_copy_to_a_store_and_back_has_the_same_bytes_and_a_second_copy_transfers_nothing(
@@ -50,22 +51,22 @@ def test_a_copy_to_a_store_and_back_has_the_same_bytes_and_a_second_copy_transfe
     assert len(cast("Any", storage.parse_address("s3://bucket/a/b")).fs.find("bucket/a/b")) == files + 1
 
 
-def test_a_copy_interrupted_anywhere_is_not_a_copy_and_the_next_run_goes_on(
+def test_an_interrupted_copy_is_refused_as_a_source_and_continued_by_the_next_run(
     whole: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "JOURNAL_INTERVAL_S", 0)
     monkeypatch.setattr(transfer, "JOURNAL_COST_FACTOR", 0)
     monkeypatch.setattr(transfer, "TRANSFER_THREADS", 1)
-    fetch, total = transfer._download, len(tree(whole)) - 1
+    download, total = transfer._download, len(tree(whole)) - 1
     copied: list[str] = []
 
-    def stopping(*given: Any) -> str:
+    def stop_after_two_more(*arguments: Any) -> str:
         if len(copied) == 2 * (run + 1):  # for this call and all later ones
             raise KeyboardInterrupt
-        copied.append(given[-2])
-        return fetch(*given)
+        copied.append(arguments[-2])
+        return download(*arguments)
 
-    monkeypatch.setattr(transfer, "_download", stopping)
+    monkeypatch.setattr(transfer, "_download", stop_after_two_more)
     for run in range(total):
         try:
             transfer.copy_folder(whole, tmp_path / "copy")
@@ -79,7 +80,7 @@ def test_a_copy_interrupted_anywhere_is_not_a_copy_and_the_next_run_goes_on(
     assert tree(tmp_path / "copy") == tree(whole)
 
 
-def test_replace_puts_a_copy_in_the_place_of_something_else(
+def test_a_copy_overwrites_other_contents_only_with_replace(
     dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree
 ) -> None:
     transfer.copy_folder(dataset, tmp_path / "copy")
@@ -93,13 +94,13 @@ def test_replace_puts_a_copy_in_the_place_of_something_else(
 
 
 def test_an_updated_copy_holds_nothing_that_opted_out(dataset: Path, store: object, tmp_path: Path, tree: Tree) -> None:
-    own, there = Path(shutil.copytree(dataset, tmp_path / "own")), storage.parse_address("s3://bucket/copy")
-    transfer.copy_folder(own, there)
-    remove_pictures.remove(own, ["1F408.png"])
-    counts = transfer.copy_folder(own, there, replace=True)
+    local, remote = Path(shutil.copytree(dataset, tmp_path / "local")), storage.parse_address("s3://bucket/copy")
+    transfer.copy_folder(local, remote)
+    remove_pictures.remove(local, ["1F408.png"])
+    counts = transfer.copy_folder(local, remote, replace=True)
     assert 0 < counts["copied"] < counts["files"]
-    transfer.copy_folder(there, tmp_path / "back")
-    assert tree(tmp_path / "back") == tree(own)
+    transfer.copy_folder(remote, tmp_path / "back")
+    assert tree(tmp_path / "back") == tree(local)
 
 
 def test_files_that_a_killed_run_should_have_deleted_are_deleted_by_the_next(
@@ -107,11 +108,11 @@ def test_files_that_a_killed_run_should_have_deleted_are_deleted_by_the_next(
 ) -> None:
     transfer.copy_folder(dataset, tmp_path / "copy")
 
-    def broken(*_: object) -> str:
+    def interrupt(*_: object) -> str:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(transfer, "_download", broken)
+        patched.setattr(transfer, "_download", interrupt)
         with pytest.raises(KeyboardInterrupt):
             transfer.copy_folder(shard_folder, tmp_path / "copy", replace=True)
     assert (tmp_path / "copy" / COPY_JOURNAL).is_file()
@@ -122,15 +123,15 @@ def test_files_that_a_killed_run_should_have_deleted_are_deleted_by_the_next(
 def test_replacing_an_unfinished_copy_deletes_files_missing_from_its_journal(
     dataset: Path, shard_folder: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch, files = transfer._download, iter(range(4))
+    download, files = transfer._download, iter(range(4))
 
-    def short(*given: Any) -> str:
+    def stop_after_four(*arguments: Any) -> str:
         if next(files, None) is None:
             raise KeyboardInterrupt
-        return fetch(*given)
+        return download(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(transfer, "_download", short)
+        patched.setattr(transfer, "_download", stop_after_four)
         patched.setattr(transfer, "TRANSFER_THREADS", 1)
         with pytest.raises(KeyboardInterrupt):
             transfer.copy_folder(dataset, tmp_path / "copy")
@@ -143,7 +144,7 @@ def test_a_journal_beside_a_listing_is_ignored(
 ) -> None:
     delete = storage.delete_file
 
-    def broken(path: Path) -> None:
+    def keep_the_journal(path: Path) -> None:
         if path.name == COPY_JOURNAL:
             raise KeyboardInterrupt
         delete(path)
@@ -151,7 +152,7 @@ def test_a_journal_beside_a_listing_is_ignored(
     with monkeypatch.context() as patched:
         patched.setattr(transfer, "JOURNAL_INTERVAL_S", 0)
         patched.setattr(transfer, "JOURNAL_COST_FACTOR", 0)
-        patched.setattr(storage, "delete_file", broken)
+        patched.setattr(storage, "delete_file", keep_the_journal)
         with pytest.raises(KeyboardInterrupt):
             transfer.copy_folder(dataset, tmp_path / "copy")
     changed = Path(shutil.copytree(tmp_path / "copy", tmp_path / "changed"))
@@ -206,7 +207,7 @@ def test_a_copy_killed_while_it_first_writes_its_journal_goes_on(
     dataset: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "unlink", lambda *_, **__: None)  # as of a process that is no more
+        patched.setattr(Path, "unlink", lambda *_, **__: None)  # a killed process would not delete it
         patched.setattr(Path, "replace", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             transfer.copy_folder(dataset, tmp_path / "copy")
@@ -232,42 +233,40 @@ def test_a_file_that_differs_from_the_listing_is_named_and_the_copy_stays_unfini
 def test_a_file_that_changes_while_it_is_sent_leaves_an_unfinished_copy(
     shard_folder: Path, store: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changing, there = (
-        Path(shutil.copytree(shard_folder, tmp_path / "changing")),
-        storage.parse_address("s3://bucket/copy"),
-    )
-    put = storage.upload
+    changing = Path(shutil.copytree(shard_folder, tmp_path / "changing"))
+    remote = storage.parse_address("s3://bucket/copy")
+    upload = storage.upload
 
-    def late(source: Path, path: Path, tell: Callable[[int], None]) -> None:
+    def change_before_upload(source: Path, path: Path, on_bytes: Callable[[int], None]) -> None:
         if source.name == "tags.txt":
             source.with_name("new").write_bytes(source.read_bytes()[::-1])
             source.with_name("new").replace(source)
-        put(source, path, tell)
+        upload(source, path, on_bytes)
 
-    monkeypatch.setattr(storage, "upload", late)
+    monkeypatch.setattr(storage, "upload", change_before_upload)
     with pytest.raises(DamagedError, match=r"tags\.txt changed while it was sent: run this command again"):
-        transfer.copy_folder(changing, there)
+        transfer.copy_folder(changing, remote)
     with pytest.raises(NurieError, match=r"is neither|is an unfinished copy"):
-        transfer.copy_folder(there, tmp_path / "back")
+        transfer.copy_folder(remote, tmp_path / "back")
 
 
 def test_the_error_for_a_file_damaged_in_a_store_says_how_to_repair_it(
     shard_folder: Path, store: object, tmp_path: Path, tree: Tree
 ) -> None:
-    there = storage.parse_address("s3://bucket/copy")
-    transfer.copy_folder(shard_folder, there)
-    storage.write_bytes(there / "tags.txt", (shard_folder / "tags.txt").read_bytes()[::-1])
+    remote = storage.parse_address("s3://bucket/copy")
+    transfer.copy_folder(shard_folder, remote)
+    storage.write_bytes(remote / "tags.txt", (shard_folder / "tags.txt").read_bytes()[::-1])
     with pytest.raises(DamagedError, match="other bytes than its listing says: delete it there, and copy it there"):
-        transfer.copy_folder(there, tmp_path / "back")
-    storage.delete_file(there / "tags.txt")
-    assert transfer.copy_folder(shard_folder, there)["copied"] == 1
-    transfer.copy_folder(there, tmp_path / "back")
+        transfer.copy_folder(remote, tmp_path / "back")
+    storage.delete_file(remote / "tags.txt")
+    assert transfer.copy_folder(shard_folder, remote)["copied"] == 1
+    transfer.copy_folder(remote, tmp_path / "back")
     assert tree(tmp_path / "back") == tree(shard_folder)
 
 
 def test_a_web_server_that_lists_no_sizes_can_be_copied_from(shard_folder: Path, tmp_path: Path, tree: Tree) -> None:
-    serving = partial(http.server.SimpleHTTPRequestHandler, directory=str(shard_folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serving) as server:
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(shard_folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
         address = storage.parse_address(f"http://127.0.0.1:{server.server_port}/")
         counts = [transfer.copy_folder(address, tmp_path / "copy") for _ in range(2)]
@@ -278,10 +277,10 @@ def test_a_web_server_that_lists_no_sizes_can_be_copied_from(shard_folder: Path,
 
 def test_the_error_for_a_file_in_place_of_the_target_folder_says_what_to_do(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for target, told in ((tmp_path / "file", "move this file"), (tmp_path / "file" / "x", "in its path elsewhere")):
+    for target, advice in ((tmp_path / "file", "move this file"), (tmp_path / "file" / "x", "in its path elsewhere")):
         result = CliRunner().invoke(main, ["copy", str(dataset), str(target)])
         assert result.exit_code == 1
-        assert re.fullmatch(rf"Error: {target}: .*: give another name .*{told}.*, then run .*\n", result.stderr)
+        assert re.fullmatch(rf"Error: {target}: .*: give another name .*{advice}.*, then run .*\n", result.stderr)
 
 
 def test_impossible_copies_are_refused_in_one_line(

@@ -41,7 +41,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: object) -> Path
 
 @pytest.fixture
 def few(art: Path, tmp_path: Path) -> Path:
-    """Eight of the pictures, in a folder that may grow."""
+    """Eight of the pictures, in a folder to which a test may add more."""
     folder = tmp_path / "few"
     folder.mkdir()
     for path in sorted(art.glob("*.png"))[:8]:
@@ -72,11 +72,12 @@ def without_lock(folder: dict[str, bytes]) -> dict[str, bytes]:
     return {name: data for name, data in folder.items() if name != ".lock"}
 
 
-def interrupted(*_given: object, **_options: object) -> str:
+def interrupt(*_arguments: object, **_options: object) -> str:
     raise KeyboardInterrupt
 
 
 def run_stopped(*command: object) -> None:
+    """Run a command that must end with "Aborted!"."""
     result = CliRunner().invoke(main, [*map(str, command), *(["--workers", "1"] if command[0] != "tags" else [])])
     assert (result.exit_code, result.output.splitlines()[-1]) == (1, "Aborted!")
 
@@ -85,8 +86,7 @@ def test_stages_store_the_same_bytes_as_in_a_local_folder(
     few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree
 ) -> None:
     for dataset, folder in ((DATASET, SHARDS), (tmp_path / "dataset", tmp_path / "shards")):
-        told = run("extract", few, dataset, "--workers", 1)
-        assert told["in"] == 8
+        assert run("extract", few, dataset, "--workers", 1)["in"] == 8
         run("dedupe", dataset, "--split", "0.5,0.25,0.25", "--workers", 1)
         run("shard", dataset, folder, "--min-count", 1, "--workers", 1)
         assert run("verify", folder)["faults"] == []
@@ -95,30 +95,35 @@ def test_stages_store_the_same_bytes_as_in_a_local_folder(
 
 
 def hiding(folder: Path) -> list[str]:
-    """What runs a command that sees an empty folder in the place of one, as on another host; that takes root."""
+    """The beginning of a command that hides `folder` from a program, as on another host; empty without root."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         return []
     return ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$1" && shift && exec "$@"', "sh", str(folder)]
 
 
-@pytest.mark.parametrize("form", ["tfrecord", pytest.param("webdataset", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("format_name", ["tfrecord", pytest.param("webdataset", marks=pytest.mark.slow)])
 def test_workers_without_a_shared_folder_store_the_same_bytes_as_one_process(
-    few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch, form: str
+    few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch, format_name: str
 ) -> None:
-    monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)  # so that workers look at some
-    art, split, how = storage.parse_address("s3://bucket/art"), ("--split", "0.5,0.25,0.25"), ("--format", form)
+    monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)  # so that workers compare some
+    art, split = storage.parse_address("s3://bucket/art"), ("--split", "0.5,0.25,0.25")
+    shard_format = ("--format", format_name)
     for path in few.iterdir():
         storage.write_bytes(art / path.name, path.read_bytes())
     work.mkdir()
     with ExitStack() as stack:
-        one = stack.enter_context(hosts(tmp_path / "hosts", 0))
+        servers = stack.enter_context(hosts(tmp_path / "hosts", 0))
         for _ in range(2):
-            one.start_worker(inside=hiding(work))
-        for stage in (("extract", art, DATASET), ("dedupe", DATASET, *split), ("shard", DATASET, SHARDS, *how)):
-            run(*stage, "--scheduler", one.address)
+            servers.start_worker(inside=hiding(work))
+        for stage in (
+            ("extract", art, DATASET),
+            ("dedupe", DATASET, *split),
+            ("shard", DATASET, SHARDS, *shard_format),
+        ):
+            run(*stage, "--scheduler", servers.address)
     run("extract", art, tmp_path / "dataset", "--workers", 1)
     run("dedupe", tmp_path / "dataset", *split, "--workers", 1)
-    run("shard", tmp_path / "dataset", tmp_path / "shards", *how, "--workers", 1)
+    run("shard", tmp_path / "dataset", tmp_path / "shards", *shard_format, "--workers", 1)
     assert stored_files(DATASET) == without_lock(tree(tmp_path / "dataset"))
     assert stored_files(SHARDS) == without_lock(tree(tmp_path / "shards"))
 
@@ -127,26 +132,23 @@ def test_workers_killed_midway_change_no_stored_byte(
     few: Path, work: Path, tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)
-    sources, options, shares = (
-        [Source("few", few)],
-        extract.ExtractOptions(),
-        dedupe.DedupeOptions(shares=SplitShares(0.5, 0.25, 0.25)),
-    )
-    packed = shard.ShardOptions(shard_size=2, min_count=1)
-    extract.extract(sources, tmp_path / "dataset", options, part_size=2)
-    dedupe.dedupe(tmp_path / "dataset", shares)
-    shard.shard(tmp_path / "dataset", tmp_path / "shards", packed)
-    here = WorkingCopies()
-    dataset, folder = here.folder_for(DATASET), here.folder_for(SHARDS)
-    with hosts(tmp_path / "hosts", 4) as one, connected(one, 4, min_pictures_per_future=4) as found:
-        with dying(one.workers[0]):
-            extract.extract(sources, dataset, options, part_size=2, workers=found)
-        here.send_back()
-        with dying(one.workers[2]):
-            dedupe.dedupe(dataset, shares, workers=found)
-        with dying(one.workers[1]):
-            shard.shard(dataset, folder, packed, workers=found)
-        here.send_back()
+    sources, extract_options = [Source("few", few)], extract.ExtractOptions()
+    dedupe_options = dedupe.DedupeOptions(shares=SplitShares(0.5, 0.25, 0.25))
+    shard_options = shard.ShardOptions(shard_size=2, min_count=1)
+    extract.extract(sources, tmp_path / "dataset", extract_options, part_size=2)
+    dedupe.dedupe(tmp_path / "dataset", dedupe_options)
+    shard.shard(tmp_path / "dataset", tmp_path / "shards", shard_options)
+    copies = WorkingCopies()
+    dataset, folder = copies.folder_for(DATASET), copies.folder_for(SHARDS)
+    with hosts(tmp_path / "hosts", 4) as servers, connected(servers, 4, min_pictures_per_future=4) as cluster:
+        with dying(servers.workers[0]):
+            extract.extract(sources, dataset, extract_options, part_size=2, workers=cluster)
+        copies.send_back()
+        with dying(servers.workers[2]):
+            dedupe.dedupe(dataset, dedupe_options, workers=cluster)
+        with dying(servers.workers[1]):
+            shard.shard(dataset, folder, shard_options, workers=cluster)
+        copies.send_back()
     assert stored_files(DATASET) == without_lock(tree(tmp_path / "dataset"))
     assert stored_files(SHARDS) == without_lock(tree(tmp_path / "shards"))
 
@@ -154,15 +156,15 @@ def test_workers_killed_midway_change_no_stored_byte(
 def test_a_cluster_cannot_write_an_imagefolder_to_a_store(few: Path, work: Path, tmp_path: Path, run: Run) -> None:
     run("extract", few, DATASET, "--workers", 1)
     run("dedupe", DATASET, "--workers", 1)
-    with hosts(tmp_path / "hosts", 1) as one:
-        command = ["shard", DATASET, SHARDS, "--format", "imagefolder", "--scheduler", one.address]
+    with hosts(tmp_path / "hosts", 1) as servers:
+        command = ["shard", DATASET, SHARDS, "--format", "imagefolder", "--scheduler", servers.address]
         result = CliRunner().invoke(main, command)
     assert result.exit_code == 1
     assert "imagefolder is made of renamed folders, and a store has none: leave --scheduler out" in result.output
     assert not stored_files("s3://bucket/made/shards")
 
 
-def test_another_host_goes_on_from_the_store(
+def test_another_host_continues_from_the_store(
     few: Path, art: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
@@ -182,28 +184,28 @@ def test_a_stopped_command_uploads_nothing_and_can_be_continued(
     run("extract", few, DATASET, "--workers", 1)
     before = stored_files(DATASET)
     with monkeypatch.context() as patched:
-        patched.setattr(ledger, "write_ledger", interrupted)
+        patched.setattr(ledger, "write_ledger", interrupt)
         run_stopped("dedupe", DATASET)
     assert stored_files(DATASET) == before
     run("dedupe", DATASET, "--workers", 1)
     assert {name.partition("/")[0] for name in stored_files(DATASET)} > {name.partition("/")[0] for name in before}
 
 
-@pytest.mark.parametrize("after", [0, 3])
+@pytest.mark.parametrize("uploaded_files", [0, 3])
 def test_an_interrupted_upload_is_finished_by_the_next_command(
-    few: Path, work: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, after: int
+    few: Path, work: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, uploaded_files: int
 ) -> None:
-    put, sent = transfer._upload, list[str]()
+    upload, uploaded = transfer._upload, list[str]()
 
-    def short(*given: Any) -> str:
-        if len(sent) == after:
+    def stop_early(*arguments: Any) -> str:
+        if len(uploaded) == uploaded_files:
             raise KeyboardInterrupt
-        sent.append(given[-2])
-        return put(*given)
+        uploaded.append(arguments[-2])
+        return upload(*arguments)
 
     with monkeypatch.context() as patched:
         patched.setattr(transfer, "TRANSFER_THREADS", 1)
-        patched.setattr(transfer, "_upload", short)
+        patched.setattr(transfer, "_upload", stop_early)
         run_stopped("extract", few, DATASET)
     assert ledger.LEDGER_FILE not in stored_files(DATASET)
     with monkeypatch.context() as patched:
@@ -219,11 +221,11 @@ def test_an_interrupted_download_is_finished_by_the_next_command(
     few: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
-    there = switch_host(monkeypatch, tmp_path)
+    work_folder = switch_host(monkeypatch, tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(transfer, "_download", interrupted)
+        patched.setattr(transfer, "_download", interrupt)
         run_stopped("tags", DATASET)
-    assert not list(there.rglob(ledger.LEDGER_FILE))
+    assert not list(work_folder.rglob(ledger.LEDGER_FILE))
     assert without_lock(tree(WorkingCopies().folder_for(DATASET))) == stored_files(DATASET)
 
 
@@ -231,22 +233,22 @@ def test_changes_on_two_hosts_are_reported_and_neither_is_overwritten(
     few: Path, art: Path, work: Path, tmp_path: Path, run: Run, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
-    here, one = WorkingCopies(), sorted(art.glob("*.png"))[8:10]
-    folder = here.folder_for(DATASET)
-    grow(few, one[0])
+    copies, (local_picture, remote_picture) = WorkingCopies(), sorted(art.glob("*.png"))[8:10]
+    folder = copies.folder_for(DATASET)
+    grow(few, local_picture)
     extract.extract([Source("few", few)], folder, extract.ExtractOptions())
-    mine = tree(folder)
+    local_files = tree(folder)
     with monkeypatch.context() as patched:
         switch_host(patched, tmp_path)
-        grow(few, one[1])
+        grow(few, remote_picture)
         run("extract", few, DATASET, "--workers", 1)
-    theirs = stored_files(DATASET)
-    for attempt in (here.send_back, lambda: WorkingCopies().folder_for(DATASET)):
+    remote_files = stored_files(DATASET)
+    for attempt in (copies.send_back, lambda: WorkingCopies().folder_for(DATASET)):
         with pytest.raises(NurieError, match=r"both .* and its working copy .* have changed: delete the copy"):
             attempt()
-    assert (tree(folder), stored_files(DATASET)) == (mine, theirs)
+    assert (tree(folder), stored_files(DATASET)) == (local_files, remote_files)
     shutil.rmtree(folder)
-    assert without_lock(tree(WorkingCopies().folder_for(DATASET))) == theirs
+    assert without_lock(tree(WorkingCopies().folder_for(DATASET))) == remote_files
 
 
 def test_an_emptied_store_keeps_the_working_copy_and_starts_over_once_that_is_deleted(
@@ -280,20 +282,21 @@ def test_unfinished_work_is_uploaded_only_by_the_command_that_finishes_it(
     run("dedupe", DATASET, "--workers", 1)
     before = stored_files(DATASET)
     grow(few, max(art.glob("*.png")))
-    what, *rest = command
-    given = [what, *([few] if what == "extract" else []), DATASET, *rest]
+    stage, *options = command
+    arguments = [stage, *([few] if stage == "extract" else []), DATASET, *options]
+    workers = [] if stage == "remove" else ["--workers", "1"]
     with monkeypatch.context() as patched:
-        patched.setattr(module, name, interrupted)
-        result = CliRunner().invoke(main, [*map(str, given), *([] if what == "remove" else ["--workers", "1"])])
+        patched.setattr(module, name, interrupt)
+        result = CliRunner().invoke(main, [*map(str, arguments), *workers])
     assert result.exit_code == 1
     CliRunner().invoke(main, ["tags", DATASET])
     assert stored_files(DATASET) == before
-    run(*given, *([] if what == "remove" else ["--workers", 1]))
+    run(*arguments, *workers)
     assert stored_files(DATASET) != before
     assert run("verify", DATASET)["faults"] == []
 
 
-def test_an_upload_from_another_host_is_waited_for(
+def test_a_command_refuses_to_run_during_an_upload_from_another_host(
     few: Path, work: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("extract", few, DATASET, "--workers", 1)
@@ -302,13 +305,13 @@ def test_an_upload_from_another_host_is_waited_for(
         switch_host(patched, tmp_path)
         run("tags", DATASET)
     with monkeypatch.context() as patched:
-        patched.setattr(transfer, "_upload", interrupted)
+        patched.setattr(transfer, "_upload", interrupt)
         run_stopped("dedupe", DATASET, "--seed", "1")
-    broken = stored_files(DATASET)
+    unfinished = stored_files(DATASET)
     switch_host(monkeypatch, tmp_path)
     result = CliRunner().invoke(main, ["tags", DATASET])
     assert "is under way or was interrupted: wait for it" in result.output
-    assert stored_files(DATASET) == broken
+    assert stored_files(DATASET) == unfinished
 
 
 def test_the_error_for_a_damaged_working_copy_says_how_to_download_it_again(
@@ -344,7 +347,7 @@ def test_a_dry_run_uploads_nothing(few: Path, work: Path, run: Run, monkeypatch:
     run("extract", few, DATASET, "--workers", 1)
     before = stored_files(DATASET)
     with monkeypatch.context() as patched:
-        patched.setattr(working_copy, "_send_to_store", interrupted)
+        patched.setattr(working_copy, "_send_to_store", interrupt)
         run_stopped("dedupe", DATASET)
     assert run("dedupe", DATASET, "--dry-run")["due"] is None
     assert stored_files(DATASET) == before
@@ -368,15 +371,17 @@ def test_pairs_changed_since_the_upload_are_compared_in_their_local_version(
     monkeypatch.setattr(lookalike_search, "CANDIDATES_PER_TASK", 4)
     for dataset in (DATASET, tmp_path / "dataset"):
         run("extract", few, dataset, "--workers", 1)
-    here = WorkingCopies().folder_for(DATASET)
-    with hosts(tmp_path / "hosts", 1) as one, connected(one, 1) as found:
-        for dataset, workers in ((here, found), (tmp_path / "dataset", 1)):
+    folder = WorkingCopies().folder_for(DATASET)
+    with hosts(tmp_path / "hosts", 1) as servers, connected(servers, 1) as cluster:
+        for dataset, workers in ((folder, cluster), (tmp_path / "dataset", 1)):
             remove_pictures.remove(dataset, [min(few.glob("*.png")).name])
             dedupe.dedupe(dataset, dedupe.DedupeOptions(), workers=workers)
-    assert without_lock(tree(here)) == without_lock(tree(tmp_path / "dataset"))
+    assert without_lock(tree(folder)) == without_lock(tree(tmp_path / "dataset"))
 
 
-def test_a_place_with_other_files_is_left_alone(few: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_place_with_other_files_is_refused_and_unchanged(
+    few: Path, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     place = cast("Any", storage.parse_address("s3://bucket/notes"))
     place.fs.pipe_file(f"{place.path}/a.txt", b"mine")
     with pytest.raises(SystemExit, match="1"):
@@ -392,9 +397,9 @@ def test_a_store_that_does_not_answer_gives_a_one_line_error(
     end(store)
     with pytest.raises(SystemExit, match="1"):
         main(["tags", DATASET])
-    told = capsys.readouterr().err
-    assert "check that its store answers" in told
-    assert "Traceback" not in told
+    stderr = capsys.readouterr().err
+    assert "check that its store answers" in stderr
+    assert "Traceback" not in stderr
 
 
 def test_a_recipe_fills_a_store_and_is_then_up_to_date(
@@ -416,12 +421,12 @@ min-count = 1
 in = 8
 """
     local = (str(tmp_path / "dataset"), str(tmp_path / "shards"))
-    for name, there in (("store", (DATASET, SHARDS)), ("local", local)):
+    for name, places in (("store", (DATASET, SHARDS)), ("local", local)):
         recipe = tmp_path / f"{name}.toml"
-        recipe.write_text(text.format(few, *there))
-        told = run("run", recipe, "--workers", 1)
-        assert (told["dataset"], told["shards"], told["expected"]) == (*there, "these")
-        again = run("run", recipe, "--workers", 1)
-        assert {one["state"] for one in again["stages"]} == {"up to date"}
+        recipe.write_text(text.format(few, *places))
+        result = run("run", recipe, "--workers", 1)
+        assert (result["dataset"], result["shards"], result["expected"]) == (*places, "these")
+        second = run("run", recipe, "--workers", 1)
+        assert {stage["state"] for stage in second["stages"]} == {"up to date"}
     assert stored_files(DATASET) == without_lock(tree(tmp_path / "dataset"))
     assert stored_files(SHARDS) == without_lock(tree(tmp_path / "shards"))

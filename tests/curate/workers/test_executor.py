@@ -20,7 +20,7 @@ def square(number: int) -> int:
     return number * number
 
 
-def fall(number: int) -> int:
+def fail_at_three(number: int) -> int:
     if number == 3:
         raise ValueError(f"task {number}")
     return number
@@ -30,8 +30,8 @@ def die(_number: int) -> int:
     os._exit(9)
 
 
-def faults(_number: int) -> int:
-    """Pages that the system gives for a picture's line art, where one of the same size was drawn before."""
+def page_faults(_number: int) -> int:
+    """Memory pages that the system provides while line art is drawn a second time at the same size."""
     rgb = np.full((1000, 1000, 3), 255, np.uint8)
     lineart.xdog(rgb)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -39,9 +39,10 @@ def faults(_number: int) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory in its own way")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries manage memory differently")
 def test_a_worker_reuses_the_memory_of_a_picture() -> None:
-    assert max(executor.run(faults, range(2), 2)) < 4_000_000 / os.sysconf("SC_PAGESIZE")  # one array of several
+    pages_per_array = 4_000_000 / os.sysconf("SC_PAGESIZE")  # one of several arrays
+    assert max(executor.run(page_faults, range(2), 2)) < pages_per_array
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -50,8 +51,8 @@ def test_results_come_in_the_order_of_the_tasks(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_in_a_task_is_raised_here_after_the_results_before_it(workers: int) -> None:
-    results = executor.run(fall, range(10), workers)
+def test_an_error_in_a_task_is_raised_after_the_results_before_it(workers: int) -> None:
+    results = executor.run(fail_at_three, range(10), workers)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="task 3"):
         next(results)
@@ -80,16 +81,16 @@ def test_a_folder_is_locked_by_one_run_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_a_dead_worker_is_one_line() -> None:
+def test_the_error_for_a_dead_worker_says_what_to_do() -> None:
     with pytest.raises(NurieError, match="fewer --workers"):
         list(executor.run(die, range(4), 2))
 
 
-def harmless(numbers: Sequence[int]) -> list[int]:
+def negate(numbers: Sequence[int]) -> list[int]:
     return [-number for number in numbers]
 
 
-def die_of(number: int) -> int:
+def die_at_four_and_minus_seven(number: int) -> int:
     if number in {4, -7}:
         os._exit(9)
     return abs(number)
@@ -97,9 +98,9 @@ def die_of(number: int) -> int:
 
 def test_tasks_running_when_a_worker_dies_are_retried_in_order() -> None:
     tasks = [number for number in range(16) if number != 7]
-    assert list(executor.run(die_of, iter(tasks), 2, make_retry_tasks=harmless)) == tasks
+    assert list(executor.run(die_at_four_and_minus_seven, iter(tasks), 2, make_retry_tasks=negate)) == tasks
     with pytest.raises(NurieError, match="fewer --workers"):
-        list(executor.run(die_of, [4, 7], 1, make_retry_tasks=harmless))
+        list(executor.run(die_at_four_and_minus_seven, [4, 7], 1, make_retry_tasks=negate))
 
 
 SCRIPT = """
@@ -108,14 +109,14 @@ from pathlib import Path
 from curate.workers import executor
 
 def meet_or_work(seconds):
-    here = Path(sys.argv[1])
-    (here / str(os.getpid())).touch()
-    while len(list(here.iterdir())) < 2:
+    folder = Path(sys.argv[1])
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < 2:
         time.sleep(0.01)
     time.sleep(seconds)
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell begins deaf to it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
     for number, _ in enumerate(executor.run(meet_or_work, [0, 0, 2], 2)):
         print(number, flush=True)
 """
@@ -130,8 +131,7 @@ def test_ctrl_c_ends_busy_and_idle_workers_without_tracebacks(tmp_path: Path) ->
         assert run.stdout is not None
         assert run.stdout.readline() == "0\n"
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does
-        _, told = run.communicate(timeout=60)
+        _, stderr = run.communicate(timeout=60)
     assert run.returncode == -signal.SIGINT
-    assert (
-        told.count("Traceback") == told.count("KeyboardInterrupt") == 1
-    )  # the parent's own, which click turns into a line
+    # the parent's own, which click turns into a line
+    assert stderr.count("Traceback") == stderr.count("KeyboardInterrupt") == 1

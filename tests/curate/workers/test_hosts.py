@@ -1,4 +1,4 @@
-"""Several hosts in truth: network namespaces joined by a switch, each with a worker, one of which is cut off midway."""
+"""Real separate hosts: network namespaces joined by a switch, each with a worker, one of which is cut off midway."""
 
 import os
 import shutil
@@ -29,10 +29,10 @@ from pathlib import Path
 from curate.extraction import extract
 from curate.sources.scan import Source
 from curate.workers import dask_cluster
-with dask_cluster.connect_cluster(sys.argv[1], min_pictures_per_future=1) as found:
-    found.client.wait_for_workers(int(sys.argv[2]), timeout=60)
+with dask_cluster.connect_cluster(sys.argv[1], min_pictures_per_future=1) as cluster:
+    cluster.client.wait_for_workers(int(sys.argv[2]), timeout=60)
     sources = [Source("art", Path(sys.argv[3]))]
-    extract.extract(sources, Path(sys.argv[4]), extract.ExtractOptions(), part_size=1, workers=found)
+    extract.extract(sources, Path(sys.argv[4]), extract.ExtractOptions(), part_size=1, workers=cluster)
 """
 
 
@@ -46,9 +46,9 @@ def inside(namespace: str) -> list[str]:
 
 @pytest.fixture
 def network() -> Iterator[list[str]]:
-    """Names of namespaces: the first has a switch, and host 1 of the network; the others a host each."""
+    """Names of namespaces. The first has the switch and host 1 of the network; the others have one host each."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("network namespaces take root and iproute2's ip")
+        pytest.skip("network namespaces need root and iproute2's ip")
     names = [f"nurie-{os.getpid()}-{number}" for number in range(1 + WORKERS)]
     with ExitStack() as stack:
         for name in names:
@@ -73,18 +73,27 @@ def test_a_host_cut_off_midway_that_keeps_working_changes_no_byte(
     extract.extract([Source("art", art)], tmp_path / "local", extract.ExtractOptions(), part_size=1)
     target = tmp_path / "dataset"
     with ExitStack() as stack:
-        one = Hosts(tmp_path, stack, f"{NETWORK}.1", inside(network[0]))
-        workers = [one.start_worker(inside=inside(name)) for name in network[1:]]
-        command = [*inside(network[0]), sys.executable, "-c", SCRIPT, one.address, str(WORKERS), str(art), str(target)]
+        servers = Hosts(tmp_path, stack, f"{NETWORK}.1", inside(network[0]))
+        workers = [servers.start_worker(inside=inside(name)) for name in network[1:]]
+        command = [
+            *inside(network[0]),
+            sys.executable,
+            "-c",
+            SCRIPT,
+            servers.address,
+            str(WORKERS),
+            str(art),
+            str(target),
+        ]
         run = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
         stack.callback(end, run)
         while not parquet.part_paths(target / "records"):
             assert run.poll() is None
             time.sleep(0.01)
-        workers[0].send_signal(signal.SIGSTOP)  # in the midst of its tasks
+        workers[0].send_signal(signal.SIGSTOP)  # in the middle of its tasks
         ip("-n", network[0], "link", "set", "port2", "down")
         workers[0].send_signal(signal.SIGCONT)
-        _, told = run.communicate(timeout=300)
-        assert run.returncode == 0, told.decode()
-        assert f"cluster: workers {WORKERS - 1}, threads {WORKERS - 1}" in told.decode()
+        _, stderr = run.communicate(timeout=300)
+        assert run.returncode == 0, stderr.decode()
+        assert f"cluster: workers {WORKERS - 1}, threads {WORKERS - 1}" in stderr.decode()
     assert tree(target) == tree(tmp_path / "local")
