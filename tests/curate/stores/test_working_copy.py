@@ -160,7 +160,7 @@ def test_a_cluster_cannot_write_an_imagefolder_to_a_store(few: Path, work: Path,
         command = ["shard", DATASET, SHARDS, "--format", "imagefolder", "--scheduler", servers.address]
         result = CliRunner().invoke(main, command)
     assert result.exit_code == 1
-    assert "imagefolder is made of renamed folders, and a store has none: leave --scheduler out" in result.output
+    assert "imagefolder renames folders, which an object store cannot do: leave --scheduler out" in result.output
     assert not stored_files("s3://bucket/made/shards")
 
 

@@ -1,3 +1,4 @@
+import importlib
 import os
 import signal
 import subprocess
@@ -53,8 +54,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChildProc
     (tmp_path / "answers.py").write_text(ANSWERS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "answers", raising=False)
-    import answers  # type: ignore[import-not-found]
-
+    answers = importlib.import_module("answers")
     child = ChildProcess(answers.prepare, b"> ")
     yield child
     child.close()
@@ -92,8 +92,7 @@ def test_what_is_printed_in_the_child_is_no_answer(child: ChildProcess) -> None:
 
 
 def test_a_child_that_cannot_be_started_is_an_error_in_one_line(child: ChildProcess) -> None:
-    import answers
-
+    answers = importlib.import_module("answers")
     with pytest.raises(
         NurieError, match=r"^a child process cannot be started \(exit code 9\): close other programs.*$"
     ):
