@@ -35,7 +35,7 @@ def test_a_manifest_filtered_in_pandas_can_be_sharded_and_trained_on(pairs32: Pa
     assert ids == set(hands["id"])
     settings = (
         "width=8",
-        "levels=3",
+        "levels=2",
         "batch_size=4",
         "jit=false",
         "log_every=1",

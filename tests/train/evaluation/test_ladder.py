@@ -11,7 +11,7 @@ from train.errors import ConfigError
 from train.evaluation.ladder import RUNGS, TABLE_FIGURES, ladder
 from train.presets import PRESETS
 
-TINY: tuple[str, ...] = ("width=4", "levels=3", "tag_width=8", "discriminator_width=4", "batch_size=8", "jit=false")
+TINY: tuple[str, ...] = ("width=4", "levels=2", "tag_width=8", "discriminator_width=4", "batch_size=8", "jit=false")
 TINY += ("log_every=2", "snapshot_every=2")
 TWO = ("dcgan-l1", "tags-cpu")  # each takes a process that loads TensorFlow
 

@@ -23,7 +23,7 @@ from train.training import schedule
 from train.training.fit import fit
 from train.training.schedule import TrainingLength
 
-TINY = ("width=8", "levels=3", "tag_width=8", "discriminator_width=8", "batch_size=4", "jit=false")
+TINY = ("width=8", "levels=2", "tag_width=8", "discriminator_width=8", "batch_size=4", "jit=false")
 SETTINGS = StepSettings(*map(tf.constant, (0.5, 10.0, np.array([0, 3], np.int64))))
 
 

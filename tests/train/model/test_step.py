@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from tests.bench.step import KINDS, main
 
-TINY = ("width=4", "levels=3", "tag_width=8", "discriminator_width=4", "batch_size=4")
+TINY = ("width=4", "levels=2", "tag_width=8", "discriminator_width=4", "batch_size=4")
 
 
 def test_without_pytorch_our_steps_of_every_kind_are_timed_alone(pairs32: Path, eagerly: Any) -> None:

@@ -121,27 +121,57 @@ def test_a_killed_run_resumes_to_the_tensors_rows_and_files_of_an_unbroken_one(
         np.testing.assert_array_equal(resumed_weight, weight)
 
 
+@pytest.fixture(scope="module")
+def resumed_eagerly(pairs32: Path, config: Config, killed: Callable[[], Path], eagerly: Any) -> dict[str, Any]:
+    """The tensors that the killed run ends in when its last steps are not compiled: what controls are compared with."""
+    run = killed()
+    with eagerly():
+        fit(pairs32, run, config, TrainingLength(steps=STEPS), on_progress=silent)
+    return tensors(run)
+
+
+def test_an_untouched_snapshot_resumes_to_equal_tensors_without_compiling(
+    pairs32: Path, config: Config, killed: Callable[[], Path], resumed_eagerly: dict[str, Any], eagerly: Any
+) -> None:
+    run = killed()
+    with eagerly():
+        fit(pairs32, run, config, TrainingLength(steps=STEPS), on_progress=silent)
+    assert equal(tensors(run), resumed_eagerly)
+
+
 def test_the_comparison_notices_a_resume_that_starts_the_data_over(
-    pairs32: Path, config: Config, killed: Callable[[], Path], unbroken: Path, monkeypatch: pytest.MonkeyPatch
+    pairs32: Path,
+    config: Config,
+    killed: Callable[[], Path],
+    resumed_eagerly: dict[str, Any],
+    eagerly: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = killed()
     from_start = lambda pairs, size, options, _: training_batches(pairs, size, options, 0)  # noqa: E731  # used once
     monkeypatch.setattr(training_loop, "training_batches", from_start)
-    fit(pairs32, run, config, TrainingLength(steps=STEPS), on_progress=silent)
-    assert not equal(tensors(run), tensors(unbroken))
+    with eagerly():
+        fit(pairs32, run, config, TrainingLength(steps=STEPS), on_progress=silent)
+    assert not equal(tensors(run), resumed_eagerly)
 
 
 @pytest.mark.parametrize("part", ["average", "g_optimizer", "d_optimizer", "discriminator"])
 def test_the_comparison_notices_a_snapshot_with_other_numbers_in(
-    part: str, pairs32: Path, config: Config, killed: Callable[[], Path], unbroken: Path
+    part: str,
+    pairs32: Path,
+    config: Config,
+    killed: Callable[[], Path],
+    resumed_eagerly: dict[str, Any],
+    eagerly: Any,
 ) -> None:
     run = killed()
     last = snapshots.list_snapshots(run)[-1]
     with np.load(last) as file:
         arrays = {name: file[name] * (0.5 if name.startswith(part) else 1) for name in file.files}
     np.savez(last, **arrays)
-    fit(pairs32, run, config, TrainingLength(steps=STEPS), on_progress=silent)
-    assert not equal(tensors(run), tensors(unbroken))
+    with eagerly():
+        fit(pairs32, run, config, TrainingLength(steps=STEPS), on_progress=silent)
+    assert not equal(tensors(run), resumed_eagerly)
 
 
 def test_a_finished_run_is_not_trained_further(pairs32: Path, config: Config, unbroken: Path) -> None:
