@@ -5,7 +5,7 @@ PEERS ?=
 IMAGES ?= 5000
 UPGRADE ?=
 JOBS ?= $(shell python3 -c 'import os; print(os.cpu_count() or 1)')
-PARALLEL = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+PARALLEL = -n $(JOBS) --dist loadscope
 
 SHELL := /bin/bash
 

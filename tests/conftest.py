@@ -1,12 +1,14 @@
 """Settings for every test, made before anything imports TensorFlow, and how tests are shared among processes."""
 
 import os
-from collections.abc import Generator
+from functools import cache
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from curate.system.hashing import usable_cores
+from tests import ROOT
 from tests.browser import chromium, visit
 
 __all__ = ["chromium", "visit"]  # fixtures
@@ -21,31 +23,30 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(usable_cores()))
 settings.register_profile("nurie", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("nurie")
 
-EXPENSIVE = {"trained": "tests/train", "undamaged": "tests/faults"}
-"""Fixtures that take many seconds, and the folders whose tests share them: those run in one process."""
-SLOWEST_FIRST = (
-    "trained",
-    "undamaged",
-    "test_fit.py",
-    "test_gan.py",
-    "test_devices.py",
-    "test_precision.py",
-    "test_packaging.py",
-)
-"""Groups that would keep one core busy alone if they were begun last."""
+EXPENSIVE = {"trained: Path": "tests/train", "undamaged: ": "tests/faults"}
+"""Fixtures that take many seconds, as tests ask for them, and the folders whose files share each."""
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Group tests by file, or by the expensive fixture that files share: each process takes whole groups."""
-    shared = {
-        item.path: name
-        for item in items
-        for name, folder in EXPENSIVE.items()
-        if name in getattr(item, "fixturenames", ()) and item.nodeid.startswith(folder)
-    }
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(shared.get(item.path, item.path.name)))
-    yield  # the order is drawn here
-    ranks = {name: rank for rank, name in enumerate(SLOWEST_FIRST)}
-    items.sort(key=lambda item: ranks.get(shared.get(item.path, item.path.name), len(ranks)))
+def group_of(nodeid: str) -> str:
+    """The file of a test, or the expensive fixture that it shares with other files."""
+    file = nodeid.partition("::")[0]
+    text = _text(file)
+    return next((name for name, folder in EXPENSIVE.items() if file.startswith(folder) and name in text), file)
+
+
+@cache
+def _text(file: str) -> str:
+    return (ROOT / file).read_text("utf-8")
+
+
+class GroupedScheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
+    """Each process of `pytest -n` takes whole groups; `--dist loadgroup` of xdist 3.8 splits them under pytest 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupedScheduling:
+    """Hook of pytest-xdist: how tests are shared among processes."""
+    return GroupedScheduling(config, log)
