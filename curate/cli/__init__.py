@@ -1,8 +1,8 @@
 """The command line `curate`: parse arguments, call a stage, print its result.
 
-`make` has the commands that make data, `manage` those that look at it and change it, `run` the one that follows a
-recipe. `command` holds the options that they share, `printing` prints results, `remote_args` accepts addresses of
-object stores. Stages are imported when they run, so that `curate --help` is quick.
+`stage_commands` make data, `dataset_commands` look at it and change it, `recipe_command` follows a recipe.
+`shared_options` holds what they share, `printing` prints results, `store_arguments` accepts addresses of object
+stores. Stages are imported when they run, so that `curate --help` is quick.
 Builds on every room of `curate`.
 """
 

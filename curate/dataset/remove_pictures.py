@@ -1,8 +1,8 @@
 """The stage `remove`: delete pictures that opted out from everything a dataset stores, and keep them out.
 
-`opt_out` remembers the ids and artists, `purge` deletes the data, and `extract` never lets a copy of the same bytes or
-another picture of the artist in again. An id or artist that the dataset does not have is remembered too, so that people
-can opt out before their picture is there.
+`opt_out` remembers the ids and artists, `purge_opted_out` deletes the data, and `extract` never lets a copy of the same
+bytes or another picture of the artist in again. An id or artist that the dataset does not have is remembered too, so
+that people can opt out before their picture is there.
 
 If the picture that names a family is removed, the next one names it, which may move the family to another split.
 """

@@ -11,8 +11,8 @@ Source: Norouzi, Punjani, Fleet, "Fast Search in Hamming Space with Multi-Index 
 Search in Hamming Space with Multi-Index Hashing" (IEEE PAMI 36, 2014). Two things are added here: bits are dealt to the
 bands by how much they tell, and a bucket that is still too large ("hot") is searched again in bands of its own.
 
-A hash passes through three states, named in `arrays`: as computed, permuted (bits in band order), and rotated (the key
-of one band on top, so that sorting makes the table of buckets).
+A hash passes through three states, named in `array_types`: as computed, permuted (bits in band order), and rotated (the
+key of one band on top, so that sorting makes the table of buckets).
 """
 
 from __future__ import annotations
